@@ -1,0 +1,88 @@
+"""Backbone: the description of an encoder, as it stands in YAML and in model.json; Encoder: what it builds."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from deephash.errors import UsageError, did_you_mean
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """Which network gives the features.
+
+    Attributes:
+        name: ``timm:NAME``, ``torchvision:NAME``, ``clip:ARCHITECTURE`` (picture tower), ``clip-text:ARCHITECTURE``,
+            ``small_cnn:CHANNELS``, ``cifar_resnet:DEPTH``, ``mobilenet_v1:WIDTH``, ``features:D`` (inputs are vectors),
+            ``tfidf:D`` or ``bow:D``.
+        weights: ``hub`` to fetch pretrained weights, a tag of the hub (open_clip), a local file (safetensors, or a state
+            dict read with weights_only), or None for fresh weights.
+        frozen: True keeps the weights fixed and in eval mode, so that features can be cached.
+        image_size: side in pixels; None takes the network's own.
+        options: passed to the network's constructor, for example ``{"pad_type": "same"}``.
+        transform: resolved preprocessing; filled in when built and stored with the model.
+    """
+
+    name: str = "timm:resnet18"
+    weights: str | None = "hub"
+    frozen: bool = True
+    image_size: int | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    transform: Mapping[str, Any] | None = None
+
+    def build(self) -> Encoder:
+        """Build the encoder and load its weights. Raises UsageError or WeightsNotFound."""
+        family, _, detail = self.name.partition(":")
+        if family == "features":
+            return Features(self, int(detail))
+        raise UsageError(f"unknown backbone family {family!r}" + did_you_mean(family, ["features"]))
+
+
+class Encoder(nn.Module, ABC):
+    """A network from a preprocessed batch to features [B, D].
+
+    Attributes:
+        spec: the resolved description; building it again with ``weights=None`` gives the same network and preprocessing.
+        num_features: D.
+    """
+
+    spec: Backbone
+    num_features: int
+
+    @abstractmethod
+    def forward(self, batch: Tensor) -> Tensor:
+        """Return features [B, D]."""
+
+    @abstractmethod
+    def preprocess(self) -> Callable[[Any], Tensor]:
+        """Return the function from one picture, text or vector to one row of the batch."""
+
+    def save_assets(self, directory: Path) -> None:
+        """Write what is not a tensor, such as a vocabulary, into ``directory``."""
+
+    def load_assets(self, directory: Path) -> None:
+        """Read what :meth:`save_assets` wrote."""
+
+
+class Features(Encoder):
+    """Inputs are feature vectors already; they pass through."""
+
+    def __init__(self, spec: Backbone, num_features: int) -> None:
+        super().__init__()
+        self.spec, self.num_features = spec, num_features
+
+    def forward(self, batch: Tensor) -> Tensor:
+        """Return the batch itself."""
+        return batch
+
+    def preprocess(self) -> Callable[[Any], Tensor]:
+        """Return a function from a vector to a float32 tensor [D]."""
+        import torch
+
+        return lambda vector: torch.as_tensor(vector, dtype=torch.float32)

@@ -1,0 +1,204 @@
+"""BinaryCodes: the one currency between the floors of deephash."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from deephash.errors import DataError, UsageError
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BinaryCodes:
+    """N binary codes of K bits, packed; immutable.
+
+    Attributes:
+        packed: uint8 [N, L * ceil(K / 8)], ``numpy.packbits`` order (big-endian, bit 1 means "positive"); padding bits
+            are zero, so they never count in a distance.
+        num_bits: K, any K >= 1.
+        num_levels: L; more than 1 only for recurrent (BEBR) codes.
+
+    Raises:
+        UsageError: shape, dtype or padding do not fit.
+    """
+
+    packed: NDArray[np.uint8]
+    num_bits: int
+    num_levels: int = 1
+
+    def __post_init__(self) -> None:
+        if self.num_bits < 1 or self.num_levels < 1:
+            raise UsageError(
+                f"codes need at least 1 bit and 1 level, not {self.num_bits} and {self.num_levels}"
+            )
+        packed = np.ascontiguousarray(self.packed)
+        width = self.num_levels * bytes_per_code(self.num_bits)
+        if packed.dtype != np.uint8 or packed.ndim != 2 or packed.shape[1] != width:
+            raise UsageError(
+                f"packed codes of {self.num_bits} bits and {self.num_levels} level(s) are uint8 of shape [N, {width}], "
+                f"not {packed.dtype} of shape {list(packed.shape)}; BinaryCodes.from_bits packs 0/1 arrays"
+            )
+        if self._padding_is_set(packed):
+            raise UsageError(
+                f"padding bits behind bit {self.num_bits} must be zero, or distances would be wrong; "
+                "BinaryCodes.from_bits packs 0/1 arrays correctly"
+            )
+        if packed is self.packed or packed.base is not None:
+            packed = packed.view()
+        packed.flags.writeable = False
+        object.__setattr__(self, "packed", packed)
+
+    def _padding_is_set(self, packed: NDArray[np.uint8]) -> bool:
+        spare = -self.num_bits % 8
+        if not spare or not len(packed):
+            return False
+        last = packed[:, bytes_per_code(self.num_bits) - 1 :: bytes_per_code(self.num_bits)]
+        return bool((last & np.uint8((1 << spare) - 1)).any())
+
+    # Making codes ------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def from_bits(cls, bits: ArrayLike) -> BinaryCodes:
+        """Pack 0/1 or boolean ``bits`` [N, K], or [N, L, K] for L levels."""
+        array = np.asarray(bits)
+        if array.ndim not in (2, 3) or array.shape[-1] == 0:
+            raise UsageError(f"bits have shape [N, K] or [N, L, K], not {list(array.shape)}")
+        if array.dtype != bool and not np.isin(array, (0, 1)).all():
+            raise UsageError("bits are 0 or 1; use from_signs for -1/+1 and from_continuous for real values")
+        packed = np.packbits(array.astype(bool), axis=-1)
+        levels = array.shape[1] if array.ndim == 3 else 1
+        return cls(packed.reshape(len(array), packed.shape[-1] * levels), array.shape[-1], levels)
+
+    @classmethod
+    def from_continuous(cls, values: ArrayLike, threshold: ArrayLike = 0.0) -> BinaryCodes:
+        """Binarise continuous codes v [N, K] (or [N, L, K]): bit = (v >= threshold), as Faiss does."""
+        array = np.asarray(values)
+        if np.isnan(array).any():
+            raise UsageError(
+                f"{int(np.isnan(array).any(axis=-1).sum())} continuous codes hold NaN; they have no sign"
+            )
+        return cls.from_bits(array >= np.asarray(threshold))
+
+    @classmethod
+    def from_signs(cls, signs: ArrayLike) -> BinaryCodes:
+        """Pack -1/+1 ``signs`` [N, K]; zeros are refused because they have no side."""
+        array = np.asarray(signs)
+        if not np.isin(array, (-1, 1)).all():
+            raise UsageError("signs are -1 or +1; use from_continuous for real values")
+        return cls.from_bits(array > 0)
+
+    @classmethod
+    def from_hex(cls, lines: Iterable[str], num_bits: int | None = None) -> BinaryCodes:
+        """Read one hexadecimal string a code; ``num_bits`` defaults to four times its length."""
+        texts = [line.strip() for line in lines]
+        lengths = {len(text) for text in texts}
+        if len(lengths) != 1:
+            raise UsageError(f"hex codes need one common length, not {sorted(lengths) or 'an empty list'}")
+        bits = num_bits or 4 * lengths.pop()
+        try:
+            raw = [bytes.fromhex(text + "0" * (len(text) % 2)) for text in texts]
+        except ValueError as error:
+            raise UsageError(f"not hexadecimal: {error}") from None
+        return cls(np.frombuffer(b"".join(raw), np.uint8).reshape(len(texts), -1), bits)
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[BinaryCodes]) -> BinaryCodes:
+        """Join codes of one length."""
+        if not parts:
+            raise UsageError("nothing to concatenate")
+        shapes = {(part.num_bits, part.num_levels) for part in parts}
+        if len(shapes) > 1:
+            raise UsageError(f"codes of different lengths cannot be joined: {sorted(shapes)} (bits, levels)")
+        return cls(np.concatenate([part.packed for part in parts]), parts[0].num_bits, parts[0].num_levels)
+
+    # Looking at codes ----------------------------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        return len(self.packed)
+
+    def __getitem__(self, rows: Any) -> BinaryCodes:
+        """Select rows; an integer gives one code, still as BinaryCodes of length 1."""
+        if isinstance(rows, (int, np.integer)):
+            rows = [rows]
+        return BinaryCodes(self.packed[rows], self.num_bits, self.num_levels)
+
+    def __iter__(self) -> Iterator[BinaryCodes]:
+        return (self[row] for row in range(len(self)))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, BinaryCodes):
+            return NotImplemented
+        same_kind = (self.num_bits, self.num_levels) == (other.num_bits, other.num_levels)
+        return same_kind and np.array_equal(self.packed, other.packed)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"BinaryCodes({self.describe()})"
+
+    def describe(self) -> str:
+        """Return e.g. ``1,000 codes of 64 bits``."""
+        levels = f" x {self.num_levels} levels" if self.num_levels > 1 else ""
+        return f"{len(self):,} code{'s' * (len(self) != 1)} of {self.num_bits} bits{levels}"
+
+    def bits(self) -> NDArray[np.bool_]:
+        """Return booleans [N, K], or [N, L, K] for several levels."""
+        shaped = self.packed.reshape(len(self), self.num_levels, bytes_per_code(self.num_bits))
+        bits = np.unpackbits(shaped, axis=-1, count=self.num_bits).astype(bool)
+        return bits if self.num_levels > 1 else bits[:, 0]
+
+    def signs(self) -> NDArray[np.int8]:
+        """Return -1/+1 as int8, shaped like :meth:`bits`."""
+        return np.where(self.bits(), np.int8(1), np.int8(-1))
+
+    def hex(self) -> list[str]:
+        """Return one lower-case hexadecimal string a code (padding zeros included)."""
+        return [row.tobytes().hex() for row in self.packed]
+
+    def prefix(self, num_bits: int) -> BinaryCodes:
+        """Return the first ``num_bits`` bits of each code (nested codes: a shorter valid code)."""
+        if not 1 <= num_bits <= self.num_bits:
+            raise UsageError(
+                f"a prefix of {self.num_bits}-bit codes has 1..{self.num_bits} bits, not {num_bits}"
+            )
+        if num_bits % 8 == 0 and self.num_levels == 1:
+            return BinaryCodes(self.packed[:, : num_bits // 8], num_bits)
+        return BinaryCodes.from_bits(self.bits()[..., :num_bits])
+
+    def hamming(self, other: BinaryCodes) -> NDArray[np.int32]:
+        """Return the Hamming distances to ``other``, shape [len(self), len(other)]."""
+        from deephash.codes.distance import hamming_distance
+
+        return hamming_distance(self, other)
+
+    # On disk -------------------------------------------------------------------------------------------------------
+
+    def save(self, path: str | Path, **columns: ArrayLike) -> None:
+        """Write an ``.npz`` holding ``codes``, ``num_bits``, ``num_levels`` and any further ``columns`` (labels, ids)."""
+        arrays: dict[str, Any] = dict(columns)
+        np.savez_compressed(
+            path, codes=self.packed, num_bits=self.num_bits, num_levels=self.num_levels, **arrays
+        )
+
+    @classmethod
+    def load(cls, path: str | Path) -> BinaryCodes:
+        """Read what :meth:`save` wrote; nothing in the file can run code."""
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                return cls(archive["codes"], int(archive["num_bits"]), int(archive.get("num_levels", 1)))
+        except FileNotFoundError:
+            raise DataError(f"{path}: no such file") from None
+        except (KeyError, OSError, ValueError, EOFError) as error:
+            if isinstance(error, UsageError):
+                raise
+            raise DataError(f"{path} is not a code file written by BinaryCodes.save: {error}") from None
+
+
+def bytes_per_code(num_bits: int) -> int:
+    """Return ceil(K / 8)."""
+    return -(-num_bits // 8)

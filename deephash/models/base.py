@@ -1,0 +1,264 @@
+"""The few abstractions every hash model shares: forward, bits, encode, save."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
+
+import torch
+from lightning import LightningModule
+from torch import Tensor, nn
+
+from deephash.backbones import Backbone
+from deephash.codes import BinaryCodes
+from deephash.errors import UsageError
+
+Inputs = Mapping[str, Tensor]
+
+
+class HashModel(LightningModule, ABC):
+    """Turns pictures, texts or feature vectors into K-bit codes.
+
+    ``inputs`` map a modality to its batch: ``{"image": [B, 3, H, W]}``, or ``{"image_features": [B, D]}`` where the
+    output of a frozen backbone was cached. One modality, cross-modal (one key given) and multi-view (several keys) models
+    share this signature.
+
+    A subclass's ``__init__`` begins with ``super().__init__(num_bits, {...})`` and ``self.save_hyperparameters()``.
+
+    Args:
+        num_bits: K, code length, any K >= 1.
+        backbones: one :class:`Backbone` for each modality the model can read.
+    """
+
+    modalities: ClassVar[tuple[str, ...]] = ("image",)
+    num_levels: int = 1
+    learned_codes: BinaryCodes | None = None  # database codes that are not encode(x), as DLCH learns them
+
+    def __init__(self, num_bits: int, backbones: Mapping[str, Backbone]) -> None:
+        super().__init__()
+        if num_bits < 1:
+            raise UsageError(f"num_bits is the code length and must be at least 1, not {num_bits}")
+        self.num_bits = num_bits
+        self.encoders = nn.ModuleDict({modality: spec.build() for modality, spec in backbones.items()})
+
+    # The three steps from input to code ----------------------------------------------------------------------------
+
+    @abstractmethod
+    def forward(self, inputs: Inputs) -> Tensor:
+        """Return continuous codes v, [B, K] (or [B, L, K] for L levels)."""
+
+    def bits(self, inputs: Inputs) -> Tensor:
+        """Return booleans shaped like :meth:`forward`. The only place that binarises; a bit is 1 where v >= 0."""
+        return self(inputs) >= 0
+
+    def encode(self, inputs: Inputs) -> BinaryCodes:
+        """Return packed codes of one batch, in evaluation mode and without gradients."""
+        with self._evaluating(), torch.inference_mode():
+            on_device = {key: value.to(self.device) for key, value in inputs.items()}
+            return BinaryCodes.from_bits(self.bits(on_device).cpu().numpy())
+
+    def features(self, inputs: Inputs, modality: str = "image") -> Tensor:
+        """Return backbone features [B, D] of one modality, cached ones where the batch holds them."""
+        cached = inputs.get(f"{modality}_features")
+        if cached is not None:
+            return cached
+        if modality not in inputs:
+            raise UsageError(
+                f"{type(self).__name__} needs {modality!r} or '{modality}_features', not {sorted(inputs)}"
+            )
+        features: Tensor = self.encoders[modality](inputs[modality])
+        return features
+
+    # Pictures and texts as people hold them --------------------------------------------------------------------------
+
+    def preprocess(self, modality: str = "image") -> Callable[[Any], Tensor]:
+        """Return the function from a PIL picture or a str to the model's input; it travels with the weights."""
+        if modality not in self.encoders:
+            able = ", ".join(self.encoders)
+            raise UsageError(f"this {type(self).__name__} reads {able}, not {modality}")
+        transform: Callable[[Any], Tensor] = self.encoders[modality].preprocess()
+        return transform
+
+    def encode_images(self, pictures: Sequence[Any], *, batch_size: int = 64) -> BinaryCodes:
+        """Encode PIL pictures, arrays or paths. Raises UnreadablePicture for the first that cannot be decoded."""
+        from deephash.collection.pictures import open_picture
+
+        return self._encode_each("image", [open_picture(picture) for picture in pictures], batch_size)
+
+    def encode_texts(self, texts: Sequence[str], *, batch_size: int = 256) -> BinaryCodes:
+        """Encode phrases; the model needs a text encoder."""
+        return self._encode_each("text", texts, batch_size)
+
+    def _encode_each(self, modality: str, items: Sequence[Any], batch_size: int) -> BinaryCodes:
+        transform = self.preprocess(modality)
+        if not len(items):
+            return BinaryCodes.from_bits(torch.zeros(0, self.num_bits).numpy())
+        starts = range(0, len(items), batch_size)
+        batches = ([transform(item) for item in items[start : start + batch_size]] for start in starts)
+        return BinaryCodes.concatenate([self.encode({modality: torch.stack(batch)}) for batch in batches])
+
+    @contextmanager
+    def _evaluating(self) -> Iterator[None]:
+        was_training = self.training
+        self.eval()
+        try:
+            yield
+        finally:
+            self.train(was_training)
+
+    # On disk -----------------------------------------------------------------------------------------------------------
+
+    def fingerprint(self) -> str:
+        """Return 16 hexadecimal digits that change whenever the codes could: class, K, weights, preprocessing."""
+        digest = hashlib.sha256(json.dumps([type(self).__name__, self.init_args()], sort_keys=True).encode())
+        for name, tensor in sorted(self.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()[:16]
+
+    def init_args(self) -> dict[str, Any]:
+        """Return the constructor's arguments as JSON values, with preprocessing resolved and no weight files named."""
+        from deephash.models.storage import jsonable_init_args
+
+        return jsonable_init_args(self)
+
+    def save(self, directory: str | Path) -> None:
+        """Write ``model.json``, ``model.safetensors`` and a card; never a pickle. Replaces an older model atomically."""
+        from deephash.models.storage import save_model
+
+        save_model(self, Path(directory))
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """How a model is optimised; the defaults are the common AlexNet setting of hashing papers.
+
+    Attributes:
+        name: adam, adamw, sgd (with momentum) or rmsprop.
+        learning_rate: of the hash layer and everything new.
+        backbone_factor: the backbone's learning rate is this times ``learning_rate``.
+        weight_decay: L2 penalty (coupled for adam, as in the papers).
+        momentum: for sgd and rmsprop.
+        nesterov: for sgd.
+        milestones: epochs after which the rate is multiplied by ``gamma``.
+        gamma: see ``milestones``.
+    """
+
+    name: Literal["adam", "adamw", "sgd", "rmsprop"] = "adam"
+    learning_rate: float = 1e-4
+    backbone_factor: float = 0.1
+    weight_decay: float = 5e-4
+    momentum: float = 0.9
+    nesterov: bool = False
+    milestones: tuple[int, ...] = ()
+    gamma: float = 0.1
+
+
+class ObjectiveHashModel(HashModel):
+    """A hash model trained by gradients.
+
+    Args:
+        num_bits: K.
+        backbones: see :class:`HashModel`.
+        optimizer: see :class:`Optimizer`; None takes its defaults.
+    """
+
+    def __init__(
+        self, num_bits: int, backbones: Mapping[str, Backbone], optimizer: Optimizer | None = None
+    ) -> None:
+        super().__init__(num_bits, backbones)
+        self.optimizer = optimizer or Optimizer()
+
+    @abstractmethod
+    def compute_losses(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return named scalar terms; they are summed, and each is logged as ``train/<name>``.
+
+        ``batch`` holds the inputs, ``labels`` (class numbers [B] or multi-hot [B, C]) where there are any, and ``index``
+        (row numbers in the training split [B]).
+        """
+
+    def training_step(self, batch: Mapping[str, Tensor], batch_index: int) -> Tensor:
+        """Sum the terms of :meth:`compute_losses` and log each."""
+        losses = self.compute_losses(batch)
+        total = torch.stack([term.float() for term in losses.values()]).sum()
+        size = len(batch["index"])
+        self.log_dict({f"train/{name}": term for name, term in losses.items()}, batch_size=size)
+        self.log("train/loss", total, prog_bar=True, batch_size=size)
+        return total
+
+    def configure_optimizers(self) -> Any:
+        """Build the optimiser with a slower group for the backbone, and the step schedule if there is one."""
+        from deephash.models.optimizers import build_optimizer
+
+        return build_optimizer(self)
+
+
+class AlternatingHashModel(HashModel):
+    """A hash model fitted by closed-form rounds over the whole feature table: LSH, ITQ, RREH. No dummy loss.
+
+    Without a Trainer call :meth:`fit`. Under a Trainer one epoch gives the whole table in one batch and is one sweep.
+    """
+
+    needs_whole_table: ClassVar[bool] = True
+
+    def __init__(self, num_bits: int, backbones: Mapping[str, Backbone]) -> None:
+        super().__init__(num_bits, backbones)
+        self.automatic_optimization = False
+        self.objectives: list[float] = []
+
+    @abstractmethod
+    def start(self, features: Inputs) -> None:
+        """Set means, projections and first values from the training table (``{"image_features": [N, D], ...}``)."""
+
+    @abstractmethod
+    def sweep(self, features: Inputs) -> Tensor:
+        """Do one round of all updates and return the objective afterwards; it must never rise."""
+
+    def fit(self, features: Inputs | Tensor, *, max_sweeps: int = 50, tolerance: float = 1e-5) -> Self:
+        """Start, then sweep until the objective falls by less than ``tolerance`` relative, or ``max_sweeps``."""
+        table = {"image_features": features} if isinstance(features, Tensor) else features
+        self._start_over(table)
+        with torch.no_grad():
+            for _ in range(max_sweeps):
+                self.objectives.append(float(self.sweep(table)))
+                if self.has_converged(tolerance):
+                    break
+        return self
+
+    def has_converged(self, tolerance: float) -> bool:
+        """Say whether the last sweep lowered the objective by less than ``tolerance``, relative."""
+        if len(self.objectives) < 2:
+            return False
+        before, after = self.objectives[-2:]
+        return before - after <= tolerance * max(abs(before), 1e-12)
+
+    def training_step(self, batch: Mapping[str, Tensor], batch_index: int) -> None:
+        """One sweep over the whole table."""
+        with torch.no_grad():
+            table = {f"{name}_features": self.features(batch, name) for name in self._modalities_in(batch)}
+            table |= {
+                key: value for key, value in batch.items() if key not in table and key not in self.encoders
+            }
+            if self.current_epoch == 0 or not self.objectives:
+                self._start_over(table)
+            self.objectives.append(float(self.sweep(table)))
+        self.log("train/objective", self.objectives[-1], prog_bar=True, batch_size=len(batch["index"]))
+        if self.has_converged(1e-5):
+            self.trainer.should_stop = True
+
+    def configure_optimizers(self) -> None:
+        """Nothing is optimised by gradients."""
+
+    def _start_over(self, table: Inputs) -> None:
+        self.objectives = []
+        with torch.no_grad():
+            self.start(table)
+
+    def _modalities_in(self, batch: Mapping[str, Tensor]) -> list[str]:
+        return [name for name in self.encoders if name in batch or f"{name}_features" in batch]

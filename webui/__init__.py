@@ -1,0 +1,1 @@
+"""The web demo: a Gradio app and its REST routes."""
