@@ -33,9 +33,7 @@ class BinaryCodes:
 
     def __post_init__(self) -> None:
         if self.num_bits < 1 or self.num_levels < 1:
-            raise UsageError(
-                f"codes need at least 1 bit and 1 level, not {self.num_bits} and {self.num_levels}"
-            )
+            raise UsageError(f"codes need at least 1 bit and 1 level, not {self.num_bits} and {self.num_levels}")
         packed = np.ascontiguousarray(self.packed)
         width = self.num_levels * bytes_per_code(self.num_bits)
         if packed.dtype != np.uint8 or packed.ndim != 2 or packed.shape[1] != width:
@@ -79,9 +77,7 @@ class BinaryCodes:
         """Binarise continuous codes v [N, K] (or [N, L, K]): bit = (v >= threshold), as Faiss does."""
         array = np.asarray(values)
         if np.isnan(array).any():
-            raise UsageError(
-                f"{int(np.isnan(array).any(axis=-1).sum())} continuous codes hold NaN; they have no sign"
-            )
+            raise UsageError(f"{int(np.isnan(array).any(axis=-1).sum())} continuous codes hold NaN; they have no sign")
         return cls.from_bits(array >= np.asarray(threshold))
 
     @classmethod
@@ -163,9 +159,7 @@ class BinaryCodes:
     def prefix(self, num_bits: int) -> BinaryCodes:
         """Return the first ``num_bits`` bits of each code (nested codes: a shorter valid code)."""
         if not 1 <= num_bits <= self.num_bits:
-            raise UsageError(
-                f"a prefix of {self.num_bits}-bit codes has 1..{self.num_bits} bits, not {num_bits}"
-            )
+            raise UsageError(f"a prefix of {self.num_bits}-bit codes has 1..{self.num_bits} bits, not {num_bits}")
         if num_bits % 8 == 0 and self.num_levels == 1:
             return BinaryCodes(self.packed[:, : num_bits // 8], num_bits)
         return BinaryCodes.from_bits(self.bits()[..., :num_bits])
@@ -181,9 +175,7 @@ class BinaryCodes:
     def save(self, path: str | Path, **columns: ArrayLike) -> None:
         """Write an ``.npz`` holding ``codes``, ``num_bits``, ``num_levels`` and any further ``columns`` (labels, ids)."""
         arrays: dict[str, Any] = dict(columns)
-        np.savez_compressed(
-            path, codes=self.packed, num_bits=self.num_bits, num_levels=self.num_levels, **arrays
-        )
+        np.savez_compressed(path, codes=self.packed, num_bits=self.num_bits, num_levels=self.num_levels, **arrays)
 
     @classmethod
     def load(cls, path: str | Path) -> BinaryCodes:

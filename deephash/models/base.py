@@ -69,9 +69,7 @@ class HashModel(LightningModule, ABC):
         if cached is not None:
             return cached
         if modality not in inputs:
-            raise UsageError(
-                f"{type(self).__name__} needs {modality!r} or '{modality}_features', not {sorted(inputs)}"
-            )
+            raise UsageError(f"{type(self).__name__} needs {modality!r} or '{modality}_features', not {sorted(inputs)}")
         features: Tensor = self.encoders[modality](inputs[modality])
         return features
 
@@ -169,9 +167,7 @@ class ObjectiveHashModel(HashModel):
         optimizer: see :class:`Optimizer`; None takes its defaults.
     """
 
-    def __init__(
-        self, num_bits: int, backbones: Mapping[str, Backbone], optimizer: Optimizer | None = None
-    ) -> None:
+    def __init__(self, num_bits: int, backbones: Mapping[str, Backbone], optimizer: Optimizer | None = None) -> None:
         super().__init__(num_bits, backbones)
         self.optimizer = optimizer or Optimizer()
 
@@ -242,9 +238,7 @@ class AlternatingHashModel(HashModel):
         """One sweep over the whole table."""
         with torch.no_grad():
             table = {f"{name}_features": self.features(batch, name) for name in self._modalities_in(batch)}
-            table |= {
-                key: value for key, value in batch.items() if key not in table and key not in self.encoders
-            }
+            table |= {key: value for key, value in batch.items() if key not in table and key not in self.encoders}
             if self.current_epoch == 0 or not self.objectives:
                 self._start_over(table)
             self.objectives.append(float(self.sweep(table)))
