@@ -13,8 +13,8 @@
          ├─ FormatTooNew
          └─ IncompatibleModel
 
-A message says what is wrong, what was given, what would be right, and the command that fixes it. The command line prints
-it without a traceback and ends with the exit code.
+A message says what is wrong, what was given, what would be right, and the command that fixes it. The command line
+prints it without a traceback and ends with the exit code.
 """
 
 from typing import ClassVar

@@ -21,8 +21,8 @@ class Backbone:
         name: ``timm:NAME``, ``torchvision:NAME``, ``clip:ARCHITECTURE`` (picture tower), ``clip-text:ARCHITECTURE``,
             ``small_cnn:CHANNELS``, ``cifar_resnet:DEPTH``, ``mobilenet_v1:WIDTH``, ``features:D`` (inputs are vectors),
             ``tfidf:D`` or ``bow:D``.
-        weights: ``hub`` to fetch pretrained weights, a tag of the hub (open_clip), a local file (safetensors, or a state
-            dict read with weights_only), or None for fresh weights.
+        weights: ``hub`` to fetch pretrained weights, a tag of the hub (open_clip), a local file (safetensors, or a
+            state dict read with weights_only), or None for fresh weights.
         frozen: True keeps the weights fixed and in eval mode, so that features can be cached.
         image_size: side in pixels; None takes the network's own.
         options: passed to the network's constructor, for example ``{"pad_type": "same"}``.
@@ -48,7 +48,7 @@ class Encoder(nn.Module, ABC):
     """A network from a preprocessed batch to features [B, D].
 
     Attributes:
-        spec: the resolved description; building it again with ``weights=None`` gives the same network and preprocessing.
+        spec: the resolved description; built again with ``weights=None`` it gives the same network.
         num_features: D.
     """
 

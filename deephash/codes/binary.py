@@ -58,7 +58,7 @@ class BinaryCodes:
         last = packed[:, bytes_per_code(self.num_bits) - 1 :: bytes_per_code(self.num_bits)]
         return bool((last & np.uint8((1 << spare) - 1)).any())
 
-    # Making codes ------------------------------------------------------------------------------------------------
+    # Making codes ----------------------------------------------------------------------------------
 
     @classmethod
     def from_bits(cls, bits: ArrayLike) -> BinaryCodes:
@@ -112,7 +112,7 @@ class BinaryCodes:
             raise UsageError(f"codes of different lengths cannot be joined: {sorted(shapes)} (bits, levels)")
         return cls(np.concatenate([part.packed for part in parts]), parts[0].num_bits, parts[0].num_levels)
 
-    # Looking at codes ----------------------------------------------------------------------------------------------
+    # Looking at codes ------------------------------------------------------------------------------
 
     def __len__(self) -> int:
         return len(self.packed)
@@ -170,10 +170,10 @@ class BinaryCodes:
 
         return hamming_distance(self, other)
 
-    # On disk -------------------------------------------------------------------------------------------------------
+    # On disk ---------------------------------------------------------------------------------------
 
     def save(self, path: str | Path, **columns: ArrayLike) -> None:
-        """Write an ``.npz`` holding ``codes``, ``num_bits``, ``num_levels`` and any further ``columns`` (labels, ids)."""
+        """Write an ``.npz`` of ``codes``, ``num_bits``, ``num_levels`` and further ``columns`` (labels, ids)."""
         arrays: dict[str, Any] = dict(columns)
         np.savez_compressed(path, codes=self.packed, num_bits=self.num_bits, num_levels=self.num_levels, **arrays)
 

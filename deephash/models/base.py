@@ -26,8 +26,8 @@ class HashModel(LightningModule, ABC):
     """Turns pictures, texts or feature vectors into K-bit codes.
 
     ``inputs`` map a modality to its batch: ``{"image": [B, 3, H, W]}``, or ``{"image_features": [B, D]}`` where the
-    output of a frozen backbone was cached. One modality, cross-modal (one key given) and multi-view (several keys) models
-    share this signature.
+    output of a frozen backbone was cached. One modality, cross-modal (one key given) and multi-view (several keys)
+    models share this signature.
 
     A subclass's ``__init__`` begins with ``super().__init__(num_bits, {...})`` and ``self.save_hyperparameters()``.
 
@@ -47,7 +47,7 @@ class HashModel(LightningModule, ABC):
         self.num_bits = num_bits
         self.encoders = nn.ModuleDict({modality: spec.build() for modality, spec in backbones.items()})
 
-    # The three steps from input to code ----------------------------------------------------------------------------
+    # The three steps from input to code ------------------------------------------------------------
 
     @abstractmethod
     def forward(self, inputs: Inputs) -> Tensor:
@@ -73,7 +73,7 @@ class HashModel(LightningModule, ABC):
         features: Tensor = self.encoders[modality](inputs[modality])
         return features
 
-    # Pictures and texts as people hold them --------------------------------------------------------------------------
+    # Pictures and texts as people hold them --------------------------------------------------------
 
     def preprocess(self, modality: str = "image") -> Callable[[Any], Tensor]:
         """Return the function from a PIL picture or a str to the model's input; it travels with the weights."""
@@ -110,7 +110,7 @@ class HashModel(LightningModule, ABC):
         finally:
             self.train(was_training)
 
-    # On disk -----------------------------------------------------------------------------------------------------------
+    # On disk ---------------------------------------------------------------------------------------
 
     def fingerprint(self) -> str:
         """Return 16 hexadecimal digits that change whenever the codes could: class, K, weights, preprocessing."""
@@ -127,7 +127,7 @@ class HashModel(LightningModule, ABC):
         return jsonable_init_args(self)
 
     def save(self, directory: str | Path) -> None:
-        """Write ``model.json``, ``model.safetensors`` and a card; never a pickle. Replaces an older model atomically."""
+        """Write ``model.json``, ``model.safetensors`` and a card; never a pickle. Replaces an older one atomically."""
         from deephash.models.storage import save_model
 
         save_model(self, Path(directory))
@@ -175,8 +175,8 @@ class ObjectiveHashModel(HashModel):
     def compute_losses(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return named scalar terms; they are summed, and each is logged as ``train/<name>``.
 
-        ``batch`` holds the inputs, ``labels`` (class numbers [B] or multi-hot [B, C]) where there are any, and ``index``
-        (row numbers in the training split [B]).
+        ``batch`` holds the inputs, ``labels`` (class numbers [B] or multi-hot [B, C]) where there are any, and
+        ``index`` (row numbers in the training split [B]).
         """
 
     def training_step(self, batch: Mapping[str, Tensor], batch_index: int) -> Tensor:
