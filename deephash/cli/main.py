@@ -1,0 +1,148 @@
+"""``deephash COMMAND ...``: read one word, import one command, turn every error into one sentence and an exit code.
+
+A command is a function in ``cli/<command>.py`` named like the command (dashes become underscores), or a dictionary
+``COMMANDS`` of sub-command functions. Its parameters are the options, its docstring is the help: positional parameters
+are arguments, keyword-only ones are options. It returns an exit code, or None for 0. A module that needs its own parser
+(``train``) offers ``run(arguments)`` instead.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import Any
+
+from deephash import __version__
+from deephash.errors import DeephashError, UsageError, did_you_mean
+
+CODE_FORMAT = 1  # version of BinaryCodes on disk, printed by --version
+
+COMMANDS = {
+    "demo": "train on handwritten digits, index, compare, serve: the whole toolkit in a minute",
+    "train": "train a hash model from a configuration file",
+    "index": "encode a folder of pictures into a collection, or bring the collection up to date",
+    "search": "search a collection by picture, words or id",
+    "serve": "serve collections as a web page with a REST interface",
+    "evaluate": "score a run, a collection or two code files, exactly",
+    "compare": "put reports side by side, with a paired test",
+    "encode": "turn pictures or lines of text into a code file",
+    "collection": "look at, verify, export, restore a collection",
+    "dedup": "list near-duplicates of a collection",
+    "codes": "inspect, compare and check code files",
+    "data": "list, check and split data sets",
+    "models": "list methods and look into model folders",
+    "doctor": "check this installation",
+}
+
+OVERVIEW = f"""\
+deephash {__version__}: deep hashing for image and cross-modal retrieval
+
+  deephash demo                                         see everything on handwritten digits, in a minute
+  deephash train --config orthohash/digits_64           train a hash model into runs/
+  deephash index ~/Pictures --out pictures.dh --model runs/orthohash/model
+  deephash search pictures.dh cat.jpg                   search by picture, words or id
+  deephash evaluate --query q.npz --database d.npz      exact mAP of anybody's codes
+  deephash serve pictures.dh                            the same in the browser
+
+All commands: deephash --help     One command: deephash COMMAND --help"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code: 0 ok, 1 nothing found, 2 usage, 3 data, 4 collection, 130 interrupted."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return _dispatch(words)
+    except DeephashError as error:
+        _complain(str(error))
+        return error.exit_code
+    except KeyboardInterrupt:
+        _complain("interrupted; finished work is kept, run the same command again to go on")
+        return 130
+    except BrokenPipeError:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - Python flushes stdout once more on exit
+        return 0
+    except MemoryError:
+        _complain("out of memory; try a smaller --batch-size or fewer items")
+        return 1
+    except OSError as error:
+        _complain(f"{error.filename or 'input/output'}: {error.strerror or error}")
+        return 3
+    except Exception as error:
+        if os.environ.get("DEEPHASH_TRACEBACK") == "1":
+            raise
+        _complain(
+            f"internal error in `deephash {' '.join(words[:1])}`: {type(error).__name__}: {error}\n"
+            "This is a bug in deephash. DEEPHASH_TRACEBACK=1 shows where it happened; please report it with that."
+        )
+        return 1
+
+
+def _dispatch(words: list[str]) -> int:
+    if "--quiet" in words:
+        words.remove("--quiet")
+        os.environ["DEEPHASH_QUIET"] = "1"
+    if not words:
+        print(OVERVIEW)
+        return 0
+    if words[0] in ("-h", "--help"):
+        print(_all_commands())
+        return 0
+    if words[0] == "--version":
+        print(f"deephash {__version__} (code format {CODE_FORMAT})")
+        return 0
+    command, *rest = words
+    if command not in COMMANDS:
+        raise UsageError(f"unknown command {command!r}" + did_you_mean(command, list(COMMANDS)))
+    module = import_module(f"deephash.cli.{command}")
+    if hasattr(module, "run"):
+        return int(module.run(rest) or 0)
+    if hasattr(module, "COMMANDS"):
+        return _run_subcommand(command, module.COMMANDS, rest)
+    return call(getattr(module, command), rest, f"deephash {command}")
+
+
+def _run_subcommand(command: str, functions: dict[str, Callable[..., Any]], rest: list[str]) -> int:
+    if not rest or rest[0] in ("-h", "--help"):
+        for name, function in functions.items():
+            print(f"  deephash {command} {name:12} {_first_line(function)}")
+        return 0 if rest else 2
+    name = rest[0]
+    if name not in functions:
+        raise UsageError(f"unknown command 'deephash {command} {name}'" + did_you_mean(name, list(functions)))
+    return call(functions[name], rest[1:], f"deephash {command} {name}")
+
+
+def call(function: Callable[..., Any], arguments: list[str], name: str) -> int:
+    """Parse ``arguments`` by the signature of ``function`` and call it."""
+    from cyclopts import App, CycloptsError
+
+    app = App(name=name, help_format="plaintext", version_flags=(), result_action="return_value")
+    app.default(function)
+    try:
+        result = app(arguments, exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        raise UsageError(f"{_sentence(error)}\nHelp: {name} --help") from None
+    return int(result or 0)
+
+
+def _sentence(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+def _first_line(function: Callable[..., Any]) -> str:
+    return (function.__doc__ or "").strip().split("\n")[0]
+
+
+def _all_commands() -> str:
+    lines = [f"  {name:12} {text}" for name, text in COMMANDS.items()]
+    return "\n".join([OVERVIEW.split("\n")[0], "", *lines, "", "Options of a command: deephash COMMAND --help"])
+
+
+def _complain(message: str) -> None:
+    print(f"deephash: {message}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
