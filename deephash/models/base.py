@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -46,6 +45,18 @@ class HashModel(LightningModule, ABC):
             raise UsageError(f"num_bits is the code length and must be at least 1, not {num_bits}")
         self.num_bits = num_bits
         self.encoders = nn.ModuleDict({modality: spec.build() for modality, spec in backbones.items()})
+        for encoder in self._frozen_encoders():
+            encoder.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> Self:
+        """Set training mode; frozen backbones stay in evaluation mode, so that their features never change."""
+        super().train(mode)
+        for encoder in self._frozen_encoders():
+            encoder.eval()
+        return self
+
+    def _frozen_encoders(self) -> list[nn.Module]:
+        return [encoder for encoder in self.encoders.values() if encoder.spec.frozen]
 
     # The three steps from input to code ------------------------------------------------------------
 
@@ -114,7 +125,9 @@ class HashModel(LightningModule, ABC):
 
     def fingerprint(self) -> str:
         """Return 16 hexadecimal digits that change whenever the codes could: class, K, weights, preprocessing."""
-        digest = hashlib.sha256(json.dumps([type(self).__name__, self.init_args()], sort_keys=True).encode())
+        from deephash.models.storage import identity
+
+        digest = hashlib.sha256(identity(self).encode())
         for name, tensor in sorted(self.state_dict().items()):
             digest.update(name.encode())
             digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
