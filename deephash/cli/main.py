@@ -50,7 +50,7 @@ All commands: deephash --help     One command: deephash COMMAND --help"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code: 0 ok, 1 nothing found, 2 usage, 3 data, 4 collection, 130 interrupted."""
+    """Run one command, return its exit code: 0 ok, 1 nothing found, 2 usage, 3 data, 4 collection, 130 interrupted."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
         return _dispatch(words)

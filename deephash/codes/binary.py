@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -185,9 +186,7 @@ class BinaryCodes:
                 return cls(archive["codes"], int(archive["num_bits"]), int(archive.get("num_levels", 1)))
         except FileNotFoundError:
             raise DataError(f"{path}: no such file") from None
-        except (KeyError, OSError, ValueError, EOFError) as error:
-            if isinstance(error, UsageError):
-                raise
+        except (KeyError, OSError, ValueError, EOFError, TypeError, BadZipFile) as error:
             raise DataError(f"{path} is not a code file written by BinaryCodes.save: {error}") from None
 
 
