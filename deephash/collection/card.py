@@ -1,0 +1,78 @@
+"""The card of a collection: what it is and how it was made, in one JSON file beside the rows."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from deephash.errors import CollectionDamaged, FormatTooNew
+
+FORMAT_VERSION = 1
+_FILE, _FORMAT = "collection.json", "deephash collection"
+
+
+@dataclass(frozen=True)
+class CollectionCard:
+    """What a collection says about itself.
+
+    Attributes:
+        root: folder that the uris are relative to; None where the uris stand for themselves.
+        created: ISO time, UTC.
+        created_by: program and version.
+        format_version: of the folder's layout; a newer one is refused.
+        notes: measured facts by name, such as the recall found by ``deephash collection verify``.
+    """
+
+    root: str | None = None
+    created: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+    created_by: str = "deephash"
+    format_version: int = FORMAT_VERSION
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+    def with_note(self, name: str, value: Any) -> CollectionCard:
+        """Return a copy with one more measured fact."""
+        return replace(self, notes={**self.notes, name: value})
+
+    def save(self, folder: Path) -> None:
+        """Write the card into ``folder``; a reader sees the old one or the new one, never a half."""
+        replace_file(folder / _FILE, json.dumps({"format": _FORMAT, **asdict(self)}, indent=2) + "\n")
+
+    @classmethod
+    def load(cls, folder: Path) -> CollectionCard:
+        """Read the card in ``folder``. Raises CollectionDamaged or FormatTooNew."""
+        try:
+            raw = json.loads((folder / _FILE).read_text(encoding="utf-8"))
+            if raw.pop("format") != _FORMAT:
+                raise ValueError("it is the card of something else")
+            version = int(raw["format_version"])
+        except FileNotFoundError:
+            raise CollectionDamaged(
+                f"{folder} is not a collection: it has no {_FILE}. Was it copied completely? "
+                f"A new one is made by: deephash index PICTURES --out NEW.dh --model RUN"
+            ) from None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise CollectionDamaged(
+                f"{folder / _FILE} cannot be read ({error}); restore that file from a copy of the collection"
+            ) from None
+        if version > FORMAT_VERSION:
+            raise FormatTooNew(
+                f"{folder} has collection format {version}; this deephash reads up to {FORMAT_VERSION}. "
+                "Upgrade: pip install --upgrade deephash"
+            )
+        known = {name: value for name, value in raw.items() if name in cls.__dataclass_fields__}
+        return cls(**known)
+
+
+def replace_file(path: Path, text: str) -> None:
+    """Replace the file ``path`` atomically, durable before it is visible."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
