@@ -1,1 +1,5 @@
-"""deephash.index."""
+"""Floor 1: nearest neighbours among binary codes. NumPy and one engine, imported when an index is opened."""
+
+from deephash.index.base import KINDS, CodeIndex, Neighbors, open_index
+
+__all__ = ["KINDS", "CodeIndex", "Neighbors", "open_index"]

@@ -1,0 +1,200 @@
+"""What every index promises (CodeIndex), what a search returns (Neighbors), and how an index is opened.
+
+An index is a cache over a collection's code column: it can always be rebuilt, and it never decides what the truth is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deephash.codes import BinaryCodes
+from deephash.errors import UsageError, did_you_mean
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Neighbors:
+    """Answers in the order (distance, id).
+
+    Attributes:
+        ids: int64 [Q, m] with m = min(k, number of items that may be found); 1-D for one query of a radius search.
+            Never -1: where fewer items exist, the array is narrower.
+        distances: int32, same shape: Hamming distances in bits.
+    """
+
+    ids: NDArray[np.int64]
+    distances: NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+class CodeIndex(Protocol):
+    """Exact or approximate nearest neighbours among packed codes, by our own int64 ids."""
+
+    @property
+    def num_bits(self) -> int:
+        """K, the length of the codes."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def add(self, ids: NDArray[np.int64], codes: BinaryCodes) -> None:
+        """Add items; a known id is replaced."""
+        ...
+
+    def remove(self, ids: NDArray[np.int64]) -> None:
+        """Remove items; ids that are not there are passed over, so that removing twice is harmless."""
+        ...
+
+    def search(self, queries: BinaryCodes, k: int, *, allowed: NDArray[np.int64] | None = None) -> Neighbors:
+        """Return the ``k`` nearest items of each query, among the ids ``allowed`` where given."""
+        ...
+
+    def search_radius(
+        self, queries: BinaryCodes, radius: int, *, allowed: NDArray[np.int64] | None = None
+    ) -> list[Neighbors]:
+        """Return, for each query, every item with distance <= ``radius``."""
+        ...
+
+    def explain(self) -> str:
+        """Say which engine answers, why it was chosen, and how the last search was run."""
+        ...
+
+
+KINDS: Mapping[str, str] = {
+    "auto": "let the planner choose by size, code length and duplicates",
+    "scan": "our exact scan (Numba)",
+    "faiss:flat": "exact, Faiss IndexBinaryFlat",
+    "faiss:multihash": "exact, Faiss IndexBinaryMultiHash with a scan behind it; for small radii",
+    "faiss:ivf": "approximate, Faiss IndexBinaryIVF; see nprobe",
+    "faiss:hnsw": "approximate graph over unique codes; see ef_search",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class IndexOptions:
+    """Options of ``open_index``; None leaves the choice to the engine.
+
+    Attributes:
+        threads: threads a search may use (all kinds); None = every core this process may run on.
+        num_lists: faiss:ivf, number of inverted lists.
+        nprobe: faiss:ivf, lists visited a query; ``num_lists`` makes it exact.
+        ef_search: faiss:hnsw, length of the candidate list.
+        neighbours: faiss:hnsw, links of a node.
+        force: faiss:hnsw, build it even where it was measured to miss neighbours.
+        prune: scan, cluster pruning; None = used where it pays.
+    """
+
+    threads: int | None = None
+    num_lists: int | None = None
+    nprobe: int | None = None
+    ef_search: int | None = None
+    neighbours: int | None = None
+    force: bool | None = None
+    prune: bool | None = None
+
+
+_OPTIONS_OF: Mapping[str, frozenset[str]] = {
+    "auto": frozenset({"threads", "prune"}),
+    "scan": frozenset({"threads", "prune"}),
+    "faiss:flat": frozenset({"threads"}),
+    "faiss:multihash": frozenset({"threads"}),
+    "faiss:ivf": frozenset({"threads", "num_lists", "nprobe"}),
+    "faiss:hnsw": frozenset({"threads", "ef_search", "neighbours", "force"}),
+}
+
+
+def open_index(
+    kind: str,
+    ids: NDArray[np.int64],
+    codes: BinaryCodes,
+    *,
+    threads: int | None = None,
+    num_lists: int | None = None,
+    nprobe: int | None = None,
+    ef_search: int | None = None,
+    neighbours: int | None = None,
+    force: bool | None = None,
+    prune: bool | None = None,
+) -> CodeIndex:
+    """Build an index of ``kind`` over ``codes``, row i of which is known as ``ids[i]``.
+
+    Args:
+        kind: one of ``KINDS``.
+        ids: int64 [N], distinct; any order.
+        codes: N codes; may be memory-mapped (then keep the ids ascending, and nothing is copied by ``scan``).
+        threads: see :class:`IndexOptions`, as all that follow.
+
+    Raises:
+        UsageError: a kind that does not exist, an option of another kind, ids that do not fit.
+    """
+    from deephash.index.live import LiveIndex
+
+    check_kind(kind)
+    options = IndexOptions(threads, num_lists, nprobe, ef_search, neighbours, force, prune)
+    for name in IndexOptions.__slots__:
+        if getattr(options, name) is not None and name not in _OPTIONS_OF[kind]:
+            owners = [other for other, names in _OPTIONS_OF.items() if name in names]
+            raise UsageError(f"{name} is an option of {', '.join(owners)}, not of {kind}; leave it out")
+    _check_counts(options)
+    return LiveIndex(ids, codes, _builder(kind, options))
+
+
+def check_kind(kind: str) -> None:
+    """Refuse a kind of index that does not exist, with a suggestion."""
+    if kind not in KINDS:
+        raise UsageError(f"no index kind {kind!r}{did_you_mean(kind, list(KINDS))}")
+
+
+def _check_counts(options: IndexOptions) -> None:
+    for name in ("threads", "num_lists", "nprobe", "ef_search", "neighbours"):
+        value = getattr(options, name)
+        if value is not None and value < 1:
+            raise UsageError(f"{name} is at least 1, not {value}")
+
+
+def _builder(kind: str, options: IndexOptions) -> Callable[[BinaryCodes], Engine]:
+    from deephash.index.faiss_index import FlatEngine
+
+    return lambda codes: FlatEngine(codes, threads=options.threads)
+
+
+class Engine(Protocol):
+    """Search over a fixed table of codes by row number; what :class:`LiveIndex` stands on.
+
+    Rows ascend with the ids, so (distance, row) is (distance, id). Nothing here changes after it was built: adding,
+    removing and naming items is done once, in ``LiveIndex``, for all engines.
+    """
+
+    def search(self, queries: BinaryCodes, k: int, within: RowFilter | None) -> Neighbors:
+        """Return rows [Q, min(k, rows that pass)] in order of (distance, row)."""
+        ...
+
+    def search_radius(self, queries: BinaryCodes, radius: int, within: RowFilter | None) -> list[Neighbors]:
+        """Return for each query all rows with distance <= radius, in order of (distance, row)."""
+        ...
+
+    def explain(self) -> str:
+        """Describe the engine and its last search."""
+        ...
+
+
+class RowFilter:
+    """The rows a search may return, as a mask or as row numbers, whichever an engine wants."""
+
+    def __init__(self, mask: NDArray[np.bool_]) -> None:
+        self.mask = mask
+        self.count = int(np.count_nonzero(mask))
+        self._rows: NDArray[np.int64] | None = None
+
+    @property
+    def rows(self) -> NDArray[np.int64]:
+        """Ascending row numbers, computed at the first call."""
+        if self._rows is None:
+            self._rows = np.flatnonzero(self.mask)
+        return self._rows

@@ -1,0 +1,225 @@
+"""LiveIndex: ids, changes and filters, done once for every engine.
+
+An engine is a fixed table. Here it becomes a living index: rows that were removed are masked, rows that were added are
+scanned exactly beside the engine, and both are folded into a fresh engine when they have grown to a tenth of it. So a
+kind that can neither remove nor replace (MultiHash, HNSW) still gives right answers after any change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deephash.codes import BinaryCodes
+from deephash.errors import UsageError
+from deephash.index.base import Engine, Neighbors, RowFilter
+
+Ids = NDArray[np.int64]
+REBUILD_SHARE = 0.1  # of the engine's rows changed: a merged search then costs about as much as a new engine saves
+REBUILD_AT_LEAST = 4096  # below this the exact scan of the additions costs less than the call around it
+
+
+class LiveIndex:
+    """A ``CodeIndex`` over any :class:`~deephash.index.base.Engine`.
+
+    Args:
+        ids: int64 [N], distinct.
+        codes: N codes.
+        build: makes an engine from codes whose rows ascend with the ids.
+
+    Raises:
+        UsageError: ids that are not distinct integers, one for each code.
+    """
+
+    def __init__(self, ids: Ids, codes: BinaryCodes, build: Callable[[BinaryCodes], Engine]) -> None:
+        self._build = build
+        self.num_bits = codes.num_bits
+        self.num_levels = codes.num_levels
+        self._settle(*_in_order(ids, codes))
+
+    def _settle(self, ids: Ids, codes: BinaryCodes) -> None:
+        """Make ``codes`` (rows ascending by id) the engine's table, with no changes pending."""
+        self._ids, self._codes = ids, codes
+        self._engine = self._build(codes) if len(codes) else None
+        self._dead = 0
+        self._alive: NDArray[np.bool_] | None = None
+        self._fresh_ids, self._fresh_codes = ids[:0], codes[:0]
+        self._fresh_engine: Engine | None = None
+
+    def __len__(self) -> int:
+        return len(self._ids) - self._dead + len(self._fresh_ids)
+
+    @property
+    def ids(self) -> Ids:
+        """All ids, ascending."""
+        kept = self._ids if self._alive is None else self._ids[self._alive]
+        return np.union1d(kept, self._fresh_ids) if len(self._fresh_ids) else kept
+
+    # Changing --------------------------------------------------------------------------------------
+
+    def add(self, ids: Ids, codes: BinaryCodes) -> None:
+        """Add items; a known id is replaced."""
+        self._check_codes(codes)
+        ids, codes = _in_order(ids, codes)
+        self._drop(ids)
+        joined = np.concatenate([self._fresh_ids, ids])
+        order = np.argsort(joined, kind="stable")
+        self._fresh_ids = joined[order]
+        self._fresh_codes = BinaryCodes.concatenate([self._fresh_codes, codes])[order]
+        self._fold()
+
+    def remove(self, ids: Ids) -> None:
+        """Remove items; ids that are not there are passed over, so that removing twice is harmless."""
+        self._drop(np.unique(_as_ids(ids)))
+        self._fold()
+
+    def _drop(self, ids: Ids) -> None:
+        rows = positions(ids, self._ids)
+        if len(rows):
+            alive = np.ones(len(self._ids), dtype=bool) if self._alive is None else self._alive.copy()
+            alive[rows] = False
+            self._alive, self._dead = alive, len(alive) - int(np.count_nonzero(alive))
+        stale = positions(ids, self._fresh_ids)
+        keep = np.ones(len(self._fresh_ids), dtype=bool)
+        keep[stale] = False
+        self._fresh_ids, self._fresh_codes = self._fresh_ids[keep], self._fresh_codes[keep]
+        self._fresh_engine = None
+
+    def _fold(self) -> None:
+        pending = self._dead + len(self._fresh_ids)
+        if pending <= max(REBUILD_AT_LEAST, REBUILD_SHARE * len(self._ids)) and self._dead < len(self._ids):
+            return
+        keep = slice(None) if self._alive is None else self._alive
+        ids = np.concatenate([self._ids[keep], self._fresh_ids])
+        codes = BinaryCodes.concatenate([self._codes[keep], self._fresh_codes])
+        order = np.argsort(ids, kind="stable")
+        self._settle(ids[order], codes[order])
+
+    # Searching -------------------------------------------------------------------------------------
+
+    def search(self, queries: BinaryCodes, k: int, *, allowed: Ids | None = None) -> Neighbors:
+        """Return the ``k`` nearest items of each query, ordered by (distance, id)."""
+        self._check_codes(queries)
+        if k < 1:
+            raise UsageError(f"k is the number of neighbours wanted, at least 1, not {k}")
+        parts = [
+            _named(engine.search(queries, k, within), ids) for engine, ids, within in self._parts(allowed) if engine
+        ]
+        if not parts:
+            empty = np.empty((len(queries), 0))
+            return Neighbors(empty.astype(np.int64), empty.astype(np.int32))
+        return parts[0] if len(parts) == 1 else _merge(parts, k)
+
+    def search_radius(self, queries: BinaryCodes, radius: int, *, allowed: Ids | None = None) -> list[Neighbors]:
+        """Return, for each query, every item with distance <= ``radius``, ordered by (distance, id)."""
+        self._check_codes(queries)
+        if radius < 0:
+            raise UsageError(f"a radius is at least 0 bits, not {radius}")
+        radius = min(radius, self.num_bits * self.num_levels)
+        parts = [
+            [_named(found, ids) for found in engine.search_radius(queries, radius, within)]
+            for engine, ids, within in self._parts(allowed)
+            if engine
+        ]
+        if not parts:
+            return [Neighbors(np.empty(0, np.int64), np.empty(0, np.int32)) for _ in range(len(queries))]
+        if len(parts) == 1:
+            return parts[0]
+        return [_merge(list(both), None) for both in zip(*parts, strict=True)]
+
+    def explain(self) -> str:
+        """Say which engine answers, why it was chosen, and how the last search was run."""
+        engine = self._engine.explain() if self._engine else "empty: nothing to search"
+        pending = []
+        if self._dead:
+            pending.append(f"{self._dead:,} removed rows masked")
+        if len(self._fresh_ids):
+            pending.append(f"{len(self._fresh_ids):,} added rows scanned beside it")
+        return "; ".join([engine, *pending])
+
+    def _parts(self, allowed: Ids | None) -> Iterable[tuple[Engine | None, Ids, RowFilter | None]]:
+        """Yield (engine, ids of its rows, filter) for the table and for the additions, where anything may be found."""
+        wanted = None if allowed is None else np.asarray(allowed)
+        if wanted is not None:
+            wanted = _as_ids(wanted)
+            if len(wanted) > 1 and not (wanted[1:] > wanted[:-1]).all():
+                wanted = np.unique(wanted)
+        within = _filter(wanted, self._ids, self._alive)
+        if len(self._ids) and (within is None or within.count):
+            yield self._engine, self._ids, within
+        within = _filter(wanted, self._fresh_ids, None)
+        if len(self._fresh_ids) and (within is None or within.count):
+            if self._fresh_engine is None:
+                self._fresh_engine = exact_engine(self._fresh_codes)
+            yield self._fresh_engine, self._fresh_ids, within
+
+    def _check_codes(self, codes: BinaryCodes) -> None:
+        if (codes.num_bits, codes.num_levels) != (self.num_bits, self.num_levels):
+            raise UsageError(
+                f"this index holds codes of {self.num_bits} bits x {self.num_levels} level(s), but was given "
+                f"{codes.describe()}; encode both sides with the same model"
+            )
+
+
+def exact_engine(codes: BinaryCodes, threads: int | None = None) -> Engine:
+    """Return the plainest exact engine: for additions, filtered rests and checks."""
+    from deephash.index.faiss_index import FlatEngine
+
+    return FlatEngine(codes, threads=threads)
+
+
+def positions(wanted: Ids, ids: Ids) -> NDArray[np.int64]:
+    """Return the rows of ascending ``ids`` that hold one of the ascending ``wanted``; unknown ones are passed over."""
+    if not len(ids) or not len(wanted):
+        return np.empty(0, dtype=np.int64)
+    first, last = int(ids[0]), int(ids[-1])
+    if last - first + 1 == len(ids):  # no gaps: a subtraction instead of a search
+        return wanted[np.searchsorted(wanted, first) : np.searchsorted(wanted, last, side="right")] - first
+    rows: NDArray[np.int64] = np.searchsorted(ids, wanted)
+    rows[rows == len(ids)] = 0
+    return rows[ids[rows] == wanted]
+
+
+def _filter(wanted: Ids | None, ids: Ids, alive: NDArray[np.bool_] | None) -> RowFilter | None:
+    if wanted is None:
+        return None if alive is None else RowFilter(alive)
+    mask = np.zeros(len(ids), dtype=bool)
+    mask[positions(wanted, ids)] = True
+    if alive is not None:
+        mask &= alive
+    within = RowFilter(mask)
+    return None if within.count == len(ids) else within
+
+
+def _as_ids(ids: Ids) -> Ids:
+    array = np.asarray(ids)
+    if array.ndim != 1 or (array.size and not np.issubdtype(array.dtype, np.integer)):
+        raise UsageError(f"ids are a list of integers, not {array.dtype} of shape {list(array.shape)}")
+    return array.astype(np.int64, copy=False)
+
+
+def _in_order(ids: Ids, codes: BinaryCodes) -> tuple[Ids, BinaryCodes]:
+    """Return ids and codes by ascending id; without a copy where they already are."""
+    array = _as_ids(ids)
+    if len(array) != len(codes):
+        raise UsageError(f"{len(array):,} ids were given for {codes.describe()}; each code needs one id")
+    if len(array) > 1 and not (array[1:] > array[:-1]).all():
+        order = np.argsort(array, kind="stable")
+        array, codes = array[order], codes[order]
+        twice = array[1:][array[1:] == array[:-1]]
+        if len(twice):
+            raise UsageError(f"id {int(twice[0])} was given more than once; ids must be distinct")
+    return array, codes
+
+
+def _named(found: Neighbors, ids: Ids) -> Neighbors:
+    return Neighbors(ids[found.ids], found.distances)
+
+
+def _merge(parts: list[Neighbors], k: int | None) -> Neighbors:
+    ids = np.concatenate([part.ids for part in parts], axis=-1)
+    distances = np.concatenate([part.distances for part in parts], axis=-1)
+    order = np.lexsort((ids, distances), axis=-1)[..., :k]
+    return Neighbors(np.take_along_axis(ids, order, -1), np.take_along_axis(distances, order, -1))
