@@ -1,0 +1,177 @@
+"""From what a person holds (a picture, words, a mixture) to one code. Torch is imported with the model, not before."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deephash.codes import BinaryCodes
+from deephash.errors import CollectionDamaged, IncompatibleModel, UsageError
+
+if TYPE_CHECKING:
+    from deephash.models.base import HashModel
+
+Kind = Literal["image", "text", "code"]
+
+
+@dataclass(frozen=True)
+class Term:
+    """One part of a composed query.
+
+    Attributes:
+        kind: what ``value`` is: a picture (path, PIL, array), a phrase, or a BinaryCodes of one row.
+        value: the part itself.
+        weight: its share; negative to move away from it.
+    """
+
+    kind: Kind
+    value: Any
+    weight: float = 1.0
+
+
+class QueryEncoder:
+    """Encodes queries with the model a collection was made with; the model is loaded at the first need.
+
+    Args:
+        source: a model folder, or a model in memory.
+        fingerprint: the one the collection's codes were made with; None accepts any.
+        collection: how the collection is called in messages.
+
+    Raises:
+        IncompatibleModel: the model's codes cannot be compared with the collection's.
+    """
+
+    def __init__(self, source: str | Path | HashModel, fingerprint: str | None, collection: str) -> None:
+        self._model: HashModel | None = None
+        self._lock = threading.Lock()
+        self._expected, self._collection = fingerprint, collection
+        if isinstance(source, (str, Path)):
+            self.directory: Path | None = Path(source)
+            self.record = _read_record(self.directory)
+            self._check(str(self.record.get("fingerprint")), self.description)
+        else:
+            self.directory, self._model = None, source
+            modalities = list(source.encoders)
+            self.record = {"class": type(source).__name__, "num_bits": source.num_bits, "modalities": modalities}
+            self._check(source.fingerprint(), self.description)
+
+    @property
+    def description(self) -> str:
+        """A name for people, such as ``OrthoHash on timm:resnet18``."""
+        arguments = self.record.get("init_args", {})
+        backbone = arguments.get("backbone") or arguments.get("image_backbone") or {}
+        suffix = f" on {backbone['name']}" if isinstance(backbone, dict) and "name" in backbone else ""
+        return f"{self.record.get('class', 'model')}{suffix}"
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """What the model reads: ``image``, ``text`` or both."""
+        return tuple(self.record.get("modalities", ("image",)))
+
+    @property
+    def model(self) -> HashModel:
+        """The model itself, loaded now if it was not yet."""
+        with self._lock:
+            if self._model is None:
+                from deephash.models import load_model
+
+                assert self.directory is not None  # either a folder or a model was given
+                model = load_model(self.directory)
+                self._check(model.fingerprint(), self.description)
+                self._model = model.eval()
+            return self._model
+
+    def encode(self, kind: Kind, value: Any) -> BinaryCodes:
+        """Return the code (one row) of a picture or a phrase."""
+        if kind == "code":
+            return BinaryCodes(value.packed, value.num_bits, value.num_levels)
+        self.require(kind)
+        encode = self.model.encode_images if kind == "image" else self.model.encode_texts
+        return encode([value])
+
+    def compose(self, terms: Sequence[Term]) -> BinaryCodes:
+        """Return the code of a weighted mixture: unit-length continuous codes are added, then binarised at zero.
+
+        A stored code takes part as its signs. One term of positive weight gives exactly :meth:`encode` of it.
+        """
+        if not terms:
+            raise UsageError("a composed query needs at least one part")
+        if len(terms) == 1 and terms[0].weight > 0:
+            return self.encode(terms[0].kind, terms[0].value)
+        if not any(term.weight for term in terms):
+            raise UsageError("all weights of the composed query are zero; give at least one part a weight")
+        mixture = sum(term.weight * self._direction(term) for term in terms)
+        return BinaryCodes.from_continuous(np.asarray(mixture)[None])
+
+    def features(self, kind: Kind, value: Any) -> NDArray[np.float32]:
+        """Return the backbone's features [1, D] of a picture or a phrase, for re-ranking by stored vectors."""
+        import torch
+
+        inputs = self._inputs(kind, value)
+        with torch.inference_mode():
+            return np.asarray(self.model.features(inputs, kind).cpu(), dtype=np.float32)
+
+    def require(self, modality: str) -> None:
+        """Raise UsageError where the model does not read ``modality``."""
+        if modality not in self.modalities:
+            able = {"image": "pictures", "text": "words"}
+            raise UsageError(
+                f"{self.description} reads {' and '.join(able.get(name, name) for name in self.modalities)}, "
+                f"not {able.get(modality, modality)}; index the collection with a cross-modal model to search by "
+                f"{able.get(modality, modality)} (deephash models list)"
+            )
+
+    def _direction(self, term: Term) -> NDArray[np.float64]:
+        if term.kind == "code":
+            values = term.value.signs()[0].astype(np.float64)
+        else:
+            values = self._continuous(term.kind, term.value)
+        return np.asarray(values / max(float(np.linalg.norm(values)), 1e-12))
+
+    def _continuous(self, kind: Kind, value: Any) -> NDArray[np.float64]:
+        """Return v [K]; only where a bit means ``v >= 0`` can codes be mixed."""
+        import torch
+
+        from deephash.models.base import HashModel
+
+        if type(self.model).bits is not HashModel.bits or self.model.num_levels > 1:
+            raise UsageError(f"{self.description} does not binarise at zero, so its queries cannot be mixed")
+        with torch.inference_mode():
+            return np.asarray(self.model(self._inputs(kind, value))[0].cpu(), dtype=np.float64)
+
+    def _inputs(self, kind: Kind, value: Any) -> dict[str, Any]:
+        from deephash.collection.pictures import open_picture
+
+        self.require(kind)
+        prepared = self.model.preprocess(kind)(open_picture(value) if kind == "image" else value)
+        return {kind: prepared[None].to(self.model.device)}
+
+    def _check(self, fingerprint: str, name: str) -> None:
+        if self._expected is not None and fingerprint != self._expected:
+            raise IncompatibleModel(
+                f"{self._collection} holds codes of the model {self._expected}; you asked to search with {name} "
+                f"({fingerprint}). Leave out --model to use the collection's own, or rebuild: "
+                f"deephash index PICTURES --out NEW.dh --model {self.directory or 'MODEL'}"
+            )
+
+
+def _read_record(directory: Path) -> dict[str, Any]:
+    path = directory / "model.json"
+    try:
+        record = json.loads(path.read_text(encoding="utf8"))
+    except FileNotFoundError:
+        raise CollectionDamaged(
+            f"{directory} holds no model.json, so it is no model folder; point --model at the model/ folder of a run"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise CollectionDamaged(f"{path} cannot be read: {error}; restore it, or give another --model") from None
+    if not isinstance(record, dict):
+        raise CollectionDamaged(f"{path} does not describe a model")
+    return record

@@ -1,0 +1,258 @@
+"""Searcher: a model, a collection and an index, answering queries of every kind with hits."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deephash.codes import BinaryCodes, distance_blocks
+from deephash.collection import Collection
+from deephash.collection.filters import Filter, parse_where
+from deephash.errors import UsageError
+from deephash.index import open_index
+from deephash.search.encoder import QueryEncoder, Term
+from deephash.search.hits import Chance, Hit, chance_level
+
+if TYPE_CHECKING:
+    from deephash.index import CodeIndex
+    from deephash.models.base import HashModel
+
+Where = Filter | str | Mapping[str, Any] | None
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One version of a collection, ready to be searched; replaced as a whole when the collection changes.
+
+    Attributes:
+        collection: opened at this version.
+        ids: int64 [N], ascending.
+        codes: N codes, row i belongs to ``ids[i]``.
+        index: answers over these codes.
+    """
+
+    collection: Collection
+    ids: NDArray[np.int64]
+    codes: BinaryCodes
+    index: CodeIndex
+
+    @cached_property
+    def chance(self) -> Chance | None:
+        """How far apart unrelated items are; measured once a version."""
+        return chance_level(self.codes)
+
+    def rows(self, ids: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the rows of ``ids``. Raises UsageError for an id that is not there."""
+        wanted = np.asarray(ids, dtype=np.int64)
+        rows = np.searchsorted(self.ids, wanted)
+        known = rows < len(self.ids)
+        known[known] = self.ids[rows[known]] == wanted[known]
+        if not known.all():
+            missing = ", ".join(str(item) for item in wanted[~known][:5])
+            raise UsageError(f"{self.collection.path} has no item {missing}; it holds {len(self.ids):,} items")
+        return rows
+
+
+@dataclass
+class Searcher:
+    """Answers queries over one collection.
+
+    Open one with :meth:`open`. Every ``by_*`` method returns hits in the order (distance, id), at most ``k``, fewer where
+    fewer items pass ``where`` or lie within ``max_distance``. Searching needs no torch; encoding a picture or a phrase
+    does. Safe to use from several threads.
+
+    Attributes:
+        path: the collection's folder.
+        encoder: turns queries into codes.
+        kind: which index answers, see ``open_index``.
+    """
+
+    path: Path
+    encoder: QueryEncoder
+    kind: str = "auto"
+    _snapshot: Snapshot | None = field(default=None, repr=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    @classmethod
+    def open(cls, path: str | Path, *, model: str | Path | HashModel | None = None, index: str = "auto") -> Self:
+        """Open the collection at ``path``.
+
+        Args:
+            path: a collection made by ``deephash index``.
+            model: the model to encode queries with, a folder or in memory; the collection's own by default.
+            index: which index answers (``auto``, ``faiss:flat``, ``scan``, ...).
+
+        Raises:
+            IncompatibleModel: the model's codes cannot be compared with the collection's.
+            CollectionDamaged: the collection cannot be read.
+        """
+        collection = Collection.open(path)
+        source = collection.model_path if model is None else model
+        encoder = QueryEncoder(source, collection.fingerprint, str(path))
+        searcher = cls(Path(path), encoder, index)
+        searcher._snapshot = searcher._load(collection)
+        return searcher
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The newest version of the collection; loaded again whenever somebody changed it."""
+        with self._lock:
+            newest = Collection.open(self.path)
+            if self._snapshot is None or newest.version != self._snapshot.collection.version:
+                self._snapshot = self._load(newest)
+            return self._snapshot
+
+    @property
+    def collection(self) -> Collection:
+        """The collection at its newest version."""
+        return self.snapshot.collection
+
+    @property
+    def num_bits(self) -> int:
+        """K, the code length."""
+        return self.snapshot.codes.num_bits
+
+    def __len__(self) -> int:
+        return len(self.snapshot.ids)
+
+    # Queries ---------------------------------------------------------------------------------------
+
+    def by_image(self, picture: Any, k: int = 10, *, where: Where = None, max_distance: int | None = None) -> list[Hit]:
+        """Search by a picture: a path, the bytes of a file, a PIL picture or an array."""
+        return self.by_codes(self.encoder.encode("image", picture), k, where=where, max_distance=max_distance)
+
+    def by_text(self, text: str, k: int = 10, *, where: Where = None, max_distance: int | None = None) -> list[Hit]:
+        """Search by words; the model must read text."""
+        return self.by_codes(self.encoder.encode("text", text), k, where=where, max_distance=max_distance)
+
+    def by_both(
+        self,
+        picture: Any,
+        text: str,
+        k: int = 10,
+        *,
+        beta: float = 0.5,
+        where: Where = None,
+        max_distance: int | None = None,
+    ) -> list[Hit]:
+        """Search by a picture and words together; ``beta`` 0 looks at the picture only, 1 at the words only."""
+        if not 0 <= beta <= 1:
+            raise UsageError(f"beta is the share of the words and lies between 0 and 1, not {beta}")
+        terms = [Term("image", picture, 1 - beta), Term("text", text, beta)]
+        return self.by_codes(self.encoder.compose(terms), k, where=where, max_distance=max_distance)
+
+    def by_id(self, item: int, k: int = 10, *, where: Where = None, max_distance: int | None = None) -> list[Hit]:
+        """Search by an item of the collection itself, which comes first; needs no model and no torch."""
+        return self.by_codes(self.code_of(item), k, where=where, max_distance=max_distance)
+
+    def by_codes(
+        self, code: BinaryCodes, k: int = 10, *, where: Where = None, max_distance: int | None = None
+    ) -> list[Hit]:
+        """Search by one code of the collection's length.
+
+        Args:
+            code: one row.
+            k: at most so many hits.
+            where: only items that pass, as ``Filter``, mapping or words (``label=cat and year>=2019``).
+            max_distance: only hits at most so many bits away.
+
+        Raises:
+            UsageError: several codes, another length, a k below 1, or a filter that does not fit.
+        """
+        self._check_code(code)
+        if k < 1:
+            raise UsageError(f"k is the number of answers and must be at least 1, not {k}")
+        snapshot = self.snapshot
+        allowed = self._allowed(snapshot, where)
+        found = snapshot.index.search(code, k, allowed=allowed)
+        ids, distances = found.ids[0], found.distances[0]
+        if max_distance is not None:
+            ids, distances = ids[distances <= max_distance], distances[distances <= max_distance]
+        return self._hits(snapshot, code, ids, distances, allowed)
+
+    def code_of(self, item: int) -> BinaryCodes:
+        """Return the stored code of an item."""
+        snapshot = self.snapshot
+        return snapshot.codes[snapshot.rows([item])]
+
+    def codes_of(self, hits: Sequence[Hit]) -> BinaryCodes:
+        """Return the stored codes of hits, in their order."""
+        snapshot = self.snapshot
+        return snapshot.codes[snapshot.rows([hit.id for hit in hits])]
+
+    # Reading a distance ----------------------------------------------------------------------------
+
+    def distance_counts(self, code: BinaryCodes, *, where: Where = None) -> NDArray[np.int64]:
+        """Return how many items lie at each distance from ``code``, int64 [K + 1]."""
+        self._check_code(code)
+        snapshot = self.snapshot
+        return _counts(snapshot, code, self._allowed(snapshot, where))
+
+    def nearest_distance(self, code: BinaryCodes, *, where: Where = None) -> int | None:
+        """Return the distance of the nearest item, or None where no item passes ``where``."""
+        occupied = np.flatnonzero(self.distance_counts(code, where=where))
+        return int(occupied[0]) if len(occupied) else None
+
+    def chance(self) -> Chance | None:
+        """Return how far apart unrelated items of this collection are; None for fewer than two items."""
+        return self.snapshot.chance
+
+    # Inside ----------------------------------------------------------------------------------------
+
+    def _load(self, collection: Collection) -> Snapshot:
+        ids, codes = collection.codes()
+        return Snapshot(collection, ids, codes, open_index(self.kind, ids, codes))
+
+    def _check_code(self, code: BinaryCodes) -> None:
+        expected = self.snapshot.codes
+        if len(code) != 1:
+            raise UsageError(f"one code is searched at a time, not {len(code)}; call by_codes for each row")
+        if (code.num_bits, code.num_levels) != (expected.num_bits, expected.num_levels):
+            raise UsageError(
+                f"{self.path} holds codes of {expected.num_bits} bits; the query has {code.num_bits}. "
+                "Encode it with the collection's own model"
+            )
+
+    @staticmethod
+    def _allowed(snapshot: Snapshot, where: Where) -> NDArray[np.int64] | None:
+        if where is None or where == "":
+            return None
+        if isinstance(where, str):
+            where = parse_where(where)
+        elif not isinstance(where, Filter):
+            where = Filter(where)
+        return snapshot.collection.matching(where)
+
+    @staticmethod
+    def _hits(
+        snapshot: Snapshot,
+        code: BinaryCodes,
+        ids: NDArray[np.int64],
+        distances: NDArray[np.int32],
+        allowed: NDArray[np.int64] | None,
+    ) -> list[Hit]:
+        if not len(ids):
+            return []
+        ties = _counts(snapshot, code, allowed)
+        bits = code.num_bits
+        return [
+            Hit(rank, item.id, item.uri, int(far), 1 - int(far) / bits, bits, int(ties[far]), item.attributes)
+            for rank, (item, far) in enumerate(zip(snapshot.collection.items(ids), distances), start=1)
+        ]
+
+
+def _counts(snapshot: Snapshot, code: BinaryCodes, allowed: NDArray[np.int64] | None) -> NDArray[np.int64]:
+    codes = snapshot.codes
+    if allowed is not None:
+        codes = codes[np.searchsorted(snapshot.ids, allowed)]
+    counts = np.zeros(codes.num_levels * codes.num_bits + 1, dtype=np.int64)
+    for _, _, block in distance_blocks(code, codes):
+        counts += np.bincount(block[0], minlength=len(counts))
+    return counts

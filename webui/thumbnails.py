@@ -1,0 +1,104 @@
+"""Thumbnails: the only form in which the page shows a picture of a collection."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from io import BytesIO
+from pathlib import Path
+
+from PIL import Image, ImageDraw
+
+from deephash.collection import Collection, Item
+from deephash.collection.pictures import open_picture
+from deephash.errors import UnreadablePicture
+
+SIDE = 256
+MAX_SIDE = 1024
+CACHE_BYTES = 64 << 20
+PIXEL_ART = 64  # pictures smaller than this are enlarged without smoothing, so that their pixels stay visible
+MAX_PIXELS = 120_000_000
+
+
+class Thumbnails:
+    """Re-encodes pictures of collections, and keeps the newest in memory.
+
+    A file is opened only if it lies, symbolic links resolved, below the collection's root or inside the collection's
+    own folder. What leaves is always a fresh JPEG or PNG without EXIF data.
+    """
+
+    def __init__(self, limit: int = CACHE_BYTES) -> None:
+        self._cache: OrderedDict[tuple[str, int], tuple[bytes, str]] = OrderedDict()
+        self._size, self._limit = 0, limit
+        self._lock = threading.Lock()
+
+    def get(self, collection: Collection, item: Item, side: int = SIDE) -> tuple[bytes, str]:
+        """Return the bytes and the media type of a thumbnail whose longer side is at most ``side`` pixels.
+
+        Raises:
+            UnreadablePicture: the file is gone, damaged, or outside the collection's folders.
+        """
+        side = max(16, min(side, MAX_SIDE))
+        key = (f"{collection.path}\0{item.uri}\0{item.content_hash}", side)
+        with self._lock:
+            if key in self._cache:
+                self._cache.move_to_end(key)
+                return self._cache[key]
+        made = encode_thumbnail(open_item(collection, item, reduced_to=side), side)
+        self._keep(key, made)
+        return made
+
+    def _keep(self, key: tuple[str, int], made: tuple[bytes, str]) -> None:
+        with self._lock:
+            if key in self._cache:
+                return
+            self._cache[key] = made
+            self._size += len(made[0])
+            while self._size > self._limit and self._cache:
+                _, (old, _) = self._cache.popitem(last=False)
+                self._size -= len(old)
+
+
+def open_item(collection: Collection, item: Item, *, reduced_to: int | None = None) -> Image.Image:
+    """Open the picture of an item, after checking that it lies where the collection's pictures lie."""
+    return open_picture(safe_path(collection, item), max_pixels=MAX_PIXELS, reduced_to=reduced_to)
+
+
+def safe_path(collection: Collection, item: Item) -> Path:
+    """Return the resolved path of an item's picture. Raises UnreadablePicture where it lies outside the collection."""
+    if "://" in item.uri or "\0" in item.uri:
+        raise UnreadablePicture(f"{item.uri}: only files of the collection's folder are shown")
+    path = Path(collection.picture_path(item)).resolve()
+    homes = [Path(collection.path).resolve(), *([Path(collection.root).resolve()] if collection.root else [])]
+    if not any(path.is_relative_to(home) for home in homes):
+        raise UnreadablePicture(f"{item.uri}: the file lies outside the collection's folder and is not shown")
+    if not path.is_file():
+        raise UnreadablePicture(f"{item.uri}: the file is no longer there; bring the collection up to date")
+    return path
+
+
+def encode_thumbnail(picture: Image.Image, side: int = SIDE) -> tuple[bytes, str]:
+    """Return a small JPEG, or a PNG for tiny pictures; without any metadata."""
+    buffer = BytesIO()
+    if max(picture.size) <= PIXEL_ART:
+        factor = max(1, min(side, 160) // max(picture.size))
+        size = (picture.width * factor, picture.height * factor)
+        picture.resize(size, Image.Resampling.NEAREST).save(buffer, "PNG", optimize=False)
+        return buffer.getvalue(), "image/png"
+    small = picture.copy()
+    small.thumbnail((side, side), Image.Resampling.BILINEAR, reducing_gap=2.0)
+    small.info.clear()
+    small.save(buffer, "JPEG", quality=82)
+    return buffer.getvalue(), "image/jpeg"
+
+
+def placeholder(side: int = SIDE) -> tuple[bytes, str]:
+    """Return a grey picture with a cross: shown where a file is gone or damaged."""
+    sheet = Image.new("RGB", (side, side), (200, 204, 210))
+    pen = ImageDraw.Draw(sheet)
+    inner, outer = side // 3, side - side // 3
+    pen.line((inner, inner, outer, outer), fill=(140, 146, 156), width=4)
+    pen.line((inner, outer, outer, inner), fill=(140, 146, 156), width=4)
+    buffer = BytesIO()
+    sheet.save(buffer, "PNG")
+    return buffer.getvalue(), "image/png"
