@@ -4,21 +4,31 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, ItemsView, Iterator, Mapping, Sequence, ValuesView
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import torch
 from lightning import LightningModule
 from torch import Tensor, nn
 
-from deephash.backbones import Backbone
+from deephash.backbones import Backbone, Encoder
 from deephash.codes import BinaryCodes
 from deephash.errors import UsageError
 
 Inputs = Mapping[str, Tensor]
+
+
+class Encoders(nn.ModuleDict):
+    """One encoder a modality; a ModuleDict that knows its values' type."""
+
+    if TYPE_CHECKING:
+
+        def __getitem__(self, modality: str) -> Encoder: ...
+        def items(self) -> ItemsView[str, Encoder]: ...  # noqa: D102
+        def values(self) -> ValuesView[Encoder]: ...  # noqa: D102
 
 
 class HashModel(LightningModule, ABC):
@@ -44,7 +54,7 @@ class HashModel(LightningModule, ABC):
         if num_bits < 1:
             raise UsageError(f"num_bits is the code length and must be at least 1, not {num_bits}")
         self.num_bits = num_bits
-        self.encoders = nn.ModuleDict({modality: spec.build() for modality, spec in backbones.items()})
+        self.encoders = Encoders({modality: spec.build() for modality, spec in backbones.items()})
         for encoder in self._frozen_encoders():
             encoder.requires_grad_(False)
 
@@ -55,7 +65,7 @@ class HashModel(LightningModule, ABC):
             encoder.eval()
         return self
 
-    def _frozen_encoders(self) -> list[nn.Module]:
+    def _frozen_encoders(self) -> list[Encoder]:
         return [encoder for encoder in self.encoders.values() if encoder.spec.frozen]
 
     # The three steps from input to code ------------------------------------------------------------
@@ -66,7 +76,8 @@ class HashModel(LightningModule, ABC):
 
     def bits(self, inputs: Inputs) -> Tensor:
         """Return booleans shaped like :meth:`forward`. The only place that binarises; a bit is 1 where v >= 0."""
-        return self(inputs) >= 0
+        continuous: Tensor = self(inputs)
+        return continuous >= 0
 
     def encode(self, inputs: Inputs) -> BinaryCodes:
         """Return packed codes of one batch, in evaluation mode and without gradients."""
@@ -215,11 +226,20 @@ class AlternatingHashModel(HashModel):
     """
 
     needs_whole_table: ClassVar[bool] = True
+    one_sweep: ClassVar[bool] = False  # True where the first sweep is all there is
+    fitted: Tensor
 
     def __init__(self, num_bits: int, backbones: Mapping[str, Backbone]) -> None:
         super().__init__(num_bits, backbones)
         self.automatic_optimization = False
         self.objectives: list[float] = []
+        self.register_buffer("fitted", torch.tensor(False))
+
+    def encode(self, inputs: Inputs) -> BinaryCodes:
+        """Return packed codes of one batch. Raises UsageError before the model was fitted."""
+        if not self.fitted:
+            raise UsageError(f"this {type(self).__name__} was not fitted; call fit(features) or `deephash train`")
+        return super().encode(inputs)
 
     @abstractmethod
     def start(self, features: Inputs) -> None:
@@ -243,7 +263,7 @@ class AlternatingHashModel(HashModel):
     def has_converged(self, tolerance: float) -> bool:
         """Say whether the last sweep lowered the objective by less than ``tolerance``, relative."""
         if len(self.objectives) < 2:
-            return False
+            return self.one_sweep and bool(self.objectives)
         before, after = self.objectives[-2:]
         return before - after <= tolerance * max(abs(before), 1e-12)
 
@@ -266,6 +286,7 @@ class AlternatingHashModel(HashModel):
         self.objectives = []
         with torch.no_grad():
             self.start(table)
+            self.fitted.fill_(True)
 
     def _modalities_in(self, batch: Mapping[str, Tensor]) -> list[str]:
         return [name for name in self.encoders if name in batch or f"{name}_features" in batch]
