@@ -75,8 +75,18 @@ class HashModel(LightningModule, ABC):
         """Return continuous codes v, [B, K] (or [B, L, K] for L levels)."""
 
     def bits(self, inputs: Inputs) -> Tensor:
-        """Return booleans shaped like :meth:`forward`. The only place that binarises; a bit is 1 where v >= 0."""
+        """Return booleans shaped like :meth:`forward`. The only place that binarises; a bit is 1 where v >= 0.
+
+        Raises:
+            UsageError: a continuous code is NaN, which has no side.
+        """
         continuous: Tensor = self(inputs)
+        broken = int(continuous.isnan().flatten(1).any(dim=1).sum())
+        if broken:
+            raise UsageError(
+                f"{broken} of {len(continuous)} continuous codes hold NaN: the input holds NaN, or training diverged "
+                "(try a smaller learning rate)"
+            )
         return continuous >= 0
 
     def encode(self, inputs: Inputs) -> BinaryCodes:
