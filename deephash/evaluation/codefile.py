@@ -1,0 +1,256 @@
+"""Codes and labels from an ``.npz`` that any program may have written.
+
+The file holds ``codes`` and, for evaluation, ``labels``; everything else is optional:
+
+=================  ====================================================================================================
+``codes``          packed uint8 [N, ceil(K/8)] in ``numpy.packbits`` order, or 0/1, True/False or -1/+1 of shape [N, K]
+``num_bits``       K; needed where packed and unpacked cannot be told apart, and where K is no multiple of 8
+``num_levels``     L, for recurrent codes; default 1
+``labels``         class numbers [N] (-1: unlabelled), class names [N], or multi-hot [N, C] (all zero: unlabelled)
+``names``          one name an item (also read from ``uris``, ``ids`` or ``index``): finds queries in the database
+``features``       float [N, D]: what the codes were made from; baselines are computed from it
+``class_names``    [C] words for reports
+``protocol``       name of the split, e.g. ``cifar10-i/v1``
+``split``          checksum of the split
+=================  ====================================================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+from zlib import error as ZlibError
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deephash.codes import BinaryCodes
+from deephash.codes.binary import bytes_per_code
+from deephash.errors import DataError, UsageError
+
+_NAME_COLUMNS = ("names", "uris", "ids", "index")
+_FIX = "write the file with BinaryCodes.save, or add an entry num_bits"
+
+
+@dataclass(frozen=True, eq=False)
+class CodeFile:
+    """N codes with what is known about the items.
+
+    Attributes:
+        codes: the codes.
+        labels: class numbers int64 [N], multi-hot uint8 [N, C], class names str [N], or None.
+        names: str [N] or None.
+        features: float [N, D] or None.
+        class_names: words for the classes, may be empty.
+        protocol: name of the split protocol, or None.
+        split: checksum of the split, or None.
+        source: where it was read from, for messages.
+    """
+
+    codes: BinaryCodes
+    labels: NDArray[Any] | None = None
+    names: NDArray[np.str_] | None = None
+    features: NDArray[np.floating] | None = None
+    class_names: tuple[str, ...] = ()
+    protocol: str | None = None
+    split: str | None = None
+    source: str = "codes"
+
+    def __post_init__(self) -> None:
+        for column in ("labels", "names", "features"):
+            values = getattr(self, column)
+            if values is not None and len(values) != len(self.codes):
+                raise UsageError(
+                    f"{self.source}: {len(self.codes):,} codes but {len(values):,} {column}; there must be one an item"
+                )
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+
+def read_code_file(path: str | Path) -> CodeFile:
+    """Read an ``.npz`` of codes; nothing in the file can run code.
+
+    Raises:
+        DataError: no such file, not an npz, damaged, or without ``codes``.
+        UsageError: what the arrays mean cannot be told, or they do not fit each other.
+    """
+    columns = _read_columns(Path(path))
+    if "codes" not in columns:
+        raise DataError(f"{path} has no array 'codes'; it holds: {', '.join(sorted(columns)) or 'nothing'}")
+    source = str(path)
+    bits, levels = _number(columns, "num_bits", source), _number(columns, "num_levels", source) or 1
+    return CodeFile(
+        codes=as_codes(columns["codes"], num_bits=bits, num_levels=levels, source=source),
+        labels=as_labels(columns["labels"], source=source) if "labels" in columns else None,
+        names=next((columns[name].astype(str) for name in _NAME_COLUMNS if name in columns), None),
+        features=_features(columns["features"], source) if "features" in columns else None,
+        class_names=tuple(np.atleast_1d(columns.get("class_names", np.array([], dtype=str))).astype(str).tolist()),
+        protocol=_text(columns, "protocol"),
+        split=_text(columns, "split"),
+        source=source,
+    )
+
+
+def as_codes(
+    array: NDArray[Any], *, num_bits: int | None = None, num_levels: int = 1, source: str = "codes"
+) -> BinaryCodes:
+    """Turn packed uint8, 0/1, boolean or -1/+1 arrays into BinaryCodes, by these rules.
+
+    1. ``num_bits`` given: uint8 of width ceil(K/8) is packed, width K is one number a bit; any other width is refused.
+    2. Booleans and arrays that hold a negative number are one number a bit.
+    3. uint8 with a value above 1 is packed, K = 8 x width.
+    4. Anything that holds only 0 and 1 is one number a bit, except uint8 of less than 8 columns: 16 packed bits whose
+       bytes are all 0 or 1 look the same, so ``num_bits`` is asked for.
+
+    Raises:
+        UsageError: real values, NaN, zeros beside -1/+1, other integers, or a width that does not fit.
+    """
+    if array.ndim not in (2, 3) or array.shape[-1] == 0:
+        raise UsageError(f"{source}: codes have shape [N, K], or [N, ceil(K/8)] packed, not {list(array.shape)}")
+    if num_bits is None and _is_ambiguous(array):
+        raise UsageError(
+            f"{source}: uint8 codes of {array.shape[1]} columns with only 0 and 1 could be {array.shape[1]} bits or "
+            f"{8 * array.shape[1]} packed bits; {_FIX}"
+        )
+    if _is_packed(array, num_bits, num_levels):
+        return BinaryCodes(array, num_bits or 8 * (array.shape[1] // num_levels), num_levels)
+    if num_bits is not None and array.shape[-1] != num_bits:
+        raise UsageError(
+            f"{source}: num_bits is {num_bits}, so codes have {bytes_per_code(num_bits) * num_levels} columns of "
+            f"packed uint8 or {num_bits} of 0/1 or -1/+1, not {array.shape[-1]} of {array.dtype}"
+        )
+    return _from_one_number_a_bit(array, source)
+
+
+def as_labels(array: NDArray[Any], *, source: str = "labels") -> NDArray[Any]:
+    """Return class numbers int64 [N], multi-hot uint8 [N, C], or class names str [N].
+
+    A column [N, 1] is read as class numbers. Raises UsageError for NaN, fractions or multi-hot values other than 0/1.
+    """
+    labels = array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
+    if labels.dtype.kind in "US" and labels.ndim == 1:
+        return labels.astype(str)
+    if labels.dtype.kind not in "biuf" or labels.ndim not in (1, 2):
+        raise UsageError(
+            f"{source}: labels are class numbers or names [N], or multi-hot [N, C], not {array.dtype} of shape "
+            f"{list(array.shape)}"
+        )
+    if labels.dtype.kind == "f" and not (np.isfinite(labels).all() and (labels == np.round(labels)).all()):
+        raise UsageError(f"{source}: labels hold NaN or fractions; they are whole class numbers or 0/1 multi-hot rows")
+    if labels.ndim == 1:
+        return labels.astype(np.int64)
+    if not np.isin(labels, (0, 1)).all():
+        raise UsageError(f"{source}: labels of shape {list(labels.shape)} are multi-hot and must hold only 0 and 1")
+    return labels.astype(np.uint8)
+
+
+def common_labels(query: CodeFile, database: CodeFile) -> tuple[NDArray[Any], NDArray[Any], tuple[str, ...]]:
+    """Return query labels, database labels and class names in one numbering.
+
+    Class names are numbered over both sides together; an empty name is an unlabelled item.
+
+    Raises:
+        UsageError: labels are missing on a side, or the sides are of different kinds or widths.
+    """
+    sides = []
+    for side in (query, database):
+        if side.labels is None:
+            raise UsageError(
+                f"{side.source} has no labels, and without them nothing can be scored; add an array 'labels': "
+                "class numbers [N] or multi-hot [N, C]"
+            )
+        sides.append(side.labels)
+    first, second = sides
+    if (first.ndim, first.dtype.kind == "U") != (second.ndim, second.dtype.kind == "U"):
+        raise UsageError(
+            f"labels of different kinds: {_kind(first)} in {query.source}, {_kind(second)} in {database.source}"
+        )
+    if first.ndim == 2 and first.shape[1] != second.shape[1]:
+        raise UsageError(f"multi-hot labels of different width: {first.shape[1]} and {second.shape[1]} classes")
+    if first.dtype.kind == "U":
+        words = tuple(sorted({*first.tolist(), *second.tolist()} - {""}))
+        number = {word: index for index, word in enumerate(words)} | {"": -1}
+        numbered = [np.array([number[word] for word in side.tolist()], dtype=np.int64) for side in sides]
+        return numbered[0], numbered[1], words
+    return first, second, query.class_names or database.class_names
+
+
+# Reading -----------------------------------------------------------------------------------------------
+
+
+def _read_columns(path: Path) -> dict[str, NDArray[Any]]:
+    try:
+        archive = np.load(path, allow_pickle=False)
+        if isinstance(archive, np.ndarray):
+            raise DataError(f"{path} holds a single array; an .npz with 'codes' and 'labels' is needed: np.savez")
+        with archive:
+            return {name: archive[name] for name in archive.files}
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise DataError(f"{path} is a folder, not an .npz file") from None
+    except (OSError, ValueError, EOFError, BadZipFile, ZlibError, NotImplementedError) as error:
+        raise DataError(f"{path} cannot be read as an .npz of plain arrays: {error}") from None
+
+
+def _number(columns: Mapping[str, NDArray[Any]], name: str, source: str) -> int | None:
+    if name not in columns:
+        return None
+    value = columns[name]
+    if value.size != 1 or value.dtype.kind not in "iu" or value.reshape(-1)[0] < 1:
+        raise UsageError(f"{source}: {name} is one whole number above 0, not {value.tolist()}")
+    return int(value.reshape(-1)[0])
+
+
+def _text(columns: Mapping[str, NDArray[Any]], name: str) -> str | None:
+    return str(columns[name].reshape(-1)[0]) if name in columns and columns[name].size == 1 else None
+
+
+def _features(array: NDArray[Any], source: str) -> NDArray[np.floating]:
+    if array.ndim != 2 or array.dtype.kind not in "fiu" or not np.isfinite(array).all():
+        raise UsageError(f"{source}: features are finite numbers [N, D], not {array.dtype} of shape {array.shape}")
+    return array.astype(np.float32)
+
+
+def _is_ambiguous(array: NDArray[Any]) -> bool:
+    return array.dtype == np.uint8 and array.ndim == 2 and array.shape[1] < 8 and not (array > 1).any()
+
+
+def _is_packed(array: NDArray[Any], num_bits: int | None, num_levels: int) -> bool:
+    if array.dtype != np.uint8 or array.ndim != 2:
+        return False
+    if num_bits is None:
+        return bool((array > 1).any())
+    fits = array.shape[1] == num_levels * bytes_per_code(num_bits)
+    return fits and not (num_bits == 1 and (array == 1).any())  # one bit packed is 0 or 128
+
+
+def _from_one_number_a_bit(array: NDArray[Any], source: str) -> BinaryCodes:
+    if array.dtype.kind not in "biuf":
+        raise UsageError(f"{source}: codes are numbers or booleans, not {array.dtype}")
+    if array.dtype.kind == "f" and np.isnan(array).any():
+        rows = int(np.isnan(array).any(axis=tuple(range(1, array.ndim))).sum())
+        raise UsageError(f"{source}: {rows:,} codes hold NaN")
+    if np.isin(array, (0, 1)).all():
+        return BinaryCodes.from_bits(array)
+    if np.isin(array, (-1, 1)).all():
+        return BinaryCodes.from_signs(array)
+    if np.isin(array, (-1, 0, 1)).all():
+        rows = int((array == 0).any(axis=-1).sum())
+        raise UsageError(
+            f"{source}: {rows:,} codes hold 0 beside -1 and +1, as sign() makes it for 0; a bit has two sides: "
+            "binarise with v >= 0 (BinaryCodes.from_continuous)"
+        )
+    if array.dtype.kind == "f":
+        raise UsageError(f"{source}: codes hold real values; binarise first: BinaryCodes.from_continuous(v).save(...)")
+    raise UsageError(
+        f"{source}: codes are 0/1, -1/+1 or packed uint8, not {array.dtype} from {array.min()} to {array.max()}; {_FIX}"
+    )
+
+
+def _kind(labels: NDArray[Any]) -> str:
+    return "multi-hot" if labels.ndim == 2 else "class names" if labels.dtype.kind == "U" else "class numbers"
