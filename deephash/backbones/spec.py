@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +40,24 @@ class Backbone:
     def build(self) -> Encoder:
         """Build the encoder and load its weights. Raises UsageError or WeightsNotFound."""
         family, _, detail = self.name.partition(":")
-        if family == "features":
-            return Features(self, int(detail))
-        raise UsageError(f"unknown backbone family {family!r}" + did_you_mean(family, ["features"]))
+        if family not in _FAMILIES:
+            raise UsageError(
+                f"unknown backbone family {family!r} in {self.name!r}" + did_you_mean(family, list(_FAMILIES))
+            )
+        module, _, cls = _FAMILIES[family].partition(":")
+        encoder: Encoder = getattr(import_module(module), cls)(self, detail)
+        return encoder
+
+
+# Family -> module:class, imported when first built; each class takes (spec, what stands behind the colon).
+_FAMILIES = {
+    "timm": "deephash.backbones.pretrained:TimmEncoder",
+    "torchvision": "deephash.backbones.pretrained:TorchvisionEncoder",
+    "small_cnn": "deephash.backbones.small:SmallCNN",
+    "cifar_resnet": "deephash.backbones.small:CifarResNetEncoder",
+    "mobilenet_v1": "deephash.backbones.small:MobileNetV1Encoder",
+    "features": "deephash.backbones.spec:Features",
+}
 
 
 class Encoder(nn.Module, ABC):
@@ -73,9 +89,11 @@ class Encoder(nn.Module, ABC):
 class Features(Encoder):
     """Inputs are feature vectors already; they pass through."""
 
-    def __init__(self, spec: Backbone, num_features: int) -> None:
+    def __init__(self, spec: Backbone, detail: str) -> None:
         super().__init__()
-        self.spec, self.num_features = spec, num_features
+        if not detail.isdigit() or not int(detail):
+            raise UsageError(f"backbone {spec.name!r} needs the number of features after the colon: features:512")
+        self.spec, self.num_features = spec, int(detail)
 
     def forward(self, batch: Tensor) -> Tensor:
         """Return the batch itself."""

@@ -52,4 +52,5 @@ class LSH(AlternatingHashModel):
     def sweep(self, features: Inputs) -> Tensor:
         """Return the share of pairs of bits that are out of balance: nothing is left to update."""
         balance = (self(features) >= 0).double().mean(dim=0)
-        return (balance - 0.5).abs().mean()
+        imbalance: Tensor = (balance - 0.5).abs().mean()
+        return imbalance

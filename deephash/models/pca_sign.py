@@ -44,7 +44,7 @@ class PCASign(AlternatingHashModel):
 
     def sweep(self, features: Inputs) -> Tensor:
         """Return the mean squared distance of (x - mean) V from its own signs; nothing is left to update."""
-        continuous = self(features).double()
+        continuous: Tensor = self(features).double()
         return (continuous - torch.where(continuous >= 0, 1.0, -1.0)).square().mean()
 
 

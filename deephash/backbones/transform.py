@@ -1,0 +1,89 @@
+"""From a picture to a network's input; the settings are plain JSON, so that they travel with the weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from deephash.errors import UsageError, did_you_mean
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+_RESAMPLING = {
+    "nearest": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
+
+
+@dataclass(frozen=True)
+class PictureTransform:
+    """Resize the shorter side to ``resize``, cut the middle ``size`` x ``size``, scale to 0..1, normalise.
+
+    The middle is always cut, so that pictures of any shape give rows of one shape.
+
+    Attributes:
+        size: side of the network's input in pixels.
+        resize: the shorter side before cutting; at least ``size``.
+        interpolation: nearest, bilinear, bicubic or lanczos; always with Pillow's antialiasing.
+        mean: subtracted from each channel, in units of 0..1.
+        std: each channel is divided by it.
+    """
+
+    size: int = 224
+    resize: int = 224
+    interpolation: str = "bicubic"
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+
+    def __post_init__(self) -> None:
+        if self.size < 1 or self.resize < self.size:
+            raise UsageError(f"transform: resize must be at least size, and both at least 1, not {self}")
+        if self.interpolation not in _RESAMPLING:
+            raise UsageError(
+                f"transform: unknown interpolation {self.interpolation!r}"
+                + did_you_mean(self.interpolation, list(_RESAMPLING))
+            )
+        if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
+            raise UsageError(f"transform: mean and std have 3 values each, std above 0, not {self.mean} and {self.std}")
+
+    def __call__(self, picture: Any) -> Tensor:
+        """Return float32 [3, size, size] of a PIL picture."""
+        image: Image.Image = picture if picture.mode == "RGB" else picture.convert("RGB")
+        pixels = np.asarray(self._cut(image), dtype=np.float32).transpose(2, 0, 1) / np.float32(255)
+        mean, std = (np.array(values, dtype=np.float32).reshape(3, 1, 1) for values in (self.mean, self.std))
+        return torch.from_numpy(np.ascontiguousarray((pixels - mean) / std))
+
+    def _cut(self, image: Image.Image) -> Image.Image:
+        scale = self.resize / min(image.size)
+        width, height = (max(self.resize, round(side * scale)) for side in image.size)
+        if (width, height) != image.size:
+            image = image.resize((width, height), _RESAMPLING[self.interpolation])
+        left, top = (width - self.size) // 2, (height - self.size) // 2
+        return image.crop((left, top, left + self.size, top + self.size))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the settings as JSON values."""
+        return asdict(self) | {"mean": list(self.mean), "std": list(self.std)}
+
+
+def resolve_transform(
+    usual: PictureTransform, image_size: int | None, given: Mapping[str, Any] | None
+) -> PictureTransform:
+    """Return the network's ``usual`` transform, moved to ``image_size``, with the ``given`` settings laid over it."""
+    settings = usual.to_json()
+    if image_size is not None:
+        settings |= {"size": image_size, "resize": image_size * usual.resize // usual.size}
+    for name, value in (given or {}).items():
+        if name not in settings:
+            raise UsageError(f"transform has no setting {name!r}" + did_you_mean(name, list(settings)))
+        settings[name] = value
+    if given and "size" in given and "resize" not in given:
+        settings["resize"] = max(settings["size"], settings["resize"])
+    return PictureTransform(**settings | {"mean": tuple(settings["mean"]), "std": tuple(settings["std"])})
