@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from deephash.errors import UnreadablePicture
 
@@ -42,9 +42,7 @@ class PictureFacts:
     taken: datetime | None = None
 
 
-def open_picture(
-    source: PictureSource, *, max_pixels: int = MAX_PIXELS, reduced_to: int | None = None
-) -> Image.Image:
+def open_picture(source: PictureSource, *, max_pixels: int = MAX_PIXELS, reduced_to: int | None = None) -> Image.Image:
     """Return ``source`` as an 8-bit RGB PIL picture, upright.
 
     EXIF rotation is applied; CMYK, palette, grey and 16-bit pictures are converted; transparency is laid on white; an
@@ -181,7 +179,8 @@ def _eight_bits(values: NDArray[Any]) -> NDArray[np.uint8]:
 def _from_array(array: NDArray[Any]) -> Image.Image:
     if array.dtype not in (np.uint8, np.uint16) or array.ndim not in (2, 3) or not array.size:
         raise UnreadablePicture(
-            f"a picture array is uint8 or uint16 of shape [H, W] or [H, W, 3 or 4], not {array.dtype} {list(array.shape)}"
+            "a picture array is uint8 or uint16 of shape [H, W] or [H, W, 3 or 4], not "
+            f"{array.dtype} {list(array.shape)}"
         )
     if array.ndim == 3 and array.shape[2] not in (1, 3, 4):
         raise UnreadablePicture(f"a picture array has 1, 3 or 4 channels last, not shape {list(array.shape)}")
@@ -190,7 +189,7 @@ def _from_array(array: NDArray[Any]) -> Image.Image:
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, Image.UnidentifiedImageError):
+    if isinstance(error, UnidentifiedImageError):
         return "not a picture in a known format"
     if isinstance(error, (Image.DecompressionBombError, Image.DecompressionBombWarning)):
         return f"too many pixels (decompression bomb?): {error}"

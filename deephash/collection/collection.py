@@ -1,0 +1,359 @@
+"""Collection: pictures, their attributes and their codes in one Lance data set, the truth on disk.
+
+Layout of ``X.dh``: ``collection.json`` (card), ``rows.lance`` (the rows, atomic versioned commits), ``models/<print>``
+(each model that made a code column), ``next_id``, ``write.lock``. See docs/formats.md.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import ArrayLike
+
+from deephash.codes import BinaryCodes
+from deephash.collection import schema as columns
+from deephash.collection.card import CollectionCard, replace_file
+from deephash.collection.lock import write_lock
+from deephash.collection.reader import MODELS, ROWS, CollectionReader, Model, describe_codes
+from deephash.collection.rows import CollectionVersion, Ids, Rows
+from deephash.collection.schema import CODE, HASH, ID, URI, VECTOR
+from deephash.errors import CollectionDamaged, UsageError
+
+_LOCK, _NEXT_ID = "write.lock", "next_id"
+
+
+class Collection(CollectionReader):
+    """An open collection. Readers see the version they opened until :meth:`refresh`; writers take turns.
+
+    Use :meth:`create` or :meth:`open`.
+    """
+
+    @classmethod
+    def create(
+        cls,
+        path: str | Path,
+        *,
+        num_bits: int,
+        num_levels: int = 1,
+        model: Model | None = None,
+        vector_dim: int | None = None,
+        root: str | Path | None = None,
+    ) -> Self:
+        """Make an empty collection; it appears at ``path`` complete or not at all.
+
+        Args:
+            path: a new folder, by custom ending in ``.dh``.
+            num_bits: K.
+            num_levels: L, more than 1 only for recurrent codes.
+            model: copied into the collection, so that it is self-contained; None for codes from elsewhere.
+            vector_dim: D, to keep a float16 vector a row for re-ranking.
+            root: folder that the uris are relative to.
+
+        Raises:
+            UsageError: something is at ``path`` already, or a size is wrong.
+        """
+        target = Path(path)
+        if target.exists() and (not target.is_dir() or any(target.iterdir())):
+            raise UsageError(f"{target} exists already; Collection.open opens it, or choose another name")
+        if num_bits < 1 or num_levels < 1 or (vector_dim is not None and vector_dim < 1):
+            raise UsageError(
+                f"num_bits, num_levels and vector_dim are at least 1, not {num_bits, num_levels, vector_dim}"
+            )
+        scratch = target.with_name(f".{target.name}.{os.getpid()}")
+        shutil.rmtree(scratch, ignore_errors=True)
+        try:
+            scratch.mkdir(parents=True)
+            code = describe_codes(num_bits, num_levels, model)
+            _save_model(scratch, model)
+            Rows.create(scratch / ROWS, columns.base_schema(code, vector_dim))
+            CollectionCard(root=str(Path(root).resolve()) if root is not None else None).save(scratch)
+            scratch.replace(target)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+        return cls.open(target)
+
+    # Writing ---------------------------------------------------------------------------------------
+
+    def append(
+        self,
+        *,
+        uris: Sequence[str],
+        codes: BinaryCodes,
+        content_hashes: Sequence[str] | None = None,
+        attributes: Sequence[Mapping[str, Any]] | None = None,
+        vectors: ArrayLike | None = None,
+    ) -> Ids:
+        """Add rows in one commit and return their new ids, int64 [n] ascending.
+
+        Args:
+            uris: one a row, not yet in the collection.
+            codes: of the collection's length.
+            content_hashes: one a row, by which renamed files are recognised.
+            attributes: one mapping a row; a name seen for the first time becomes a column.
+            vectors: [n, D] floats, kept as float16.
+
+        Raises:
+            UsageError: lengths, kinds or uris do not fit; nothing is written then.
+        """
+        with self._writing():
+            table = self._as_table(uris, codes, content_hashes, attributes, vectors)
+            known = self.find(uris)
+            if known:
+                raise UsageError(
+                    f"{len(known)} uri(s) are there already, the first {next(iter(known))!r}; put replaces"
+                )
+            ids = self._reserve_ids(len(uris))
+            self._rows.insert(table.append_column(self._rows.schema.field(ID), pa.array(ids)))
+        return ids
+
+    def put(
+        self,
+        *,
+        uris: Sequence[str],
+        codes: BinaryCodes,
+        content_hashes: Sequence[str] | None = None,
+        attributes: Sequence[Mapping[str, Any]] | None = None,
+        vectors: ArrayLike | None = None,
+    ) -> Ids:
+        """Do what :meth:`append` does, but replace rows whose uri is known.
+
+        They keep their id and the attributes that are not given; further code columns are emptied there, because they
+        belong to the old content.
+        """
+        with self._writing():
+            known = self.find(uris)
+            attributes = self._overlaid(uris, known, [{}] * len(uris) if attributes is None else attributes)
+            table = self._as_table(uris, codes, content_hashes, attributes, vectors)
+            fresh = iter(self._reserve_ids(len(uris) - len(known)).tolist())
+            ids = np.array([known[uri] if uri in known else next(fresh) for uri in uris], np.int64)
+            table = table.append_column(self._rows.schema.field(ID), pa.array(ids))
+            if known:
+                self._rows.merge(columns.completed(table, self._rows.schema))
+            else:
+                self._rows.insert(table)
+        return ids
+
+    def update(
+        self, ids: ArrayLike, attributes: Sequence[Mapping[str, Any]], *, uris: Sequence[str] | None = None
+    ) -> None:
+        """Set attributes of existing rows in one commit; the others stay, and None empties one.
+
+        Raises:
+            UsageError: an id is unknown, a value does not fit its column, or a new uri is taken.
+        """
+        rows = np.atleast_1d(np.asarray(ids, np.int64))
+        if len(attributes) != len(rows) or len(np.unique(rows)) != len(rows):
+            raise UsageError(f"one mapping of attributes for each different id: {len(attributes)} for {len(rows)} ids")
+        with self._writing():
+            self._add_attribute_columns(attributes)
+            names = list(dict.fromkeys(name for row in attributes for name in row))
+            table = self._rows.take(rows, [ID, *names])
+            for name in names:
+                old = table.column(name).to_pylist()
+                new = [given.get(name, value) for given, value in zip(attributes, old)]
+                place = table.schema.get_field_index(name)
+                table = table.set_column(place, table.field(name), columns.attribute_array(table.field(name), new))
+            if uris is not None:
+                self._check_free(uris, rows)
+                table = table.append_column(self._rows.schema.field(URI), pa.array(list(uris), pa.string()))
+            if table.num_columns > 1 and len(rows):
+                self._rows.merge(table)
+
+    def remove(self, ids: ArrayLike) -> int:
+        """Remove rows; unknown ids are ignored. Returns how many went. Earlier versions keep them."""
+        with self._writing():
+            gone = np.intersect1d(np.asarray(ids, np.int64), self.ids())
+            if len(gone):
+                self._rows.delete(gone)
+        return len(gone)
+
+    def add_codes(self, column: str, ids: ArrayLike, codes: BinaryCodes, *, model: Model | None = None) -> None:
+        """Set codes of existing rows in another column, which is made when it is new (another length, another model).
+
+        Raises:
+            UsageError: the name, the ids or the length do not fit.
+            IncompatibleModel: the column holds codes of another model.
+        """
+        rows = np.atleast_1d(np.asarray(ids, np.int64))
+        if len(rows) != len(codes) or len(np.unique(rows)) != len(rows):
+            raise UsageError(f"one code for each different id: {len(codes)} codes for {len(rows)} ids")
+        with self._writing():
+            self._rows.take(rows, [ID])
+            if column not in self.code_columns:
+                columns.check_name(column)
+                if column in self._rows.schema.names:
+                    raise UsageError(f"{column!r} is an attribute of {self.path}; choose another name for the codes")
+                _save_model(self.path, model)
+                self._rows.add_columns([describe_codes(codes.num_bits, codes.num_levels, model).field(column)])
+            elif model is not None:
+                self.check_model(model, column)
+            spec = self._checked(codes, column)
+            table = pa.table(
+                [pa.array(rows), columns.code_array(codes)], pa.schema([self._rows.schema.field(ID), spec])
+            )
+            self._rows.merge(table)
+
+    def drop_codes(self, column: str) -> None:
+        """Forget a further code column; earlier versions keep it."""
+        if column == CODE:
+            raise UsageError(f"{CODE!r} is the collection's own code column and stays")
+        with self._writing():
+            columns.column_of(self._rows.schema, column)
+            self._rows.drop_column(column)
+
+    # Versions --------------------------------------------------------------------------------------
+
+    def versions(self) -> list[CollectionVersion]:
+        """Return every version that is kept, oldest first."""
+        return self._rows.versions()
+
+    def restore(self, version: int) -> None:
+        """Make an earlier version the latest, as a new commit, so that this can be undone too."""
+        with self._writing():
+            self._rows.restore(version)
+
+    def compact(self, *, forget_older_than: timedelta | None = None) -> None:
+        """Join small files and drop removed rows from them.
+
+        Args:
+            forget_older_than: also delete versions of that age, and the disk space that only they used. Readers that
+                still have one of them open fail on their next read.
+        """
+        with self._writing():
+            self._rows.compact(forget_older_than)
+
+    def check(self) -> None:
+        """Read everything. Raises CollectionDamaged if anything cannot be read, or if ids or uris are there twice."""
+        self._rows.check()
+        ids = self.ids()
+        uris = self._rows.read([URI]).column(URI)
+        if len(np.unique(ids)) != len(ids) or pc.count_distinct(uris).as_py() != len(ids):
+            raise CollectionDamaged(f"{self.path} holds an id or a uri twice; restore an earlier version")
+        for column in self.code_columns:
+            self.codes(column)
+            self.model_path_of(column)
+
+    def note(self, name: str, value: Any) -> None:
+        """Write a measured fact (JSON) into the card."""
+        with self._writing():
+            self.card.with_note(name, value).save(self.path)
+
+    def move_root(self, root: str | Path) -> None:
+        """Say that the pictures lie below another folder now, under the same relative paths."""
+        with self._writing():
+            replace(self.card, root=str(Path(root).resolve())).save(self.path)
+
+    # Inside ----------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Hold the write lock and stand on the latest version."""
+        if self._pinned:
+            raise UsageError(f"version {self.version} is open for reading; open the latest one to write, or restore it")
+        with write_lock(self.path / _LOCK):
+            self.refresh()
+            yield
+
+    def _as_table(
+        self,
+        uris: Sequence[str],
+        codes: BinaryCodes,
+        hashes: Sequence[str] | None,
+        attributes: Sequence[Mapping[str, Any]] | None,
+        vectors: ArrayLike | None,
+    ) -> pa.Table:
+        """Check new rows and return them as a table without ids."""
+        count = len(uris)
+        hashes = [""] * count if hashes is None else hashes
+        attributes = [{}] * count if attributes is None else attributes
+        if not count == len(codes) == len(hashes) == len(attributes):
+            raise UsageError(
+                f"one code, hash and mapping a uri: {count} uris, {len(codes)} codes, {len(hashes)} hashes, "
+                f"{len(attributes)} mappings"
+            )
+        if len(set(uris)) != count:
+            raise UsageError(f"uri {_first_twice(uris)!r} is given twice")
+        self._add_attribute_columns(attributes)
+        schema = self._rows.schema
+        arrays = {URI: pa.array(list(uris), pa.string()), HASH: pa.array(list(hashes), pa.string())}
+        for name in dict.fromkeys(name for row in attributes for name, value in row.items() if value is not None):
+            arrays[name] = columns.attribute_array(schema.field(name), [row.get(name) for row in attributes])
+        if vectors is not None:
+            arrays[VECTOR] = columns.vector_array(vectors, self._needed_dim(), count)
+        self._checked(codes, CODE)
+        arrays[CODE] = columns.code_array(codes)
+        return pa.table(list(arrays.values()), pa.schema([schema.field(name) for name in arrays]))
+
+    def _overlaid(
+        self, uris: Sequence[str], known: Mapping[str, int], attributes: Sequence[Mapping[str, Any]]
+    ) -> list[Mapping[str, Any]]:
+        """Return ``attributes`` laid over those that the rows of known uris have."""
+        old = {item.uri: item.attributes for item in self.items(list(known.values()))}
+        return [{**old.get(uri, {}), **given} for uri, given in zip(uris, attributes)]
+
+    def _add_attribute_columns(self, attributes: Sequence[Mapping[str, Any]]) -> None:
+        self._rows.add_columns(columns.new_fields(self._rows.schema, attributes))
+
+    def _checked(self, codes: BinaryCodes, column: str) -> pa.Field:
+        """Return the Arrow field of a code column. Raises UsageError if ``codes`` have another length."""
+        spec = columns.column_of(self._rows.schema, column)
+        if (codes.num_bits, codes.num_levels) != (spec.num_bits, spec.num_levels):
+            raise UsageError(
+                f"column {column!r} of {self.path} holds codes of {spec.num_bits} bits x {spec.num_levels} level(s), "
+                f"not {codes.num_bits} x {codes.num_levels}; add_codes keeps them in a column of their own"
+            )
+        return self._rows.schema.field(column)
+
+    def _needed_dim(self) -> int:
+        if self.vector_dim is None:
+            raise UsageError(f"{self.path} was made without vectors; make it anew with vector_dim (--keep-vectors)")
+        return self.vector_dim
+
+    def _check_free(self, uris: Sequence[str], rows: Ids) -> None:
+        if len(uris) != len(rows) or len(set(uris)) != len(uris):
+            raise UsageError("one different uri for each id")
+        taken = {uri: holder for uri, holder in self.find(uris).items() if holder not in set(rows.tolist())}
+        if taken:
+            raise UsageError(f"uri {next(iter(taken))!r} belongs to another row")
+
+    def _reserve_ids(self, count: int) -> Ids:
+        """Take ``count`` numbers that no row has or ever had; a crash afterwards only wastes them."""
+        file = self.path / _NEXT_ID
+        try:
+            first = int(file.read_text(encoding="ascii"))
+        except FileNotFoundError:
+            first = int(max(self.ids(), default=-1)) + 1
+        except ValueError:
+            raise CollectionDamaged(f"{file} is not a number; delete it, and ids go on after the largest") from None
+        if count:
+            replace_file(file, str(first + count))
+        return np.arange(first, first + count, dtype=np.int64)
+
+
+def _save_model(folder: Path, model: Model | None) -> None:
+    """Copy the model into the collection, complete or not at all."""
+    if model is None:
+        return
+    target = folder / MODELS / model.fingerprint()
+    if target.is_dir():
+        return
+    scratch = target.with_name(f".{target.name}.{os.getpid()}")
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.parent.mkdir(exist_ok=True)
+    model.save(scratch)
+    scratch.replace(target)
+
+
+def _first_twice(uris: Sequence[str]) -> str:
+    seen: set[str] = set()
+    return next(uri for uri in uris if uri in seen or seen.add(uri))  # type: ignore[func-returns-value]

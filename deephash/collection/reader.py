@@ -1,0 +1,256 @@
+"""CollectionReader: open a collection and read what is in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import ArrayLike, NDArray
+
+from deephash.codes import BinaryCodes
+from deephash.collection import schema as columns
+from deephash.collection.card import CollectionCard
+from deephash.collection.filters import Filter, Where
+from deephash.collection.rows import Ids, Rows
+from deephash.collection.schema import CODE, HASH, ID, URI, VECTOR, CodeColumn
+from deephash.errors import CollectionDamaged, DatasetNotFound, IncompatibleModel, UsageError
+
+ROWS, MODELS = "rows.lance", "models"
+INSIDE = "collection:"  # uris of files that lie in the collection itself, such as uploads
+
+
+class Model(Protocol):
+    """What a collection needs from a model; :class:`deephash.models.base.HashModel` has it."""
+
+    num_bits: int
+
+    def fingerprint(self) -> str:
+        """Return digits that change whenever the codes could."""
+
+    def save(self, directory: Path) -> None:
+        """Write the model folder."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One row.
+
+    Attributes:
+        id: stable 64-bit number, never given to another row.
+        uri: path relative to the collection's root, with ``/``, or any text where there is no root.
+        content_hash: of the file's bytes; empty where unknown.
+        attributes: the values that are present.
+    """
+
+    id: int
+    uri: str
+    content_hash: str = ""
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+
+class CollectionReader:
+    """An open collection, to read from; it stays at the version it opened until :meth:`refresh`."""
+
+    def __init__(self, path: Path, rows: Rows, *, pinned: bool = False) -> None:
+        self.path = path
+        self._rows = rows
+        self._pinned = pinned
+
+    # Opening ---------------------------------------------------------------------------------------
+
+    @classmethod
+    def open(cls, path: str | Path, version: int | None = None) -> Self:
+        """Open the latest version, or an earlier ``version`` for reading.
+
+        Raises:
+            DatasetNotFound: nothing is there.
+            CollectionDamaged: it cannot be read, with what to do.
+            FormatTooNew: written by a newer deephash.
+            UsageError: no such version.
+        """
+        folder = Path(path)
+        if not folder.is_dir():
+            raise DatasetNotFound(
+                f"{folder}: no such collection; make it with: deephash index PICTURES --out {folder} --model RUN"
+            )
+        CollectionCard.load(folder)
+        return cls(folder, Rows.open(folder / ROWS, version), pinned=version is not None)
+
+    def refresh(self) -> Self:
+        """Move on to the latest version. Returns the collection itself."""
+        if self._pinned:
+            raise UsageError(f"{self.path} was opened at version {self.version}; open it again without a version")
+        self._rows = Rows.open(self.path / ROWS)
+        return self
+
+    # What it is ------------------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __repr__(self) -> str:
+        return f"Collection({str(self.path)!r}, {len(self):,} rows, {self.num_bits} bits, version {self.version})"
+
+    @property
+    def version(self) -> int:
+        """Number of the version that is open."""
+        return self._rows.version
+
+    @property
+    def card(self) -> CollectionCard:
+        """The card beside the rows."""
+        return CollectionCard.load(self.path)
+
+    @property
+    def root(self) -> Path | None:
+        """Folder that the uris are relative to."""
+        root = self.card.root
+        return Path(root) if root is not None else None
+
+    @property
+    def code_columns(self) -> dict[str, CodeColumn]:
+        """Every column of codes by name; the first is ``code``."""
+        return columns.code_columns(self._rows.schema)
+
+    @property
+    def attribute_kinds(self) -> dict[str, str]:
+        """{attribute: text, integer, number, yes/no or time}, as filters see them."""
+        return columns.attribute_kinds(self._rows.schema)
+
+    @property
+    def num_bits(self) -> int:
+        """K of the column ``code``."""
+        return columns.column_of(self._rows.schema, CODE).num_bits
+
+    @property
+    def fingerprint(self) -> str | None:
+        """Of the model that made the column ``code``."""
+        return columns.column_of(self._rows.schema, CODE).fingerprint
+
+    @property
+    def has_vectors(self) -> bool:
+        """Whether rows can keep a float16 vector."""
+        return VECTOR in self._rows.schema.names
+
+    @property
+    def vector_dim(self) -> int | None:
+        """D, or None."""
+        return int(self._rows.schema.field(VECTOR).type.list_size) if self.has_vectors else None
+
+    @property
+    def model_path(self) -> Path | None:
+        """Folder of the model that made the column ``code``; None for codes from elsewhere."""
+        return self.model_path_of(CODE)
+
+    def model_path_of(self, column: str) -> Path | None:
+        """Return the folder of the model of ``column``. Raises CollectionDamaged where it is missing."""
+        print_ = columns.column_of(self._rows.schema, column).fingerprint
+        if print_ is None:
+            return None
+        folder = self.path / MODELS / print_
+        if not folder.is_dir():
+            raise CollectionDamaged(
+                f"{folder} is missing: the model that made the codes of {self.path}. Copy the model folder of its "
+                "training run there; the codes themselves are unharmed"
+            )
+        return folder
+
+    def check_model(self, model: Model, column: str = CODE) -> None:
+        """Raise IncompatibleModel unless ``model`` made the codes of ``column``."""
+        mine = columns.column_of(self._rows.schema, column)
+        other = describe_codes(model.num_bits, getattr(model, "num_levels", 1), model)
+        if mine.fingerprint != other.fingerprint:
+            known = f"--model {self.path / MODELS / mine.fingerprint}" if mine.fingerprint else "no model at all"
+            raise IncompatibleModel(
+                f"{self.path} holds {mine.num_bits}-bit codes of {_called(mine)}; you asked for {_called(other)} with "
+                f"{other.num_bits} bits. Use {known}, or build another collection: "
+                "deephash index PICTURES --out NEW.dh --model RUN"
+            )
+
+    # Reading ---------------------------------------------------------------------------------------
+
+    def codes(self, column: str = CODE) -> tuple[Ids, BinaryCodes]:
+        """Return (ids int64 [N] ascending, codes) of every row that has a code in ``column``."""
+        spec = columns.column_of(self._rows.schema, column)
+        table = self._rows.read([ID, column])
+        if table.column(column).null_count:
+            table = table.filter(pc.is_valid(table.column(column)))
+        ids = table.column(ID).to_numpy()
+        packed = columns.matrix(table.column(column), np.uint8, spec.width)
+        if not bool((ids[1:] > ids[:-1]).all()):
+            order = np.argsort(ids, kind="stable")
+            ids, packed = ids[order], packed[order]
+        return ids.astype(np.int64, copy=False), BinaryCodes(packed, spec.num_bits, spec.num_levels)
+
+    def ids(self) -> Ids:
+        """Return the ids of all rows, ascending."""
+        return self._rows.ids()
+
+    def items(self, ids: ArrayLike) -> list[Item]:
+        """Return the rows with these ids, in the order given. Raises UsageError for an unknown id."""
+        shown = [ID, URI, HASH, *self.attribute_kinds]
+        return [_item(row) for row in self._rows.take(ids, list(dict.fromkeys(shown))).to_pylist()]
+
+    def vectors(self, ids: ArrayLike) -> NDArray[np.float16]:
+        """Return float16 vectors [n, D] in the order given. Raises UsageError where there are none."""
+        dim = self.vector_dim
+        if dim is None:
+            raise UsageError(f"{self.path} keeps no vectors; index again with --keep-vectors to re-rank by them")
+        column = self._rows.take(ids, [VECTOR]).column(VECTOR)
+        if column.null_count:
+            raise UsageError(f"{column.null_count} of these rows have no vector; index them again with --keep-vectors")
+        return columns.matrix(column, np.float16, dim)
+
+    def matching(self, where: Where) -> Ids:
+        """Return the sorted ids of the rows that pass a filter: a Filter, its data, or text like ``year >= 2019``."""
+        sql = Filter.of(where).to_sql(self.attribute_kinds)
+        return np.sort(self._rows.read([ID], sql).column(ID).to_numpy())
+
+    def find(self, uris: Sequence[str]) -> dict[str, int]:
+        """Return {uri: id} of those ``uris`` that are in the collection."""
+        table = self._rows.read([ID, URI])
+        table = table.filter(pc.is_in(table.column(URI), value_set=pa.array(uris, pa.string())))
+        return dict(zip(table.column(URI).to_pylist(), table.column(ID).to_pylist()))
+
+    def table(self, names: Sequence[str]) -> pa.Table:
+        """Return whole columns as an Arrow table, rows in ascending order of id."""
+        return self._rows.read(list(dict.fromkeys([ID, *names]))).sort_by(ID)
+
+    def picture_path(self, item: Item) -> Path:
+        """Return where the picture of ``item`` lies: below the root, or in the collection for ``collection:...``.
+
+        Raises:
+            UsageError: there is no root, or the uri leads out of it.
+        """
+        inside = item.uri.startswith(INSIDE)
+        root = self.path if inside else self.root
+        if root is None:
+            raise UsageError(f"{self.path} holds codes without pictures: it has no root folder")
+        path = (root / item.uri.removeprefix(INSIDE)).resolve()
+        if not path.is_relative_to(root.resolve()):
+            raise UsageError(f"{item.uri!r} leads out of {root}; such a file is not shown")
+        return path
+
+
+def describe_codes(num_bits: int, num_levels: int, model: Model | None) -> CodeColumn:
+    """Return the description of the codes that ``model`` makes, or of codes from elsewhere."""
+    if model is None:
+        return CodeColumn(num_bits, num_levels)
+    made = (model.num_bits, getattr(model, "num_levels", 1))
+    if made != (num_bits, num_levels):
+        raise UsageError(f"the model makes codes of {made} (bits, levels), not {(num_bits, num_levels)}")
+    return CodeColumn(num_bits, num_levels, model.fingerprint(), type(model).__name__)
+
+
+def _called(column: CodeColumn) -> str:
+    return f"{column.model} ({column.fingerprint})" if column.fingerprint else column.model
+
+
+def _item(row: dict[str, Any]) -> Item:
+    fixed = {"id": row.pop(ID), "uri": row.pop(URI), "content_hash": row.pop(HASH) or ""}
+    return Item(**fixed, attributes={name: value for name, value in row.items() if value is not None})

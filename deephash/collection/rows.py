@@ -1,0 +1,196 @@
+"""Rows: the Lance data set of a collection. Nothing else in deephash speaks to Lance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Self, cast
+
+import lance
+import numpy as np
+import pyarrow as pa
+from numpy.typing import ArrayLike, NDArray
+
+from deephash.collection.schema import ID
+from deephash.errors import CollectionDamaged, CollectionError, FormatTooNew, UsageError
+
+Ids = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class CollectionVersion:
+    """One commit: its number, local time, and how many rows it has."""
+
+    version: int
+    time: datetime
+    num_rows: int
+
+
+class Rows:
+    """One version of the rows; writing moves on to the new version.
+
+    Every write is one atomic commit: a reader, or whoever opens the folder after a crash, sees all of it or nothing.
+    """
+
+    def __init__(self, path: Path, data: lance.LanceDataset) -> None:
+        self._path = path
+        self._data = data
+        self._places: tuple[Ids, Ids | None] | None = None
+
+    @classmethod
+    def create(cls, path: Path, schema: pa.Schema) -> Self:
+        """Write an empty data set."""
+        return cls(path, lance.write_dataset(schema.empty_table(), str(path)))
+
+    @classmethod
+    def open(cls, path: Path, version: int | None = None) -> Self:
+        """Open the latest version, or an earlier one. Raises CollectionDamaged, FormatTooNew or UsageError."""
+        if not path.is_dir():
+            raise CollectionDamaged(f"{path} is missing: the rows of the collection. Restore it from a copy")
+        data = _guarded(path, lambda: lance.dataset(str(path)))
+        if version is not None:
+            known = [int(entry["version"]) for entry in data.versions()]
+            if version not in known:
+                raise UsageError(f"{path.parent} has no version {version}; it keeps {_spans(known)}")
+            data = _guarded(path, lambda: data.checkout_version(version))
+        return cls(path, data)
+
+    # Reading ---------------------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        return int(self._data.count_rows())
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns."""
+        return self._data.schema
+
+    @property
+    def version(self) -> int:
+        """Number of this version."""
+        return int(self._data.version)
+
+    def read(self, names: Sequence[str], where: str | None = None) -> pa.Table:
+        """Return columns of all rows, or of those that pass the SQL of a filter, in the order they lie on disk."""
+        return _guarded(self._path, lambda: self._data.to_table(columns=list(names), filter=where))
+
+    def ids(self) -> Ids:
+        """Return all ids, ascending."""
+        return self._sorted_ids()[0]
+
+    def take(self, ids: ArrayLike, names: Sequence[str]) -> pa.Table:
+        """Return columns of the rows with these ids, in the order given. Raises UsageError for an unknown id."""
+        wanted = np.atleast_1d(np.asarray(ids, dtype=np.int64))
+        known, order = self._sorted_ids()
+        places = np.searchsorted(known, wanted)
+        found = places < len(known)
+        found[found] = known[places[found]] == wanted[found]
+        if not found.all():
+            raise UsageError(f"no row with id {wanted[~found][0]} in {self._path.parent} ({len(known):,} rows)")
+        offsets, back = np.unique(places if order is None else order[places], return_inverse=True)
+        if not len(offsets):
+            return self.schema.empty_table().select(list(names))
+        table = _guarded(self._path, lambda: self._data.take(offsets, columns=list(names)))
+        return table.take(pa.array(back.reshape(-1)))
+
+    def versions(self) -> list[CollectionVersion]:
+        """Return every version that is kept, oldest first."""
+        return [
+            CollectionVersion(entry["version"], entry["timestamp"], int(entry["metadata"].get("total_rows", 0)))
+            for entry in cast("list[dict[str, Any]]", self._data.versions())
+        ]
+
+    def check(self) -> None:
+        """Read every column of every row. Raises CollectionDamaged at the first thing that cannot be read."""
+        _guarded(self._path, self._data.validate)
+        for batch in _guarded(self._path, lambda: iter(self._data.to_batches())):
+            batch.validate()
+
+    def _sorted_ids(self) -> tuple[Ids, Ids | None]:
+        """Return ids ascending, and where each lies on disk (None where they lie in that order)."""
+        if self._places is None:
+            ids = self.read([ID]).column(ID).to_numpy()
+            if bool((ids[1:] > ids[:-1]).all()):
+                self._places = ids, None
+            else:
+                order = np.argsort(ids, kind="stable")
+                self._places = ids[order], order
+        return self._places
+
+    # Writing ---------------------------------------------------------------------------------------
+
+    def insert(self, table: pa.Table) -> None:
+        """Add rows; columns that are not in ``table`` stay empty."""
+        self._commit(lambda: lance.write_dataset(table, self._data, mode="append"))
+
+    def merge(self, table: pa.Table) -> None:
+        """Replace, by id, the values of the columns in ``table``; add rows with new ids if every column is there."""
+
+        def write() -> None:
+            builder = self._data.merge_insert(ID).when_matched_update_all()
+            if set(table.column_names) == set(self.schema.names):
+                builder = builder.when_not_matched_insert_all()
+            builder.execute(table)
+
+        self._commit(write)
+
+    def delete(self, ids: Ids) -> None:
+        """Remove rows by id."""
+        table = pa.table({ID: pa.array(ids, pa.int64())}, pa.schema([self.schema.field(ID)]))
+        self._commit(lambda: self._data.merge_insert(ID).when_matched_delete().execute(table))
+
+    def add_columns(self, fields: Sequence[pa.Field]) -> None:
+        """Add empty columns."""
+        if fields:
+            self._commit(lambda: self._data.add_columns(pa.schema(fields)))
+
+    def drop_column(self, name: str) -> None:
+        """Forget a column; earlier versions keep it."""
+        self._commit(lambda: self._data.drop_columns([name]))
+
+    def compact(self, forget_older_than: timedelta | None) -> None:
+        """Join small files and drop removed rows from them; optionally delete old versions and what only they used."""
+        self._commit(self._data.optimize.compact_files)
+        if forget_older_than is not None:
+            self._commit(lambda: self._data.cleanup_old_versions(older_than=forget_older_than))
+
+    def restore(self, version: int) -> None:
+        """Make an earlier version the latest, as a new commit."""
+        self._commit(lambda: Rows.open(self._path, version)._data.restore())
+
+    def _commit(self, write: Callable[[], Any]) -> None:
+        try:
+            write()
+        except (OSError, RuntimeError) as error:
+            raise CollectionError(f"{self._path.parent}: nothing of this change was kept: {_cause(error)}") from error
+        finally:
+            self._data, self._places = lance.dataset(str(self._path)), None
+
+
+def _guarded(path: Path, read: Callable[[], Any]) -> Any:
+    """Run ``read`` and turn what Lance raises about broken files into our errors."""
+    try:
+        return read()
+    except (ValueError, OSError, RuntimeError, pa.ArrowException) as error:
+        text = str(error)
+        if "feature" in text.lower() and "support" in text.lower():
+            raise FormatTooNew(
+                f"{path} was written by a newer Lance: {text}. Upgrade: pip install --upgrade pylance"
+            ) from error
+        raise CollectionDamaged(
+            f"{path} cannot be read: {_cause(error)}. See which versions still open with: deephash collection versions "
+            f"{path.parent}, and go back with: deephash collection restore {path.parent} VERSION"
+        ) from error
+
+
+def _cause(error: Exception) -> str:
+    text = str(error)
+    return (
+        "the disk is full; free some space and run it again" if "No space left" in text else text.split(", /")[0][:300]
+    )
+
+
+def _spans(numbers: list[int]) -> str:
+    return f"versions {numbers[0]} to {numbers[-1]} ({len(numbers)} of them)" if numbers else "no versions"

@@ -1,0 +1,216 @@
+"""The columns of a collection as an Arrow schema, and Python values as columns."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import ArrayLike, NDArray
+
+from deephash.codes import BinaryCodes
+from deephash.codes.binary import bytes_per_code
+from deephash.errors import CollectionDamaged, UsageError, did_you_mean
+
+ID, URI, HASH, VECTOR, CODE = "id", "uri", "content_hash", "vector", "code"
+RESERVED = (
+    ID,
+    URI,
+    HASH,
+    VECTOR,
+    CODE,
+    "path",
+    "and",
+    "or",
+    "not",
+    "in",
+    "exists",
+    "missing",
+    "contains",
+    "true",
+    "false",
+)
+
+FILE_ATTRIBUTES: Mapping[str, pa.DataType] = {
+    "width": pa.int64(),
+    "height": pa.int64(),
+    "size": pa.int64(),  # bytes
+    "mtime": pa.timestamp("us"),  # UTC
+    "taken": pa.timestamp("us"),  # the camera's clock
+    "year": pa.int64(),  # of ``taken``
+    "folder": pa.string(),
+    "label": pa.string(),
+    "caption": pa.string(),
+}
+_KINDS = {
+    "text": pa.string(),
+    "integer": pa.int64(),
+    "number": pa.float64(),
+    "yes/no": pa.bool_(),
+    "time": pa.timestamp("us"),
+}
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+_META = "deephash:"
+
+
+@dataclass(frozen=True)
+class CodeColumn:
+    """One column of codes.
+
+    Attributes:
+        num_bits: K.
+        num_levels: L.
+        fingerprint: of the model that made the codes; None for codes from elsewhere.
+        model: the model in words, for messages.
+    """
+
+    num_bits: int
+    num_levels: int = 1
+    fingerprint: str | None = None
+    model: str = "codes from elsewhere"
+
+    @property
+    def width(self) -> int:
+        """Bytes a code."""
+        return self.num_levels * bytes_per_code(self.num_bits)
+
+    def field(self, name: str) -> pa.Field:
+        """Return the Arrow field; the description travels in its metadata, so that it is versioned with the rows."""
+        facts = {"num_bits": self.num_bits, "num_levels": self.num_levels, "model": self.model}
+        facts |= {"fingerprint": self.fingerprint} if self.fingerprint else {}
+        return pa.field(name, pa.list_(pa.uint8(), self.width), metadata={_META + k: str(v) for k, v in facts.items()})
+
+
+def base_schema(code: CodeColumn, vector_dim: int | None) -> pa.Schema:
+    """Return the schema of a new collection."""
+    fields = [pa.field(ID, pa.int64(), nullable=False), pa.field(URI, pa.string()), pa.field(HASH, pa.string())]
+    fields += [pa.field(name, kind) for name, kind in FILE_ATTRIBUTES.items()]
+    fields += [pa.field(VECTOR, pa.list_(pa.float16(), vector_dim))] if vector_dim else []
+    return pa.schema([*fields, code.field(CODE)])
+
+
+def code_columns(schema: pa.Schema) -> dict[str, CodeColumn]:
+    """Read the code columns out of a schema."""
+    columns = {}
+    for field in schema:
+        facts = {k.decode().removeprefix(_META): v.decode() for k, v in (field.metadata or {}).items()}
+        if "num_bits" in facts:
+            bits, levels = int(facts["num_bits"]), int(facts.get("num_levels", 1))
+            columns[field.name] = CodeColumn(bits, levels, facts.get("fingerprint"), facts.get("model", "unknown"))
+    return columns
+
+
+def attribute_kinds(schema: pa.Schema) -> dict[str, str]:
+    """Return {attribute: text, integer, number, yes/no or time} of every attribute column, the uri included."""
+    kinds = {pa_type: kind for kind, pa_type in _KINDS.items()}
+    skip = {ID, HASH, VECTOR, *code_columns(schema)}
+    return {field.name: kinds[field.type] for field in schema if field.name not in skip and field.type in kinds}
+
+
+def check_name(name: str) -> None:
+    """Raise UsageError unless ``name`` can name a column."""
+    if not _NAME.fullmatch(name) or name.lower() in RESERVED:
+        valid = re.sub(r"\W", "_", name) or "x"
+        raise UsageError(
+            f"{name!r} cannot name a column: use letters, digits and _, beginning with a letter, and none of "
+            f"{', '.join(RESERVED)}; for example {valid + '_' if valid.lower() in RESERVED else valid!r}"
+        )
+
+
+def new_fields(schema: pa.Schema, rows: Iterable[Mapping[str, Any]]) -> list[pa.Field]:
+    """Return fields for the attributes in ``rows`` that ``schema`` lacks; their kinds follow the values."""
+    found: dict[str, pa.DataType] = {}
+    for row in rows:
+        for name, value in row.items():
+            if value is not None and name not in schema.names:
+                found[name] = _wider(name, found.get(name), _kind_of(name, value))
+    for name in found:
+        check_name(name)
+    return [pa.field(name, kind) for name, kind in found.items()]
+
+
+def attribute_array(field: pa.Field, values: Sequence[Any]) -> pa.Array:
+    """Return one attribute column. Raises UsageError naming the first value that does not fit."""
+    return pa.array([None if value is None else _fit(field, value) for value in values], field.type)
+
+
+def code_array(codes: BinaryCodes) -> pa.Array:
+    """Return packed codes as an Arrow column, without a copy."""
+    flat = pa.array(codes.packed.reshape(-1))
+    return pa.FixedSizeListArray.from_arrays(flat, codes.packed.shape[1])
+
+
+def vector_array(vectors: ArrayLike, dim: int, rows: int) -> pa.Array:
+    """Return float16 vectors as an Arrow column. Raises UsageError for the wrong shape or values beyond float16."""
+    array = np.asarray(vectors)
+    if array.shape != (rows, dim):
+        raise UsageError(f"vectors have shape [{rows}, {dim}] in this collection, not {list(array.shape)}")
+    with np.errstate(over="ignore"):
+        halves = np.ascontiguousarray(array, dtype=np.float16)
+    if not np.isfinite(halves).all():
+        raise UsageError("vectors hold NaN, or values beyond the range of float16 (65,504); normalise them first")
+    return pa.FixedSizeListArray.from_arrays(pa.array(halves.reshape(-1)), dim)
+
+
+def matrix(column: pa.ChunkedArray, dtype: type[np.generic], width: int) -> NDArray[Any]:
+    """Return a fixed-size-list column without nulls as an array [N, width]."""
+    out = np.empty((len(column), width), dtype)
+    start = 0
+    for chunk in column.chunks:
+        values = chunk.flatten().to_numpy(zero_copy_only=False)
+        out[start : start + len(chunk)] = values.reshape(-1, width)
+        start += len(chunk)
+    return out
+
+
+def completed(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Return ``table`` with every column of ``schema``, in its order; those it lacks are empty."""
+    arrays = [
+        table.column(field.name) if field.name in table.column_names else pa.nulls(len(table), field.type)
+        for field in schema
+    ]
+    return pa.table(arrays, schema)
+
+
+def column_of(schema: pa.Schema, name: str) -> CodeColumn:
+    """Return the code column ``name``. Raises UsageError with the names that exist."""
+    columns = code_columns(schema)
+    if name in columns:
+        return columns[name]
+    if not columns:
+        raise CollectionDamaged("this collection has no code column; restore an earlier version")
+    raise UsageError(f"no code column {name!r}" + did_you_mean(name, list(columns)))
+
+
+def _kind_of(name: str, value: Any) -> pa.DataType:
+    if isinstance(value, (bool, np.bool_)):
+        return pa.bool_()
+    for types, kind in (((int, np.integer), pa.int64()), ((float, np.floating), pa.float64()), (str, pa.string())):
+        if isinstance(value, types):
+            return kind
+    if isinstance(value, (date, datetime)):
+        return pa.timestamp("us")
+    raise UsageError(
+        f"attribute {name!r} is text, a number, yes/no or a time, not {type(value).__name__} {value!r:.60}"
+    )
+
+
+def _wider(name: str, one: pa.DataType | None, other: pa.DataType) -> pa.DataType:
+    if one is None or one == other:
+        return other
+    if {one, other} == {pa.int64(), pa.float64()}:
+        return pa.float64()
+    raise UsageError(f"attribute {name!r} mixes {one} and {other}; give all its values as text, or all as numbers")
+
+
+def _fit(field: pa.Field, value: Any) -> Any:
+    given = _kind_of(field.name, value)
+    if given == field.type:
+        return datetime.combine(value, time()) if type(value) is date else value
+    if field.type == pa.float64() and given == pa.int64():
+        return float(value)
+    raise UsageError(f"attribute {field.name!r} holds {field.type} in this collection, not {given} ({value!r:.60})")
