@@ -78,7 +78,7 @@ def read_code_file(path: str | Path) -> CodeFile:
         DataError: no such file, not an npz, damaged, or without ``codes``.
         UsageError: what the arrays mean cannot be told, or they do not fit each other.
     """
-    columns = _read_columns(Path(path))
+    columns = read_columns(path)
     if "codes" not in columns:
         raise DataError(f"{path} has no array 'codes'; it holds: {', '.join(sorted(columns)) or 'nothing'}")
     source = str(path)
@@ -93,6 +93,22 @@ def read_code_file(path: str | Path) -> CodeFile:
         split=_text(columns, "split"),
         source=source,
     )
+
+
+def read_columns(path: str | Path) -> dict[str, NDArray[Any]]:
+    """Return the arrays of an ``.npz``; raises DataError where there is none or it is damaged."""
+    try:
+        archive = np.load(path, allow_pickle=False)
+        if isinstance(archive, np.ndarray):
+            raise DataError(f"{path} holds a single array; an .npz with 'codes' and 'labels' is needed: np.savez")
+        with archive:
+            return {name: archive[name] for name in archive.files}
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise DataError(f"{path} is a folder, not an .npz file") from None
+    except (OSError, ValueError, EOFError, BadZipFile, ZlibError, NotImplementedError) as error:
+        raise DataError(f"{path} cannot be read as an .npz of plain arrays: {error}") from None
 
 
 def as_codes(
@@ -180,21 +196,6 @@ def common_labels(query: CodeFile, database: CodeFile) -> tuple[NDArray[Any], ND
 
 
 # Reading -----------------------------------------------------------------------------------------------
-
-
-def _read_columns(path: Path) -> dict[str, NDArray[Any]]:
-    try:
-        archive = np.load(path, allow_pickle=False)
-        if isinstance(archive, np.ndarray):
-            raise DataError(f"{path} holds a single array; an .npz with 'codes' and 'labels' is needed: np.savez")
-        with archive:
-            return {name: archive[name] for name in archive.files}
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file") from None
-    except IsADirectoryError:
-        raise DataError(f"{path} is a folder, not an .npz file") from None
-    except (OSError, ValueError, EOFError, BadZipFile, ZlibError, NotImplementedError) as error:
-        raise DataError(f"{path} cannot be read as an .npz of plain arrays: {error}") from None
 
 
 def _number(columns: Mapping[str, NDArray[Any]], name: str, source: str) -> int | None:

@@ -29,7 +29,7 @@ class Protocol:
         relevance: what makes a database item a right answer: ``any-shared-label``, ``pairs``, ``explicit``.
         ties: how equal distances are treated (``expected`` is exact; see docs/evaluation.md).
         normalize: denominator of average precision: ``hits``, ``min``, ``total`` or ``first-k``.
-        empty: what a query without a hit counts: ``zero`` or ``skip``.
+        empty: what a query without a hit counts: ``zero`` or ``drop``.
         num_bits: K.
         num_queries: queries that entered the mean.
         num_database: items that were ranked.

@@ -1,0 +1,247 @@
+"""``deephash data ...``: which splits are known, is a split sound, make one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deephash.cli.output import note, print_json, table
+from deephash.data.check import Problem, check_manifest, corrected, describe_split
+from deephash.data.facts import SplitFacts, facts_of, known_splits, require_facts
+from deephash.data.manifests import (
+    Manifest,
+    cifar10_labels,
+    manifest_of_rule,
+    read_hashnet_lists,
+    read_manifest,
+    shipped_manifest,
+    shipped_manifests,
+    write_manifest,
+)
+from deephash.data.protocols import find_rule, split_rules
+from deephash.errors import UsageError
+from deephash.evaluation.codefile import as_labels, read_columns
+
+CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+SHOWN = 5  # names printed of each problem; --json has them all
+
+
+def list_splits(*, json: bool = False) -> None:
+    """List the splits that deephash ships, can draw, or knows the counts of.
+
+    $ deephash data list
+    $ deephash data list --json
+
+    Args:
+        json: print one JSON object a line.
+    """
+    rows = [_summary(name) for name in sorted({*known_splits(), *split_rules(), *shipped_manifests()})]
+    if json:
+        for row in rows:
+            print_json(row)
+        return
+    columns = ("split", "available", "query", "train", "database", "cut_off")
+    print(table([[_shown(row[name]) for name in columns] for row in rows], columns))
+    note("shipped: deephash data stats NAME   drawn: deephash data split --protocol NAME   counts: bring your lists")
+
+
+def info(name: str, /, *, json: bool = False) -> None:
+    """Say what is known about one split: counts, who uses it, and its traps.
+
+    $ deephash data info coco-hashnet
+
+    Args:
+        name: one of ``deephash data list``.
+        json: print one JSON object.
+    """
+    if name not in {*split_rules(), *shipped_manifests()}:
+        require_facts(name)
+    row = _summary(name)
+    facts, rule = facts_of(name), split_rules().get(name)
+    row["remark"] = facts.remark if facts else ""
+    row |= {"rule": rule.summary, "needs": rule.needs} if rule else {}
+    if name in shipped_manifests():
+        row["checksum"] = shipped_manifest(name).checksum
+    if json:
+        print_json(row)
+        return
+    for key, value in row.items():
+        if value != "":
+            print(f"{key:18} {_shown(value)}")
+
+
+def check(
+    manifest: str | None = None,
+    /,
+    *,
+    query: Path | None = None,
+    train: Path | None = None,
+    database: Path | None = None,
+    protocol: str | None = None,
+    root: Path | None = None,
+    allow_overlap: bool = False,
+    fix: Path | None = None,
+    json: bool = False,
+) -> int:
+    """Check a split; ends with 1 and names the items when it is not sound.
+
+    $ deephash data check my_split.tsv --root pictures
+    $ deephash data check --query test.txt --train train.txt --database database.txt --protocol coco-hashnet
+    $ deephash data check caltech101
+
+    Looks for queries that are searched or learned from, items listed twice, items without a label or with two
+    labellings, and counts other than the published ones; with --root also for missing files and for equal files under
+    different names.
+
+    Args:
+        manifest: a manifest file, or the name of a shipped one.
+        query: list in HashNet's format: a path and 0/1 numbers, one a class, on each line.
+        train: the same for the training items.
+        database: the same for the searched items.
+        protocol: hold the counts against this published split; by default the one the manifest names.
+        root: folder the names are relative to.
+        allow_overlap: accept queries that are searched or learned from.
+        fix: write a corrected manifest to this file.
+        json: print one JSON object for each problem.
+    """
+    split = _load(manifest, {"query": query, "train": train, "database": database}, protocol)
+    facts = require_facts(protocol) if protocol else facts_of(split.protocol)
+    problems = check_manifest(split, facts=facts, root=root, allow_overlap=allow_overlap)
+    for problem in problems:
+        _print_problem(problem, json)
+    if fix is not None:
+        write_manifest(corrected(split), fix)
+        note(f"wrote {fix}; check it: deephash data check {fix}")
+    if not problems:
+        sizes = ", ".join(f"{len(rows):,} {name}" for name, rows in split.splits.items())
+        note(f"{split.protocol}: sound ({sizes}; {split.checksum[:19]})")
+    elif fix is None:
+        note("Fix: the same command with --fix corrected.tsv; accept overlap: --allow-overlap")
+    return 1 if problems else 0
+
+
+def split(
+    *,
+    protocol: str,
+    out: Path | None = None,
+    seed: int = 0,
+    labels: Path | None = None,
+    train_images: int | None = None,
+) -> None:
+    """Draw the lists of a named rule and write them as a manifest.
+
+    $ deephash data split --protocol cifar10-i --seed 0 --out cifar10-i.tsv
+    $ deephash data split --protocol fifth --labels my.npz --out my.tsv
+
+    CIFAR-10's class numbers come with deephash; for another set give --labels.
+
+    Args:
+        protocol: a rule of ``deephash data list``.
+        out: file to write; stdout when left out.
+        seed: of the draw.
+        labels: .npz with an array ``labels`` (and ``names``, ``n_train``, ``class_names`` where there are any).
+        train_images: number of official training pictures at the front of the labels.
+    """
+    rule = find_rule(protocol)
+    if labels is None:
+        if not rule.name.startswith("cifar10"):
+            raise UsageError(f"{rule.name} needs the class numbers of your data: --labels FILE.npz with array 'labels'")
+        manifest = manifest_of_rule(
+            protocol, cifar10_labels(), n_train_images=50_000, seed=seed, class_names=CIFAR10_CLASSES
+        )
+    else:
+        manifest = _drawn_from_file(protocol, labels, train_images, seed)
+    if out is None:
+        print(manifest.to_text(), end="")
+    else:
+        write_manifest(manifest, out)
+        note(f"wrote {out}: {manifest.protocol} seed {seed}, {manifest.checksum}")
+
+
+def stats(manifest: str, /, *, json: bool = False) -> None:
+    """Count items, classes and labels of each split of a manifest.
+
+    $ deephash data stats caltech101
+    $ deephash data stats my_split.tsv --json
+
+    Args:
+        manifest: a manifest file, or the name of a shipped one.
+        json: print one JSON object for each split.
+    """
+    rows = describe_split(_load(manifest, {}, None))
+    if json:
+        for row in rows:
+            print_json(row)
+    elif rows:
+        print(table([[_two_digits(value) for value in row.values()] for row in rows], list(rows[0])))
+
+
+COMMANDS = {"list": list_splits, "info": info, "check": check, "split": split, "stats": stats}
+
+
+# Parts -------------------------------------------------------------------------------------------------
+
+
+def _load(manifest: str | None, lists: dict[str, Path | None], protocol: str | None) -> Manifest:
+    given = {name: path for name, path in lists.items() if path is not None}
+    if bool(manifest) == bool(given):
+        raise UsageError("give a manifest, or lists with --query, --train and --database, not both and not neither")
+    if manifest is None:
+        return read_hashnet_lists(given, protocol=protocol or "custom")
+    return shipped_manifest(manifest) if manifest in shipped_manifests() else read_manifest(manifest)
+
+
+def _drawn_from_file(protocol: str, path: Path, train_images: int | None, seed: int) -> Manifest:
+    columns = read_columns(path)
+    if "labels" not in columns:
+        raise UsageError(f"{path} has no array 'labels'; it holds: {', '.join(sorted(columns)) or 'nothing'}")
+    numbers, words = _numbered(as_labels(columns["labels"], source=str(path)))
+    first = int(columns["n_train"]) if train_images is None and "n_train" in columns else train_images
+    names = columns.get("names")
+    return manifest_of_rule(
+        protocol,
+        numbers,
+        n_train_images=first,
+        seed=seed,
+        names=None if names is None else tuple(names.astype(str).tolist()),
+        class_names=words or tuple(np.atleast_1d(columns.get("class_names", np.array([], str))).astype(str).tolist()),
+    )
+
+
+def _numbered(labels: NDArray) -> tuple[NDArray[np.integer], tuple[str, ...]]:
+    if labels.dtype.kind != "U":
+        return labels, ()
+    words, numbers = np.unique(labels, return_inverse=True)
+    return numbers.astype(np.int64), tuple(words.tolist())
+
+
+def _summary(name: str) -> dict[str, object]:
+    facts: SplitFacts | None = facts_of(name)
+    ways = {"shipped": name in shipped_manifests(), "drawn": name in split_rules(), "counts": facts is not None}
+    row: dict[str, object] = {"split": name, "available": next((way for way, is_there in ways.items() if is_there), "")}
+    for column in ("query", "train", "database", "train_in_database", "cut_off", "classes", "source"):
+        row[column] = getattr(facts, column, None)
+    return row
+
+
+def _print_problem(problem: Problem, json: bool) -> None:
+    if json:
+        print_json({"kind": problem.kind, "message": problem.message, "items": list(problem.items)})
+        return
+    print(f"{problem.kind}: {problem.message}")
+    for item in problem.items[:SHOWN]:
+        print(f"  {item}")
+    if len(problem.items) > SHOWN:
+        print(f"  ... and {len(problem.items) - SHOWN:,} more (--json lists all)")
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "-" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _two_digits(value: object) -> object:
+    return f"{value:.2f}" if isinstance(value, float) else value
