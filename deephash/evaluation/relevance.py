@@ -1,0 +1,238 @@
+"""Which database item is relevant to which query, and how much.
+
+Three ways to say it, one for each class here:
+
+- ``SharedClass``: one class number an item; relevant means the same class (gain 1).
+- ``SharedLabels``: several labels an item (multi-hot); the gain is the number of shared labels.
+- ``ListedPairs``: an explicit list of relevant database rows a query, with optional gains and ignored ("junk") rows.
+
+``relevance_from_labels`` picks the first or second from the shape of the labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from deephash.codes import BinaryCodes
+from deephash.errors import UsageError
+
+UNLABELLED_QUERY = np.uint64(2**64 - 2)  # two different numbers: an unlabelled query
+UNLABELLED_ITEM = np.uint64(2**64 - 1)  # and an unlabelled item never share a class
+IGNORED = -1  # the gain of an item that is taken out of a query's ranking
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SharedClass:
+    """Relevant = same class number.
+
+    Attributes:
+        query: uint64 [Q], class numbers; unlabelled queries hold ``UNLABELLED_QUERY``.
+        database: uint64 [N], class numbers; unlabelled items hold ``UNLABELLED_ITEM``.
+    """
+
+    query: NDArray[np.uint64]
+    database: NDArray[np.uint64]
+
+    @property
+    def max_gain(self) -> int:
+        """The largest possible gain, 1."""
+        return 1
+
+    def rows(self, rows: slice) -> SharedClass:
+        """Keep some queries."""
+        return SharedClass(self.query[rows], self.database)
+
+    def gains(self, columns: slice = slice(None)) -> NDArray[np.int16]:
+        """Return the gains [Q, number of columns] of a range of database items."""
+        return np.equal(self.query[:, None], self.database[columns]).astype(np.int16)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SharedLabels:
+    """Relevant = at least one label in common; gain = how many.
+
+    Attributes:
+        query: uint64 [Q, W], label sets as bit masks, W = ceil(C / 64).
+        database: uint64 [N, W].
+        max_gain: no pair can share more labels than this.
+    """
+
+    query: NDArray[np.uint64]
+    database: NDArray[np.uint64]
+    max_gain: int
+
+    def rows(self, rows: slice) -> SharedLabels:
+        """Keep some queries."""
+        return SharedLabels(self.query[rows], self.database, self.max_gain)
+
+    def gains(self, columns: slice = slice(None)) -> NDArray[np.int16]:
+        """Return the gains [Q, number of columns] of a range of database items."""
+        items = self.database[columns]
+        shared = np.zeros((len(self.query), len(items)), dtype=np.int16)
+        for word in range(items.shape[1]):
+            shared += np.bitwise_count(self.query[:, word, None] & items[None, :, word])
+        return shared
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ListedPairs:
+    """Relevance given pair by pair, as compressed rows.
+
+    Attributes:
+        starts: int64 [Q + 1]; the pairs of query q are ``starts[q]:starts[q + 1]``.
+        items: int64 [P], database rows.
+        pair_gains: int16 [P], 1 or more, or ``IGNORED`` for an item taken out of this query's ranking.
+        num_database: N.
+    """
+
+    starts: NDArray[np.int64]
+    items: NDArray[np.int64]
+    pair_gains: NDArray[np.int16]
+    num_database: int
+
+    @classmethod
+    def from_lists(
+        cls,
+        relevant: Sequence[ArrayLike],
+        num_database: int,
+        *,
+        gains: Sequence[ArrayLike] | None = None,
+        ignored: Sequence[ArrayLike] | None = None,
+    ) -> ListedPairs:
+        """Build from one list of database rows a query.
+
+        Args:
+            relevant: Q lists of database rows.
+            num_database: N.
+            gains: Q lists of positive whole numbers beside ``relevant``; 1 for every pair when left out.
+            ignored: Q lists of rows that count neither as right nor as wrong (the junk of ROxford; the query itself).
+
+        Raises:
+            UsageError: rows outside 0..N-1, a row named twice for one query, gains below 1, lists of unequal number.
+        """
+        for name, lists in (("gains", gains), ("ignored", ignored)):
+            if lists is not None and len(lists) != len(relevant):
+                raise UsageError(f"{len(lists)} lists of {name} for {len(relevant)} queries; give one list a query")
+        parts = [_pairs_of_query(q, relevant, gains, ignored, num_database) for q in range(len(relevant))]
+        lengths = [len(rows) for rows, _ in parts]
+        rows = np.concatenate([rows for rows, _ in parts]) if parts else np.zeros(0, np.int64)
+        values = np.concatenate([values for _, values in parts]) if parts else np.zeros(0, np.int16)
+        return cls(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64), rows, values, num_database)
+
+    @property
+    def max_gain(self) -> int:
+        """The largest gain of any pair, at least 1."""
+        return max(1, int(self.pair_gains.max(initial=1)))
+
+    @property
+    def query_of_pair(self) -> NDArray[np.int64]:
+        """The query row of each pair, [P]."""
+        return np.repeat(np.arange(len(self.starts) - 1), np.diff(self.starts))
+
+    def rows(self, rows: slice) -> ListedPairs:
+        """Keep a range of queries."""
+        first, last, _ = rows.indices(len(self.starts) - 1)
+        pairs = slice(int(self.starts[first]), int(self.starts[max(first, last)]))
+        starts = self.starts[first : max(first, last) + 1] - self.starts[first]
+        return ListedPairs(starts, self.items[pairs], self.pair_gains[pairs], self.num_database)
+
+    def gains(self, columns: slice = slice(None)) -> NDArray[np.int16]:
+        """Return the gains [Q, number of columns], with ``IGNORED`` for ignored pairs."""
+        dense = np.zeros((len(self.starts) - 1, self.num_database), dtype=np.int16)
+        dense[self.query_of_pair, self.items] = self.pair_gains
+        return dense[:, columns]
+
+
+Relevance: TypeAlias = SharedClass | SharedLabels | ListedPairs
+
+
+def relevance_from_labels(query_labels: ArrayLike, database_labels: ArrayLike) -> Relevance:
+    """Read labels of both sides.
+
+    Args:
+        query_labels: class numbers [Q] (-1 = unlabelled) or multi-hot [Q, C] of 0 and 1.
+        database_labels: the same kind, [N] or [N, C].
+
+    Raises:
+        UsageError: the sides differ in kind or in C, or hold other values.
+    """
+    query, database = np.asarray(query_labels), np.asarray(database_labels)
+    if query.ndim == 1 and database.ndim == 1:
+        return SharedClass(
+            _class_numbers("query", query, UNLABELLED_QUERY), _class_numbers("database", database, UNLABELLED_ITEM)
+        )
+    if query.ndim == 2 and database.ndim == 2 and query.shape[1] == database.shape[1]:
+        left, right = _label_masks("query", query), _label_masks("database", database)
+        most = [int(np.bitwise_count(side).sum(axis=1, dtype=np.int64).max(initial=0)) for side in (left, right)]
+        return SharedLabels(left, right, max(1, min(most)))
+    raise UsageError(
+        f"query labels {list(query.shape)} and database labels {list(database.shape)} do not fit together; "
+        "give class numbers [Q] and [N] on both sides, or multi-hot [Q, C] and [N, C]"
+    )
+
+
+def as_codes(codes: BinaryCodes | ArrayLike, side: str = "codes") -> BinaryCodes:
+    """Return ``codes`` as BinaryCodes.
+
+    Args:
+        codes: BinaryCodes, or an array [N, K] of booleans, of 0 and 1, or of -1 and +1 (any numeric type). Packed bytes
+            are accepted only inside BinaryCodes, since their number of bits cannot be seen.
+        side: what to call them in an error message.
+
+    Raises:
+        UsageError: real values, zeros among -1/+1 values, or a wrong shape.
+    """
+    if isinstance(codes, BinaryCodes):
+        return codes
+    array = np.asarray(codes)
+    if array.ndim != 2 or array.shape[1] == 0:
+        raise UsageError(f"{side} have shape [N, K], not {list(array.shape)}")
+    if array.dtype == bool or ((array == 0) | (array == 1)).all():
+        return BinaryCodes.from_bits(array)
+    if ((array == -1) | (array == 1)).all():
+        return BinaryCodes.from_signs(array)
+    raise UsageError(
+        f"{side} hold other values than 0/1 or -1/+1; binarise real values with BinaryCodes.from_continuous(v) "
+        "(a bit is v >= 0), and wrap packed bytes as BinaryCodes(packed, num_bits)"
+    )
+
+
+def _pairs_of_query(
+    query: int,
+    relevant: Sequence[ArrayLike],
+    gains: Sequence[ArrayLike] | None,
+    ignored: Sequence[ArrayLike] | None,
+    num_database: int,
+) -> tuple[NDArray[np.int64], NDArray[np.int16]]:
+    listed = np.atleast_1d(np.asarray(relevant[query], dtype=np.int64))
+    values = np.ones(len(listed), np.int16) if gains is None else np.atleast_1d(np.asarray(gains[query], np.int16))
+    junk = np.zeros(0, np.int64) if ignored is None else np.atleast_1d(np.asarray(ignored[query], dtype=np.int64))
+    rows = np.concatenate([listed, junk])
+    if len(values) != len(listed) or (values < 1).any():
+        raise UsageError(f"query {query}: gains are whole numbers from 1, one for each of its {len(listed)} items")
+    if len(rows) and (rows.min() < 0 or rows.max() >= num_database):
+        raise UsageError(f"query {query} names rows outside the database of {num_database} items")
+    if len(np.unique(rows)) != len(rows):
+        raise UsageError(f"query {query} names a database row twice")
+    return rows, np.concatenate([values, np.full(len(junk), IGNORED, np.int16)])
+
+
+def _class_numbers(side: str, labels: NDArray[Any], unlabelled: np.uint64) -> NDArray[np.uint64]:
+    if labels.dtype.kind not in "iu" or (len(labels) and labels.min() < -1):
+        raise UsageError(f"{side} labels are class numbers 0, 1, ... or -1 for unlabelled, of an integer type")
+    return np.where(labels < 0, unlabelled, labels.astype(np.uint64))
+
+
+def _label_masks(side: str, labels: NDArray[Any]) -> NDArray[np.uint64]:
+    """Pack multi-hot [N, C] into uint64 [N, ceil(C / 64)]."""
+    if labels.dtype != bool and not ((labels == 0) | (labels == 1)).all():
+        raise UsageError(f"multi-hot {side} labels hold only 0 and 1")
+    packed = np.packbits(labels.astype(bool), axis=1)
+    padded = np.zeros((len(packed), -(-packed.shape[1] // 8) * 8), dtype=np.uint8)
+    padded[:, : packed.shape[1]] = packed
+    return padded.view(np.uint64)
