@@ -40,7 +40,7 @@ class QueryEncoder:
     """Encodes queries with the model a collection was made with; the model is loaded at the first need.
 
     Args:
-        source: a model folder, or a model in memory.
+        source: a model folder, or a model in memory; None for codes from elsewhere, which only codes and ids search.
         fingerprint: the one the collection's codes were made with; None accepts any.
         collection: how the collection is called in messages.
 
@@ -48,16 +48,20 @@ class QueryEncoder:
         IncompatibleModel: the model's codes cannot be compared with the collection's.
     """
 
-    def __init__(self, source: str | Path | HashModel, fingerprint: str | None, collection: str) -> None:
+    def __init__(self, source: str | Path | HashModel | None, fingerprint: str | None, collection: str) -> None:
         self._model: HashModel | None = None
         self._lock = threading.Lock()
         self._expected, self._collection = fingerprint, collection
+        self.directory: Path | None = None
+        self.record: dict[str, Any] = {"class": "codes from elsewhere", "modalities": []}
+        if source is None:
+            return
         if isinstance(source, (str, Path)):
-            self.directory: Path | None = Path(source)
+            self.directory = Path(source)
             self.record = _read_record(self.directory)
             self._check(str(self.record.get("fingerprint")), self.description)
         else:
-            self.directory, self._model = None, source
+            self._model = source
             modalities = list(source.encoders)
             self.record = {"class": type(source).__name__, "num_bits": source.num_bits, "modalities": modalities}
             self._check(source.fingerprint(), self.description)
@@ -82,7 +86,8 @@ class QueryEncoder:
             if self._model is None:
                 from deephash.models import load_model
 
-                assert self.directory is not None  # either a folder or a model was given
+                if self.directory is None:
+                    raise UsageError(f"{self._collection} has no model; search it by id, or give --model")
                 model = load_model(self.directory)
                 self._check(model.fingerprint(), self.description)
                 self._model = model.eval()
@@ -120,6 +125,8 @@ class QueryEncoder:
 
     def require(self, modality: str) -> None:
         """Raise UsageError where the model does not read ``modality``."""
+        if not self.modalities:
+            raise UsageError(f"{self._collection} holds codes without a model; search it by id, or give --model")
         if modality not in self.modalities:
             able = {"image": "pictures", "text": "words"}
             raise UsageError(

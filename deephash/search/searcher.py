@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from deephash.codes import BinaryCodes, distance_blocks
 from deephash.collection import Collection
-from deephash.collection.filters import Filter, parse_where
+from deephash.collection.filters import Filter
 from deephash.errors import UsageError
 from deephash.index import open_index
 from deephash.search.encoder import QueryEncoder, Term
@@ -222,13 +222,7 @@ class Searcher:
 
     @staticmethod
     def _allowed(snapshot: Snapshot, where: Where) -> NDArray[np.int64] | None:
-        if where is None or where == "":
-            return None
-        if isinstance(where, str):
-            where = parse_where(where)
-        elif not isinstance(where, Filter):
-            where = Filter(where)
-        return snapshot.collection.matching(where)
+        return None if where is None or where == "" else snapshot.collection.matching(where)
 
     @staticmethod
     def _hits(

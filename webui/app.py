@@ -1,0 +1,86 @@
+"""The whole app: the Gradio page, the REST routes and the guard around both."""
+
+from __future__ import annotations
+
+import os
+
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before Gradio is imported: no message to anybody
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+
+from pathlib import Path
+
+import gradio as gr
+from fastapi import FastAPI
+from starlette.types import ASGIApp
+
+from deephash import __version__
+
+from .actions import MAX_UPLOAD_BYTES
+from .guard import Guard
+from .page import SearchPage
+from .routes import add_routes
+from .workspace import Workspace
+
+HERE = Path(__file__).parent
+CONCURRENT = 4  # searches at once; more only wait for the same cores
+WAITING = 64
+
+
+def build_page(workspace: Workspace) -> gr.Blocks:
+    """Return the Gradio page of a workspace."""
+    names = workspace.names
+    with gr.Blocks(title="deephash", analytics_enabled=False, fill_width=True, delete_cache=(3600, 3600)) as page:
+        with gr.Row(elem_id="dh-header"):
+            gr.HTML('<h1><span class="dh-mark" aria-hidden="true"></span>deephash</h1>', elem_id="dh-title")
+            name = gr.Dropdown(
+                names, value=names[0], label="Collection", show_label=False, visible=len(names) > 1, elem_id="dh-name"
+            )
+        with gr.Tabs(elem_id="dh-pages"):
+            with gr.Tab("Search"):
+                search = SearchPage(workspace)
+                search.build(name)
+        page.load(search.on_load, [name], search.outputs, show_progress="hidden", api_visibility="private")
+    page.queue(default_concurrency_limit=CONCURRENT, max_size=WAITING)
+    return page
+
+
+def build_app(
+    workspace: Workspace, *, host: str = "127.0.0.1", user: str | None = None, password: str | None = None
+) -> ASGIApp:
+    """Return the ASGI app of a workspace, ready for any server.
+
+    Args:
+        workspace: what is served.
+        host: the address it will listen on, see :class:`Guard`.
+        user: with ``password``, credentials every visitor must give.
+        password: see ``user``.
+    """
+    app = FastAPI(title="deephash", version=__version__, docs_url=None, redoc_url=None, openapi_url="/api/openapi.json")
+    add_routes(app, workspace)
+    gr.mount_gradio_app(
+        app,
+        build_page(workspace),
+        path="/",
+        footer_links=[],
+        run_history=False,
+        ssr_mode=False,
+        mcp_server=False,
+        enable_monitoring=False,
+        pwa=False,
+        show_error=False,
+        max_file_size=MAX_UPLOAD_BYTES,
+        theme=_theme(),
+        css=(HERE / "style.css").read_text(encoding="utf8"),
+        allowed_paths=[],
+        favicon_path=str(HERE / "favicon.png"),
+    )
+    return Guard(app, host=host, max_bytes=2 * MAX_UPLOAD_BYTES, user=user, password=password)
+
+
+def _theme() -> gr.themes.Base:
+    """Fonts of the visitor's own system: nothing is fetched from anywhere."""
+    sans = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "sans-serif"]
+    mono = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"]
+    return gr.themes.Base(
+        primary_hue="teal", neutral_hue="slate", radius_size="md", spacing_size="md", font=sans, font_mono=mono
+    ).set(block_border_width="1px", block_shadow="none", body_background_fill="#fbfcfd", block_background_fill="white")

@@ -1,0 +1,113 @@
+"""HTML and SVG of the numbers behind the pictures: bits, the histogram of distances, the cut-off."""
+
+from __future__ import annotations
+
+from math import sqrt
+
+from .workspace import Answer
+
+WIDTH, HEIGHT, BASE = 320.0, 92.0, 78.0  # SVG units: the drawing, and where the bars stand
+COLUMNS = 16
+
+
+def code_html(answer: Answer) -> str:
+    """Return the query's bits as a grid of 16 columns, the bits that differ from the first hit marked, and the hex."""
+    bits = answer.code.bits().reshape(-1)
+    first = answer.codes.bits()[0].reshape(-1) if answer.codes is not None else bits
+    cells = "".join(
+        f'<i class="{"on" if bit else "off"}{" diff" if bit != other else ""}" data-bit="{number}"></i>'
+        for number, (bit, other) in enumerate(zip(bits, first))
+    )
+    differing = int((bits != first).sum())
+    against = f"#{answer.hits[0].rank}" if answer.hits else "itself"
+    hexadecimal = answer.code.hex()[0]
+    return (
+        f'<section class="dh-code" aria-label="Code of the query" data-code="{hexadecimal}">'
+        f"<h3>Code <small>{int(bits.sum())} of {len(bits)} bits set</small></h3>"
+        f'<div class="dh-bits" style="--columns:{min(COLUMNS, len(bits))}" aria-hidden="true">{cells}</div>'
+        f'<p class="dh-diff" aria-live="polite"><b>{differing}</b> {_bits(differing)} from <b>{against}</b></p>'
+        f'<p class="dh-hex"><code>{_grouped(hexadecimal)}</code>'
+        f'<button class="dh-copy" data-hex="{hexadecimal}">Copy</button></p></section>'
+    )
+
+
+def _bits(count: int) -> str:
+    return "bit differs" if count == 1 else "bits differ"
+
+
+def _grouped(text: str, size: int = 8) -> str:
+    return " ".join(text[start : start + size] for start in range(0, len(text), size))
+
+
+def histogram_html(answer: Answer) -> str:
+    """Return the distances of this query to all items, the chance curve, and the cut-off slider beneath."""
+    top = len(answer.counts) - 1
+    cutoff = top if answer.options.max_distance is None else answer.options.max_distance
+    within = int(answer.counts[: cutoff + 1].sum())
+    counts = ",".join(str(int(count)) for count in answer.counts)
+    return (
+        f'<section class="dh-histogram" data-counts="{counts}" aria-label="Distances of this query to all items">'
+        f"<h3>Distances <small>of this query to all items</small></h3>"
+        f'<svg viewBox="0 0 {WIDTH:g} {HEIGHT:g}" preserveAspectRatio="none" role="img" '
+        f'aria-label="{_in_words(answer)}">{_bars(answer)}{_chance_line(answer)}'
+        f'<rect class="beyond" x="{_x(cutoff + 1, top):.2f}" y="0" width="{WIDTH - _x(cutoff + 1, top):.2f}" '
+        f'height="{BASE:g}"/></svg>'
+        f'<input class="dh-cutoff" type="range" min="0" max="{top}" value="{cutoff}" step="1" '
+        f'aria-label="Cut-off in bits" aria-valuetext="{cutoff} bits">'
+        f'<p class="dh-within"><b class="n">{within:,}</b> within <b class="r">{cutoff}</b> bits'
+        f"{_suggestion(answer)}</p>{_legend(answer)}</section>"
+    )
+
+
+def _bars(answer: Answer) -> str:
+    counts = answer.counts
+    top, tallest = len(counts) - 1, max(1, int(counts.max(initial=0)))
+    width = max(0.6, WIDTH / (top + 1) - 0.4)
+    return "".join(
+        f'<rect class="bar" x="{_x(far, top):.2f}" y="{BASE - height:.2f}" width="{width:.2f}" height="{height:.2f}"/>'
+        for far, count in enumerate(counts)
+        if count and (height := max(1.0, 70 * sqrt(count / tallest)))
+    )
+
+
+def _chance_line(answer: Answer) -> str:
+    if answer.chance is None:
+        return ""
+    top = len(answer.counts) - 1
+    tallest, total = max(1, int(answer.counts.max(initial=0))), int(answer.counts.sum())
+    points = " ".join(
+        f"{_x(far + 0.5, top):.2f},{BASE - min(76.0, 70 * sqrt(share * total / tallest)):.2f}"
+        for far, share in enumerate(answer.chance.share[: top + 1])
+    )
+    return f'<polyline class="chance" points="{points}"/>'
+
+
+def _suggestion(answer: Answer) -> str:
+    if answer.chance is None or answer.chance.cutoff < 0:
+        return ""
+    cutoff = answer.chance.cutoff
+    return f' <button class="dh-suggest" data-cutoff="{cutoff}" title="{_EXPLAIN}">use {cutoff}</button>'
+
+
+_EXPLAIN = "99 % of random pairs of this collection are farther apart than this"
+
+
+def _legend(answer: Answer) -> str:
+    if answer.chance is None:
+        return '<p class="dh-legend">Chance level: too few items to tell.</p>'
+    chance = answer.chance
+    cutoff = f"99 % are farther than {chance.cutoff}" if chance.cutoff >= 0 else "many share one code"
+    return (
+        f'<p class="dh-legend"><span class="key"></span> chance: random pairs are {chance.mean:.0f} ± '
+        f"{chance.deviation:.0f} bits apart; {cutoff}. Heights are square roots.</p>"
+    )
+
+
+def _in_words(answer: Answer) -> str:
+    if answer.nearest is None:
+        return "No item passes the filter"
+    return f"Histogram: nearest item at {answer.nearest} of {answer.num_bits} bits, {answer.counts.sum():,} items in all"
+
+
+def _x(distance: float, top: int) -> float:
+    return WIDTH * distance / (top + 1)

@@ -1,0 +1,52 @@
+// Runs once for the results panel. Clicks become events for Python; everything else stays in the browser.
+const pick = (event, selector) => event.target.closest(selector);
+
+element.addEventListener('click', event => {
+  const remove = pick(event, '.dh-remove');
+  if (remove) { trigger('discard', {id: Number(remove.dataset.id)}); return; }
+  const steer = pick(event, '.dh-steer');
+  if (steer) { trigger('steer', {id: Number(steer.dataset.id), sign: Number(steer.dataset.sign)}); return; }
+  const hit = pick(event, '.dh-hit');
+  if (hit) { trigger('requery', {id: Number(hit.dataset.id)}); return; }
+  const action = pick(event, '.dh-action');
+  if (action) trigger('cutoff', {bits: Number(action.dataset.cutoff)});
+});
+
+// Hovering or focusing a result marks the bits in which its code differs from the query's.
+const nibbles = [...Array(16).keys()].map(n => [3, 2, 1, 0].map(bit => (n >> bit) & 1));
+const bitsOf = hex => [...hex].flatMap(digit => nibbles[parseInt(digit, 16)]);
+const show = hit => {
+  const view = document.querySelector('.dh-code');
+  if (!view || !hit || !hit.dataset.code) return;
+  const query = bitsOf(view.dataset.code), other = bitsOf(hit.dataset.code);
+  const width = view.querySelectorAll('.dh-bits i').length;
+  let count = 0;
+  view.querySelectorAll('.dh-bits i').forEach((cell, bit) => {
+    const differs = query[bit] !== other[bit];
+    cell.classList.toggle('diff', differs);
+    count += differs && bit < width;
+  });
+  view.querySelector('.dh-diff').innerHTML =
+    `<b>${count}</b> ${count === 1 ? 'bit differs' : 'bits differ'} from <b>#${Number(hit.dataset.rank)}</b>`;
+};
+element.addEventListener('mouseover', event => show(pick(event, '.dh-hit')));
+element.addEventListener('focusin', event => show(pick(event, '.dh-hit')));
+
+// Arrow keys walk over the grid; Home and End go to its ends.
+element.addEventListener('keydown', event => {
+  const cards = [...element.querySelectorAll('.dh-hit')].filter(card => card.offsetParent);
+  const here = cards.indexOf(document.activeElement);
+  if (here < 0) return;
+  const columns = cards.filter(card => Math.abs(card.offsetTop - cards[0].offsetTop) < 4
+    && Math.abs(card.getBoundingClientRect().top - cards[0].getBoundingClientRect().top) < 4).length || 1;
+  const steps = {ArrowRight: 1, ArrowLeft: -1, ArrowDown: columns, ArrowUp: -columns,
+                 Home: -here, End: cards.length - 1 - here};
+  if (!(event.key in steps)) return;
+  const target = cards[here + steps[event.key]];
+  if (target) { target.focus(); event.preventDefault(); }
+});
+
+// A picture whose file is gone answers with an error: show its name instead of a broken image.
+element.addEventListener('error', event => {
+  if (event.target.tagName === 'IMG') event.target.classList.add('dh-lost');
+}, true);

@@ -1,0 +1,180 @@
+"""HTML of the answers: the grid of pictures, the trail, the status line, and what is said when there is nothing to show."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+from collections.abc import Sequence
+from html import escape
+from urllib.parse import quote
+
+from deephash.search import Hit
+
+from .workspace import Answer, Query
+
+
+def results_html(answer: Answer, *, removable: bool = False) -> str:
+    """Return the grid of an answer, or a sentence where nothing is near enough."""
+    if not answer.hits:
+        return nothing_found_html(answer)
+    codes = answer.codes.hex() if answer.codes is not None else []
+    cards = []
+    for position, hit in enumerate(answer.hits):
+        if answer.leaders and answer.leaders[position] != position:
+            continue
+        folded = sum(leader == position for leader in answer.leaders) - 1 if answer.leaders else 0
+        cards.append(_card(answer, position, codes[position], folded, removable))
+    return f'<div class="dh-grid" role="list" aria-label="{len(cards)} results">{"".join(cards)}</div>'
+
+
+def _card(answer: Answer, position: int, code: str, folded: int, removable: bool) -> str:
+    hit, remark = answer.hits[position], answer.remarks[position]
+    name = hit.uri.rsplit("/", 1)[-1]
+    label = (
+        f"Result {hit.rank}: {name}, distance {hit.distance} of {hit.num_bits} bits, "
+        f"similarity {hit.similarity:.2f}. Search with this picture"
+    )
+    near = " dh-far" if answer.chance is not None and hit.distance > answer.chance.cutoff >= 0 else ""
+    notes = [escape(remark)] if remark else []
+    if folded > 0:
+        notes.append(f"+ {folded} near-duplicate{'s' * (folded > 1)}")
+    share = 100 * hit.distance / hit.num_bits
+    return (
+        f'<div class="dh-card{near}" role="listitem" data-distance="{hit.distance}">'
+        f'<button class="dh-hit" data-id="{hit.id}" data-rank="{hit.rank}" data-code="{code}" '
+        f'aria-label="{escape(label, quote=True)}">'
+        f'<img src="{thumbnail_url(answer.name, hit.id)}" alt="{escape(_alt(hit), quote=True)}" '
+        f'loading="{"eager" if hit.rank <= 12 else "lazy"}" decoding="async">'
+        f'<span class="dh-facts"><b>{hit.distance}</b><small>/{hit.num_bits}</small>'
+        f'<span class="dh-sim" title="similarity = 1 - distance / bits">{hit.similarity:.3f}</span></span>'
+        f'<span class="dh-bar" aria-hidden="true"><i style="width:{share:.1f}%"></i></span>'
+        f'<span class="dh-path" title="{escape(hit.uri, quote=True)}">{escape(_path(hit))}</span>'
+        f'<span class="dh-note">{" · ".join(notes)}</span></button>{_tools(hit, name, removable)}</div>'
+    )
+
+
+def _tools(hit: Hit, name: str, removable: bool) -> str:
+    """Return the small buttons over a picture: more like it, less like it, remove it."""
+    quoted = escape(name, quote=True)
+    remove = (
+        f'<button class="dh-remove" data-id="{hit.id}" title="Remove from the collection" '
+        f'aria-label="Remove {quoted} from the collection">×</button>'
+        if removable
+        else ""
+    )
+    return (
+        f'<div class="dh-more"><button class="dh-steer" data-id="{hit.id}" data-sign="1" title="More like this one" '
+        f'aria-label="More like {quoted}">+</button><button class="dh-steer" data-id="{hit.id}" data-sign="-1" '
+        f'title="Less like this one" aria-label="Less like {quoted}">−</button>{remove}</div>'
+    )
+
+
+def thumbnail_url(name: str, item: int, side: int = 256) -> str:
+    """Return the address of a thumbnail, relative to the page."""
+    return f"api/items/{item}/thumbnail?collection={quote(name)}&amp;side={side}"
+
+
+def nothing_found_html(answer: Answer) -> str:
+    """Say why there is no answer, and what would give one."""
+    nearest, cutoff = answer.nearest, answer.options.max_distance
+    if answer.total == 0:
+        return message_html("The collection is empty", "Add pictures on the Collection page, or run deephash index.")
+    if nearest is None:
+        return message_html("No item passes the filter", f"{answer.options.where} leaves none of {answer.total:,} items.")
+    return message_html(
+        f"No match within {cutoff} bits",
+        f"The nearest of {answer.total:,} items is at {nearest} of {answer.num_bits} bits. "
+        f"{_chance_words(answer)}",
+        action=f'<button class="dh-action" data-cutoff="{nearest}">Show it anyway</button>',
+    )
+
+
+def _chance_words(answer: Answer) -> str:
+    if answer.chance is None:
+        return ""
+    return f"Unrelated items lie about {answer.chance.mean:.0f} bits apart."
+
+
+def message_html(title: str, text: str, *, kind: str = "note", action: str = "") -> str:
+    """Return a calm panel with a title and one sentence; ``kind`` is note or error."""
+    role = "alert" if kind == "error" else "status"
+    return (
+        f'<div class="dh-message dh-{kind}" role="{role}"><h3>{escape(title)}</h3>'
+        f"<p>{escape(text)}</p>{action}</div>"
+    )
+
+
+def welcome_html(name: str, examples: Sequence[tuple[int, str]], total: int, num_bits: int) -> str:
+    """Return what is shown before the first query: what to do, and pictures of the collection to begin with."""
+    pictures = "".join(
+        f'<div class="dh-card" role="listitem"><button class="dh-hit" data-id="{item}" '
+        f'aria-label="Search with {escape(uri, quote=True)}"><img src="{thumbnail_url(name, item)}" '
+        f'alt="{escape(uri, quote=True)}" decoding="async"></button></div>'
+        for item, uri in examples
+    )
+    return (
+        f'<div class="dh-welcome"><h2>Search {total:,} pictures by what they show</h2>'
+        f"<p>Give a picture on the left, draw one, or start with one of these. "
+        f"Each picture is a code of {num_bits} bits; the fewer bits differ, the nearer.</p>"
+        f'<div class="dh-grid dh-examples" role="list" aria-label="Examples">{pictures}</div></div>'
+    )
+
+
+def status_html(answer: Answer) -> str:
+    """Return one line: how many of how many, how fast, by which model."""
+    shown = f"{len(answer.hits)} of {answer.total:,} pictures" if answer.hits else f"{answer.total:,} pictures"
+    ties = [hit for hit in answer.hits[-1:] if hit.tie_size > 1]
+    tie = f" · {ties[0].tie_size:,} items tie at {ties[0].distance} bits" if ties else ""
+    return (
+        f'<p class="dh-status" role="status">{shown} · {answer.num_bits} bits · '
+        f"search {answer.search_ms:.1f} ms, encode {answer.encode_ms:.0f} ms · {escape(answer.model)}{tie}"
+        f"{_download(answer)}</p>"
+    )
+
+
+def _download(answer: Answer) -> str:
+    if not answer.hits:
+        return ""
+    encoded = base64.b64encode(results_csv(answer.hits).encode()).decode()
+    return f' · <a download="results.csv" href="data:text/csv;base64,{encoded}">Download list</a>'
+
+
+def results_csv(hits: Sequence[Hit]) -> str:
+    """Return the hits as CSV: rank, distance, similarity, path, id, tie_size."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer)
+    writer.writerow(["rank", "distance", "similarity", "path", "id", "tie_size"])
+    for hit in hits:
+        # A cell that begins like a formula would be run by a spreadsheet.
+        path = f"'{hit.uri}" if hit.uri[:1] in "=+-@\t\r" else hit.uri
+        writer.writerow([hit.rank, hit.distance, f"{hit.similarity:.4f}", path, hit.id, hit.tie_size])
+    return buffer.getvalue()
+
+
+def trail_html(trail: Sequence[Query], position: int) -> str:
+    """Return the queries so far as a row of small pictures and words; the current one is marked."""
+    if not trail:
+        return ""
+    back = f'<button class="dh-back" data-step="{position - 1}" {"disabled" * (position == 0)}>← Back</button>'
+    first = max(0, len(trail) - 12)
+    steps = "".join(_step(query, number, number == position) for number, query in enumerate(trail) if number >= first)
+    return f'<nav class="dh-trail" aria-label="Queries so far">{back}<ol>{steps}</ol></nav>'
+
+
+def _step(query: Query, number: int, current: bool) -> str:
+    picture = f'<img src="{escape(query.thumbnail, quote=True)}" alt="">' if query.thumbnail else ""
+    words = escape(query.label if len(query.label) <= 28 else "…" + query.label[-27:])
+    mark = ' aria-current="step"' if current else ""
+    title = escape(query.label, quote=True)
+    return f'<li><button data-step="{number}"{mark} title="{title}">{picture}<span>{words}</span></button></li>'
+
+
+def _alt(hit: Hit) -> str:
+    label = hit.attributes.get("label")
+    name = hit.uri.rsplit("/", 1)[-1]
+    return f"{label}: {name}" if label else name
+
+
+def _path(hit: Hit) -> str:
+    return hit.uri if len(hit.uri) <= 26 else "…" + hit.uri[-25:]

@@ -1,0 +1,161 @@
+"""Plain REST routes beside the page: the same searches for programs. Errors are ``{"error": sentence}``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import FastAPI, File, Form, Query, Request, UploadFile
+from fastapi.responses import HTMLResponse, JSONResponse, Response
+
+from deephash.errors import CollectionError, DataError, DeephashError, UsageError
+from deephash.search import Hit
+
+from .actions import picture_query, words_query
+from .actions import sentence as sentence_of
+from .thumbnails import MAX_SIDE, SIDE, placeholder
+from .workspace import MAX_ANSWERS, Answer, Options, Workspace
+from .workspace import Query as Asked
+
+Name = Annotated[str | None, Query(description="collection; the first one where left out")]
+DOCUMENTATION = Path(__file__).with_name("api.html")
+
+
+def add_routes(app: FastAPI, workspace: Workspace) -> None:
+    """Add every route below ``/api`` to ``app``."""
+    app.add_exception_handler(DeephashError, _explain)  # type: ignore[arg-type]
+    _add_searching(app, workspace)
+    _add_looking(app, workspace)
+
+
+def _add_searching(app: FastAPI, workspace: Workspace) -> None:
+    @app.post("/api/search", summary="Search by a picture, words, an item or a code")
+    def search(
+        picture: Annotated[UploadFile | None, File(description="a picture file")] = None,
+        text: Annotated[str | None, Form(description="words, for cross-modal models")] = None,
+        minus: Annotated[str, Form(description="words that are not wanted")] = "",
+        id: Annotated[int | None, Form(description="an item of the collection")] = None,  # noqa: A002
+        collection: Annotated[str | None, Form()] = None,
+        k: Annotated[int, Form(ge=1, le=MAX_ANSWERS)] = 10,
+        max_distance: Annotated[int | None, Form(ge=0)] = None,
+        where: Annotated[str, Form(max_length=1000, description='such as: label = "cat"')] = "",
+        beta: Annotated[float, Form(ge=0, le=1, description="share of the words beside a picture")] = 0.5,
+    ) -> dict[str, Any]:
+        asked = _asked(workspace, collection, picture, text, minus, id, beta)
+        name = workspace.place(collection).name
+        return answer_record(workspace.answer(name, asked, Options(k, max_distance, where)))
+
+    @app.post("/api/encode", summary="Return the code of a picture or of words")
+    def encode(
+        picture: Annotated[UploadFile | None, File()] = None,
+        text: Annotated[str | None, Form()] = None,
+        collection: Annotated[str | None, Form()] = None,
+    ) -> dict[str, Any]:
+        asked = _asked(workspace, collection, picture, text, "", None, 0.5)
+        code = workspace.encode(workspace.place(collection).name, asked)
+        return {"num_bits": code.num_bits, "hex": code.hex()[0]}
+
+
+def _add_looking(app: FastAPI, workspace: Workspace) -> None:
+    @app.get("/api/items/{item}", summary="Return an item and its attributes")
+    def read_item(item: int, collection: Name = None) -> dict[str, Any]:
+        place = workspace.place(collection)
+        code = place.searcher.code_of(item)
+        found = place.searcher.collection.items([item])[0]
+        return {
+            "id": item,
+            "path": found.uri,
+            "attributes": dict(found.attributes),
+            "num_bits": code.num_bits,
+            "hex": code.hex()[0],
+        }
+
+    @app.get("/api/items/{item}/thumbnail", summary="Return a small re-encoded copy of a picture")
+    def thumbnail(
+        item: int, collection: Name = None, side: Annotated[int, Query(ge=16, le=MAX_SIDE)] = SIDE
+    ) -> Response:
+        place = workspace.place(collection)
+        opened = place.searcher.collection
+        found = opened.items([item])[0]
+        try:
+            data, media_type = workspace.thumbnails.get(opened, found, side)
+        except DataError:
+            data, media_type = placeholder(side)
+            return Response(data, 404, {"Cache-Control": "no-store"}, media_type)
+        return Response(data, headers={"Cache-Control": "private, max-age=600"}, media_type=media_type)
+
+    @app.get("/api/stats", summary="Return what is served")
+    def stats() -> dict[str, Any]:
+        return {"read_only": workspace.read_only, "collections": [_stats(workspace, name) for name in workspace.names]}
+
+    @app.get("/docs", include_in_schema=False)
+    def documentation() -> HTMLResponse:
+        return HTMLResponse(DOCUMENTATION.read_text(encoding="utf8"))
+
+
+def answer_record(answer: Answer) -> dict[str, Any]:
+    """Return an answer as JSON values."""
+    chance = answer.chance
+    return {
+        "collection": answer.name,
+        "query": {"kind": answer.query.kind, "label": answer.query.label, "hex": answer.code.hex()[0]},
+        "num_bits": answer.num_bits,
+        "total": answer.total,
+        "nearest": answer.nearest,
+        "chance": None if chance is None else {"mean": chance.mean, "sd": chance.deviation, "cutoff": chance.cutoff},
+        "encode_ms": round(answer.encode_ms, 3),
+        "search_ms": round(answer.search_ms, 3),
+        "hits": [hit_record(hit) for hit in answer.hits],
+    }
+
+
+def hit_record(hit: Hit) -> dict[str, Any]:
+    """Return a hit as JSON values."""
+    return {
+        "rank": hit.rank,
+        "distance": hit.distance,
+        "similarity": round(hit.similarity, 6),
+        "path": hit.uri,
+        "id": hit.id,
+        "tie_size": hit.tie_size,
+        "attributes": dict(hit.attributes),
+    }
+
+
+def _asked(
+    workspace: Workspace,
+    collection: str | None,
+    picture: UploadFile | None,
+    text: str | None,
+    minus: str,
+    item: int | None,
+    beta: float,
+) -> Asked:
+    if sum(given is not None for given in (picture or text, item)) != 1:
+        raise UsageError("give a picture, text, or both; or an id")
+    if item is not None:
+        return workspace.item_query(workspace.place(collection).name, item)
+    shown = picture_query(picture.file.read(), picture.filename or "picture") if picture else None
+    if shown is not None and not text and not minus:
+        return shown
+    return words_query(text or "", minus, shown, beta)
+
+
+def _stats(workspace: Workspace, name: str) -> dict[str, Any]:
+    searcher = workspace.place(name).searcher
+    snapshot = searcher.snapshot
+    return {
+        "name": name,
+        "items": len(snapshot.ids),
+        "num_bits": snapshot.codes.num_bits,
+        "version": snapshot.collection.version,
+        "model": searcher.encoder.description,
+        "modalities": list(searcher.encoder.modalities),
+        "fingerprint": snapshot.collection.fingerprint,
+        "index": snapshot.index.explain(),
+    }
+
+
+async def _explain(_: Request, error: DeephashError) -> JSONResponse:
+    status = 400 if isinstance(error, UsageError) else 415 if isinstance(error, DataError) else 503
+    return JSONResponse({"error": sentence_of(error)}, status if not isinstance(error, CollectionError) else 503)

@@ -1,0 +1,67 @@
+"""Running the app: a socket of our own, uvicorn, and a sentence that says where the page is."""
+
+from __future__ import annotations
+
+import socket
+import sys
+import threading
+import webbrowser
+from collections.abc import Sequence
+from pathlib import Path
+
+from deephash.errors import UsageError
+
+from .guard import LOOPBACK
+
+
+def run(
+    paths: Sequence[str | Path],
+    *,
+    host: str,
+    port: int,
+    read_only: bool,
+    user: str | None,
+    password: str | None,
+    reports: Sequence[str | Path],
+    index: str,
+    open_browser: bool,
+) -> None:
+    """Serve until interrupted; see :func:`deephash.webui.serve`."""
+    if (user is None) != (password is None) or user == "" or password == "" or ":" in (user or ""):
+        raise UsageError("--user and --password go together; neither may be empty, and a user has no colon")
+    listening = listen(host, port)
+    from .app import build_app
+    from .workspace import Workspace
+
+    workspace = Workspace(paths, read_only=read_only, index=index, reports=reports)
+    threading.Thread(target=workspace.warm_up, daemon=True).start()
+    app = build_app(workspace, host=host, user=user, password=password)
+    address = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}/"
+    if host not in LOOPBACK and user is None:
+        print(f"warning: {host} is reachable from other machines and no --user/--password is set", file=sys.stderr)
+    print(f"deephash serves {', '.join(workspace.names)} at {address} (Ctrl-C stops)", file=sys.stderr, flush=True)
+    if open_browser:
+        webbrowser.open(address)
+    _run(app, listening)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a bound socket. Raises UsageError where the address is taken or not ours."""
+    try:
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=128)
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UsageError(f"cannot listen on {host}:{port}: {reason}; try --port 0 for a free one") from None
+
+
+def _run(app: object, listening: socket.socket) -> None:
+    import uvicorn
+
+    config = uvicorn.Config(
+        app,  # type: ignore[arg-type]
+        log_level="warning",
+        server_header=False,
+        timeout_graceful_shutdown=2,
+        limit_concurrency=256,
+    )
+    uvicorn.Server(config).run(sockets=[listening])

@@ -1,0 +1,15 @@
+// Runs once for the trail of queries.
+element.addEventListener('click', event => {
+  const step = event.target.closest('[data-step]');
+  if (step && !step.disabled) trigger('goto', {step: Number(step.dataset.step)});
+});
+document.addEventListener('keydown', event => {
+  const typing = event.target.closest && event.target.closest('input, textarea, select, [contenteditable]');
+  if (typing || event.ctrlKey || event.metaKey) return;
+  const back = element.querySelector('.dh-back');
+  if (event.key === 'Backspace' && back && !back.disabled) { back.click(); event.preventDefault(); }
+  if (event.key === '/') {
+    const words = document.querySelector('#dh-words textarea, #dh-words input');
+    if (words && words.offsetParent) { words.focus(); event.preventDefault(); }
+  }
+});

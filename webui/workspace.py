@@ -1,0 +1,258 @@
+"""What the page works on: the opened collections, their queries, their speed. No Gradio in here."""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections import OrderedDict, deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import quote
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from deephash.codes import BinaryCodes
+from deephash.errors import UsageError, did_you_mean
+from deephash.search import Chance, Hit, Searcher, Term, group_near_duplicates, remarks
+
+from .sketch import Paper, guess_paper
+from .thumbnails import Thumbnails, open_item
+
+MAX_ANSWERS = 200
+REMEMBERED_CODES = 512
+REMEMBERED_TIMES = 500
+
+QueryKind = Literal["picture", "drawing", "words", "item", "mixture"]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of a query: a picture (PIL), a phrase, or an item as (collection name, id); with its weight."""
+
+    kind: Literal["image", "text", "item"]
+    value: Any
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class Query:
+    """What somebody asked, kept so that it can be asked again with other options or of another collection.
+
+    Attributes:
+        kind: how it was asked.
+        label: one line for people.
+        parts: what it is made of; one for most queries.
+        thumbnail: a ``data:`` URL or an address of this server, or empty.
+        key: identifies the query.
+    """
+
+    kind: QueryKind
+    label: str
+    parts: tuple[Part, ...]
+    thumbnail: str = ""
+    key: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+    @property
+    def item(self) -> tuple[str, int] | None:
+        """The collection's name and the id, where the query is one item."""
+        return self.parts[0].value if len(self.parts) == 1 and self.parts[0].kind == "item" else None
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a query is answered.
+
+    Attributes:
+        k: at most so many answers.
+        max_distance: cut-off in bits; None shows the nearest however far they are.
+        where: filter in words, empty for none.
+        group: put near-duplicates under the best of their group.
+    """
+
+    k: int = 24
+    max_distance: int | None = None
+    where: str = ""
+    group: bool = False
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One answered query, with everything the page shows about it."""
+
+    name: str
+    query: Query
+    options: Options
+    code: BinaryCodes
+    hits: list[Hit]
+    codes: BinaryCodes | None
+    remarks: list[str]
+    leaders: list[int]
+    counts: NDArray[np.int64]
+    chance: Chance | None
+    encode_ms: float
+    search_ms: float
+    total: int
+    model: str
+
+    @property
+    def nearest(self) -> int | None:
+        """Distance of the nearest item that passes the filter, or None where none passes."""
+        occupied = np.flatnonzero(self.counts)
+        return int(occupied[0]) if len(occupied) else None
+
+    @property
+    def num_bits(self) -> int:
+        """K."""
+        return self.code.num_bits
+
+
+@dataclass
+class Place:
+    """One collection that is being served.
+
+    Attributes:
+        name: how the page calls it.
+        searcher: answers its queries.
+        search_times: milliseconds of the last searches.
+    """
+
+    name: str
+    searcher: Searcher
+    search_times: deque[float] = field(default_factory=lambda: deque(maxlen=REMEMBERED_TIMES))
+    changing: threading.Lock = field(default_factory=threading.Lock)
+    _papers: dict[int, Paper] = field(default_factory=dict)
+
+    def paper(self) -> Paper:
+        """Return what drawings must look like here, judged by a few of the pictures."""
+        snapshot = self.searcher.snapshot
+        version = snapshot.collection.version
+        if version not in self._papers:
+            self._papers = {version: _paper_of(snapshot.collection, snapshot.ids)}
+        return self._papers[version]
+
+
+class Workspace:
+    """All collections of one server, by name.
+
+    Args:
+        paths: collections; the first is the default.
+        read_only: nothing may be added or removed.
+        index: which index answers, see ``open_index``.
+        reports: ``report.json`` files for the evaluation page.
+    """
+
+    def __init__(
+        self, paths: Sequence[str | Path], *, read_only: bool = False, index: str = "auto", reports: Sequence[str | Path] = ()
+    ) -> None:
+        if not paths:
+            raise UsageError("no collection to serve; give at least one: deephash serve pictures.dh")
+        self.places: dict[str, Place] = {}
+        for path in paths:
+            name = _free_name(Path(path).resolve().stem, self.places)
+            self.places[name] = Place(name, Searcher.open(path, index=index))
+        self.read_only = read_only
+        self.reports = [Path(report) for report in reports]
+        self.thumbnails = Thumbnails()
+        self._codes: OrderedDict[tuple[str, str], BinaryCodes] = OrderedDict()
+        self._lock = threading.Lock()
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the collections, the default first."""
+        return list(self.places)
+
+    def place(self, name: str | None = None) -> Place:
+        """Return the collection called ``name``, or the default. Raises UsageError for an unknown name."""
+        if not name:
+            return next(iter(self.places.values()))
+        if name not in self.places:
+            raise UsageError(f"no collection called {name!r} is served here" + did_you_mean(name, self.names))
+        return self.places[name]
+
+    def warm_up(self) -> None:
+        """Load the models and answer once, so that the first visitor does not wait for it."""
+        for place in self.places.values():
+            place.searcher.chance()
+            place.paper()
+            if "image" in place.searcher.encoder.modalities:
+                place.searcher.encoder.encode("image", Image.new("RGB", (32, 32)))
+
+    def encode(self, name: str, query: Query) -> BinaryCodes:
+        """Return the query's code for one collection; encoded once, then remembered."""
+        key = (name, query.key)
+        with self._lock:
+            if key in self._codes:
+                return self._codes[key]
+        place = self.place(name)
+        code = place.searcher.encoder.compose([self._term(place, part) for part in query.parts])
+        with self._lock:
+            self._codes[key] = code
+            while len(self._codes) > REMEMBERED_CODES:
+                self._codes.popitem(last=False)
+        return code
+
+    def answer(self, name: str, query: Query, options: Options) -> Answer:
+        """Encode, search, and gather what the page shows. Raises DeephashError."""
+        place = self.place(name)
+        started = time.perf_counter()
+        code = self.encode(place.name, query)
+        encoded = time.perf_counter()
+        searcher = place.searcher
+        k = min(max(int(options.k), 1), MAX_ANSWERS)
+        hits = searcher.by_codes(code, k, where=options.where, max_distance=options.max_distance)
+        searched = time.perf_counter()
+        place.search_times.append(1000 * (searched - encoded))
+        codes = searcher.codes_of(hits) if hits else None
+        return Answer(
+            name=place.name,
+            query=query,
+            options=options,
+            code=code,
+            hits=hits,
+            codes=codes,
+            remarks=remarks(hits, codes) if codes is not None else [],
+            leaders=group_near_duplicates(codes, code.num_bits // 32) if options.group and codes is not None else [],
+            counts=searcher.distance_counts(code, where=options.where),
+            chance=searcher.chance(),
+            encode_ms=1000 * (encoded - started),
+            search_ms=1000 * (searched - encoded),
+            total=len(searcher),
+            model=searcher.encoder.description,
+        )
+
+    def item_query(self, name: str, item: int) -> Query:
+        """Make a query of an item. Raises UsageError where there is no such item."""
+        place = self.place(name)
+        uri = place.searcher.collection.items([item])[0].uri
+        thumbnail = f"api/items/{item}/thumbnail?collection={quote(place.name)}&side=96"
+        return Query("item", uri, (Part("item", (place.name, item)),), thumbnail)
+
+    def _term(self, place: Place, part: Part) -> Term:
+        """Return a part as the searcher takes it; an item of another collection goes by its picture: codes do not travel."""
+        if part.kind != "item":
+            return Term(part.kind, part.value, part.weight)
+        name, item = part.value
+        if name == place.name:
+            return Term("code", place.searcher.code_of(item), part.weight)
+        home = self.place(name).searcher.collection
+        return Term("image", open_item(home, home.items([item])[0]), part.weight)
+
+
+def _free_name(stem: str, taken: dict[str, Any]) -> str:
+    names = [stem, *(f"{stem}-{number}" for number in range(2, len(taken) + 3))]
+    return next(name for name in names if name not in taken)
+
+
+def _paper_of(collection: Any, ids: NDArray[np.int64]) -> Paper:
+    samples = []
+    for item in collection.items(ids[:: max(1, len(ids) // 16)][:16]):
+        try:
+            samples.append(open_item(collection, item, reduced_to=64))
+        except Exception:  # a lost picture says nothing about the paper
+            continue
+    return guess_paper(samples)
