@@ -19,9 +19,9 @@ class Backbone:
     """Which network gives the features.
 
     Attributes:
-        name: ``timm:NAME``, ``torchvision:NAME``, ``clip:ARCHITECTURE`` (picture tower), ``clip-text:ARCHITECTURE``,
-            ``small_cnn:CHANNELS``, ``cifar_resnet:DEPTH``, ``mobilenet_v1:WIDTH``, ``features:D`` (inputs are vectors),
-            ``tfidf:D`` or ``bow:D``.
+        name: ``timm:NAME``, ``timm-stages:NAME`` (its last two maps), ``torchvision:NAME``, ``clip:ARCHITECTURE``
+            (picture tower), ``clip-text:ARCHITECTURE``, ``small_cnn:CHANNELS``, ``cifar_resnet:DEPTH``,
+            ``mobilenet_v1:WIDTH``, ``features:D`` (inputs are vectors), ``tfidf:D`` or ``bow:D``.
         weights: ``hub`` to fetch pretrained weights, a tag of the hub (open_clip), a local file (safetensors, or a
             state dict read with weights_only), or None for fresh weights.
         frozen: True keeps the weights fixed and in eval mode, so that features can be cached.
@@ -52,6 +52,7 @@ class Backbone:
 # Family -> module:class, imported when first built; each class takes (spec, what stands behind the colon).
 _FAMILIES = {
     "timm": "deephash.backbones.pretrained:TimmEncoder",
+    "timm-stages": "deephash.backbones.stages:TimmStages",
     "torchvision": "deephash.backbones.pretrained:TorchvisionEncoder",
     "small_cnn": "deephash.backbones.small:SmallCNN",
     "cifar_resnet": "deephash.backbones.small:CifarResNetEncoder",

@@ -1,17 +1,40 @@
 """Floor 4: hash models, one file a method."""
 
 from deephash.models.base import AlternatingHashModel, HashModel, ObjectiveHashModel, Optimizer
+from deephash.models.bihalf import BiHalf
+from deephash.models.cibhash import CIBHash
+from deephash.models.csce_net import CSCENet
+from deephash.models.csq import CSQ
+from deephash.models.dpn import DPN
+from deephash.models.dpsh import DPSH
+from deephash.models.dtsh import DTSH
+from deephash.models.greedyhash import GreedyHash, GreedyHashUnsupervised
+from deephash.models.hashnet import HashNet
+from deephash.models.head import HeadHashModel
 from deephash.models.itq import ITQ
 from deephash.models.lsh import LSH
 from deephash.models.orthohash import OrthoHash
 from deephash.models.pca_sign import PCASign
+from deephash.models.sdc import SDC
 from deephash.models.storage import load_model
 
 __all__ = [
+    "CSQ",
+    "DPN",
+    "DPSH",
+    "DTSH",
     "ITQ",
     "LSH",
+    "SDC",
     "AlternatingHashModel",
+    "BiHalf",
+    "CIBHash",
+    "CSCENet",
+    "GreedyHash",
+    "GreedyHashUnsupervised",
     "HashModel",
+    "HashNet",
+    "HeadHashModel",
     "ObjectiveHashModel",
     "Optimizer",
     "OrthoHash",

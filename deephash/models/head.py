@@ -31,7 +31,8 @@ class HeadHashModel(ObjectiveHashModel):
         num_views: how many views of each picture :meth:`views` returns; codes of all views are stacked, [V * B, K].
         couples_rows: the loss looks at pairs of rows, so that under DDP it is computed on the rows of all processes.
         least_rows: smallest training batch (of all processes together where rows are coupled).
-        supervised: batches must hold ``labels``; rows without one are counted in ``unlabelled_rows``.
+        supervised: batches must hold ``labels``; rows without one are left out and counted in ``unlabelled_rows``.
+        num_classes: C, where the method has classes; labels are checked against it.
         shared_terms: losses on the bits themselves; nested codes count them once, on the longest length.
 
     Args:
@@ -41,10 +42,11 @@ class HeadHashModel(ObjectiveHashModel):
         nested: which prefixes are to be good codes too; None trains the whole length only.
     """
 
-    num_views: ClassVar[int] = 1
+    num_views: int = 1
     couples_rows: ClassVar[bool] = False
-    least_rows: ClassVar[int] = 1
+    least_rows: int = 1
     supervised: ClassVar[bool] = True
+    num_classes: int | None = None
     shared_terms: ClassVar[tuple[str, ...]] = ("quantization",)
     head: nn.Module
 
@@ -76,7 +78,8 @@ class HeadHashModel(ObjectiveHashModel):
         Args:
             codes: v [V * B, m], float32.
             features: x [V * B, D], float32, or [V * B, ...] where the backbone gives maps.
-            batch: ``labels`` where there are any and ``index``; rows of all processes where rows are coupled.
+            batch: ``labels`` (of supervised methods: every row labelled) and ``index``; rows of all processes where
+                rows are coupled.
         """
 
     def views(self, batch: Batch) -> Tensor:
@@ -110,7 +113,9 @@ class HeadHashModel(ObjectiveHashModel):
             require_rows(codes, self.num_views * self.least_rows, type(self).__name__)
         require_finite(codes, "continuous codes")
         if self.supervised:
-            self._count_unlabelled(batch)
+            codes, features, batch = self._labelled_rows(codes, features, batch)
+            if not len(codes):
+                return {"unlabelled_batch": codes.sum()}  # zero: nothing to learn from, but DDP needs a backward pass
         self.observe(codes, batch)
         if self.nested is None:
             return self.code_losses(codes, features, batch)
@@ -119,10 +124,15 @@ class HeadHashModel(ObjectiveHashModel):
     def _gathered_views(self, rows: Tensor) -> Tensor:
         return torch.cat([gather_rows(view) for view in rows.chunk(self.num_views)])
 
-    def _count_unlabelled(self, batch: Batch) -> None:
+    def _labelled_rows(self, codes: Tensor, features: Tensor, batch: Batch) -> tuple[Tensor, Tensor, Batch]:
         if "labels" not in batch:
             raise UsageError(f"{type(self).__name__} is supervised: batches need 'labels', not only {sorted(batch)}")
-        self.unlabelled_rows += int((~labelled_mask(batch["labels"])).sum())
+        mask = labelled_mask(batch["labels"], self.num_classes)
+        if mask.all():
+            return codes, features, batch
+        self.unlabelled_rows += int((~mask).sum())
+        kept = {key: batch[key][mask] for key in ("labels", "index") if key in batch}
+        return codes[mask], features[mask], kept
 
     # Nested codes ----------------------------------------------------------------------------------
 

@@ -8,7 +8,6 @@ Hoe et al., "One Loss for All: Deep Hashing with a Single Cosine Similarity base
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Literal, Self
 
 import torch
@@ -16,12 +15,16 @@ from torch import Tensor, nn
 
 from deephash.backbones import Backbone
 from deephash.errors import UsageError
-from deephash.models.base import Inputs, ObjectiveHashModel, Optimizer
+from deephash.models.base import Inputs, Optimizer
+from deephash.models.head import Batch, HeadHashModel
+from deephash.objectives.balanced_centres import nested_centres
 from deephash.objectives.centres import CentreKind, CentreReport, centre_report, make_centres
 from deephash.objectives.margin_softmax import MarginKind, cosines, margin_softmax
+from deephash.objectives.nested import Nested
+from deephash.objectives.quantization import cosine_quantization
 
 
-class OrthoHash(ObjectiveHashModel):
+class OrthoHash(HeadHashModel):
     """Linear layer and batch norm on a backbone, trained by :func:`margin_softmax` against fixed class codes.
 
     Args:
@@ -38,8 +41,11 @@ class OrthoHash(ObjectiveHashModel):
         quantization: weight of a further term 1 - cos(v, sign v); the paper leaves it at 0.
         batch_norm: the paper needs it for balanced bits; False only for ablations.
         optimizer: see :class:`Optimizer`.
+        nested: which prefixes are to be good codes too; their targets are then nested as well.
     """
 
+    num_classes: int
+    head: nn.Sequential
     targets: Tensor
 
     def __init__(
@@ -56,28 +62,31 @@ class OrthoHash(ObjectiveHashModel):
         quantization: float = 0.0,
         batch_norm: bool = True,
         optimizer: Optimizer | None = None,
+        nested: Nested | None = None,
     ) -> None:
-        super().__init__(num_bits, {"image": backbone}, optimizer)
+        super().__init__(num_bits, backbone, optimizer, nested)
         self.save_hyperparameters()
         self.num_classes, self.margin, self.margin_kind = num_classes, margin, margin_kind
         self.scale = resolve_scale(scale, preset, num_bits, num_classes)
         self.quantization = quantization
-        self.hash_layer = nn.Linear(self.encoders["image"].num_features, num_bits, bias=False)
-        nn.init.normal_(self.hash_layer.weight, std=0.01)
-        self.norm: nn.Module = nn.BatchNorm1d(num_bits) if batch_norm else nn.Identity()
-        self.register_buffer("targets", make_centres(targets, num_classes, num_bits, seed=target_seed))
+        hash_layer = nn.Linear(self.num_features, num_bits, bias=False)
+        nn.init.normal_(hash_layer.weight, std=0.01)
+        norm = nn.BatchNorm1d(num_bits) if batch_norm else nn.Identity()
+        self.head = nn.Sequential(hash_layer, norm)  # no activation, neither in training nor at test
+        self.least_rows = 2 if batch_norm else 1
+        nested_targets = len(self.code_lengths) > 1
+        self.register_buffer(
+            "targets",
+            nested_centres(num_classes, self.code_lengths, seed=target_seed)
+            if nested_targets
+            else make_centres(targets, num_classes, num_bits, seed=target_seed),
+        )
 
-    def forward(self, inputs: Inputs) -> Tensor:
-        """Return v [B, K]; no activation, neither in training nor at test."""
-        continuous: Tensor = self.norm(self.hash_layer(self.features(inputs)))
-        return continuous
-
-    def compute_losses(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def code_losses(self, codes: Tensor, features: Tensor, batch: Batch) -> dict[str, Tensor]:
         """Return the margin softmax, and the quantisation term where it has a weight."""
-        continuous = self(batch)
         losses = {
             "cosine": margin_softmax(
-                cosines(continuous, self.targets),
+                cosines(codes, self.targets[:, : codes.shape[1]]),
                 batch["labels"],
                 margin=self.margin,
                 scale=self.scale,
@@ -85,7 +94,7 @@ class OrthoHash(ObjectiveHashModel):
             )
         }
         if self.quantization:
-            losses["quantization"] = self.quantization * quantization_angle(continuous)
+            losses["quantization"] = self.quantization * cosine_quantization(codes)
         return losses
 
     def target_report(self) -> CentreReport:
@@ -102,18 +111,19 @@ class OrthoHash(ObjectiveHashModel):
         Args:
             database: ``{"image_features": [N, D]}`` or ``{"image": ...}``, or the features alone; N >= 2.
         """
-        if not isinstance(self.norm, nn.BatchNorm1d):
+        hash_layer, norm = self.head[0], self.head[1]
+        if not isinstance(norm, nn.BatchNorm1d):
             raise UsageError("adapt_to re-estimates batch norm, which this OrthoHash(batch_norm=False) does not have")
         inputs = {"image_features": database} if isinstance(database, Tensor) else database
         with self._evaluating():
-            raw = self.hash_layer(self.features({name: value.to(self.device) for name, value in inputs.items()}))
+            raw = hash_layer(self.features({name: value.to(self.device) for name, value in inputs.items()}))
             if len(raw) < 2:
                 raise UsageError(f"adapt_to needs the codes of a database, at least 2 rows, not {len(raw)}")
-            self.norm.reset_parameters()
-            momentum, self.norm.momentum = self.norm.momentum, None  # None: plain average over what it sees next
-            self.norm.train()
-            self.norm(raw)
-            self.norm.momentum = momentum
+            norm.reset_parameters()
+            momentum, norm.momentum = norm.momentum, None  # None: plain average over what it sees next
+            norm.train()
+            norm(raw)
+            norm.momentum = momentum
         return self
 
 
@@ -132,11 +142,3 @@ def resolve_scale(
     if not number > 0:
         raise UsageError(f"scale must be positive, or 'sqrt' or 'adacos', not {wanted}")
     return number
-
-
-def quantization_angle(continuous: Tensor) -> Tensor:
-    """Return the mean of 1 - cos(v, sign v), the sign being constant for the gradient."""
-    signs = torch.where(continuous >= 0, 1.0, -1.0)
-    with torch.autocast(continuous.device.type, enabled=False):
-        cosine = nn.functional.cosine_similarity(continuous.float(), signs, dim=1, eps=1e-12)
-    return (1 - cosine).mean()

@@ -54,14 +54,14 @@ def target_shares(labels: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
 
 
 def margin_softmax(
-    cosine: Tensor, labels: Tensor, *, margin: float, scale: float, kind: MarginKind = "cosine"
+    cosine: Tensor, labels: Tensor, *, margin: float | Tensor, scale: float, kind: MarginKind = "cosine"
 ) -> Tensor:
     """Return the scalar loss; unlabelled rows take no part, and a batch without any label gives 0.
 
     Args:
         cosine: cos(v, o) [B, C].
         labels: class numbers [B] or multi-hot [B, C]; see :func:`target_shares`.
-        margin: m, subtracted from every positive class.
+        margin: m, subtracted from every positive class; one number, or one a row [B].
         scale: s, the inverse temperature.
         kind: ``cosine`` subtracts m from the cosine, ``arc`` adds m to the angle.
     """
@@ -71,6 +71,8 @@ def margin_softmax(
         if not len(chosen):
             return cosine.float().sum() * 0.0
         positive = (shares > 0).float()
+        if isinstance(margin, Tensor):
+            margin = margin[labelled, None]
         if kind == "cosine":
             moved = chosen - margin * positive
         else:

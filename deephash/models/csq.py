@@ -1,0 +1,151 @@
+"""CSQ: Yuan et al., "Central Similarity Quantization for Efficient Image and Video Retrieval", CVPR 2020.
+
+Each class has a hash centre (a row of a Hadamard matrix); each picture's code is pulled to its class's centre by binary
+cross-entropy. Measured results: docs/methods/csq.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from deephash.backbones import Backbone
+from deephash.models.base import Optimizer
+from deephash.models.head import Batch, HeadHashModel
+from deephash.models.presets import choose
+from deephash.objectives.balanced_centres import csq_centres, nested_centres
+from deephash.objectives.centres import make_centres
+from deephash.objectives.labels import multi_hot
+from deephash.objectives.nested import Nested
+from deephash.objectives.quantization import squared_quantization
+from deephash.objectives.signs import sign
+
+
+def central_similarity_loss(codes: Tensor, centres: Tensor) -> Tensor:
+    """Return ``BCE((h + 1)/2, (c + 1)/2)`` with ``h = tanh u``, mean over rows and bits.
+
+    As ``(tanh u + 1)/2`` is the logistic of 2u, it is computed from logits and stays finite at |h| = 1.
+
+    Args:
+        codes: u [B, K], before the tanh.
+        centres: c [B, K], the centre of each row.
+    """
+    return binary_cross_entropy_with_logits(2 * codes, (centres + 1) / 2)
+
+
+def merged_centres(labels: Tensor, centres: Tensor, tie_break: Tensor) -> Tensor:
+    """Return the centre of each row [B, K]: of several labels the majority of their centres, ties from one fixed code.
+
+    Args:
+        labels: multi-hot [B, C].
+        centres: [C, K].
+        tie_break: +-1 [K].
+    """
+    total = labels @ centres
+    return sign(torch.where(total == 0, tie_break, total))
+
+
+@dataclass(frozen=True)
+class CSQConstants:
+    """What the sources set differently.
+
+    Attributes:
+        quantization_weight: lambda, of ``mean (|h| - 1)^2``.
+        hidden_layers: fully connected layers with ReLU before the hash layer, as wide as the features.
+        dropout: after the first hidden layer.
+        optimizer: used where the model is given none.
+    """
+
+    quantization_weight: float
+    hidden_layers: int
+    dropout: float
+    optimizer: Optimizer
+
+
+PRESETS: Final[Mapping[str, CSQConstants]] = {
+    "release": CSQConstants(
+        0.05,
+        2,
+        0.5,
+        Optimizer(learning_rate=1e-3, backbone_factor=0.05, weight_decay=0, milestones=(30, 60), gamma=0.3),
+    ),
+    "deephash_pytorch": CSQConstants(
+        1e-4, 0, 0.0, Optimizer("rmsprop", learning_rate=1e-5, backbone_factor=1.0, weight_decay=1e-5, momentum=0.0)
+    ),
+    "orthohash": CSQConstants(1e-3, 0, 0.0, Optimizer(learning_rate=1e-4, milestones=(80,))),
+}
+
+
+class CSQ(HeadHashModel):
+    """CSQ on any picture encoder.
+
+    Args:
+        num_bits: K; Hadamard centres need a power of two.
+        num_classes: C.
+        backbone: see :class:`Backbone`.
+        optimizer: see :class:`Optimizer`; None takes the preset's.
+        preset: ``release`` (two hidden layers, lambda .05, as for ResNet-50; its schedule of x.7 every 10 epochs is
+            rendered as x.3 every 30), ``deephash_pytorch``, or ``orthohash`` (both a single layer).
+        quantization_weight: overrides the preset's lambda.
+        centres: ``hadamard`` is the paper's recipe; ``bernoulli`` and ``maxhd`` work for any K. Nested codes take
+            nested centres instead.
+        centre_seed: centres depend on nothing else, and are saved with the weights.
+        nested: see :class:`Nested`.
+    """
+
+    num_classes: int
+    centres: Tensor
+    tie_break: Tensor
+
+    def __init__(
+        self,
+        num_bits: int,
+        num_classes: int,
+        backbone: Backbone = Backbone(),
+        optimizer: Optimizer | None = None,
+        preset: Literal["release", "deephash_pytorch", "orthohash"] = "orthohash",
+        quantization_weight: float | None = None,
+        centres: Literal["hadamard", "bernoulli", "maxhd"] = "hadamard",
+        centre_seed: int = 0,
+        nested: Nested | None = None,
+    ) -> None:
+        constants = choose(PRESETS, preset, {"quantization_weight": quantization_weight})
+        super().__init__(num_bits, backbone, optimizer or constants.optimizer, nested)
+        self.save_hyperparameters()
+        self.num_classes, self.constants = num_classes, constants
+        self.head = nn.Sequential(*self._hidden(), nn.Linear(self.num_features, num_bits))
+        self.register_buffer("centres", class_centres(centres, num_classes, self.code_lengths, centre_seed))
+        generator = torch.Generator().manual_seed(int(centre_seed))
+        self.register_buffer("tie_break", torch.randint(0, 2, (num_bits,), generator=generator).float() * 2 - 1)
+
+    def _hidden(self) -> list[nn.Module]:
+        layers: list[nn.Module] = []
+        for _ in range(self.constants.hidden_layers):
+            layers += [nn.Linear(self.num_features, self.num_features), nn.ReLU(), nn.Dropout(self.constants.dropout)]
+        return layers[:-1] if len(layers) > 3 else layers  # dropout after the first hidden layer only
+
+    def code_losses(self, codes: Tensor, features: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """Return ``centres`` and ``quantization``."""
+        length = codes.shape[1]
+        labels = multi_hot(batch["labels"], self.num_classes)
+        wanted = merged_centres(labels, self.centres[:, :length], self.tie_break[:length])
+        return {
+            "centres": central_similarity_loss(codes, wanted),
+            "quantization": self.constants.quantization_weight * squared_quantization(torch.tanh(codes)),
+        }
+
+
+def class_centres(
+    kind: Literal["hadamard", "bernoulli", "maxhd"], num_classes: int, lengths: tuple[int, ...], seed: int
+) -> Tensor:
+    """Return centres [C, K]: nested ones for several lengths, else CSQ's recipe or random ones."""
+    if len(lengths) > 1:
+        return nested_centres(num_classes, lengths, seed=seed)
+    if kind == "hadamard":
+        return csq_centres(num_classes, lengths[0], seed=seed)
+    return make_centres(kind, num_classes, lengths[0], seed=seed)
