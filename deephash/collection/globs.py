@@ -51,4 +51,4 @@ def _character_class(pattern: str, start: int) -> tuple[str, int]:
 
 
 def _escaped(char: str) -> str:
-    return char if char.isalnum() or char in "_/ " else f"\\x{{{ord(char):x}}}" if char > "\x7f" else "\\" + char
+    return "\\" + char if char in r"\.+*?()|[]{}^$#&-~" else char

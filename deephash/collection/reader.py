@@ -113,6 +113,11 @@ class CollectionReader:
         return Path(root) if root is not None else None
 
     @property
+    def num_files(self) -> int:
+        """Data files the rows are spread over; :meth:`Collection.compact` joins them."""
+        return self._rows.num_files
+
+    @property
     def code_columns(self) -> dict[str, CodeColumn]:
         """Every column of codes by name; the first is ``code``."""
         return columns.code_columns(self._rows.schema)

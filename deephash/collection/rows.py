@@ -72,6 +72,11 @@ class Rows:
         """Number of this version."""
         return int(self._data.version)
 
+    @property
+    def num_files(self) -> int:
+        """Fragments, each of one commit, until they are compacted."""
+        return len(self._data.get_fragments())
+
     def read(self, names: Sequence[str], where: str | None = None) -> pa.Table:
         """Return columns of all rows, or of those that pass the SQL of a filter, in the order they lie on disk."""
         return _guarded(self._path, lambda: self._data.to_table(columns=list(names), filter=where))

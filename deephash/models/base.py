@@ -115,11 +115,17 @@ class HashModel(LightningModule, ABC):
         transform: Callable[[Any], Tensor] = self.encoders[modality].preprocess()
         return transform
 
+    def picture_side(self) -> int | None:
+        """Return the pixels to which the shorter side of a picture is brought; JPEGs need not be decoded larger."""
+        settings = self.encoders["image"].spec.transform if "image" in self.encoders else None
+        return int(settings.get("resize", settings["size"])) if settings else None
+
     def encode_images(self, pictures: Sequence[Any], *, batch_size: int = 64) -> BinaryCodes:
         """Encode PIL pictures, arrays or paths. Raises UnreadablePicture for the first that cannot be decoded."""
         from deephash.collection.pictures import open_picture
 
-        return self._encode_each("image", [open_picture(picture) for picture in pictures], batch_size)
+        side = self.picture_side()
+        return self._encode_each("image", [open_picture(one, reduced_to=side) for one in pictures], batch_size)
 
     def encode_texts(self, texts: Sequence[str], *, batch_size: int = 256) -> BinaryCodes:
         """Encode phrases; the model needs a text encoder."""
@@ -289,8 +295,9 @@ class AlternatingHashModel(HashModel):
         if self.has_converged(1e-5):
             self.trainer.should_stop = True
 
-    def configure_optimizers(self) -> None:
+    def configure_optimizers(self) -> list[Any]:
         """Nothing is optimised by gradients."""
+        return []  # None would make Lightning warn
 
     def _start_over(self, table: Inputs) -> None:
         self.objectives = []

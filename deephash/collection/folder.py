@@ -1,0 +1,264 @@
+"""Compare a folder of pictures with a collection: what is new, changed, renamed, gone. No pixel is decoded here."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from deephash.collection.globs import matches_glob
+from deephash.collection.pictures import PictureFacts, looks_like_picture
+from deephash.collection.reader import INSIDE, CollectionReader
+from deephash.collection.schema import HASH, ID, URI
+from deephash.errors import DataError, UsageError
+
+
+class Skipped(NamedTuple):
+    """A file that was left out, and why."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class FoundFile:
+    """A file that may be a picture.
+
+    Attributes:
+        path: where it is.
+        uri: its path relative to the collection's root, with ``/``.
+        size: bytes.
+        mtime: time of the last change, UTC, to the microsecond.
+    """
+
+    path: Path
+    uri: str
+    size: int
+    mtime: datetime
+
+
+@dataclass
+class Listing:
+    """What a walk through a folder found.
+
+    Attributes:
+        files: pictures by their names, in a fixed order.
+        skipped: what was left out, with reasons.
+        kept: uris of files and folders that were not looked at; their rows stay as they are.
+    """
+
+    files: list[FoundFile] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class KnownRow:
+    """What the collection remembers of a file."""
+
+    id: int
+    uri: str
+    content_hash: str
+    size: int | None
+    mtime: datetime | None
+
+
+@dataclass
+class FolderPlan:
+    """What bringing a collection up to date means.
+
+    Attributes:
+        new: files to encode.
+        suspects: (file, row) whose size or time changed; the content decides.
+        renamed: (file, row): the same content under another name; the code is kept.
+        removed: rows whose file is gone.
+        unchanged: number of rows that stay.
+    """
+
+    new: list[FoundFile] = field(default_factory=list)
+    suspects: list[tuple[FoundFile, KnownRow]] = field(default_factory=list)
+    renamed: list[tuple[FoundFile, KnownRow]] = field(default_factory=list)
+    removed: list[KnownRow] = field(default_factory=list)
+    unchanged: int = 0
+
+
+def list_pictures(folder: Path, root: Path, *, exclude: Sequence[str] = (), follow_symlinks: bool = False) -> Listing:
+    """Walk through ``folder``; uris are relative to ``root``.
+
+    Hidden files, and collections that lie among the pictures, are passed over in silence.
+
+    Args:
+        folder: where to look, ``root`` or below it.
+        root: of the collection.
+        exclude: globs against relative paths (``2019/**``), or against any one name in them (``*.png``, ``thumbs``).
+        follow_symlinks: enter linked folders and read linked files; each real folder is entered once.
+
+    Raises:
+        DataError: the folder does not exist or cannot be listed.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder} is not there; nothing was changed. Is its disk connected?")
+    listing = Listing()
+    seen: set[tuple[int, int]] = set()
+    _walk(folder, root, listing, exclude, follow_symlinks, seen)
+    if not folder.is_dir():
+        raise DataError(f"{folder} vanished while it was being read; nothing was changed")
+    return listing
+
+
+def plan_update(collection: CollectionReader, listing: Listing, below: str) -> FolderPlan:
+    """Compare ``listing`` with the rows whose uri lies ``below`` a relative folder ("" for all)."""
+    known = {row.uri: row for row in _known_rows(collection) if row.uri.startswith(below)}
+    plan = FolderPlan()
+    for file in listing.files:
+        row = known.pop(file.uri, None)
+        if row is None:
+            plan.new.append(file)
+        elif (row.size, row.mtime) == (file.size, file.mtime):
+            plan.unchanged += 1
+        else:
+            plan.suspects.append((file, row))
+    kept = set(listing.kept)
+    plan.removed = [row for row in known.values() if not _is_kept(row.uri, kept)]
+    plan.unchanged += len(known) - len(plan.removed)
+    _find_renamed(plan)
+    return plan
+
+
+def content_hash(data: bytes) -> str:
+    """Return 32 hexadecimal digits (BLAKE2b of 16 bytes) of a file's content."""
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+def file_attributes(file: FoundFile, facts: PictureFacts | None = None) -> dict[str, Any]:
+    """Return the attributes that a file gives by itself; ``label`` is the name of its folder below the root."""
+    folder, _, _ = file.uri.rpartition("/")
+    found: dict[str, Any] = {"size": file.size, "mtime": file.mtime, "folder": folder}
+    found["label"] = folder.rpartition("/")[2] or None
+    if facts is not None:
+        found |= {"width": facts.width, "height": facts.height, "taken": facts.taken}
+        found["year"] = facts.taken.year if facts.taken else None
+    return found
+
+
+def relative_folder(folder: Path, root: Path) -> str:
+    """Return ``folder`` relative to ``root`` as the beginning of uris. Raises UsageError where it lies elsewhere."""
+    if not folder.is_relative_to(root):
+        raise UsageError(
+            f"this collection holds the pictures below {root}, and {folder} is not among them. Index {root} or a folder "
+            "in it, make another collection, or, if the pictures have moved there, add --moved"
+        )
+    inside = folder.relative_to(root).as_posix()
+    return "" if inside == "." else inside + "/"
+
+
+def _walk(
+    folder: Path, root: Path, listing: Listing, exclude: Sequence[str], follow: bool, seen: set[tuple[int, int]]
+) -> None:
+    waiting = [folder]
+    while waiting:
+        here = waiting.pop()
+        status = here.stat()
+        if (status.st_dev, status.st_ino) in seen:
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        below: list[Path] = []
+        for entry, uri in _entries(here, root, listing):
+            if any(matches_glob(uri, pattern) for pattern in exclude):
+                listing.kept.append(uri)
+            elif entry.is_symlink() and not follow:
+                listing.kept.append(uri)
+                listing.skipped.append(Skipped(uri, "a symbolic link; --follow-symlinks reads them"))
+            elif entry.is_dir():
+                below += [] if entry.name.endswith(".dh") else [Path(entry.path)]
+            else:
+                _consider(entry, uri, listing)
+        waiting += reversed(below)
+
+
+def _entries(here: Path, root: Path, listing: Listing) -> Iterator[tuple[os.DirEntry[str], str]]:
+    try:
+        with os.scandir(here) as entries:
+            found = sorted(entries, key=lambda entry: entry.name)
+    except OSError as error:  # its rows stay: nobody knows what is in there
+        uri = here.relative_to(root).as_posix()
+        listing.kept.append("" if uri == "." else uri)
+        listing.skipped.append(Skipped(uri, f"the folder cannot be listed: {error.strerror}"))
+        return
+    for entry in found:
+        if entry.name.startswith("."):
+            continue
+        uri = Path(entry.path).relative_to(root).as_posix()
+        try:
+            uri.encode("utf-8")
+        except UnicodeEncodeError:
+            shown = uri.encode("utf-8", "backslashreplace").decode()
+            listing.skipped.append(Skipped(shown, "its name is not valid UTF-8; rename it"))
+            continue
+        yield entry, uri
+
+
+def _consider(entry: os.DirEntry[str], uri: str, listing: Listing) -> None:
+    try:
+        status = entry.stat()
+    except OSError as error:
+        listing.kept.append(uri)
+        listing.skipped.append(Skipped(uri, f"cannot be looked at: {error.strerror}"))
+        return
+    if not stat.S_ISREG(status.st_mode):
+        listing.skipped.append(Skipped(uri, "not a regular file"))
+    elif not looks_like_picture(entry.name):
+        suffix = os.path.splitext(entry.name)[1]
+        listing.skipped.append(Skipped(uri, f"not a picture by its name ({suffix or 'no suffix'})"))
+    else:
+        listing.files.append(FoundFile(Path(entry.path), uri, status.st_size, _utc(status.st_mtime_ns)))
+
+
+def _utc(nanoseconds: int) -> datetime:
+    seconds, rest = divmod(nanoseconds, 1_000_000_000)
+    return datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None, microsecond=rest // 1000)
+
+
+def _known_rows(collection: CollectionReader) -> Iterator[KnownRow]:
+    table = collection.table([URI, HASH, "size", "mtime"])
+    values = [table.column(name).to_pylist() for name in (ID, URI, HASH, "size", "mtime")]
+    for number, uri, hashed, size, mtime in zip(*values):
+        if not uri.startswith(INSIDE):
+            yield KnownRow(number, uri, hashed or "", size, mtime)
+
+
+def _is_kept(uri: str, kept: set[str]) -> bool:
+    if not kept:
+        return False
+    if uri in kept or "" in kept:
+        return True
+    parts = uri.split("/")
+    return any("/".join(parts[:depth]) in kept for depth in range(1, len(parts)))
+
+
+def _find_renamed(plan: FolderPlan) -> None:
+    """Move files from ``new`` to ``renamed`` where a vanished row has their content; only files of its size are read."""
+    gone = {(row.size, row.content_hash): row for row in plan.removed if row.content_hash}
+    sizes = {size for size, _ in gone}
+    still_new = []
+    for file in plan.new:
+        row = gone.pop((file.size, _hash_of(file)), None) if file.size in sizes else None
+        if row is None:
+            still_new.append(file)
+        else:
+            plan.renamed.append((file, row))
+    plan.new = still_new
+    moved = {row.id for _, row in plan.renamed}
+    plan.removed = [row for row in plan.removed if row.id not in moved]
+
+
+def _hash_of(file: FoundFile) -> str:
+    try:
+        return content_hash(file.path.read_bytes())
+    except OSError:
+        return ""

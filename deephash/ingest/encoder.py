@@ -1,0 +1,191 @@
+"""From picture files to codes, as a stream: decoding in threads, beside or under the forward pass."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deephash.codes import BinaryCodes
+from deephash.collection.folder import FoundFile, KnownRow, Skipped, content_hash
+from deephash.collection.pictures import PictureFacts, read_picture
+from deephash.errors import UnreadablePicture
+
+if TYPE_CHECKING:
+    import torch
+
+    from deephash.models.base import HashModel
+
+Precision: TypeAlias = Literal["fp32", "bf16"]
+Job: TypeAlias = tuple[FoundFile, KnownRow | None]  # the row where the collection knows the file
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A decoded picture, ready for the model."""
+
+    file: FoundFile
+    content_hash: str
+    facts: PictureFacts
+    tensor: torch.Tensor
+
+
+@dataclass
+class Encoded:
+    """What became of one batch of files.
+
+    Attributes:
+        opened: decoded pictures, in the order of ``codes``.
+        codes: one a picture; None where no picture could be decoded.
+        vectors: [n, D] where they are kept.
+        touched: files with another time and the same content; not decoded.
+        skipped: files that could not be read, with reasons.
+    """
+
+    opened: list[Opened] = field(default_factory=list)
+    codes: BinaryCodes | None = None
+    vectors: NDArray[np.float32] | None = None
+    touched: list[tuple[FoundFile, KnownRow]] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.opened) + len(self.touched) + len(self.skipped)
+
+
+class StreamEncoder:
+    """A hash model as a function from files to codes, on the fastest safe path of its device.
+
+    JPEGs are decoded no larger than the model needs. On a CPU each thread decodes and encodes its own batches with one
+    compute thread, so that no core waits for another; on a GPU the threads decode while the device computes.
+
+    Args:
+        model: put into evaluation mode, on the device, in channels-last layout.
+        precision: ``bf16`` computes the network in bfloat16.
+        device: ``auto``, ``cpu``, ``cuda`` ...
+        with_vectors: also return the vectors for re-ranking.
+    """
+
+    def __init__(
+        self, model: HashModel, *, precision: Precision = "fp32", device: str = "auto", with_vectors: bool = False
+    ) -> None:
+        import torch
+
+        chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+        self.model = model.eval().to(chosen).to(memory_format=torch.channels_last)
+        self.precision, self.with_vectors = precision, with_vectors
+        self.transform = model.preprocess("image")
+        self.side = model.picture_side()
+
+    def stream(self, jobs: Sequence[Job], *, batch_size: int, workers: int | None = None) -> Iterator[Encoded]:
+        """Yield the batches of ``jobs`` in order; at most ``workers`` + 2 of them are in memory."""
+        threads = workers or os.cpu_count() or 1
+        size = max(1, min(batch_size, -(-len(jobs) // threads)))
+        chunks = [jobs[start : start + size] for start in range(0, len(jobs), size)]
+        on_cpu = self.model.device.type == "cpu"
+        work = self._open_and_encode if on_cpu else self._open_all
+        with _one_compute_thread(on_cpu), ThreadPoolExecutor(threads, initializer=_limit if on_cpu else None) as pool:
+            waiting: deque[Future[Encoded]] = deque()
+            try:
+                for chunk in chunks:
+                    waiting.append(pool.submit(work, chunk))
+                    if len(waiting) > threads + 1:
+                        yield self._finished(waiting.popleft().result(), on_cpu)
+                while waiting:
+                    yield self._finished(waiting.popleft().result(), on_cpu)
+            finally:
+                for future in waiting:
+                    future.cancel()
+
+    def flip_rate(self, jobs: Sequence[Job]) -> float | None:
+        """Return the share of bits that differ from those of fp32 on these files; None if none can be decoded."""
+        opened = self._open_all(jobs).opened
+        if not opened:
+            return None
+        mine, _ = self.encode([one.tensor for one in opened])
+        wanted, self.precision = self.precision, "fp32"
+        try:
+            exact, _ = self.encode([one.tensor for one in opened])
+        finally:
+            self.precision = wanted
+        return float((mine.bits() != exact.bits()).mean())
+
+    def encode(self, tensors: Sequence[torch.Tensor]) -> tuple[BinaryCodes, NDArray[np.float32] | None]:
+        """Return the codes of preprocessed pictures, and their vectors where they are kept."""
+        import torch
+
+        batch = torch.stack(list(tensors)).contiguous(memory_format=torch.channels_last)
+        inputs = {"image": batch.to(self.model.device)}
+        with torch.inference_mode(), self._autocast():
+            if not self.with_vectors:
+                return self.model.encode(inputs), None
+            features = {"image_features": self.model.features(inputs)}
+            return self.model.encode(features), rerank_vectors(self.model, features)
+
+    def _open_and_encode(self, jobs: Sequence[Job]) -> Encoded:
+        return self._finished(self._open_all(jobs), False)
+
+    def _finished(self, batch: Encoded, is_encoded: bool) -> Encoded:
+        if batch.opened and not is_encoded:
+            batch.codes, batch.vectors = self.encode([one.tensor for one in batch.opened])
+        return batch
+
+    def _open_all(self, jobs: Sequence[Job]) -> Encoded:
+        batch = Encoded()
+        for file, row in jobs:
+            self._open(file, row, batch)
+        return batch
+
+    def _open(self, file: FoundFile, row: KnownRow | None, batch: Encoded) -> None:
+        try:
+            data = file.path.read_bytes()
+            hashed = content_hash(data)
+            if row is not None and row.content_hash == hashed:
+                batch.touched.append((file, row))
+                return
+            picture, facts = read_picture(data, reduced_to=self.side)
+            batch.opened.append(Opened(file, hashed, facts, self.transform(picture)))
+        except UnreadablePicture as error:
+            batch.skipped.append(Skipped(file.uri, str(error).removeprefix("these bytes: ")))
+        except OSError as error:
+            batch.skipped.append(Skipped(file.uri, error.strerror or str(error)))
+
+    @contextmanager
+    def _autocast(self) -> Iterator[None]:
+        import torch
+
+        with torch.autocast(self.model.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+            yield
+
+
+def rerank_vectors(model: HashModel, inputs: Mapping[str, torch.Tensor]) -> NDArray[np.float32]:
+    """Return the vectors [B, D] that re-ranking compares: the model's own, or the features of its backbone."""
+    own = getattr(model, "vectors", None)
+    found = own(inputs) if own is not None else model.features(inputs)
+    return np.asarray(found.float().cpu(), dtype=np.float32)
+
+
+def _limit() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+
+
+@contextmanager
+def _one_compute_thread(wanted: bool) -> Iterator[None]:
+    """Let each thread of ours compute alone meanwhile; several that each use all cores would wait for one another."""
+    import torch
+
+    before = torch.get_num_threads()
+    if wanted:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,278 @@
+"""Bring a collection up to date with a folder of pictures: encode what is new, keep what is known, lose nothing."""
+
+from __future__ import annotations
+
+import csv
+import io
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from deephash.codes import BinaryCodes
+from deephash.collection import Collection
+from deephash.collection.attributes import apply_attributes
+from deephash.collection.card import replace_file
+from deephash.collection.folder import (
+    FolderPlan,
+    FoundFile,
+    Skipped,
+    file_attributes,
+    list_pictures,
+    plan_update,
+    relative_folder,
+)
+from deephash.errors import DataError, UsageError
+from deephash.ingest.encoder import Encoded, Job, Precision, StreamEncoder, rerank_vectors
+from deephash.progress import track
+
+if TYPE_CHECKING:
+    from deephash.models.base import HashModel
+
+_COMMIT_ROWS, _COMMIT_SECONDS, _MANY_FILES = 512, 10.0, 64
+_SAMPLE = 64  # pictures encoded in both precisions to show how many bits flip
+SKIPPED = "skipped.csv"
+
+
+@dataclass
+class IngestReport:
+    """What happened, in numbers of pictures.
+
+    Attributes:
+        added: new rows.
+        changed: rows whose picture has new content.
+        renamed: rows whose file has another name now; their codes were kept.
+        removed: rows whose file is gone.
+        unchanged: rows left as they are.
+        skipped: (path, reason) of each file left out; also in ``skipped.csv`` inside the collection.
+        seconds: wall time of encoding and writing.
+        flip_rate: share of bits that bf16 decides otherwise than fp32, on a sample; None for fp32.
+        unmatched_attributes: paths in the table of attributes that no row has.
+    """
+
+    added: int = 0
+    changed: int = 0
+    renamed: int = 0
+    removed: int = 0
+    unchanged: int = 0
+    skipped: list[Skipped] = field(default_factory=list)
+    seconds: float = 0.0
+    flip_rate: float | None = None
+    unmatched_attributes: list[str] = field(default_factory=list)
+
+    @property
+    def encoded(self) -> int:
+        """Pictures that went through the model."""
+        return self.added + self.changed
+
+
+def index_folder(
+    folder: str | Path,
+    out: str | Path,
+    model: HashModel | None = None,
+    *,
+    batch_size: int = 32,
+    workers: int | None = None,
+    exclude: Sequence[str] = (),
+    follow_symlinks: bool = False,
+    dry_run: bool = False,
+    keep_vectors: bool = False,
+    precision: Precision = "fp32",
+    attributes: Mapping[str, Mapping[str, Any]] | None = None,
+    moved: bool = False,
+    allow_empty: bool = False,
+    device: str = "auto",
+) -> IngestReport:
+    """Create the collection ``out`` from a folder of pictures, or bring it up to date.
+
+    Work is committed every few batches: interrupted by Ctrl-C or killed, the same call goes on where it stopped.
+
+    Args:
+        folder: the root of a new collection; of an existing one the root, or a folder below it.
+        out: the collection.
+        model: what encodes; None takes the collection's own.
+        batch_size: pictures in one forward pass.
+        workers: threads; None takes one a core.
+        exclude: globs of files and folders to pass over; rows that exist for them stay.
+        follow_symlinks: read linked files and enter linked folders.
+        dry_run: only say what would be done.
+        keep_vectors: keep float16 feature vectors for re-ranking; decided when the collection is made.
+        precision: ``bf16`` is about twice as fast on a CPU and flips a few bits near zero; one collection has one.
+        attributes: {path relative to the root: {attribute: value}}, laid over what the files give.
+        moved: the pictures of an existing collection lie below ``folder`` now.
+        allow_empty: remove every row where the folder holds no picture any more.
+        device: ``auto`` computes on a GPU where there is one.
+
+    Raises:
+        DataError: the folder is missing, or empty while the collection is not; nothing is changed then.
+        IncompatibleModel: the collection holds codes of another model.
+        KeyboardInterrupt: after what was encoded has been committed.
+    """
+    if batch_size < 1 or (workers is not None and workers < 1):
+        raise UsageError(f"batch_size and workers are at least 1, not {batch_size} and {workers}")
+    source, target = Path(folder).resolve(), Path(out)
+    collection = Collection.open(target) if target.exists() else None
+    root = source if collection is None or moved else collection.root
+    if root is None:
+        raise UsageError(f"{target} holds codes from elsewhere, without pictures; choose another --out")
+    below = relative_folder(source, root)
+    listing = list_pictures(source, root, exclude=exclude, follow_symlinks=follow_symlinks)
+    plan = FolderPlan(new=listing.files)
+    if collection is not None:
+        plan = plan_update(collection, listing, below)
+        _refuse_to_empty(plan, listing.files, source, allow_empty)
+    if dry_run:
+        return _foretold(plan, listing.skipped)
+    model = _own_model(collection, target) if model is None else model
+    if collection is None:
+        collection = _create(target, model, precision, root, keep_vectors)
+    else:
+        _check_fits(collection, model, precision, keep_vectors)
+        if moved:
+            collection.move_root(root)
+    encoder = StreamEncoder(model, precision=precision, device=device, with_vectors=collection.has_vectors)
+    report = IngestReport(unchanged=plan.unchanged, skipped=list(listing.skipped))
+    _Update(collection, encoder, plan, report).run(batch_size, workers)
+    if attributes:
+        report.unmatched_attributes = apply_attributes(collection, attributes).unmatched
+    if collection.num_files > _MANY_FILES:
+        collection.compact()
+    return report
+
+
+class _Update:
+    """One run: encodes, commits every few batches, and keeps the report."""
+
+    def __init__(self, collection: Collection, encoder: StreamEncoder, plan: FolderPlan, report: IngestReport) -> None:
+        self.collection, self.encoder, self.plan, self.report = collection, encoder, plan, report
+        self.waiting: list[Encoded] = []
+        self.changing = {file.uri for file, _ in plan.suspects}
+
+    def run(self, batch_size: int, workers: int | None) -> None:
+        """Do everything; on Ctrl-C commit what is encoded and let the interrupt through."""
+        started = committed = time.monotonic()
+        self._rename()
+        jobs: list[Job] = [*self.plan.suspects, *((file, None) for file in self.plan.new)]
+        if self.encoder.precision != "fp32":
+            self.report.flip_rate = self.encoder.flip_rate(jobs[:_SAMPLE])
+        try:
+            for batch in self._batches(jobs, batch_size, workers):
+                self.waiting.append(batch)
+                if sum(map(len, self.waiting)) >= _COMMIT_ROWS or time.monotonic() - committed > _COMMIT_SECONDS:
+                    self._commit()
+                    committed = time.monotonic()
+        finally:
+            self._commit()
+            self._list_skipped()
+            self.report.seconds = time.monotonic() - started
+        self.report.removed = self.collection.remove([row.id for row in self.plan.removed]) if self.plan.removed else 0
+
+    def _batches(self, jobs: Sequence[Job], batch_size: int, workers: int | None) -> Iterator[Encoded]:
+        batches = self.encoder.stream(jobs, batch_size=batch_size, workers=workers)
+        one_by_one = (
+            (batch, place) for batch in batches for place in range(len(batch))
+        )  # so that the bar counts files
+        for batch, place in track(one_by_one, "indexing", total=len(jobs), unit=" pictures"):
+            if place == 0:
+                yield batch
+
+    def _rename(self) -> None:
+        moved = self.plan.renamed
+        if moved:
+            ids, uris = [row.id for _, row in moved], [file.uri for file, _ in moved]
+            self.collection.update(ids, [file_attributes(file) for file, _ in moved], uris=uris)
+            self.report.renamed = len(moved)
+
+    def _commit(self) -> None:
+        batches, self.waiting = self.waiting, []
+        for batch in batches:
+            self.report.skipped += batch.skipped
+        touched = [pair for batch in batches for pair in batch.touched]
+        if touched:
+            self.collection.update([row.id for _, row in touched], [{"mtime": file.mtime} for file, _ in touched])
+            self.report.unchanged += len(touched)
+        opened = [one for batch in batches for one in batch.opened]
+        if not opened:
+            return
+        vectors = [batch.vectors for batch in batches if batch.vectors is not None]
+        self.collection.put(
+            uris=[one.file.uri for one in opened],
+            codes=BinaryCodes.concatenate([batch.codes for batch in batches if batch.codes is not None]),
+            content_hashes=[one.content_hash for one in opened],
+            attributes=[file_attributes(one.file, one.facts) for one in opened],
+            vectors=np.concatenate(vectors) if vectors else None,
+        )
+        changed = sum(one.file.uri in self.changing for one in opened)
+        self.report.changed += changed
+        self.report.added += len(opened) - changed
+
+    def _list_skipped(self) -> None:
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerows([("path", "reason"), *self.report.skipped])
+        replace_file(self.collection.path / SKIPPED, text.getvalue())
+
+
+def _foretold(plan: FolderPlan, skipped: Sequence[Skipped]) -> IngestReport:
+    return IngestReport(
+        added=len(plan.new),
+        changed=len(plan.suspects),
+        renamed=len(plan.renamed),
+        removed=len(plan.removed),
+        unchanged=plan.unchanged,
+        skipped=list(skipped),
+    )
+
+
+def _create(target: Path, model: HashModel, precision: Precision, root: Path, keep_vectors: bool) -> Collection:
+    collection = Collection.create(
+        target,
+        num_bits=model.num_bits,
+        num_levels=model.num_levels,
+        model=model,
+        vector_dim=_vector_dim(model) if keep_vectors else None,
+        root=root,
+    )
+    collection.note("precision", precision)
+    return collection
+
+
+def _own_model(collection: Collection | None, target: Path) -> HashModel:
+    from deephash.models import load_model
+
+    if collection is None:
+        raise UsageError(f"{target} is new and needs a model: --model RUN/model (deephash train makes one)")
+    folder = collection.model_path
+    if folder is None:
+        raise UsageError(f"{target} holds codes from elsewhere; no model here can add to it")
+    return load_model(folder)
+
+
+def _check_fits(collection: Collection, model: HashModel, precision: Precision, keep_vectors: bool) -> None:
+    collection.check_model(model)
+    used = collection.card.notes.get("precision", "fp32")
+    if used != precision:
+        raise UsageError(
+            f"{collection.path} was encoded in {used}; codes of two precisions are not mixed. Add --precision {used}"
+        )
+    if keep_vectors and not collection.has_vectors:
+        raise UsageError(f"{collection.path} was made without vectors; make it anew to keep them")
+
+
+def _refuse_to_empty(plan: FolderPlan, files: Sequence[FoundFile], folder: Path, allow_empty: bool) -> None:
+    if plan.removed and not files and not allow_empty:
+        raise DataError(
+            f"{folder} holds no pictures, but the collection knows {len(plan.removed):,} in it. Nothing was removed. "
+            "If its disk is not connected, connect it; if they are really gone, add --allow-empty"
+        )
+
+
+def _vector_dim(model: HashModel) -> int:
+    import torch
+
+    features = torch.zeros(1, int(model.encoders["image"].num_features), device=model.device)
+    with torch.inference_mode():
+        return int(rerank_vectors(model.eval(), {"image_features": features}).shape[1])
