@@ -1,0 +1,160 @@
+"""Pictures and texts listed in a CSV or Parquet file: one line an item."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deephash.collection.pictures import open_picture
+from deephash.data.datamodule import Augment, HashDataModule
+from deephash.data.feature_file import named_splits, with_validation
+from deephash.data.folder import READ_SIDE
+from deephash.data.protocols import Splits, build_split
+from deephash.data.table import ItemTable
+from deephash.errors import DataError, DatasetNotFound, UsageError, did_you_mean
+
+_COLUMNS = ("path", "split", "labels", "text")
+
+
+class Manifest(HashDataModule):
+    """A table with columns ``path`` (relative to its folder), ``split``, ``labels`` and ``text``; all but one optional.
+
+    - ``split``: train, query, database, validation_query, validation_database; several joined by commas. Training items
+      are searched where nobody is database. Without the column a fifth of each class asks.
+    - ``labels``: class names; several joined by ``|``; empty for an unlabelled item.
+    - an empty ``path`` or ``text`` is an item that lacks that half.
+
+    Args:
+        path: of the ``.csv`` or ``.parquet`` file.
+        root: folder that picture paths are relative to; None takes the file's own.
+        seed: of the split where there is none, and of the held-out validation items.
+        batch_size: see :class:`HashDataModule`.
+        hold_out: see :class:`HashDataModule`.
+        augment: see :class:`HashDataModule`.
+        cache_dir: see :class:`HashDataModule`.
+        num_workers: see :class:`HashDataModule`.
+    """
+
+    by_name: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        path: str,
+        root: str | None = None,
+        seed: int = 0,
+        batch_size: int = 64,
+        hold_out: bool = True,
+        augment: Augment = "none",
+        cache_dir: str | None = None,
+        num_workers: int = 0,
+    ) -> None:
+        super().__init__(
+            batch_size=batch_size, hold_out=hold_out, augment=augment, cache_dir=cache_dir, num_workers=num_workers
+        )
+        self.path = Path(path).expanduser()
+        self.root = Path(root).expanduser() if root is not None else self.path.parent
+        self.seed = seed
+
+    @property
+    def protocol_name(self) -> str:
+        """The file's name; its split is told by the checksum."""
+        return f"{self.path.stem}/v1"
+
+    def read(self) -> ItemTable:
+        """Read the list. Raises DatasetNotFound, DataError or UsageError."""
+        columns = read_columns(self.path)
+        paths, texts = columns.get("path"), columns.get("text")
+        first = paths if paths is not None else texts
+        if first is None:
+            raise UsageError(f"{self.path} has neither a column 'path' nor 'text'; it has {', '.join(columns)}")
+        self._split = columns.get("split")
+        labels, class_names = parse_labels(columns["labels"]) if "labels" in columns else (None, [])
+        return ItemTable(
+            names=[f"{row}:{name}" for row, name in enumerate(first)] if len(set(first)) < len(first) else list(first),
+            labels=labels,
+            class_names=class_names,
+            checksum=hashlib.sha256(self.path.read_bytes() + str(self.root.absolute()).encode()).hexdigest(),
+            sources=self._sources(paths, texts),
+            present=_halves(paths, texts),
+            notes=self._missing_files(paths or []),
+        )
+
+    def divide(self, table: ItemTable) -> Splits:
+        """Follow the column ``split``, or draw a fifth of each class as queries."""
+        if self._split is not None:
+            return with_validation(named_splits(self._split, str(self.path)), table.labels, self.seed)
+        if table.labels is None:
+            raise UsageError(f"{self.path} has neither split nor labels, so nothing says who is query and who database")
+        return build_split("fifth", table.labels, seed=self.seed)
+
+    def _sources(self, paths: list[str] | None, texts: list[str] | None) -> dict[str, Any]:
+        sources: dict[str, Any] = {}
+        if paths is not None:
+            root = self.root
+            sources["image"] = lambda row: open_picture(root / paths[row], reduced_to=READ_SIDE)
+        if texts is not None:
+            sources["text"] = texts.__getitem__
+        return sources
+
+    def _missing_files(self, paths: list[str]) -> list[str]:
+        missing = [name for name in paths if name and not (self.root / name).is_file()]
+        if paths and len(missing) == sum(map(bool, paths)):
+            raise DatasetNotFound(f"none of the pictures of {self.path} exist; the first: {self.root / missing[0]}")
+        return [f"{len(missing)} pictures of the list do not exist; the first: {missing[0]}"] if missing else []
+
+
+def read_columns(path: Path) -> dict[str, list[str]]:
+    """Return the known columns of a CSV or Parquet file. Raises DatasetNotFound, DataError or UsageError."""
+    import pyarrow as pa
+    from pyarrow import csv, parquet
+
+    if not path.is_file():
+        raise DatasetNotFound(f"{path.absolute()}: no such file")
+    try:
+        if path.suffix.lower() == ".parquet":
+            table = parquet.read_table(path)
+        else:
+            kinds = csv.ConvertOptions(column_types=dict.fromkeys(_COLUMNS, pa.string()), strings_can_be_null=False)
+            table = csv.read_csv(path, convert_options=kinds)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read as {path.suffix or 'CSV'}: {error}") from None
+    unknown = [name for name in table.column_names if name not in _COLUMNS]
+    known = [name for name in table.column_names if name in _COLUMNS]
+    if not known:
+        raise UsageError(f"{path} has no known column, first {unknown[0]!r}" + did_you_mean(unknown[0], list(_COLUMNS)))
+    if not table.num_rows:
+        raise DataError(f"{path} lists no items")
+    return {name: [_text(value) for value in table[name].to_pylist()] for name in known}
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, (list, tuple)):
+        return "|".join(map(str, value))
+    return "" if value is None else str(value)
+
+
+def parse_labels(words: list[str]) -> tuple[NDArray[Any], list[str]]:
+    """Return class numbers [N] where nobody has two labels, else multi-hot [N, C]; and the class names, sorted."""
+    sets = [[part.strip() for part in text.split("|") if part.strip()] for text in words]
+    class_names = sorted({name for names in sets for name in names})
+    number = {name: position for position, name in enumerate(class_names)}
+    if all(len(names) <= 1 for names in sets):
+        return np.array([number[names[0]] if names else -1 for names in sets], dtype=np.int64), class_names
+    table = np.zeros((len(sets), len(class_names)), dtype=np.uint8)
+    for row, names in enumerate(sets):
+        table[row, [number[name] for name in names]] = 1
+    return table, class_names
+
+
+def _halves(paths: list[str] | None, texts: list[str] | None) -> dict[str, NDArray[np.bool_]]:
+    """Say which items have which half, where some lack one."""
+    halves = {
+        name: np.array([bool(entry) for entry in column])
+        for name, column in (("image", paths), ("text", texts))
+        if column is not None
+    }
+    return {} if all(flags.all() for flags in halves.values()) else halves
