@@ -17,6 +17,7 @@ from deephash.models.orthohash import OrthoHash
 from deephash.models.pca_sign import PCASign
 from deephash.models.sdc import SDC
 from deephash.models.storage import load_model
+from deephash.models.tldr import TLDR
 
 __all__ = [
     "CSQ",
@@ -26,6 +27,7 @@ __all__ = [
     "ITQ",
     "LSH",
     "SDC",
+    "TLDR",
     "AlternatingHashModel",
     "BiHalf",
     "CIBHash",

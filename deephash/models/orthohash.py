@@ -68,6 +68,7 @@ class OrthoHash(HeadHashModel):
         self.save_hyperparameters()
         self.num_classes, self.margin, self.margin_kind = num_classes, margin, margin_kind
         self.scale = resolve_scale(scale, preset, num_bits, num_classes)
+        self._scales = {m: resolve_scale(scale, preset, m, num_classes) for m in self.code_lengths}
         self.quantization = quantization
         hash_layer = nn.Linear(self.num_features, num_bits, bias=False)
         nn.init.normal_(hash_layer.weight, std=0.01)
@@ -89,7 +90,7 @@ class OrthoHash(HeadHashModel):
                 cosines(codes, self.targets[:, : codes.shape[1]]),
                 batch["labels"],
                 margin=self.margin,
-                scale=self.scale,
+                scale=self._scales[codes.shape[1]],
                 kind=self.margin_kind,
             )
         }

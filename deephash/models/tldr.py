@@ -1,0 +1,170 @@
+"""TLDR: Kalantidis, Lassance, Almazan, Larlus, "TLDR: Twin Learning for Dimensionality Reduction", TMLR 2022
+(arXiv 2110.09455), made into a hash method.
+
+A picture's features and those of one of its nearest neighbours are projected so that the projections agree and their
+dimensions are decorrelated (Barlow Twins). Hashing is ours: either the K projections are rotated by ITQ and cut at
+zero, or a straight-through sign stands before the projector, so that decorrelation acts on the bits themselves.
+Measured
+results: docs/methods/tldr.md.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import normalize, pad
+
+from deephash.backbones import Backbone
+from deephash.errors import UsageError
+from deephash.models.base import Inputs, Optimizer
+from deephash.models.head import Batch, HeadHashModel
+from deephash.models.itq import ITQ
+from deephash.objectives.nested import Nested
+from deephash.objectives.signs import straight_through_sign
+
+
+def barlow_loss(first: Tensor, second: Tensor, redundancy_weight: float = 3.9e-3) -> Tensor:
+    """Return ``(1/32) [sum_i (C_ii - 1)^2 + lambda sum_(i != j) C_ij^2]``, C the correlations of the two views.
+
+    Args:
+        first: [B, D], standardised here over the batch, without learned scale.
+        second: [B, D], its twins.
+        redundancy_weight: lambda.
+    """
+    correlation = _standardised(first).T @ _standardised(second) / len(first)  # [D, D]
+    on_diagonal = (correlation.diagonal() - 1).square().sum()
+    off_diagonal = correlation.square().sum() - correlation.diagonal().square().sum()
+    return (on_diagonal + redundancy_weight * off_diagonal) / 32
+
+
+def _standardised(rows: Tensor) -> Tensor:
+    centred = rows - rows.mean(dim=0)
+    return centred / centred.square().mean(dim=0).add(1e-5).sqrt()
+
+
+def nearest_neighbours(features: Tensor, count: int, *, similarity: Literal["inner_product", "cosine"]) -> Tensor:
+    """Return the row numbers [N, count] of each row's nearest other rows.
+
+    A row is told from its neighbours by its number: its own inner product need not be the largest, and copies exist.
+    """
+    if not 1 <= count < len(features):
+        raise UsageError(f"{count} neighbours need more than {count} training pictures, not {len(features)}")
+    rows = normalize(features, dim=1, eps=1e-12) if similarity == "cosine" else features
+    blocks = []
+    for start in range(0, len(rows), 1024):
+        scores = rows[start : start + 1024] @ rows.T
+        here = torch.arange(len(scores), device=rows.device)
+        scores[here, here + start] = float("-inf")
+        blocks.append(scores.topk(count, dim=1).indices)
+    return torch.cat(blocks)
+
+
+class TLDR(HeadHashModel):
+    """TLDR on cached features of a frozen picture encoder.
+
+    Neighbours are taken from the training split when training starts, so features have to be cached; without a Trainer
+    call :meth:`prepare`. The paper trains with LARS; the default here is Adam.
+
+    Args:
+        num_bits: K.
+        backbone: see :class:`Backbone`; frozen.
+        optimizer: see :class:`Optimizer`; None takes Adam with rate 1e-3 and decay 1e-6.
+        binarize: ``itq`` rotates the learned projections, refitted after each epoch; ``straight_through`` trains bits.
+        num_neighbours: k; 5 in the released code, 3 to 10 in its examples.
+        similarity: that neighbours are found by; the release takes the inner product.
+        redundancy_weight: lambda.
+        projector_layers: hidden layers of the projector, which is dropped after training.
+        projector_width: of each hidden layer and of the output.
+        nested: see :class:`Nested`; only with ``straight_through``.
+    """
+
+    couples_rows: ClassVar[bool] = True
+    supervised: ClassVar[bool] = False
+    num_views: int = 2
+    least_rows: int = 2
+    mean: Tensor
+    rotation: Tensor
+
+    def __init__(
+        self,
+        num_bits: int,
+        backbone: Backbone = Backbone(),
+        optimizer: Optimizer | None = None,
+        binarize: Literal["itq", "straight_through"] = "straight_through",
+        num_neighbours: int = 5,
+        similarity: Literal["inner_product", "cosine"] = "cosine",
+        redundancy_weight: float = 3.9e-3,
+        projector_layers: int = 1,
+        projector_width: int = 2048,
+        nested: Nested | None = None,
+    ) -> None:
+        default = Optimizer(learning_rate=1e-3, weight_decay=1e-6)
+        super().__init__(num_bits, backbone, optimizer or default, nested)
+        self.save_hyperparameters()
+        if nested is not None and binarize == "itq":
+            raise UsageError("a rotation mixes all bits, so nested codes need binarize='straight_through'")
+        self.binarize, self.num_neighbours, self.similarity = binarize, num_neighbours, similarity
+        self.redundancy_weight = redundancy_weight
+        self.head = nn.Sequential(nn.Linear(self.num_features, num_bits, bias=False), nn.BatchNorm1d(num_bits))
+        widths = [num_bits, *[projector_width] * projector_layers]
+        hidden = [_hidden_layer(narrow, wide) for narrow, wide in pairwise(widths)]
+        self.projector = nn.Sequential(*hidden, nn.Linear(widths[-1], projector_width, bias=False))
+        self.register_buffer("mean", torch.zeros(num_bits))
+        self.register_buffer("rotation", torch.eye(num_bits))
+        self._table: Tensor | None = None
+        self._neighbours: Tensor | None = None
+
+    def prepare(self, table: Tensor) -> None:
+        """Find the neighbours in the training features ``table`` [N, D]; ``index`` of a batch are rows of it."""
+        self._table = table
+        self._neighbours = nearest_neighbours(table, self.num_neighbours, similarity=self.similarity)
+
+    def on_fit_start(self) -> None:
+        """Take the training features from the data module."""
+        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
+        table = data.splits["train"].features.get("image") if data is not None else None
+        if table is None:
+            raise UsageError("TLDR looks neighbours up in cached features: use a frozen backbone and a HashDataModule")
+        self.prepare(table.to(self.device))
+
+    def on_train_epoch_end(self) -> None:
+        """Fit the rotation to the projections as they are now."""
+        if self.binarize == "itq":
+            self.fit_rotation()
+
+    def fit_rotation(self) -> None:
+        """Let ITQ rotate the projections of the training features."""
+        if self._table is None:
+            raise UsageError("call prepare(training features) first")
+        with self._evaluating(), torch.no_grad():
+            projected = self.head(self._table)
+            itq = ITQ(self.num_bits, Backbone(f"features:{self.num_bits}")).to(projected.device).fit(projected)
+            self.mean.copy_(itq.mean)
+            self.rotation.copy_(itq.projection)
+
+    def forward(self, inputs: Inputs) -> Tensor:
+        """Return v [B, K]: the projections, rotated where ITQ binarises."""
+        codes: Tensor = self.head(self.features(inputs))
+        return (codes - self.mean) @ self.rotation
+
+    def views(self, batch: Batch) -> Tensor:
+        """Return the features of the rows and of one random neighbour of each, [2B, D]."""
+        if self._table is None or self._neighbours is None:
+            raise UsageError("TLDR does not know its neighbours yet: train with a Trainer, or call prepare(features)")
+        neighbours = self._neighbours[batch["index"]]
+        drawn = torch.randint(neighbours.shape[1], (len(neighbours), 1), device=neighbours.device)
+        return torch.cat([self.features(batch), self._table[neighbours.gather(1, drawn).squeeze(1)]])
+
+    def code_losses(self, codes: Tensor, features: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """Return ``twins``."""
+        rows = straight_through_sign(codes) if self.binarize == "straight_through" else codes
+        rows = pad(rows, (0, self.num_bits - codes.shape[1]))  # a prefix uses the projector's first columns only
+        first, second = self.projector(rows).chunk(2)
+        return {"twins": barlow_loss(first.float(), second.float(), self.redundancy_weight)}
+
+
+def _hidden_layer(narrow: int, wide: int) -> nn.Module:
+    return nn.Sequential(nn.Linear(narrow, wide, bias=False), nn.BatchNorm1d(wide), nn.ReLU())
