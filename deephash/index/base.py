@@ -5,7 +5,7 @@ An index is a cache over a collection's code column: it can always be rebuilt, a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -133,6 +133,7 @@ def open_index(
     Raises:
         UsageError: a kind that does not exist, an option of another kind, ids that do not fit.
     """
+    from deephash.index.engines import Builder
     from deephash.index.live import LiveIndex
 
     check_kind(kind)
@@ -142,7 +143,7 @@ def open_index(
             owners = [other for other, names in _OPTIONS_OF.items() if name in names]
             raise UsageError(f"{name} is an option of {', '.join(owners)}, not of {kind}; leave it out")
     _check_counts(options)
-    return LiveIndex(ids, codes, _builder(kind, options))
+    return LiveIndex(ids, codes, Builder(kind, options))
 
 
 def check_kind(kind: str) -> None:
@@ -158,12 +159,6 @@ def _check_counts(options: IndexOptions) -> None:
             raise UsageError(f"{name} is at least 1, not {value}")
 
 
-def _builder(kind: str, options: IndexOptions) -> Callable[[BinaryCodes], Engine]:
-    from deephash.index.faiss_index import FlatEngine
-
-    return lambda codes: FlatEngine(codes, threads=options.threads)
-
-
 class Engine(Protocol):
     """Search over a fixed table of codes by row number; what :class:`LiveIndex` stands on.
 
@@ -177,6 +172,10 @@ class Engine(Protocol):
 
     def search_radius(self, queries: BinaryCodes, radius: int, within: RowFilter | None) -> list[Neighbors]:
         """Return for each query all rows with distance <= radius, in order of (distance, row)."""
+        ...
+
+    def warm(self) -> None:
+        """Build now what many searches would earn; a server does it before the first query."""
         ...
 
     def explain(self) -> str:

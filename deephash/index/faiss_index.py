@@ -6,15 +6,17 @@ only to the index type that honours them, and ids are ours, because IDMap and re
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from threading import Lock
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deephash.codes import BinaryCodes
-from deephash.index.base import Neighbors, RowFilter
+from deephash.index.base import Engine, Neighbors, RowFilter
+from deephash.index.engines import plain_exact
 
 
 class FlatEngine:
@@ -45,9 +47,107 @@ class FlatEngine:
             found = self._index.range_search(queries.packed, radius + 1, params=params)  # Faiss: strictly less
         return split_range(found[0], found[1], found[2])
 
+    def warm(self) -> None:
+        """Nothing is built later."""
+
     def explain(self) -> str:
         """Describe the engine and its last search."""
         return f"faiss:flat: exact scan of {self._size:,} codes by IndexBinaryFlat"
+
+
+class MultiHashEngine:
+    """``faiss.IndexBinaryMultiHash`` made exact.
+
+    With b tables and f flipped bits a look-up finds everything within b (f + 1) - 1. So a radius is answered with the
+    flips it needs, and the k nearest are right when k items lie within a radius that was looked up; whatever needs more
+    than MOST_FLIPS goes to an exact scan.
+    """
+
+    MOST_FLIPS = 1  # at two flips a table of 16 bits takes 137 look-ups a band: slower than a scan up to 1M codes
+    QUERIES_AT_ONCE = 16  # bounds what a look-up may return on duplicated codes
+    BAND_BITS = 16
+
+    def __init__(self, codes: BinaryCodes, *, threads: int | None = None) -> None:
+        import faiss
+
+        self._threads = threads
+        self._size = len(codes)
+        width = 8 * codes.packed.shape[1]
+        self._bands = max(1, width // self.BAND_BITS)
+        self._exact = plain_exact(codes, threads)
+        self._lock = Lock()  # the number of flips is a setting of the Faiss index, not of a search
+        self._index = faiss.IndexBinaryMultiHash(width, self._bands, min(width, self.BAND_BITS))
+        self._index.add(codes.packed)
+
+    def warm(self) -> None:
+        """Nothing is built later."""
+
+    def search(self, queries: BinaryCodes, k: int, within: RowFilter | None) -> Neighbors:
+        """Return rows [Q, min(k, rows that pass)] in order of (distance, row)."""
+        if within is not None:
+            return search_filtered(lambda some, m: self.search(some, m, None), self._exact, queries, k, within)
+        k = min(k, self._size)
+        rows, distances = np.empty((len(queries), k), np.int64), np.empty((len(queries), k), np.int32)
+        left = np.arange(len(queries))
+        for flips in range(self.MOST_FLIPS + 1):
+            found = self._look_up(queries[left], self._bands * (flips + 1) - 1)
+            enough = np.array([len(answer) >= k for answer in found], dtype=bool)
+            for place in np.flatnonzero(enough):
+                rows[left[place]], distances[left[place]] = found[place].ids[:k], found[place].distances[:k]
+            left = left[~enough]
+        if len(left):
+            rest = self._exact.search(queries[left], k, None)
+            rows[left], distances[left] = rest.ids, rest.distances
+        return Neighbors(rows, distances)
+
+    def search_radius(self, queries: BinaryCodes, radius: int, within: RowFilter | None) -> list[Neighbors]:
+        """Return for each query all rows with distance <= radius, in order of (distance, row)."""
+        if radius // self._bands > self.MOST_FLIPS:
+            return self._exact.search_radius(queries, radius, within)
+        found = self._look_up(queries, radius)
+        if within is None:
+            return found
+        return [Neighbors(one.ids[within.mask[one.ids]], one.distances[within.mask[one.ids]]) for one in found]
+
+    def _look_up(self, queries: BinaryCodes, radius: int) -> list[Neighbors]:
+        answers: list[Neighbors] = []
+        for first in range(0, len(queries), self.QUERIES_AT_ONCE):
+            some = queries.packed[first : first + self.QUERIES_AT_ONCE]
+            with self._lock, faiss_threads(self._threads):
+                self._index.nflip = radius // self._bands
+                found = self._index.range_search(some, radius + 1)  # Faiss: strictly less
+            answers += split_range(found[0], found[1], found[2])
+        return answers
+
+    def explain(self) -> str:
+        """Describe the engine and its last search."""
+        sure = self._bands * (self.MOST_FLIPS + 1) - 1
+        return (
+            f"faiss:multihash: exact, {self._bands} tables over {self._size:,} codes up to distance {sure}, then a scan"
+        )
+
+
+def search_filtered(
+    search: Callable[[BinaryCodes, int], Neighbors], exact: Engine, queries: BinaryCodes, k: int, within: RowFilter
+) -> Neighbors:
+    """Filter the answers of an engine that cannot: fetch more than k, drop what is not allowed.
+
+    Queries left with fewer than k, and filters so narrow that much would have to be fetched, go to ``exact``.
+    """
+    size = len(within.mask)
+    k = min(k, within.count)
+    fetch = int(1.5 * k * size / max(1, within.count)) + 16
+    if 8 * fetch > size:
+        return exact.search(queries, k, within)
+    found = search(queries, fetch)
+    passed = within.mask[found.ids]
+    order = np.argsort(~passed, axis=1, kind="stable")[:, :k]  # those that pass, in their order
+    rows, distances = np.take_along_axis(found.ids, order, 1), np.take_along_axis(found.distances, order, 1)
+    short = np.flatnonzero(passed.sum(axis=1) < k)
+    if len(short):
+        rest = exact.search(queries[short], k, within)
+        rows[short], distances[short] = rest.ids, rest.distances
+    return Neighbors(rows, distances)
 
 
 def split_range(limits: NDArray[Any], distances: NDArray[Any], rows: NDArray[np.int64]) -> list[Neighbors]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from deephash.codes import BinaryCodes
 from deephash.errors import UsageError
 from deephash.index.base import Engine, Neighbors, RowFilter
+from deephash.index.engines import plain_exact
 
 Ids = NDArray[np.int64]
 REBUILD_SHARE = 0.1  # of the engine's rows changed: a merged search then costs about as much as a new engine saves
@@ -129,6 +130,11 @@ class LiveIndex:
             return parts[0]
         return [_merge(list(both), None) for both in zip(*parts, strict=True)]
 
+    def warm(self) -> None:
+        """Build now what many searches would earn (pivot lists, band tables), as a server does before it opens."""
+        if self._engine:
+            self._engine.warm()
+
     def explain(self) -> str:
         """Say which engine answers, why it was chosen, and how the last search was run."""
         engine = self._engine.explain() if self._engine else "empty: nothing to search"
@@ -152,7 +158,7 @@ class LiveIndex:
         within = _filter(wanted, self._fresh_ids, None)
         if len(self._fresh_ids) and (within is None or within.count):
             if self._fresh_engine is None:
-                self._fresh_engine = exact_engine(self._fresh_codes)
+                self._fresh_engine = plain_exact(self._fresh_codes)
             yield self._fresh_engine, self._fresh_ids, within
 
     def _check_codes(self, codes: BinaryCodes) -> None:
@@ -163,13 +169,6 @@ class LiveIndex:
             )
 
 
-def exact_engine(codes: BinaryCodes, threads: int | None = None) -> Engine:
-    """Return the plainest exact engine: for additions, filtered rests and checks."""
-    from deephash.index.faiss_index import FlatEngine
-
-    return FlatEngine(codes, threads=threads)
-
-
 def positions(wanted: Ids, ids: Ids) -> NDArray[np.int64]:
     """Return the rows of ascending ``ids`` that hold one of the ascending ``wanted``; unknown ones are passed over."""
     if not len(ids) or not len(wanted):
@@ -177,9 +176,10 @@ def positions(wanted: Ids, ids: Ids) -> NDArray[np.int64]:
     first, last = int(ids[0]), int(ids[-1])
     if last - first + 1 == len(ids):  # no gaps: a subtraction instead of a search
         return wanted[np.searchsorted(wanted, first) : np.searchsorted(wanted, last, side="right")] - first
-    rows: NDArray[np.int64] = np.searchsorted(ids, wanted)
+    rows = np.searchsorted(ids, wanted)
     rows[rows == len(ids)] = 0
-    return rows[ids[rows] == wanted]
+    found: NDArray[np.int64] = rows[ids[rows] == wanted]
+    return found
 
 
 def _filter(wanted: Ids | None, ids: Ids, alive: NDArray[np.bool_] | None) -> RowFilter | None:

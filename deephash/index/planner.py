@@ -1,0 +1,52 @@
+"""Which engine, which order: every choice with its reason, in one place.
+
+The constants are ratios measured by ``benchmarks/search_*.py``; docs/results/search_speed.md shows the tables.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+GATHER_COST = 4.0  # gathering one code costs about as much as scanning this many for one query
+PRUNING_PAYS_BELOW = 0.15  # estimated share of the codes touched, from which on pivot lists beat the plain scan clearly
+GROUPS_PAY_BELOW = 0.5  # unique codes per item: below it, searching the unique codes saves more than listing costs
+HAS_MANY = 10_000  # below this every way answers within a millisecond
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A choice and the reason for it, in words for ``--explain``."""
+
+    choice: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.choice}: {self.reason}"
+
+
+def choose_engine(num_items: int, num_bits: int, *, numba: bool) -> Plan:
+    """Choose the kind behind ``auto``: always an exact one."""
+    if not numba:
+        return Plan("faiss:flat", "exact; Numba is not installed, so our own scan cannot run")
+    if num_items < HAS_MANY:
+        return Plan("scan", f"exact; {num_items:,} codes of {num_bits} bits take well under a millisecond")
+    return Plan("scan", f"exact; {num_items:,} codes of {num_bits} bits, faster than faiss:flat at every size measured")
+
+
+def filter_first(num_rows: int, num_allowed: int, num_queries: int) -> bool:
+    """Decide whether to gather the allowed codes before the scan, or to mask rows under the cut-off during it.
+
+    Gathering costs GATHER_COST a row once; afterwards every query scans only what is allowed. Masking costs nothing,
+    but every query scans everything.
+    """
+    return num_allowed * (GATHER_COST + num_queries) < num_rows * num_queries
+
+
+def wants_pruning(touched_share: float) -> bool:
+    """Decide from the estimated share of codes a pruned query touches whether pivot lists are worth their memory."""
+    return touched_share < PRUNING_PAYS_BELOW
+
+
+def wants_groups(num_items: int, num_unique: int) -> bool:
+    """Decide whether to search unique codes and list their items, instead of all items."""
+    return num_items >= HAS_MANY and num_unique < GROUPS_PAY_BELOW * num_items

@@ -1,0 +1,283 @@
+"""Exact search that skips most of the codes: pivots and the triangle inequality.
+
+Each code x lies in the list of its nearest pivot p, sorted by d(p, x). Since d(q, x) >= |d(q, p) - d(p, x)|, a list can
+hold an item within distance c of the query only at pivot distances d(q, p) - c .. d(q, p) + c: one contiguous slice.
+Lists are visited nearest pivot first, so c falls early. On learned codes, which cluster, a few per cent of the database
+is touched; on random codes nearly all of it. So a query is planned before it is paid for: as soon as k items are held,
+the slices that are left are summed, and where they are too many the query goes back to the plain scan.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deephash.index.kernels import CHUNK, NOTHING, ROW_BITS, compiled, distances_into, grown, least_distance, top_k
+from deephash.index.threads import in_parts
+
+PAYS_BELOW = 0.25  # share of the codes touched; above it the plain scan's blocks under many queries are faster
+SAMPLE_QUERIES, SAMPLE_ROWS = 16, 4096
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PivotLists:
+    """Codes sorted by (nearest pivot, distance to it).
+
+    Attributes:
+        pivots: uint64 [W, P].
+        planes: uint64 [W, N], the codes in list order.
+        rows: int64 [N], the row each of them has in the database.
+        starts: int64 [P * (longest + 1) + 1]; cell (p, r) begins at ``starts[p * (longest + 1) + r]``.
+        longest: the largest possible distance.
+    """
+
+    pivots: NDArray[np.uint64]
+    planes: NDArray[np.uint64]
+    rows: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    longest: int
+
+    @classmethod
+    def build(cls, planes: NDArray[np.uint64], longest: int, threads: int) -> PivotLists:
+        """Assign each code to the nearest of about sqrt(N) sampled codes; N * sqrt(N) distances."""
+        pivots = sample_pivots(planes)
+        parts = in_parts(planes.shape[1], threads, lambda lo, hi: _assign(planes, pivots, lo, hi, longest))
+        cells = np.concatenate(parts)
+        starts, order = _sorted_cells(cells, pivots.shape[1] * (longest + 1))
+        return cls(pivots, np.ascontiguousarray(planes[:, order]), order, starts, longest)
+
+    @property
+    def give_up(self) -> int:
+        """Codes a query may touch before the plain scan is the better choice."""
+        return int(PAYS_BELOW * len(self.rows))
+
+    def search(self, queries: NDArray[np.uint64], k: int, mask: NDArray[np.bool_], threads: int) -> Any:
+        """Return (candidates uint64 [Q, k], codes touched [Q]); -1 touched = the query was not answered."""
+        parts = in_parts(
+            len(queries),
+            threads,
+            lambda lo, hi: _pruned_top_k(
+                self.pivots, self.starts, self.planes, self.rows, queries[lo:hi], k, self.longest, self.give_up, mask
+            ),
+        )
+        return tuple(np.concatenate(both) for both in zip(*parts, strict=True))
+
+    def search_radius(self, queries: NDArray[np.uint64], radius: int, mask: NDArray[np.bool_]) -> Any:
+        """Return (candidates, limits, codes touched [Q]); -1 touched = the query was not answered."""
+        return _pruned_radius(
+            self.pivots, self.starts, self.planes, self.rows, queries, radius, self.longest, self.give_up, mask
+        )
+
+
+def sample_pivots(planes: NDArray[np.uint64], seed: int = 0) -> NDArray[np.uint64]:
+    """Return about sqrt(N) codes of the database as pivots [W, P]."""
+    size = planes.shape[1]
+    chosen = np.random.default_rng(seed).choice(size, max(1, int(size**0.5)), replace=False)
+    return np.ascontiguousarray(planes[:, np.sort(chosen)])
+
+
+def touched_share(planes: NDArray[np.uint64], longest: int, k: int = 10, seed: int = 0) -> float:
+    """Estimate, without building anything, the share of the codes that a pruned search for ``k`` items would touch.
+
+    Sampled rows serve as queries with their true k-th distance; sampled rows stand for the database.
+    """
+    size = planes.shape[1]
+    chosen = np.random.default_rng(seed)
+    queries = np.ascontiguousarray(planes[:, chosen.choice(size, min(SAMPLE_QUERIES, size), replace=False)].T)
+    sample = np.ascontiguousarray(planes[:, chosen.choice(size, min(SAMPLE_ROWS, size), replace=False)])
+    pivots = sample_pivots(planes, seed)
+    k = min(k + 1, size)  # a sampled query finds itself
+    cuts = (top_k(planes, queries, 0, size, k, longest, np.empty(0, bool)) >> ROW_BITS).max(axis=1)
+    cells = _assign(sample, pivots, 0, sample.shape[1], longest)
+    lists, radii = np.divmod(cells, longest + 1)
+    to_pivot = np.empty((len(queries), pivots.shape[1]), np.uint64)
+    for query, row in zip(queries, to_pivot, strict=True):
+        distances_into(pivots, query, 0, pivots.shape[1], row)
+    gap = np.abs(to_pivot.astype(np.int64)[:, lists] - radii)
+    return float((gap <= cuts.astype(np.int64)[:, None]).mean())
+
+
+@compiled
+def _assign(planes: Any, pivots: Any, first: int, last: int, longest: int) -> Any:
+    """Return for rows first..last the cell (nearest pivot, distance to it): pivot * (longest + 1) + distance."""
+    cells = np.empty(last - first, np.int64)
+    scratch = np.empty(CHUNK, np.uint64)
+    nearest = np.empty(CHUNK, np.uint64)
+    for lo in range(first, last, CHUNK):
+        hi = min(last, lo + CHUNK)
+        nearest[:] = NOTHING
+        for p in range(pivots.shape[1]):
+            distances_into(planes, pivots[:, p], lo, hi, scratch)
+            number = np.uint64(p)
+            for j in range(CHUNK):
+                packed = scratch[j] << np.uint64(32) | number
+                nearest[j] = packed if packed < nearest[j] else nearest[j]
+        for j in range(hi - lo):
+            pivot = np.int64(nearest[j] & np.uint64(0xFFFFFFFF))
+            cells[lo - first + j] = pivot * (longest + 1) + np.int64(nearest[j] >> np.uint64(32))
+    return cells
+
+
+@compiled
+def _sorted_cells(cells: Any, number: int) -> Any:
+    """Counting sort: return (starts [number + 1], row numbers in cell order, ascending within a cell)."""
+    starts = np.zeros(number + 1, np.int64)
+    for cell in cells:
+        starts[cell + 1] += 1
+    for cell in range(number):
+        starts[cell + 1] += starts[cell]
+    nexts = starts.copy()
+    order = np.empty(cells.size, np.int64)
+    for row in range(cells.size):
+        order[nexts[cells[row]]] = row
+        nexts[cells[row]] += 1
+    return starts, order
+
+
+@compiled
+def _nearest_first(distances: Any, longest: int) -> Any:
+    """Counting sort of the pivots by their distance to the query."""
+    ends = np.zeros(longest + 2, np.int64)
+    for distance in distances:
+        ends[np.int64(distance) + 1] += 1
+    for r in range(longest + 1):
+        ends[r + 1] += ends[r]
+    order = np.empty(distances.size, np.int64)
+    for p in range(distances.size):
+        order[ends[np.int64(distances[p])]] = p
+        ends[np.int64(distances[p])] += 1
+    return order
+
+
+@compiled
+def _slice(starts: Any, pivot: int, distance: int, cut: int, longest: int) -> Any:
+    """Return the bounds of the part of a list that can hold items within ``cut`` of the query."""
+    base = pivot * (longest + 1)
+    low, high = max(0, distance - cut), min(longest, distance + cut)
+    if low > high:
+        return 0, 0
+    return starts[base + low], starts[base + high + 1]
+
+
+@compiled
+def _left_to_do(starts: Any, order: Any, done: int, distances: Any, cut: int, longest: int) -> int:
+    total = 0
+    for t in range(done, order.size):
+        lo, hi = _slice(starts, order[t], np.int64(distances[order[t]]), cut, longest)
+        total += hi - lo
+    return total
+
+
+@compiled
+def _take_slice(
+    planes: Any,
+    rows: Any,
+    query: Any,
+    span: Any,
+    k: int,
+    mask: Any,
+    kept: Any,
+    histogram: Any,
+    state: Any,
+    scratch: Any,
+) -> None:
+    """Offer a slice to the candidates. Rows come in any order: a full buffer is sorted, its k-th entry is the bound."""
+    lo, hi = span
+    count: Any
+    count, cut, inside = np.int64(state[0]), np.int64(state[1]), np.int64(state[2])
+    for start in range(lo, hi, CHUNK):
+        stop = min(hi, start + CHUNK)
+        if least_distance(planes, query, start, stop, scratch) > np.uint64(cut):
+            continue
+        distances_into(planes, query, start, stop, scratch)
+        for j in range(stop - start):
+            distance = np.int64(scratch[j])
+            if distance > cut:
+                continue
+            row = rows[start + j]
+            candidate = scratch[j] << ROW_BITS | np.uint64(row)
+            if candidate >= state[3] or (mask.size > 0 and not mask[row]):
+                continue
+            if count == kept.size:
+                kept.sort()
+                count = k
+                state[3] = kept[k - 1]
+            kept[count] = candidate
+            count += 1
+            histogram[distance] += 1
+            inside += 1
+            while inside - histogram[cut] >= k:
+                inside -= histogram[cut]
+                cut -= 1
+    state[0], state[1], state[2] = count, cut, inside
+
+
+@compiled
+def _pruned_top_k(
+    pivots: Any, starts: Any, planes: Any, rows: Any, queries: Any, k: int, longest: int, give_up: int, mask: Any
+) -> Any:
+    best = np.full((queries.shape[0], k), NOTHING, np.uint64)
+    touched = np.zeros(queries.shape[0], np.int64)
+    distances = np.empty(pivots.shape[1], np.uint64)
+    kept = np.empty(2 * k + CHUNK, np.uint64)
+    scratch = np.empty(CHUNK, np.uint64)
+    histogram = np.empty(longest + 1, np.int64)
+    state = np.empty(4, np.uint64)  # candidates held, cut-off, candidates at or below it, bound (see _take_slice)
+    for i in range(queries.shape[0]):
+        query = queries[i]
+        distances_into(pivots, query, 0, pivots.shape[1], distances)
+        order = _nearest_first(distances, longest)
+        histogram[:] = 0
+        state[0], state[1], state[2], state[3] = 0, longest, 0, NOTHING
+        planned = False
+        for t in range(order.size):
+            cut = np.int64(state[1])
+            lo, hi = _slice(starts, order[t], np.int64(distances[order[t]]), cut, longest)
+            if not planned and state[2] >= np.uint64(k):
+                planned = True
+                left = _left_to_do(starts, order, t, distances, cut, longest)
+                if touched[i] + left > give_up:
+                    touched[i] = -1
+                    break
+            if not planned and touched[i] > give_up:
+                touched[i] = -1
+                break
+            touched[i] += hi - lo
+            _take_slice(planes, rows, query, (lo, hi), k, mask, kept, histogram, state, scratch)
+        held = np.sort(kept[: np.int64(state[0])])[:k]
+        best[i, : held.size] = held
+    return best, touched
+
+
+@compiled
+def _pruned_radius(
+    pivots: Any, starts: Any, planes: Any, rows: Any, queries: Any, radius: int, longest: int, give_up: int, mask: Any
+) -> Any:
+    touched = np.zeros(queries.shape[0], np.int64)
+    limits = np.zeros(queries.shape[0] + 1, np.int64)
+    distances = np.empty(pivots.shape[1], np.uint64)
+    scratch = np.empty(CHUNK, np.uint64)
+    found = np.empty(1024, np.uint64)
+    order = np.arange(pivots.shape[1])
+    n = 0
+    for i in range(queries.shape[0]):
+        query = queries[i]
+        distances_into(pivots, query, 0, pivots.shape[1], distances)
+        touched[i] = _left_to_do(starts, order, 0, distances, radius, longest)
+        if touched[i] > give_up:
+            touched[i] = -1
+        for p in range(order.size if touched[i] >= 0 else 0):
+            first, last = _slice(starts, p, np.int64(distances[p]), radius, longest)
+            for lo in range(first, last, CHUNK):
+                hi = min(last, lo + CHUNK)
+                distances_into(planes, query, lo, hi, scratch)
+                found = grown(found, n + CHUNK)
+                for j in range(hi - lo):
+                    if scratch[j] <= np.uint64(radius) and (mask.size == 0 or mask[rows[lo + j]]):
+                        found[n] = scratch[j] << ROW_BITS | np.uint64(rows[lo + j])
+                        n += 1
+        limits[i + 1] = n
+    return found[:n], limits, touched
