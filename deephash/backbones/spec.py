@@ -57,6 +57,10 @@ _FAMILIES = {
     "small_cnn": "deephash.backbones.small:SmallCNN",
     "cifar_resnet": "deephash.backbones.small:CifarResNetEncoder",
     "mobilenet_v1": "deephash.backbones.small:MobileNetV1Encoder",
+    "clip": "deephash.backbones.clip:ClipPictures",
+    "clip-text": "deephash.backbones.clip:ClipTexts",
+    "tfidf": "deephash.backbones.text:TfIdf",
+    "bow": "deephash.backbones.text:BagOfWords",
     "features": "deephash.backbones.spec:Features",
 }
 
