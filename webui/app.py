@@ -35,10 +35,9 @@ def build_page(workspace: Workspace) -> gr.Blocks:
             name = gr.Dropdown(
                 names, value=names[0], label="Collection", show_label=False, visible=len(names) > 1, elem_id="dh-name"
             )
-        with gr.Tabs(elem_id="dh-pages"):
-            with gr.Tab("Search"):
-                search = SearchPage(workspace)
-                search.build(name)
+        with gr.Tabs(elem_id="dh-pages"), gr.Tab("Search"):
+            search = SearchPage(workspace)
+            search.build(name)
         page.load(search.on_load, [name], search.outputs, show_progress="hidden", api_visibility="private")
     page.queue(default_concurrency_limit=CONCURRENT, max_size=WAITING)
     return page

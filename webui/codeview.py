@@ -106,7 +106,9 @@ def _legend(answer: Answer) -> str:
 def _in_words(answer: Answer) -> str:
     if answer.nearest is None:
         return "No item passes the filter"
-    return f"Histogram: nearest item at {answer.nearest} of {answer.num_bits} bits, {answer.counts.sum():,} items in all"
+    return (
+        f"Histogram: nearest item at {answer.nearest} of {answer.num_bits} bits, {answer.counts.sum():,} items in all"
+    )
 
 
 def _x(distance: float, top: int) -> float:

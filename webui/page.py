@@ -99,7 +99,11 @@ class SearchPage:
             self.k = gr.Slider(4, 200, 24, step=4, label="At most so many results", elem_id="dh-k")
             self.group = gr.Checkbox(False, label="Fold near-duplicates together", elem_id="dh-group")
             self.where = gr.Textbox(
-                label="Filter", placeholder='label = "cat" and year >= 2019', elem_id="dh-where", lines=1, max_length=400
+                label="Filter",
+                placeholder='label = "cat" and year >= 2019',
+                elem_id="dh-where",
+                lines=1,
+                max_length=400,
             )
 
     def _connect(self) -> None:

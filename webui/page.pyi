@@ -30,25 +30,24 @@ SHEET = """
 """
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
-from gradio.events import Dependency
-
 class QueryPicture(gr.Image):
     """An upload box that hands over the file as it came; decoding, and its limits, are ours."""
 
     def preprocess(self, payload: Any) -> str | None:
         """Return the path of the uploaded file."""
         return None if payload is None else payload.path
-    from typing import Callable, Literal, Sequence, Any, TYPE_CHECKING
+    from collections.abc import Callable, Sequence
+    from typing import TYPE_CHECKING, Any, Literal
+
     from gradio.blocks import Block
+
     if TYPE_CHECKING:
         from gradio.components import Timer
         from gradio.components.base import Component
 
-
 def script(name: str) -> str:
     """Return one of the page's scripts."""
     return (HERE / f"{name}.js").read_text(encoding="utf8")
-
 
 class SearchPage:
     """The search tab.
@@ -104,7 +103,11 @@ class SearchPage:
             self.k = gr.Slider(4, 200, 24, step=4, label="At most so many results", elem_id="dh-k")
             self.group = gr.Checkbox(False, label="Fold near-duplicates together", elem_id="dh-group")
             self.where = gr.Textbox(
-                label="Filter", placeholder='label = "cat" and year >= 2019', elem_id="dh-where", lines=1, max_length=400
+                label="Filter",
+                placeholder='label = "cat" and year >= 2019',
+                elem_id="dh-where",
+                lines=1,
+                max_length=400,
             )
 
     def _connect(self) -> None:
@@ -192,10 +195,8 @@ class SearchPage:
     def _answer(self, name: str, session: Session, rest: Any, make: Any) -> tuple[Any, ...]:
         return _shown(guarded(session, lambda: ask(self.workspace, name, session, make(), _options(*rest))))
 
-
 def _options(k: float, cutoff: int | None, where: str, group: bool) -> Options:
     return Options(int(k), cutoff, where or "", bool(group))
-
 
 def _shown(view: View) -> tuple[Any, ...]:
     return view.session, view.trail, view.status, view.results, view.insight

@@ -81,11 +81,12 @@ def nothing_found_html(answer: Answer) -> str:
     if answer.total == 0:
         return message_html("The collection is empty", "Add pictures on the Collection page, or run deephash index.")
     if nearest is None:
-        return message_html("No item passes the filter", f"{answer.options.where} leaves none of {answer.total:,} items.")
+        return message_html(
+            "No item passes the filter", f"{answer.options.where} leaves none of {answer.total:,} items."
+        )
     return message_html(
         f"No match within {cutoff} bits",
-        f"The nearest of {answer.total:,} items is at {nearest} of {answer.num_bits} bits. "
-        f"{_chance_words(answer)}",
+        f"The nearest of {answer.total:,} items is at {nearest} of {answer.num_bits} bits. {_chance_words(answer)}",
         action=f'<button class="dh-action" data-cutoff="{nearest}">Show it anyway</button>',
     )
 
@@ -100,8 +101,7 @@ def message_html(title: str, text: str, *, kind: str = "note", action: str = "")
     """Return a calm panel with a title and one sentence; ``kind`` is note or error."""
     role = "alert" if kind == "error" else "status"
     return (
-        f'<div class="dh-message dh-{kind}" role="{role}"><h3>{escape(title)}</h3>'
-        f"<p>{escape(text)}</p>{action}</div>"
+        f'<div class="dh-message dh-{kind}" role="{role}"><h3>{escape(title)}</h3><p>{escape(text)}</p>{action}</div>'
     )
 
 

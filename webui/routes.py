@@ -34,7 +34,7 @@ def _add_searching(app: FastAPI, workspace: Workspace) -> None:
         picture: Annotated[UploadFile | None, File(description="a picture file")] = None,
         text: Annotated[str | None, Form(description="words, for cross-modal models")] = None,
         minus: Annotated[str, Form(description="words that are not wanted")] = "",
-        id: Annotated[int | None, Form(description="an item of the collection")] = None,  # noqa: A002
+        id: Annotated[int | None, Form(description="an item of the collection")] = None,
         collection: Annotated[str | None, Form()] = None,
         k: Annotated[int, Form(ge=1, le=MAX_ANSWERS)] = 10,
         max_distance: Annotated[int | None, Form(ge=0)] = None,

@@ -48,7 +48,9 @@ def run(
 def listen(host: str, port: int) -> socket.socket:
     """Return a bound socket. Raises UsageError where the address is taken or not ours."""
     try:
-        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=128)
+        return socket.create_server(
+            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=128
+        )
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise UsageError(f"cannot listen on {host}:{port}: {reason}; try --port 0 for a free one") from None

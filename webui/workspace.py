@@ -147,7 +147,12 @@ class Workspace:
     """
 
     def __init__(
-        self, paths: Sequence[str | Path], *, read_only: bool = False, index: str = "auto", reports: Sequence[str | Path] = ()
+        self,
+        paths: Sequence[str | Path],
+        *,
+        read_only: bool = False,
+        index: str = "auto",
+        reports: Sequence[str | Path] = (),
     ) -> None:
         if not paths:
             raise UsageError("no collection to serve; give at least one: deephash serve pictures.dh")
@@ -238,7 +243,7 @@ class Workspace:
             return Term(part.kind, part.value, part.weight)
         name, item = part.value
         if name == place.name:
-            return Term("code", place.searcher.code_of(item), part.weight)
+            return place.searcher.item_term(item, part.weight)
         home = self.place(name).searcher.collection
         return Term("image", open_item(home, home.items([item])[0]), part.weight)
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from deephash.models.base import HashModel
 
 Kind = Literal["image", "text", "code"]
+NEUTRAL = "a photo"  # says nothing, in the tone of captions
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,8 @@ class Term:
     """One part of a composed query.
 
     Attributes:
-        kind: what ``value`` is: a picture (path, PIL, array), a phrase, or a BinaryCodes of one row.
+        kind: what ``value`` is: a picture (path, PIL, array), a phrase, or BinaryCodes. The first code is the item; codes
+            of its neighbours may follow, and tell in a mixture which of its bits are firm.
         value: the part itself.
         weight: its share; negative to move away from it.
     """
@@ -96,7 +98,7 @@ class QueryEncoder:
     def encode(self, kind: Kind, value: Any) -> BinaryCodes:
         """Return the code (one row) of a picture or a phrase."""
         if kind == "code":
-            return BinaryCodes(value.packed, value.num_bits, value.num_levels)
+            return BinaryCodes(value.packed[:1], value.num_bits, value.num_levels)
         self.require(kind)
         encode = self.model.encode_images if kind == "image" else self.model.encode_texts
         return encode([value])
@@ -104,7 +106,10 @@ class QueryEncoder:
     def compose(self, terms: Sequence[Term]) -> BinaryCodes:
         """Return the code of a weighted mixture: unit-length continuous codes are added, then binarised at zero.
 
-        A stored code takes part as its signs. One term of positive weight gives exactly :meth:`encode` of it.
+        A stored code takes part as its signs plus the mean signs of its neighbours: bare signs have no weak bits, and no
+        share below one half could ever turn one. One term of positive weight gives exactly :meth:`encode` of it. Unwanted
+        words act by their difference to a phrase that says nothing (see :mod:`deephash.index.composition`), so that
+        taking words away from a picture does not take "being text" away with them.
         """
         if not terms:
             raise UsageError("a composed query needs at least one part")
@@ -112,7 +117,7 @@ class QueryEncoder:
             return self.encode(terms[0].kind, terms[0].value)
         if not any(term.weight for term in terms):
             raise UsageError("all weights of the composed query are zero; give at least one part a weight")
-        mixture = sum(term.weight * self._direction(term) for term in terms)
+        mixture = sum(term.weight * self._movement(term) for term in terms)
         return BinaryCodes.from_continuous(np.asarray(mixture)[None])
 
     def features(self, kind: Kind, value: Any) -> NDArray[np.float32]:
@@ -135,9 +140,16 @@ class QueryEncoder:
                 f"{able.get(modality, modality)} (deephash models list)"
             )
 
+    def _movement(self, term: Term) -> NDArray[np.float64]:
+        """Return what a term adds; unwanted words act by their difference to a phrase that says nothing."""
+        if term.kind == "text" and term.weight < 0:
+            return self._direction(term) - self._direction(Term("text", NEUTRAL))
+        return self._direction(term)
+
     def _direction(self, term: Term) -> NDArray[np.float64]:
         if term.kind == "code":
-            values = term.value.signs()[0].astype(np.float64)
+            signs = term.value.signs().astype(np.float64)
+            values = signs[0] + (signs[1:].mean(axis=0) if len(signs) > 1 else 0.0)
         else:
             values = self._continuous(term.kind, term.value)
         return np.asarray(values / max(float(np.linalg.norm(values)), 1e-12))

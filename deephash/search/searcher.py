@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from deephash.index import CodeIndex
     from deephash.models.base import HashModel
 
+NEIGHBOURS = 16  # that tell which bits of an item are firm
 Where = Filter | str | Mapping[str, Any] | None
 
 
@@ -186,6 +187,15 @@ class Searcher:
         """Return the stored codes of hits, in their order."""
         snapshot = self.snapshot
         return snapshot.codes[snapshot.rows([hit.id for hit in hits])]
+
+    def item_term(self, item: int, weight: float = 1.0) -> Term:
+        """Return an item as a part of a composed query: its code, and those of its nearest neighbours."""
+        snapshot = self.snapshot
+        code = snapshot.codes[snapshot.rows([item])]
+        if code.num_levels > 1:
+            return Term("code", code, weight)
+        near = snapshot.index.search(code, NEIGHBOURS + 1).ids[0]
+        return Term("code", BinaryCodes.concatenate([code, snapshot.codes[snapshot.rows(near[near != item])]]), weight)
 
     # Reading a distance ----------------------------------------------------------------------------
 

@@ -1,0 +1,53 @@
+"""``deephash serve``: collections in the browser."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from deephash.errors import UsageError
+
+
+def serve(
+    *collections: Path,
+    host: str = "127.0.0.1",
+    port: int = 7860,
+    read_only: bool = False,
+    user: str | None = None,
+    password: str | None = None,
+    report: list[Path] | None = None,
+    index: str = "auto",
+    open: bool = False,
+) -> None:
+    """Serve collections as a web page with a REST interface, until Ctrl-C.
+
+    $ deephash serve pictures.dh
+    $ deephash serve old.dh new.dh --report runs/a/report.json     # compare two models side by side
+    $ deephash serve pictures.dh --host 0.0.0.0 --read-only --user me --password secret
+
+    Args:
+        collections: made by ``deephash index``; the first is shown first.
+        host: address to listen on; the default is reachable from this machine only.
+        port: port to listen on; 0 takes a free one.
+        read_only: nothing can be added or removed on the page.
+        user: with --password, what a visitor must give.
+        password: see --user.
+        report: report.json of an evaluation, shown on the evaluation page.
+        index: which index answers.
+        open: open the page in the browser.
+    """
+    try:
+        from deephash.webui import serve as run
+        from deephash.webui.server import run as _  # noqa: F401 - tells early whether Gradio is there
+    except ImportError as error:
+        raise UsageError(f'the web page needs {error.name}: pip install "deephash[web]"') from None
+    run(
+        collections,
+        host=host,
+        port=port,
+        read_only=read_only,
+        user=user,
+        password=password,
+        reports=report or (),
+        index=index,
+        open_browser=open,
+    )
