@@ -27,7 +27,7 @@ class SlicedBatches:
         columns: tensors of N rows each.
         batch_size: B; None gives all rows as one batch.
         shuffle: a new order each time, drawn from torch's global generator.
-        drop_last: leave out an incomplete last batch, unless it is the only one; batch norm cannot work on a single row.
+        drop_last: leave out an incomplete last batch, unless it is the only one (batch norm needs two rows).
     """
 
     def __init__(

@@ -23,7 +23,6 @@ from deephash.data.table import SPLIT_NAMES, ItemTable, Split
 from deephash.errors import DataError, UnreadablePicture, UsageError
 from deephash.progress import track
 
-
 Augment = Literal["none", "flip", "crop"]
 
 
@@ -31,7 +30,7 @@ class HashDataModule(LightningDataModule, ABC):
     """Base of data sets. A subclass says what the items are and who is query, train and database.
 
     After :meth:`setup` there are ``splits`` named train, query and database, and with ``hold_out`` validation_query (a
-    tenth of the training items, never queries) and validation_database (the rest of them, on which the model is fitted).
+    tenth of the training items, never queries) and validation_database (the rest of them, what the model is fitted on).
     :meth:`attach` caches the features of frozen backbones; a Trainer calls it by itself.
 
     Args:
