@@ -150,8 +150,8 @@ def relative_folder(folder: Path, root: Path) -> str:
     """Return ``folder`` relative to ``root`` as the beginning of uris. Raises UsageError where it lies elsewhere."""
     if not folder.is_relative_to(root):
         raise UsageError(
-            f"this collection holds the pictures below {root}, and {folder} is not among them. Index {root} or a folder "
-            "in it, make another collection, or, if the pictures have moved there, add --moved"
+            f"this collection holds the pictures below {root}, and {folder} is not among them. Index {root} or a "
+            "folder in it, make another collection, or, if the pictures have moved there, add --moved"
         )
     inside = folder.relative_to(root).as_posix()
     return "" if inside == "." else inside + "/"
@@ -242,7 +242,7 @@ def _is_kept(uri: str, kept: set[str]) -> bool:
 
 
 def _find_renamed(plan: FolderPlan) -> None:
-    """Move files from ``new`` to ``renamed`` where a vanished row has their content; only files of its size are read."""
+    """Move files from ``new`` to ``renamed`` where a lost row has their content; only files of its size are read."""
     gone = {(row.size, row.content_hash): row for row in plan.removed if row.content_hash}
     sizes = {size for size, _ in gone}
     still_new = []

@@ -172,10 +172,8 @@ class _Update:
 
     def _batches(self, jobs: Sequence[Job], batch_size: int, workers: int | None) -> Iterator[Encoded]:
         batches = self.encoder.stream(jobs, batch_size=batch_size, workers=workers)
-        one_by_one = (
-            (batch, place) for batch in batches for place in range(len(batch))
-        )  # so that the bar counts files
-        for batch, place in track(one_by_one, "indexing", total=len(jobs), unit=" pictures"):
+        files = ((batch, place) for batch in batches for place in range(len(batch)))  # so that the bar counts files
+        for batch, place in track(files, "indexing", total=len(jobs), unit=" pictures") if jobs else ():
             if place == 0:
                 yield batch
 

@@ -1,0 +1,249 @@
+"""``deephash collection ...``: look at a collection and look after it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from cyclopts import Parameter
+
+from deephash.cli.output import note, print_json, table
+from deephash.collection import Collection
+from deephash.errors import UsageError
+
+Flag = Annotated[bool, Parameter(negative="")]
+
+
+def info(collection: Path, /, *, json: Flag = False) -> None:
+    """Say what is in a collection.
+
+    $ deephash collection info pictures.dh
+
+    Args:
+        collection: the folder, by custom ending in .dh.
+        json: print one JSON object.
+    """
+    opened = Collection.open(collection)
+    record = _facts(opened)
+    if json:
+        print_json(record)
+        return
+    width = max(map(len, record))
+    for name, value in record.items():
+        print(f"{name.replace('_', ' '):{width}}  {_shown(value)}")
+
+
+def remove(
+    collection: Path,
+    ids: list[int] = [],  # noqa: B006 - read only
+    /,
+    *,
+    where: str | None = None,
+    dry_run: Flag = False,
+) -> int:
+    """Remove rows by id or by a filter; the pictures themselves are never touched.
+
+    $ deephash collection remove pictures.dh 17 23
+    $ deephash collection remove pictures.dh --where "label = cat and year < 2010" --dry-run
+
+    Args:
+        collection: the folder.
+        ids: numbers of rows.
+        where: remove every row that passes this filter.
+        dry_run: only say how many.
+    """
+    if bool(ids) == (where is not None):
+        raise UsageError("name the rows either by ids or by --where")
+    opened = Collection.open(collection)
+    chosen = np.intersect1d(ids, opened.ids()) if where is None else opened.matching(where)
+    if not len(chosen):
+        note("no such rows")
+        return 1
+    if not dry_run:
+        opened.remove(chosen)
+    print(f"{'would remove' if dry_run else 'removed'} {len(chosen):,} rows of {collection}")
+    note("" if dry_run else f"undo with: deephash collection restore {collection} {opened.version - 1}")
+    return 0
+
+
+def update(
+    collection: Path,
+    /,
+    *,
+    attributes: Path,
+) -> int:
+    """Set attributes of rows from a CSV with a column path; new columns can be filtered by at once.
+
+    $ deephash collection update pictures.dh --attributes labels.csv
+
+    Args:
+        collection: the folder.
+        attributes: the CSV; paths are those that ``deephash search`` prints.
+    """
+    from deephash.collection.attributes import apply_attributes, read_attributes
+
+    applied = apply_attributes(Collection.open(collection), read_attributes(attributes))
+    print(f"{applied.updated:,} rows changed, {applied.matched:,} lines matched, {len(applied.unmatched):,} did not")
+    for path in applied.unmatched[:5]:
+        note(f"  no row for {path}")
+    return 0 if applied.matched else 1
+
+
+def versions(collection: Path, /, *, json: Flag = False) -> None:
+    """List the versions that can be restored.
+
+    $ deephash collection versions pictures.dh
+
+    Args:
+        collection: the folder.
+        json: print one JSON object a line.
+    """
+    found = Collection.open(collection).versions()
+    if json:
+        for version in found:
+            print_json({"version": version.version, "time": version.time.isoformat(), "rows": version.num_rows})
+        return
+    rows = [(entry.version, f"{entry.time:%Y-%m-%d %H:%M:%S}", entry.num_rows) for entry in found]
+    print(table(rows, ("version", "time", "rows")))
+
+
+def restore(collection: Path, version: int, /) -> None:
+    """Make an earlier version the latest; this can itself be undone.
+
+    $ deephash collection restore pictures.dh 12
+
+    Args:
+        collection: the folder.
+        version: a number of ``deephash collection versions``.
+    """
+    opened = Collection.open(collection)
+    opened.refresh()
+    before = opened.version
+    opened.restore(version)
+    print(f"{collection} is as it was in version {version} ({len(opened):,} rows); before that it was version {before}")
+
+
+def compact(collection: Path, /, *, forget_days: float | None = None) -> None:
+    """Join the small files that many commits leave.
+
+    $ deephash collection compact pictures.dh
+    $ deephash collection compact pictures.dh --forget-days 30
+
+    Args:
+        collection: the folder.
+        forget_days: also delete versions older than this, and the disk space only they need.
+    """
+    opened = Collection.open(collection)
+    before = _bytes(collection)
+    opened.compact(forget_older_than=None if forget_days is None else timedelta(days=forget_days))
+    print(f"{collection}: {opened.num_files} file(s) of rows, {_size(before)} before, {_size(_bytes(collection))} now")
+
+
+def export(collection: Path, /, *, to: str, out: Path, column: str = "code") -> None:
+    """Write codes, ids and paths for other programs.
+
+    $ deephash collection export pictures.dh --to numpy --out codes.npz
+    $ deephash collection export pictures.dh --to pgvector --out pictures.sql
+
+    Args:
+        collection: the folder.
+        to: numpy, parquet, hex, pgvector, faiss or usearch.
+        out: the file to write.
+        column: which codes.
+    """
+    from deephash.collection.exports import export_codes
+
+    count = export_codes(Collection.open(collection), out, to, column=column)
+    print(f"{count:,} codes written to {out}")
+
+
+def import_(source: Path, /, *, out: Path, bits: int | None = None, root: Path | None = None) -> None:
+    """Make a collection of codes that another program computed: .npz, or lines of hexadecimal (pHash, PDQ).
+
+    $ deephash collection import phash.txt --out phash.dh --root ~/Pictures
+
+    Args:
+        source: an .npz with ``codes`` and ``names``, or a text file with a hexadecimal code and a name a line.
+        out: the new collection.
+        bits: code length, where it is no multiple of 4.
+        root: folder that the names are relative to, where they are pictures.
+    """
+    from deephash.collection.imports import import_codes
+
+    made = import_codes(source, out, num_bits=bits, root=root)
+    print(f"{out}: {len(made):,} codes of {made.num_bits} bits")
+
+
+def _facts(opened: Collection) -> dict[str, Any]:
+    codes = {
+        name: f"{column.num_bits} bits"
+        + (f" x {column.num_levels} levels" if column.num_levels > 1 else "")
+        + f", {column.model}"
+        + (f" {column.fingerprint}" if column.fingerprint else "")
+        for name, column in opened.code_columns.items()
+    }
+    card = opened.card
+    return {
+        "collection": str(opened.path),
+        "items": len(opened),
+        "version": opened.version,
+        "root": card.root,
+        "codes": codes,
+        "unique_codes": _unique(opened),
+        "vectors": f"float16, {opened.vector_dim} dimensions" if opened.has_vectors else None,
+        "attributes": _filled(opened),
+        "bytes": _bytes(opened.path),
+        "files": opened.num_files,
+        "created": card.created,
+        "format": card.format_version,
+        "notes": dict(card.notes),
+    }
+
+
+def _unique(opened: Collection) -> int:
+    from deephash.index.groups import count_unique
+
+    return count_unique(opened.codes()[1])
+
+
+def _filled(opened: Collection) -> dict[str, int]:
+    """Return how many rows have a value, for each attribute that any row has."""
+    kinds = [name for name in opened.attribute_kinds if name != "uri"]
+    columns = opened.table(kinds)
+    counts = {name: len(columns) - columns.column(name).null_count for name in kinds}
+    return {name: count for name, count in counts.items() if count}
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} ({part})" for name, part in value.items()) or "-"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return "-" if value is None else str(value)
+
+
+def _bytes(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+def _size(count: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} TB"
+
+
+COMMANDS: dict[str, Callable[..., Any]] = {
+    "info": info,
+    "remove": remove,
+    "update": update,
+    "versions": versions,
+    "restore": restore,
+    "compact": compact,
+    "export": export,
+    "import": import_,
+}

@@ -1,0 +1,159 @@
+"""``deephash index``: make a collection from a folder of pictures, or bring it up to date."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
+
+from deephash.cli.output import note, print_json
+from deephash.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from deephash.ingest import IngestReport
+    from deephash.models.base import HashModel
+
+SHOWN = 5  # skipped files named on the terminal; skipped.csv names all
+
+
+def index(
+    folder: Path,
+    /,
+    *,
+    out: Path,
+    model: str | None = None,
+    bits: int = 256,
+    weights: Path | None = None,
+    attributes: Path | None = None,
+    exclude: Annotated[list[str], Parameter(negative="")] = [],  # noqa: B006 - read only
+    follow_symlinks: Annotated[bool, Parameter(negative="")] = False,
+    dry_run: Annotated[bool, Parameter(negative="")] = False,
+    keep_vectors: Annotated[bool, Parameter(negative="")] = False,
+    precision: Literal["fp32", "bf16"] = "fp32",
+    batch_size: int = 32,
+    workers: int | None = None,
+    moved: Annotated[bool, Parameter(negative="")] = False,
+    allow_empty: Annotated[bool, Parameter(negative="")] = False,
+    device: str = "auto",
+    json: Annotated[bool, Parameter(negative="")] = False,
+) -> int:
+    """Encode a folder of pictures into a collection; run again, it takes in what is new, changed, renamed and gone.
+
+    $ deephash index ~/Pictures --out pictures.dh --model runs/orthohash
+    $ deephash index ~/Pictures --out pictures.dh
+    $ deephash index ~/Pictures --out pictures.dh --dry-run
+    $ deephash index ~/Pictures --out pictures.dh --exclude "*.png" --exclude "2019/**" --attributes labels.csv
+
+    Args:
+        folder: pictures, in any sub-folders; the name of a picture's folder becomes its label.
+        out: the collection, by custom ending in .dh.
+        model: a run of ``deephash train``, a model folder, or a training-free model such as itq:timm:resnet18, which is
+            fitted to these pictures; may be left out where the collection exists.
+        bits: code length of a training-free model.
+        weights: file with the weights of a training-free model's network.
+        attributes: CSV with a column path (relative to the folder) and further columns to filter by.
+        exclude: pass over files and folders that match this glob; what is known of them stays. May be repeated.
+        follow_symlinks: read linked files and enter linked folders.
+        dry_run: only say what would be done.
+        keep_vectors: also keep float16 vectors, for re-ranking; decided when the collection is made.
+        precision: bf16 is about twice as fast on a CPU and flips a few bits; the flip rate is shown.
+        batch_size: pictures in one forward pass.
+        workers: threads; one a core by default.
+        moved: the pictures of an existing collection are in this folder now, under the same relative paths.
+        allow_empty: remove every picture from the collection where the folder holds none any more.
+        device: auto, cpu, cuda.
+        json: print one JSON object.
+    """
+    from deephash.collection.attributes import read_attributes
+    from deephash.ingest import index_folder
+
+    table = read_attributes(attributes) if attributes is not None else None
+    if model is None and not out.exists() and not dry_run:
+        raise UsageError(f"{out} is new and needs a model: --model RUN (deephash train makes one)")
+    if not folder.is_dir():
+        raise DataError(f"{folder} is not there; nothing was changed. Is its disk connected?")
+    known = None if model is None or dry_run else open_model(model, pictures=folder, num_bits=bits, weights=weights)
+    try:
+        report = index_folder(
+            folder,
+            out,
+            known,
+            batch_size=batch_size,
+            workers=workers,
+            exclude=exclude,
+            follow_symlinks=follow_symlinks,
+            dry_run=dry_run,
+            keep_vectors=keep_vectors,
+            precision=precision,
+            attributes=table,
+            moved=moved,
+            allow_empty=allow_empty,
+            device=device,
+        )
+    except KeyboardInterrupt:
+        rows = f"{_rows(out):,} pictures are kept in {out}. " if out.exists() else ""
+        note(
+            f"interrupted. {rows}Resume with the same command:\n  deephash index {shlex.quote(str(folder))} --out {out} ..."
+        )
+        return 130
+    if json:
+        print_json(_record(report, out, dry_run))
+    else:
+        _print(report, out, dry_run)
+    return 0
+
+
+def open_model(
+    name: str, *, pictures: Path | None = None, num_bits: int = 256, weights: Path | None = None
+) -> HashModel:
+    """Return the model that ``--model`` names: a run, a model folder, or a training-free one fitted to ``pictures``."""
+    from deephash.models import load_model
+
+    folder = Path(name)
+    if folder.is_dir():
+        return load_model(folder / "model" if (folder / "model" / "model.json").is_file() else folder)
+    if ":" in name and pictures is not None:
+        from deephash.fitting import fit_training_free
+
+        return fit_training_free(name, pictures=pictures, num_bits=num_bits, weights=weights)
+    raise DataError(
+        f"{name}: no such run or model folder; deephash train makes one, or use e.g. --model itq:timm:resnet18"
+    )
+
+
+def _rows(out: Path) -> int:
+    from deephash.collection import Collection
+
+    return len(Collection.open(out))
+
+
+def _record(report: IngestReport, out: Path, dry_run: bool) -> dict[str, object]:
+    counts = {name: getattr(report, name) for name in ("added", "changed", "renamed", "removed", "unchanged")}
+    skipped = [{"path": path, "reason": reason} for path, reason in report.skipped]
+    facts = {"seconds": round(report.seconds, 3), "flip_rate": report.flip_rate, "dry_run": dry_run}
+    return {"collection": out, **counts, "skipped": skipped, **facts, "unmatched": report.unmatched_attributes}
+
+
+def _print(report: IngestReport, out: Path, dry_run: bool) -> None:
+    counts = [(report.added, "new"), (report.changed, "changed"), (report.renamed, "renamed")]
+    counts += [(report.removed, "removed"), (report.unchanged, "unchanged"), (len(report.skipped), "skipped")]
+    words = ", ".join(f"{number:,} {word}" for number, word in counts if number) or "no pictures found"
+    if dry_run:
+        print(f"{out}: would be: {words} (changed ones may turn out to be only touched). Nothing was written")
+        return
+    rate = f" ({report.encoded / report.seconds:.1f} pictures/s)" if report.encoded and report.seconds else ""
+    print(f"{out}: {words}{rate}")
+    if report.flip_rate is not None:
+        print(f"bf16 decided {report.flip_rate:.2%} of the bits otherwise than fp32, on a sample")
+    for path, reason in report.skipped[:SHOWN]:
+        note(f"  skipped {path}: {reason}")
+    if len(report.skipped) > SHOWN:
+        note(f"  ... all {len(report.skipped):,} are listed in {out / 'skipped.csv'}")
+    if report.unmatched_attributes:
+        first = report.unmatched_attributes[0]
+        note(
+            f"  {len(report.unmatched_attributes):,} lines of the attributes name no picture here, the first {first!r}"
+        )
+    print(f"next: deephash search {out} PICTURE      deephash serve {out}      deephash collection info {out}")

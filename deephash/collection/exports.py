@@ -1,0 +1,147 @@
+"""Take the codes elsewhere: NumPy, Parquet, hexadecimal, PostgreSQL (pgvector), Faiss, usearch.
+
+Bits are packed as ``numpy.packbits`` does: the first bit of a code is the highest bit of its first byte.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from deephash.codes import BinaryCodes
+from deephash.collection.reader import CollectionReader
+from deephash.collection.rows import Ids
+from deephash.collection.schema import CODE, ID, URI
+from deephash.errors import CollectionError, UsageError, did_you_mean
+
+
+def export_codes(collection: CollectionReader, out: str | Path, to: str, *, column: str = CODE) -> int:
+    """Write the codes of ``column`` with ids and uris; return how many.
+
+    Args:
+        collection: what to read.
+        out: the file to write; it appears complete or not at all.
+        to: ``numpy`` (.npz), ``parquet``, ``hex`` (tab-separated lines: code, id, uri), ``pgvector`` (SQL for psql),
+            ``faiss`` (IndexBinaryIDMap2) or ``usearch``.
+        column: which codes.
+
+    Raises:
+        UsageError: unknown format, several levels, or a package is missing.
+    """
+    if to not in _WRITERS:
+        raise UsageError(f"cannot export to {to!r}" + did_you_mean(to, list(_WRITERS)))
+    ids, codes = collection.codes(column)
+    if codes.num_levels > 1 and to != "numpy":
+        raise UsageError(f"codes of {codes.num_levels} levels mean nothing to {to}; export them to numpy")
+    target = Path(out)
+    scratch = target.with_name(f".{os.getpid()}.{target.name}")
+    try:
+        _WRITERS[to](collection, scratch, ids, codes)
+        scratch.replace(target)
+    except OSError as error:
+        raise CollectionError(f"{target} cannot be written: {error.strerror or error}") from None
+    finally:
+        scratch.unlink(missing_ok=True)
+    return len(ids)
+
+
+def _uris(collection: CollectionReader, ids: Ids) -> list[str]:
+    table = collection.table([URI])
+    everyone = table.column(ID).to_numpy()
+    return list(table.column(URI).take(pa.array(np.searchsorted(everyone, ids))).to_pylist())
+
+
+def _numpy(collection: CollectionReader, out: Path, ids: Ids, codes: BinaryCodes) -> None:
+    arrays = {"ids": ids, "uris": np.array(_uris(collection, ids), dtype=np.str_)}
+    labels = collection.table(["label"])
+    named = labels.column("label").take(pa.array(np.searchsorted(labels.column(ID).to_numpy(), ids)))
+    if len(named) and not named.null_count:
+        arrays["labels"] = np.array(named.to_pylist(), dtype=np.str_)
+    finished = out.with_suffix(".npz")  # numpy adds the ending where it is missing
+    codes.save(finished, **arrays)
+    finished.replace(out)
+
+
+def _parquet(collection: CollectionReader, out: Path, ids: Ids, codes: BinaryCodes) -> None:
+    names = [URI, *(name for name in collection.attribute_kinds if name != URI)]
+    table = collection.table(names)
+    table = table.take(pa.array(np.searchsorted(table.column(ID).to_numpy(), ids)))
+    width = codes.packed.shape[1]
+    packed = pa.FixedSizeBinaryArray.from_buffers(pa.binary(width), len(ids), [None, pa.py_buffer(codes.packed)])
+    table = table.append_column(pa.field("code", pa.binary(width)), packed)
+    pq.write_table(table.replace_schema_metadata({"deephash:num_bits": str(codes.num_bits)}), out)
+
+
+def _hex(collection: CollectionReader, out: Path, ids: Ids, codes: BinaryCodes) -> None:
+    with out.open("w", encoding="utf-8") as file:
+        for code, number, uri in zip(codes.hex(), ids, _uris(collection, ids)):
+            file.write(f"{code}\t{number}\t{_escaped(uri)}\n")
+
+
+def _pgvector(collection: CollectionReader, out: Path, ids: Ids, codes: BinaryCodes) -> None:
+    bits = np.char.mod("%d", codes.bits().astype(np.uint8)) if len(codes) else np.empty((0, codes.num_bits), "U1")
+    with out.open("w", encoding="utf-8") as file:
+        file.write(_SQL_HEAD.format(num_bits=codes.num_bits))
+        for number, uri, row in zip(ids, _uris(collection, ids), bits):
+            file.write(f"{number}\t{_escaped(uri)}\t{''.join(row)}\n")
+        file.write("\\.\nCOMMIT;\n")
+
+
+_SQL_HEAD = """\
+-- psql DATABASE -f THIS_FILE; pgvector 0.7 or later adds the Hamming distance <~> to bit(n).
+-- Nearest ten: SELECT uri, code <~> B'...' AS distance FROM pictures ORDER BY distance, id LIMIT 10;
+CREATE EXTENSION IF NOT EXISTS vector;
+BEGIN;
+CREATE TABLE pictures (id bigint PRIMARY KEY, uri text NOT NULL, code bit({num_bits}) NOT NULL);
+COPY pictures (id, uri, code) FROM stdin;
+"""
+
+
+def _escaped(text: str) -> str:
+    """Escape a cell of PostgreSQL's COPY text format (and of our tab-separated lines)."""
+    for char, escape in (("\\", "\\\\"), ("\t", "\\t"), ("\n", "\\n"), ("\r", "\\r")):
+        text = text.replace(char, escape)
+    return text
+
+
+def _faiss(collection: CollectionReader, out: Path, ids: Ids, codes: BinaryCodes) -> None:
+    faiss = _package("faiss", "faiss-cpu")
+    index = faiss.IndexBinaryIDMap2(faiss.IndexBinaryFlat(8 * codes.packed.shape[1]))
+    index.add_with_ids(codes.packed, ids)
+    faiss.write_index_binary(index, str(out))
+
+
+def _usearch(collection: CollectionReader, out: Path, ids: Ids, codes: BinaryCodes) -> None:
+    usearch = _package("usearch.index", "usearch")
+    index = usearch.Index(
+        ndim=8 * codes.packed.shape[1], metric=usearch.MetricKind.Hamming, dtype=usearch.ScalarKind.B1
+    )
+    if len(ids):
+        index.add(ids.astype(np.uint64), codes.packed)
+    index.save(str(out))
+
+
+def _package(module: str, name: str) -> ModuleType:
+    from importlib import import_module
+
+    try:
+        return import_module(module)
+    except ImportError:
+        raise UsageError(f"exporting there needs the package {name}: pip install {name}") from None
+
+
+_WRITERS: Mapping[str, Callable[[CollectionReader, Path, Ids, BinaryCodes], None]] = {
+    "numpy": _numpy,
+    "parquet": _parquet,
+    "hex": _hex,
+    "pgvector": _pgvector,
+    "faiss": _faiss,
+    "usearch": _usearch,
+}
+EXPORT_FORMATS = tuple(_WRITERS)
