@@ -24,8 +24,8 @@ OFFICIAL_TRAIN = 50_000
 class Cifar10(HashDataModule):
     """CIFAR-10 in torchvision's format, or as one compact file of JPEG pictures.
 
-    The compact file is lossy (JPEG quality 75). What is measured on it carries ``-jpeg`` in its protocol's name and is
-    not comparable with published tables.
+    The compact file is lossy (JPEG quality 75). What is measured on it says ``pictures=jpeg-q75`` in its protocol string
+    and is not comparable with published tables.
 
     Args:
         root: folder that holds ``cifar-10-batches-py``.
@@ -60,15 +60,20 @@ class Cifar10(HashDataModule):
             augment=augment,
             cache_dir=cache_dir,
             num_workers=num_workers,
-            encode_batch_size=128,
+            encode_batch_size=16,
         )
         self.root, self.file = Path(root).expanduser(), Path(file).expanduser() if file is not None else None
         self.download, self.rule, self.seed = download, find_rule(protocol), seed
 
     @property
     def protocol_name(self) -> str:
-        """The split rule, marked where the pictures are the lossy copy."""
-        return f"{self.rule.name}{'-jpeg' if self.file is not None else ''}/v{self.rule.version}"
+        """The split rule."""
+        return self.rule.protocol
+
+    @property
+    def pictures(self) -> str:
+        """Says where the pictures are the lossy copy."""
+        return "original" if self.file is None else "jpeg-q75"
 
     def read(self) -> ItemTable:
         """Read all pictures, official training pictures first. Raises DatasetNotFound or DataError."""

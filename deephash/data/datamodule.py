@@ -53,7 +53,7 @@ class HashDataModule(LightningDataModule, ABC):
         augment: Augment = "none",
         cache_dir: str | None = None,
         num_workers: int = 0,
-        encode_batch_size: int = 64,
+        encode_batch_size: int = 32,
     ) -> None:
         super().__init__()
         if batch_size < 2:
@@ -73,6 +73,11 @@ class HashDataModule(LightningDataModule, ABC):
     @abstractmethod
     def protocol_name(self) -> str:
         """Name and version of the split, e.g. ``cifar10-i/v1``; it stands in every protocol string."""
+
+    @property
+    def pictures(self) -> str:
+        """Remark for protocol strings where the pictures are not the original ones, e.g. ``jpeg-q75``."""
+        return "original"
 
     @abstractmethod
     def read(self) -> ItemTable:

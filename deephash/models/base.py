@@ -105,6 +105,13 @@ class HashModel(LightningModule, ABC):
         features: Tensor = self.encoders[modality](inputs[modality])
         return features
 
+    def vectors(self, inputs: Inputs) -> Tensor:
+        """Return float vectors [B, D] of the one modality given, for re-ranking by cosine; the backbone's features."""
+        given = [name for name in self.encoders if name in inputs or f"{name}_features" in inputs]
+        if len(given) != 1:
+            raise UsageError(f"vectors are of one modality at a time, not of {given or sorted(inputs)}")
+        return self.features(inputs, given[0])
+
     # Pictures and texts as people hold them --------------------------------------------------------
 
     def preprocess(self, modality: str = "image") -> Callable[[Any], Tensor]:
