@@ -110,12 +110,12 @@ def distance_counts(
     Raises:
         UsageError: codes of different lengths, or labels that do not belong to these codes.
     """
-    _require_fit(query_codes, database_codes, relevance)
+    require_fit(query_codes, database_codes, relevance)
     shape = (len(query_codes), relevance.max_gain + 1, max_distance(query_codes) + 1)
     counts = np.zeros(shape, dtype=np.int64)
     if len(query_codes) and len(database_codes):
-        count = _count_numba if _takes_numba(engine, len(query_codes) * len(database_codes)) else _count_numpy
-        count(query_codes, database_codes, relevance, counts, threads or _default_threads())
+        count = _count_numba if takes_numba(engine, len(query_codes) * len(database_codes)) else _count_numpy
+        count(query_codes, database_codes, relevance, counts, threads or default_threads())
     if isinstance(relevance, ListedPairs):
         _move_listed_pairs(query_codes, database_codes, relevance, counts)
     return DistanceCounts(counts)
@@ -133,7 +133,7 @@ def count_blocks(
     per_query = (relevance.max_gain + 1) * (max_distance(query_codes) + 1) * np.dtype(np.int64).itemsize
     step = max(QUERIES_PER_TASK, COUNTS_BYTES // per_query)
     if engine == "auto":  # decided once for the whole job, not for each block
-        engine = "numba" if _takes_numba(engine, len(query_codes) * len(database_codes)) else "numpy"
+        engine = "numba" if takes_numba(engine, len(query_codes) * len(database_codes)) else "numpy"
     for start in range(0, len(query_codes), step):
         rows = slice(start, min(start + step, len(query_codes)))
         part = distance_counts(query_codes[rows], database_codes, relevance.rows(rows), engine=engine, threads=threads)
@@ -163,7 +163,8 @@ def label_words(relevance: Relevance) -> tuple[NDArray[np.uint64], NDArray[np.ui
     return np.zeros(shape, np.uint64), np.zeros((0, relevance.num_database), np.uint64), False
 
 
-def _takes_numba(engine: Engine, pairs: int) -> bool:
+def takes_numba(engine: Engine, pairs: int) -> bool:
+    """Decide whether a job of so many pairs runs the Numba kernels."""
     if engine not in ("auto", "numba", "numpy"):
         raise UsageError(f"engine is 'auto', 'numba' or 'numpy', not {engine!r}")
     if engine == "auto":
@@ -171,7 +172,8 @@ def _takes_numba(engine: Engine, pairs: int) -> bool:
     return engine == "numba"
 
 
-def _default_threads() -> int:
+def default_threads() -> int:
+    """Return the cores this process may use, at most ``OMP_NUM_THREADS``."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     wanted = os.environ.get("OMP_NUM_THREADS", "")
     return max(1, min(cores, int(wanted))) if wanted.isdigit() else cores
@@ -220,7 +222,8 @@ def _move_listed_pairs(
     np.add.at(counts, (rows[kept], pairs.pair_gains[kept].astype(np.int64), distances[kept]), 1)
 
 
-def _require_fit(queries: BinaryCodes, database: BinaryCodes, relevance: Relevance) -> None:
+def require_fit(queries: BinaryCodes, database: BinaryCodes, relevance: Relevance) -> None:
+    """Refuse codes of two lengths, and labels that do not belong to these codes."""
     if (queries.num_bits, queries.num_levels) != (database.num_bits, database.num_levels):
         raise UsageError(
             f"codes of different lengths cannot be compared: {queries.describe()} against {database.describe()}; "

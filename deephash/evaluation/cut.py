@@ -137,7 +137,7 @@ def first_hits(groups: RankedGroups, weight: FloatArray, wanted: IntArray, harmo
     before, weight_before = exclusive_cumsum(groups.items), exclusive_cumsum(weight)
     whole = found + groups.relevant <= wanted[:, None]
     sums = precision_sum(groups.items, groups.relevant, weight, before, weight_before, groups.items, harmonic)
-    total = np.where(whole, sums, 0.0).sum(axis=1)
+    total = np.asarray(np.where(whole, sums, 0.0).sum(axis=1))
     for query, group in zip(*np.nonzero(~whole & (found < wanted[:, None])), strict=True):
         n, m = int(groups.items[query, group]), int(groups.relevant[query, group])
         left = int(wanted[query] - found[query, group])

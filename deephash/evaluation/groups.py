@@ -106,8 +106,15 @@ def validate_top_k(top_k: int | None, groups: RankedGroups) -> int:
         UsageError: not a whole number of 1..N. (A slice ``[:-1]`` would silently drop an item, so -1 is not "all".)
     """
     longest = int(groups.num_items.max(initial=1))
-    if top_k is None:
-        return longest
+    return longest if top_k is None else require_depth(top_k, longest)
+
+
+def require_depth(top_k: int, longest: int) -> int:
+    """Return ``top_k`` if it is a whole number of 1..longest.
+
+    Raises:
+        UsageError: it is not.
+    """
     if isinstance(top_k, bool) or not isinstance(top_k, (int, np.integer)) or not 1 <= top_k <= longest:
         raise UsageError(f"top_k is 1..{longest} (the size of the database) or None for all, not {top_k!r}")
     return int(top_k)

@@ -27,15 +27,20 @@ def popcount(_context, word):
 
 
 @njit(nogil=True, cache=True)
-def fill_cells(query, database, query_labels, database_labels, same_class, stride, start, stop, cells):
-    """Write the cells of items start..stop for one query; words of items lie in planes [words, N]."""
+def fill_distances(query, database, start, stop, distances):
+    """Write the distances of items start..stop to one query; words of items lie in planes [words, N]."""
     plane, word = database[0][start:stop], query[0]
     for i in range(len(plane)):
-        cells[i] = popcount(word ^ plane[i])
+        distances[i] = popcount(word ^ plane[i])
     for w in range(1, len(query)):
         plane, word = database[w][start:stop], query[w]
         for i in range(len(plane)):
-            cells[i] += popcount(word ^ plane[i])
+            distances[i] += popcount(word ^ plane[i])
+
+
+@njit(nogil=True, cache=True)
+def add_gains(query_labels, database_labels, same_class, stride, start, stop, cells):
+    """Add ``stride`` times the gain of items start..stop."""
     for w in range(len(query_labels)):
         plane, word = database_labels[w][start:stop], query_labels[w]
         if same_class:
@@ -44,6 +49,18 @@ def fill_cells(query, database, query_labels, database_labels, same_class, strid
         else:
             for i in range(len(plane)):
                 cells[i] += stride * popcount(word & plane[i])
+
+
+@njit(nogil=True, cache=True)
+def fill_relevance(query_labels, database_labels, same_class, start, stop, relevant):
+    """Write 1 for the relevant items of start..stop and 0 for the others; return how many are relevant."""
+    relevant[: stop - start] = 0
+    add_gains(query_labels, database_labels, same_class, np.uint64(1), start, stop, relevant)
+    count = np.uint32(0)
+    for i in range(stop - start):
+        relevant[i] = np.uint32(relevant[i] > np.uint32(0))
+        count += relevant[i]
+    return count
 
 
 @njit(nogil=True, cache=True)
@@ -77,8 +94,89 @@ def count_cells(queries, database, query_labels, database_labels, same_class, st
     for start in range(0, num_items, BLOCK):
         stop = min(start + BLOCK, num_items)
         for q in range(len(queries)):
-            fill_cells(queries[q], database, query_labels[q], database_labels, same_class, stride, start, stop, cells)
+            fill_distances(queries[q], database, start, stop, cells)
+            add_gains(query_labels[q], database_labels, same_class, stride, start, stop, cells)
             tally(cells, stop - start, lanes[q, 0], lanes[q, 1], lanes[q, 2], lanes[q, 3])
     for q in range(len(queries)):
         for cell in range(out.shape[1]):
             out[q, cell] = np.int64(lanes[q, 0, cell]) + lanes[q, 1, cell] + lanes[q, 2, cell] + lanes[q, 3, cell]
+
+
+@njit(nogil=True, cache=True)
+def ordered_precision_sums(
+    queries, database, query_labels, database_labels, same_class, num_distances, depth, depth_counts_hits, out
+):
+    """Average precision with equal distances in database order, in one pass and without sorting.
+
+    While items stream by in database order, a counter for each distance gives every relevant item its place among the
+    items and among the relevant items of its distance. Once all are counted, the places before that distance are added.
+    Blocks without relevant items need no order and are tallied in lanes, which is most of a class-sorted database.
+
+    Args:
+        queries: uint64 [Q, W].
+        database: uint64 [W, N], N below 2^32.
+        query_labels: uint64 [Q, L], as in ``count_cells``.
+        database_labels: uint64 [L, N].
+        same_class: labels are class numbers.
+        num_distances: D + 1.
+        depth: R.
+        depth_counts_hits: stop at the R-th relevant item instead of at rank R.
+        out: float64 [Q, 3], overwritten: sum of the precisions, relevant items in that sum, relevant items in all.
+    """
+    num_items = database.shape[1]
+    distances, relevant = np.empty(BLOCK, np.uint32), np.empty(BLOCK, np.uint32)
+    lanes = np.zeros((LANES, num_distances), np.uint32)
+    places, groups = np.empty(num_items + 1, np.uint64), np.empty(num_items + 1, np.uint32)
+    counters = np.empty(num_distances, np.uint64)
+    for q in range(len(queries)):
+        counters[:] = 0
+        found = 0
+        for start in range(0, num_items, BLOCK):
+            stop = min(start + BLOCK, num_items)
+            fill_distances(queries[q], database, start, stop, distances)
+            if fill_relevance(query_labels[q], database_labels, same_class, start, stop, relevant) == 0:
+                tally(distances, stop - start, lanes[0], lanes[1], lanes[2], lanes[3])
+            else:
+                empty_lanes(lanes, counters)
+                found = place_block(distances, relevant, stop - start, counters, places, groups, found)
+        empty_lanes(lanes, counters)
+        out[q, 0], out[q, 1] = sum_of_precisions(places, groups, found, counters, depth, depth_counts_hits)
+        out[q, 2] = found
+
+
+@njit(nogil=True, cache=True)
+def empty_lanes(lanes, counters):
+    """Move the tallies into the counters."""
+    for distance in range(len(counters)):
+        for lane in range(LANES):
+            counters[distance] += np.uint64(lanes[lane, distance])
+            lanes[lane, distance] = 0
+
+
+@njit(nogil=True, cache=True)
+def place_block(distances, relevant, count, counters, places, groups, found):
+    """Count items in order; note each relevant one's place, low half among items, high half among relevant ones."""
+    for i in range(count):
+        distance, hit = distances[i], relevant[i]
+        place = counters[distance] + (np.uint64(1) | (np.uint64(hit) << np.uint64(32)))
+        counters[distance] = place
+        places[found], groups[found] = place, distance
+        found += np.int64(hit)  # without a branch: an irrelevant item is overwritten by the next
+    return found
+
+
+@njit(nogil=True, cache=True)
+def sum_of_precisions(places, groups, found, counters, depth, depth_counts_hits):
+    """Sum hits / rank over the relevant items within ``depth``; also return their number."""
+    before, passed = np.empty_like(counters), np.uint64(0)
+    for distance in range(len(counters)):
+        before[distance] = passed
+        passed += counters[distance]
+    total, counted = 0.0, 0
+    for i in range(found):
+        place = places[i] + before[groups[i]]  # both halves at once; neither overflows 32 bits
+        rank, hits = np.int64(place & np.uint64(0xFFFFFFFF)), np.int64(place >> np.uint64(32))
+        if (hits if depth_counts_hits else rank) <= depth:
+            total += hits / rank
+            counted += 1
+    return total, counted

@@ -13,18 +13,27 @@ Functions ending in ``_from_counts`` take ``DistanceCounts`` instead and return 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from deephash.codes import BinaryCodes
 from deephash.errors import UsageError
 from deephash.evaluation.averaging import UnanswerableQueries, mean_over_queries
 from deephash.evaluation.counts import DistanceCounts, count_blocks, distance_counts
-from deephash.evaluation.groups import FloatArray, GainScale, RankedGroups, groups_from_counts
+from deephash.evaluation.engine import COUNT_TIES, Codes, average_precisions, score_queries
+from deephash.evaluation.graded import (
+    acg_from_counts,
+    average_gain,
+    ndcg_from_counts,
+    normalised_discounted_gain,
+    weighted_average_precision,
+    weighted_average_precision_from_counts,
+)
+from deephash.evaluation.groups import FloatArray, GainScale
 from deephash.evaluation.health import CodeHealth, code_health
+from deephash.evaluation.hubness_measures import Hubness, hubness
+from deephash.evaluation.knn import knn_accuracy
 from deephash.evaluation.radius import (
     BallScores,
     PrecisionRecallCurve,
@@ -34,7 +43,6 @@ from deephash.evaluation.radius import (
 )
 from deephash.evaluation.ranking import (
     Normalize,
-    average_precision,
     average_precision_from_counts,
     hit,
     hit_from_counts,
@@ -42,18 +50,24 @@ from deephash.evaluation.ranking import (
     precision_from_counts,
     recall,
     recall_from_counts,
+    trapezoid_average_precision,
+    trapezoid_average_precision_from_counts,
 )
-from deephash.evaluation.rankings import ranked_blocks, sort_of_ties
-from deephash.evaluation.relevance import ListedPairs, Relevance, as_codes, relevance_from_labels
+from deephash.evaluation.relevance import ListedPairs, as_codes, relevance_from_labels
 
 __all__ = [
+    "COUNT_TIES",
     "BallScores",
     "CodeHealth",
     "DistanceCounts",
+    "Hubness",
     "ListedPairs",
     "PrecisionRecallCurve",
     "UnanswerableQueries",
+    "acg_at",
+    "acg_from_counts",
     "average_precision_from_counts",
+    "average_precisions",
     "ball_scores_from_counts",
     "code_health",
     "curve_by_radius_from_counts",
@@ -62,9 +76,15 @@ __all__ = [
     "f1_within_radius",
     "hit_at",
     "hit_from_counts",
+    "hubness",
+    "knn_accuracy",
     "mean_average_precision",
     "mean_average_precision_within_radius",
     "mean_over_queries",
+    "mean_trapezoid_average_precision",
+    "mean_weighted_average_precision",
+    "ndcg_at",
+    "ndcg_from_counts",
     "precision_at",
     "precision_from_counts",
     "precision_recall_by_radius",
@@ -75,10 +95,9 @@ __all__ = [
     "recall_within_radius",
     "relevance_from_labels",
     "score_queries",
+    "trapezoid_average_precision_from_counts",
+    "weighted_average_precision_from_counts",
 ]
-
-COUNT_TIES = ("expected", "optimistic", "pessimistic")
-Codes = BinaryCodes | ArrayLike
 
 
 # Ranking ---------------------------------------------------------------------------------------------
@@ -114,18 +133,13 @@ def mean_average_precision(
     if empty not in ("zero", "drop"):
         raise UsageError(f"empty is 'zero' or 'drop', not {empty!r}")
 
-    def of_groups(groups: RankedGroups) -> FloatArray:
-        return np.stack([average_precision(groups, top_k, normalize), hit(groups, top_k or _size(groups))], axis=1)
-
-    def of_counts(counts: DistanceCounts) -> FloatArray:
-        values = average_precision_from_counts(counts, top_k=top_k, normalize=normalize, ties=ties)
-        return np.stack(
-            [values, hit_from_counts(counts, top_k=top_k or int(counts.num_items.max()), ties=ties)], axis=1
-        )
-
-    relevance = relevance_from_labels(query_labels, database_labels)
-    scores = score_queries(
-        query_codes, database_codes, relevance, of_groups, ties=ties, of_counts=of_counts, top_k=top_k
+    scores = average_precisions(
+        query_codes,
+        database_codes,
+        relevance_from_labels(query_labels, database_labels),
+        top_k=top_k,
+        normalize=normalize,
+        ties=ties,
     )
     return mean_over_queries(scores[:, 0], scores[:, 1] if empty == "drop" else None)
 
@@ -175,6 +189,88 @@ def hit_at(
     relevance = relevance_from_labels(query_labels, database_labels)
     return mean_over_queries(
         score_queries(query_codes, database_codes, relevance, lambda g: hit(g, top_k), ties=ties, top_k=top_k)
+    )
+
+
+def mean_trapezoid_average_precision(
+    query_codes: Codes,
+    database_codes: Codes,
+    *,
+    query_labels: ArrayLike,
+    database_labels: ArrayLike,
+    ties: str = "expected",
+) -> float:
+    """Mean over queries of the area under the PR curve by trapezoids (ROxford, RParis); lower than mAP@all."""
+    relevance = relevance_from_labels(query_labels, database_labels)
+    return mean_over_queries(
+        score_queries(query_codes, database_codes, relevance, trapezoid_average_precision, ties=ties)
+    )
+
+
+# Graded relevance: the gain of an item is the number of labels it shares with the query ---------------
+
+
+def ndcg_at(
+    query_codes: Codes,
+    database_codes: Codes,
+    *,
+    query_labels: ArrayLike,
+    database_labels: ArrayLike,
+    top_k: int | None = None,
+    scale: GainScale = "exponential",
+    ties: str = "expected",
+) -> float:
+    """NDCG@k: gains 2^g - 1 ("exponential") or g ("linear"), discounts 1/log2(1 + rank), ideal over the database."""
+    relevance = relevance_from_labels(query_labels, database_labels)
+    return mean_over_queries(
+        score_queries(
+            query_codes,
+            database_codes,
+            relevance,
+            lambda groups: normalised_discounted_gain(groups, top_k),
+            ties=ties,
+            scale=scale,
+            top_k=top_k,
+        )
+    )
+
+
+def acg_at(
+    query_codes: Codes,
+    database_codes: Codes,
+    *,
+    query_labels: ArrayLike,
+    database_labels: ArrayLike,
+    top_k: int,
+    ties: str = "expected",
+) -> float:
+    """ACG@k: mean number of shared labels among the top k."""
+    relevance = relevance_from_labels(query_labels, database_labels)
+    return mean_over_queries(
+        score_queries(query_codes, database_codes, relevance, lambda g: average_gain(g, top_k), ties=ties, top_k=top_k)
+    )
+
+
+def mean_weighted_average_precision(
+    query_codes: Codes,
+    database_codes: Codes,
+    *,
+    query_labels: ArrayLike,
+    database_labels: ArrayLike,
+    top_k: int | None = None,
+    ties: str = "expected",
+) -> float:
+    """WAP@k: mean over queries of sum_{j <= k} r_j ACG@j / (relevant items found in the top k)."""
+    relevance = relevance_from_labels(query_labels, database_labels)
+    return mean_over_queries(
+        score_queries(
+            query_codes,
+            database_codes,
+            relevance,
+            lambda groups: weighted_average_precision(groups, top_k),
+            ties=ties,
+            top_k=top_k,
+        )
     )
 
 
@@ -257,53 +353,6 @@ def precision_recall_by_rank(
     relevance = relevance_from_labels(query_labels, database_labels)
     counts = distance_counts(as_codes(query_codes), as_codes(database_codes), relevance)
     return curve_by_rank_from_counts(counts, ranks=ranks, average=average, ties=ties)
-
-
-# The engine under all of them ------------------------------------------------------------------------
-
-
-def score_queries(
-    query_codes: Codes,
-    database_codes: Codes,
-    relevance: Relevance,
-    of_groups: Callable[[RankedGroups], FloatArray],
-    *,
-    ties: str = "expected",
-    scale: GainScale = "linear",
-    top_k: int | None = None,
-    of_counts: Callable[[DistanceCounts], FloatArray] | None = None,
-) -> FloatArray:
-    """Apply a formula to every query, block by block, under a tie policy.
-
-    Args:
-        query_codes: Q codes.
-        database_codes: N codes.
-        relevance: labels of both sides, or ``ListedPairs``.
-        of_groups: tied groups of some queries -> [q] or [q, columns].
-        ties: see the module.
-        scale: how a gain counts, see ``gain_values``.
-        top_k: how deep explicit orders must reach; None = the whole database.
-        of_counts: replaces ``of_groups`` for the policies that counts decide.
-
-    Returns:
-        [Q] or [Q, columns].
-    """
-    queries, database = as_codes(query_codes, "query codes"), as_codes(database_codes, "database codes")
-    if ties in COUNT_TIES:
-        formula = of_counts or (lambda counts: of_groups(groups_from_counts(counts, ties, scale)))
-        blocks = [formula(counts) for _, counts in count_blocks(queries, database, relevance)]
-    else:
-        sort_rows = sort_of_ties(ties, len(database))
-        depth = len(database) if top_k is None else top_k
-        ranked = ranked_blocks(queries, database, relevance, sort_rows, depth, scale)
-        blocks = [of_groups(groups) for _, groups in ranked]
-    if not blocks:
-        raise UsageError("there are no queries")
-    return np.concatenate(blocks)
-
-
-def _size(groups: RankedGroups) -> int:
-    return int(groups.num_items.max(initial=1))
 
 
 def _balls(

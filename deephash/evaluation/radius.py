@@ -80,8 +80,18 @@ def ball_scores_from_counts(counts: DistanceCounts, *, radius: int) -> BallScore
     f1 = 2 * relevant / np.maximum(items + counts.num_relevant, 1)  # = 2PR / (P + R)
     ball = DistanceCounts(counts.by_gain[:, :, : radius + 1])
     inside = np.nan_to_num(average_precision(groups_from_counts(ball)))
-    scores = [np.where(answerable, values, np.nan) for values in (precision, recall, f1, inside)]
-    return BallScores(radius, *scores, items.astype(np.float64))
+
+    def where_answerable(values: FloatArray) -> FloatArray:
+        return np.where(answerable, values, np.nan)
+
+    return BallScores(
+        radius=radius,
+        precision=where_answerable(precision),
+        recall=where_answerable(recall),
+        f1=where_answerable(f1),
+        average_precision=where_answerable(inside),
+        ball_size=items.astype(np.float64),
+    )
 
 
 def curve_by_radius_from_counts(counts: DistanceCounts, *, average: Average = "macro") -> PrecisionRecallCurve:

@@ -70,12 +70,37 @@ def hit_from_counts(counts: DistanceCounts, *, top_k: int, ties: str = "expected
     return hit(groups_from_counts(counts, ties), top_k)
 
 
+def trapezoid_average_precision_from_counts(counts: DistanceCounts, *, ties: str = "expected") -> FloatArray:
+    """Return the trapezoid AP of every query, [Q]; NaN where N_q = 0. Not ``average_precision_from_counts``."""
+    return trapezoid_average_precision(groups_from_counts(counts, ties))
+
+
 # From tied groups ------------------------------------------------------------------------------------
 
 
 def average_precision(groups: RankedGroups, top_k: int | None = None, normalize: Normalize = "hits") -> FloatArray:
     """Expected AP@R of each ranking, [Q]; arguments as in ``average_precision_from_counts``."""
     return weighted_precision(groups, groups.relevant.astype(np.float64), top_k, normalize)
+
+
+def trapezoid_average_precision(groups: RankedGroups) -> FloatArray:
+    """Expected area under the precision-recall curve by trapezoids, [Q], as the Oxford and ROxford scripts compute it.
+
+        AP = (1 / N_q) sum_j r_j (P@(j-1) + P@j) / 2,   P@0 = 1
+
+    A group after N > 0 items and M relevant ones adds E[sum_j r_j P@(j-1)] = (m/n) sum_{t<n} (M + t s) / (N + t) with
+    s = (m - 1)/(n - 1), which again needs harmonic numbers only; in the first group the place t = 0 counts 1.
+    """
+    n, m = groups.items, groups.relevant
+    before, found = exclusive_cumsum(n), exclusive_cumsum(m)
+    harmonic = HarmonicNumbers(int(groups.num_items.max(initial=1)))
+    upper = precision_sum(n, m, m.astype(np.float64), before, found.astype(np.float64), n, harmonic)
+    slope = np.maximum(m - 1, 0) / np.maximum(n - 1, 1)
+    share = harmonic.between(np.maximum(before - 1, 0), np.maximum(before + n - 1, 0))
+    later = found * share + slope * (n - before * share)
+    lower = m / np.maximum(n, 1) * np.where(before > 0, later, 1 + slope * (n - 1))
+    areas = np.where(n > 0, (lower + upper) / 2, 0.0).sum(axis=1)
+    return _where_answerable(groups, areas / np.maximum(groups.num_relevant, 1))
 
 
 def precision(groups: RankedGroups, top_k: int) -> FloatArray:

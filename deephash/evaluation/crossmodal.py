@@ -1,0 +1,141 @@
+"""Cross-modal retrieval: the four directions, at label level and at instance level.
+
+Label level (relevant = shares a label) and instance level (relevant = belongs to the same picture-caption pair) answer
+different questions and are never mixed: the first takes any metric of `metrics`, the second has functions of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from deephash.codes import BinaryCodes
+from deephash.errors import UsageError
+from deephash.evaluation.averaging import mean_over_queries
+from deephash.evaluation.counts import count_blocks
+from deephash.evaluation.ranking import hit_from_counts
+from deephash.evaluation.relevance import as_codes, relevance_from_labels
+
+
+class TwoCodeMetric(Protocol):
+    """A metric with the face of `metrics`, its options already bound (``functools.partial``)."""
+
+    def __call__(
+        self,
+        query_codes: BinaryCodes | ArrayLike,
+        database_codes: BinaryCodes | ArrayLike,
+        *,
+        query_labels: ArrayLike,
+        database_labels: ArrayLike,
+    ) -> float:
+        """Return one number."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PairedCodes:
+    """The same items seen through both modalities.
+
+    Attributes:
+        image: codes [N, K].
+        text: codes [N, K].
+        labels: class numbers [N] or multi-hot [N, C].
+    """
+
+    image: BinaryCodes | ArrayLike
+    text: BinaryCodes | ArrayLike
+    labels: ArrayLike
+
+
+@dataclass(frozen=True, slots=True)
+class Directions:
+    """One number for each direction: query modality, then database modality."""
+
+    i2t: float
+    t2i: float
+    i2i: float
+    t2t: float
+
+    @property
+    def cross_modal_mean(self) -> float:
+        """Mean of i2t and t2i."""
+        return (self.i2t + self.t2i) / 2
+
+
+def by_direction(metric: TwoCodeMetric, query: PairedCodes, database: PairedCodes) -> Directions:
+    """Evaluate ``metric`` in all four directions, e.g. ``by_direction(mean_average_precision, queries, database)``."""
+
+    def score(query_codes: BinaryCodes | ArrayLike, database_codes: BinaryCodes | ArrayLike) -> float:
+        return metric(query_codes, database_codes, query_labels=query.labels, database_labels=database.labels)
+
+    return Directions(
+        i2t=score(query.image, database.text),
+        t2i=score(query.text, database.image),
+        i2i=score(query.image, database.image),
+        t2t=score(query.text, database.text),
+    )
+
+
+def instance_hits(
+    query_codes: BinaryCodes | ArrayLike,
+    database_codes: BinaryCodes | ArrayLike,
+    *,
+    query_pairs: ArrayLike,
+    database_pairs: ArrayLike,
+    ks: Sequence[int] = (1, 5, 10),
+) -> dict[int, float]:
+    """Instance-level hit@k ("R@k" of caption retrieval), expected over ties.
+
+    Args:
+        query_codes: Q codes of one modality.
+        database_codes: N codes of the other.
+        query_pairs: int [Q], the number of the pair each query belongs to.
+        database_pairs: int [N]; several items may belong to one pair (five captions of a picture).
+        ks: depths.
+
+    Returns:
+        ``{k: share of queries with an item of their pair among the top k}``.
+    """
+    queries, database = as_codes(query_codes, "query codes"), as_codes(database_codes, "database codes")
+    relevance = relevance_from_labels(query_pairs, database_pairs)
+    blocks = [
+        np.stack([hit_from_counts(counts, top_k=k) for k in ks], axis=1)
+        for _, counts in count_blocks(queries, database, relevance)
+    ]
+    if not blocks:
+        raise UsageError("there are no queries")
+    hits = np.concatenate(blocks)
+    return {k: mean_over_queries(hits[:, column]) for column, k in enumerate(ks)}
+
+
+def folded_instance_hits(
+    query_codes: BinaryCodes | ArrayLike,
+    database_codes: BinaryCodes | ArrayLike,
+    *,
+    query_pairs: ArrayLike,
+    database_pairs: ArrayLike,
+    folds: int = 5,
+    ks: Sequence[int] = (1, 5, 10),
+) -> dict[int, float]:
+    """Mean of ``instance_hits`` over folds of the pairs, by ascending pair number ("COCO 1K": five folds of 1,000).
+
+    Raises:
+        UsageError: fewer pairs than folds.
+    """
+    queries, database = as_codes(query_codes, "query codes"), as_codes(database_codes, "database codes")
+    left, right = np.asarray(query_pairs), np.asarray(database_pairs)
+    pairs = np.unique(right)
+    if not 1 <= folds <= len(pairs):
+        raise UsageError(f"folds is 1..{len(pairs)} (the number of pairs), not {folds!r}")
+
+    def fold(part: ArrayLike) -> dict[int, float]:
+        rows, columns = np.flatnonzero(np.isin(left, part)), np.flatnonzero(np.isin(right, part))
+        return instance_hits(
+            queries[rows], database[columns], query_pairs=left[rows], database_pairs=right[columns], ks=ks
+        )
+
+    scores = [fold(part) for part in np.array_split(pairs, folds)]
+    return {k: float(np.mean([score[k] for score in scores])) for k in ks}

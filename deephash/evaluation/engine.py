@@ -1,0 +1,107 @@
+"""The engine under all metrics: apply a formula to every query, block by block, under a tie policy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from deephash.codes import BinaryCodes
+from deephash.errors import UsageError, did_you_mean
+from deephash.evaluation.counts import DistanceCounts, count_blocks, require_fit, takes_numba
+from deephash.evaluation.groups import FloatArray, GainScale, RankedGroups, groups_from_counts, require_depth
+from deephash.evaluation.ordered import ordered_average_precision, reordered
+from deephash.evaluation.ranking import (
+    NORMALIZE,
+    Normalize,
+    average_precision,
+    average_precision_from_counts,
+    hit,
+    hit_from_counts,
+)
+from deephash.evaluation.rankings import ranked_blocks, shuffle_of_ties, sort_of_ties
+from deephash.evaluation.relevance import ListedPairs, Relevance, as_codes
+
+COUNT_TIES = ("expected", "optimistic", "pessimistic")
+Codes: TypeAlias = BinaryCodes | ArrayLike
+
+
+def score_queries(
+    query_codes: Codes,
+    database_codes: Codes,
+    relevance: Relevance,
+    of_groups: Callable[[RankedGroups], FloatArray],
+    *,
+    ties: str = "expected",
+    scale: GainScale = "linear",
+    top_k: int | None = None,
+    of_counts: Callable[[DistanceCounts], FloatArray] | None = None,
+) -> FloatArray:
+    """Apply a formula to every query, block by block, under a tie policy.
+
+    Args:
+        query_codes: Q codes.
+        database_codes: N codes.
+        relevance: labels of both sides, or ``ListedPairs``.
+        of_groups: tied groups of some queries -> [q] or [q, columns].
+        ties: see ``deephash.evaluation.metrics``.
+        scale: how a gain counts, see ``gain_values``.
+        top_k: how deep explicit orders must reach; None = the whole database.
+        of_counts: replaces ``of_groups`` for the policies that counts decide.
+
+    Returns:
+        [Q] or [Q, columns].
+    """
+    queries, database = as_codes(query_codes, "query codes"), as_codes(database_codes, "database codes")
+    if ties in COUNT_TIES:
+        formula = of_counts or (lambda counts: of_groups(groups_from_counts(counts, ties, scale)))
+        blocks = [formula(counts) for _, counts in count_blocks(queries, database, relevance)]
+    else:
+        require_fit(queries, database, relevance)
+        sort_rows = sort_of_ties(ties, len(database))
+        depth = len(database) if top_k is None else require_depth(top_k, len(database))
+        ranked = ranked_blocks(queries, database, relevance, sort_rows, depth, scale)
+        blocks = [of_groups(groups) for _, groups in ranked]
+    if not blocks:
+        raise UsageError("there are no queries")
+    return np.concatenate(blocks)
+
+
+def average_precisions(
+    query_codes: Codes,
+    database_codes: Codes,
+    relevance: Relevance,
+    *,
+    top_k: int | None = None,
+    normalize: Normalize = "hits",
+    ties: str = "expected",
+) -> FloatArray:
+    """AP@R and the chance of finding anything in the top R for each query, [Q, 2]; NaN where N_q = 0.
+
+    Arguments as in ``deephash.evaluation.metrics.mean_average_precision``.
+    """
+    queries, database = as_codes(query_codes, "query codes"), as_codes(database_codes, "database codes")
+    if normalize not in NORMALIZE:
+        raise UsageError(f"normalize={normalize!r} is unknown{did_you_mean(str(normalize), NORMALIZE)}")
+    whole = len(database)
+    depth = whole if top_k is None else require_depth(top_k, whole)
+    counted = len(queries) * len(database)
+    if ties not in COUNT_TIES and not isinstance(relevance, ListedPairs) and takes_numba("auto", counted):
+        require_fit(queries, database, relevance)
+        if ties != "stable":
+            order = shuffle_of_ties(ties, whole)
+            database, relevance = database[order], reordered(relevance, order)
+        return ordered_average_precision(queries, database, relevance, depth, normalize)
+
+    def of_groups(groups: RankedGroups) -> FloatArray:
+        return np.stack([average_precision(groups, top_k, normalize), hit(groups, depth)], axis=1)
+
+    def of_counts(counts: DistanceCounts) -> FloatArray:
+        values = average_precision_from_counts(counts, top_k=top_k, normalize=normalize, ties=ties)
+        return np.stack([values, hit_from_counts(counts, top_k=depth, ties=ties)], axis=1)
+
+    # first-k reads on until the k-th relevant item, so an explicit order must go all the way
+    reach = None if normalize == "first-k" else top_k
+    return score_queries(queries, database, relevance, of_groups, ties=ties, of_counts=of_counts, top_k=reach)

@@ -1,0 +1,82 @@
+"""Metrics for graded relevance: the gain of an item is the number of labels it shares with the query.
+
+All three are exact under ties, because they are linear in the items of a tied group (NDCG, ACG) or follow from the same
+sum as average precision (WAP).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from deephash.evaluation.counts import DistanceCounts
+from deephash.evaluation.groups import (
+    FloatArray,
+    GainScale,
+    IntArray,
+    RankedGroups,
+    exclusive_cumsum,
+    groups_from_counts,
+    validate_top_k,
+)
+from deephash.evaluation.ranking import weighted_precision
+
+
+def ndcg_from_counts(
+    counts: DistanceCounts, *, top_k: int | None = None, scale: GainScale = "exponential", ties: str = "expected"
+) -> FloatArray:
+    """Return NDCG@k of every query, [Q]; NaN where the query has no relevant item."""
+    return normalised_discounted_gain(groups_from_counts(counts, ties, scale), top_k)
+
+
+def acg_from_counts(counts: DistanceCounts, *, top_k: int, ties: str = "expected") -> FloatArray:
+    """Return ACG@k, the mean number of shared labels among the top k, of every query, [Q]; NaN where N_q = 0."""
+    return average_gain(groups_from_counts(counts, ties), top_k)
+
+
+def weighted_average_precision_from_counts(
+    counts: DistanceCounts, *, top_k: int | None = None, ties: str = "expected"
+) -> FloatArray:
+    """Return WAP@k of every query, [Q]; NaN where N_q = 0. For "optimistic" and "pessimistic" see there."""
+    return weighted_average_precision(groups_from_counts(counts, ties), top_k)
+
+
+def normalised_discounted_gain(groups: RankedGroups, top_k: int | None = None) -> FloatArray:
+    """NDCG@k = DCG@k / (DCG@k of the best possible order of the whole database), [Q].
+
+    DCG@k = sum_{j <= k} gain_j / log2(1 + j) (Jarvelin and Kekalainen 2002, in the form of Burges et al. 2005). Under
+    ties every item of a group has the group's mean gain (McSherry and Najork, ECIR 2008), so a group adds its mean gain
+    times the discounts of its places.
+    """
+    depth = validate_top_k(top_k, groups)
+    discounts = np.concatenate([[0.0], np.cumsum(1 / np.log2(np.arange(2, depth + 2)))])
+    start, stop = np.minimum(exclusive_cumsum(groups.items), depth), np.minimum(groups.ends, depth)
+    mean_gain = groups.gain / np.maximum(groups.items, 1)
+    gained = (mean_gain * (discounts[stop] - discounts[start])).sum(axis=1)
+    ideal = _ideal_gain(groups, discounts, depth)
+    return np.where(ideal > 0, gained / np.where(ideal > 0, ideal, 1.0), np.nan)
+
+
+def average_gain(groups: RankedGroups, top_k: int) -> FloatArray:
+    """ACG@k = (1/k) sum_{j <= k} gain_j, [Q]; whole groups count their gain, the cut group its share."""
+    depth = validate_top_k(top_k, groups)
+    taken = np.clip(depth - exclusive_cumsum(groups.items), 0, groups.items)
+    gained = (taken * groups.gain / np.maximum(groups.items, 1)).sum(axis=1)
+    return np.where(groups.num_relevant > 0, gained / depth, np.nan)
+
+
+def weighted_average_precision(groups: RankedGroups, top_k: int | None = None) -> FloatArray:
+    """WAP@k = sum_{j <= k} r_j ACG@j / (relevant items found in the top k), [Q].
+
+    As in IDHN (Zhang et al., IEEE TMM 2020, arXiv 1803.02987) and its successors. With gains of 0 and 1 it is AP@k with
+    norm "hits". The optimistic and pessimistic policies order each tied group by gain; with ``top_k`` they are the
+    scores of those two orders, not strict bounds, since finding more items also raises the denominator.
+    """
+    return weighted_precision(groups, groups.gain, top_k, "hits")
+
+
+def _ideal_gain(groups: RankedGroups, discounts: FloatArray, depth: int) -> FloatArray:
+    """DCG@k of the order by falling gain, from the number of items of each gain."""
+    falling: IntArray = groups.totals[:, ::-1]
+    stop = np.minimum(np.cumsum(falling, axis=1), depth)
+    start = np.minimum(exclusive_cumsum(falling), depth)
+    return np.asarray(((discounts[stop] - discounts[start]) * groups.gain_values[::-1]).sum(axis=1))
