@@ -62,10 +62,10 @@ def nested_centres(num_classes: int, lengths: Sequence[int], *, seed: int = 0, d
     Raises:
         UsageError: the shortest length cannot give C different codes.
     """
-    first = lengths[0]
-    centres = make_centres(
-        "maxhd" if 2 <= num_classes <= 2 ** (first // 4) else "bernoulli", num_classes, first, seed=seed
-    )
+    try:
+        centres = make_centres("maxhd", num_classes, lengths[0], seed=seed)
+    except UsageError:  # too crowded for a distance: different codes are all there is
+        centres = make_centres("bernoulli", num_classes, lengths[0], seed=seed)
     generator = torch.Generator().manual_seed(int(seed))
     for before, length in pairwise(lengths):
         candidates = [random_signs(num_classes, length - before, generator) for _ in range(draws)]
