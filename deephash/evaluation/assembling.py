@@ -1,0 +1,241 @@
+"""Puts a report together: which queries count, the scores, what stands out, and under which protocol."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from deephash.codes import BinaryCodes, hamming_distance
+from deephash.errors import UsageError
+from deephash.evaluation.codefile import as_labels
+from deephash.evaluation.curves import Curves
+from deephash.evaluation.figures import HardQuery, class_figures, figure_of, hardest_queries
+from deephash.evaluation.health import CodeHealth, code_health
+from deephash.evaluation.protocol import Protocol
+from deephash.evaluation.relevance import relevance_from_labels
+from deephash.evaluation.report import EvaluationReport
+from deephash.evaluation.scores import ScoreTable, Settings, score
+
+NEAREST = 5  # neighbours listed of a hard query
+WIDE_RANGE = 0.02  # of the headline over tie orders, from which the report warns
+
+
+@dataclass(frozen=True, eq=False)
+class Sides:
+    """Codes, labels and names of both sides, with unlabelled queries already taken out.
+
+    Attributes:
+        query: Q codes.
+        database: N codes.
+        query_labels: class numbers [Q] or multi-hot [Q, C].
+        database_labels: the same of the database.
+        query_rows: row of each kept query in what was given, [Q].
+        query_names: names of the kept queries, or None.
+        database_names: names, or None.
+    """
+
+    query: BinaryCodes
+    database: BinaryCodes
+    query_labels: NDArray[Any]
+    database_labels: NDArray[Any]
+    query_rows: NDArray[np.int64]
+    query_names: NDArray[np.str_] | None
+    database_names: NDArray[np.str_] | None
+    num_unlabelled: int
+
+    @classmethod
+    def of(
+        cls,
+        query: BinaryCodes,
+        database: BinaryCodes,
+        query_labels: ArrayLike,
+        database_labels: ArrayLike,
+        query_names: Sequence[str] | None,
+        database_names: Sequence[str] | None,
+    ) -> Sides:
+        """Check that everything fits and leave out the unlabelled queries."""
+        labels = as_labels(np.asarray(query_labels), source="query labels")
+        targets = as_labels(np.asarray(database_labels), source="database labels")
+        names = None if query_names is None else np.asarray(query_names, dtype=str)
+        others = None if database_names is None else np.asarray(database_names, dtype=str)
+        for side, codes, columns in (("query", query, (labels, names)), ("database", database, (targets, others))):
+            if not len(codes):
+                raise UsageError(f"the {side} side holds no codes, so there is nothing to score")
+            wrong = [len(column) for column in columns if column is not None and len(column) != len(codes)]
+            if wrong:
+                raise UsageError(
+                    f"{len(codes):,} {side} codes but {wrong[0]:,} labels or names; one belongs to each code"
+                )
+        kept = np.flatnonzero(_is_labelled(labels))
+        if not len(kept):
+            raise UsageError(f"none of the {len(query):,} queries has a label, so nothing can be scored")
+        return cls(
+            query=query[kept],
+            database=database,
+            query_labels=labels[kept],
+            database_labels=targets,
+            query_rows=kept,
+            query_names=None if names is None else names[kept],
+            database_names=others,
+            num_unlabelled=len(labels) - len(kept),
+        )
+
+    @property
+    def overlap(self) -> int | None:
+        """Number of queries whose name is also in the database; None where names are missing."""
+        if self.query_names is None or self.database_names is None:
+            return None
+        return int(np.isin(self.query_names, self.database_names).sum())
+
+    @property
+    def split(self) -> str:
+        """Checksum of who is query and database: by names where there are any, else by the labels in their order."""
+        if self.query_names is not None and self.database_names is not None:
+            text = "\n".join([*sorted(self.query_names.tolist()), "", *sorted(self.database_names.tolist())]).encode()
+            return f"names:{hashlib.sha256(text).hexdigest()[:12]}"
+        digest = hashlib.sha256()
+        for labels in (self.query_labels, self.database_labels):
+            digest.update(str(labels.shape).encode() + np.ascontiguousarray(labels.astype(np.int64)).tobytes())
+        return f"labels:{digest.hexdigest()[:12]}"
+
+
+def assemble(
+    sides: Sides, settings: Settings, protocol: Protocol, method: str, class_names: tuple[str, ...]
+) -> EvaluationReport:
+    """Score and describe; see :func:`deephash.evaluation.report.evaluate_codes`."""
+    started = time.perf_counter()
+    relevance = relevance_from_labels(sides.query_labels, sides.database_labels)
+    scores = score(sides.query, sides.database, relevance, settings)
+    headline = scores.columns[0]
+    answered = ~np.isnan(headline.scores.values)
+    if not answered.any():
+        raise UsageError(
+            f"none of the {len(sides.query):,} labelled queries has a relevant item in the database, so no metric is "
+            "defined; check that both sides use the same class numbers"
+        )
+    scored = time.perf_counter()
+    full = _complete(protocol, sides, settings, int(answered.sum()))
+    figures = tuple(figure_of(column, full, settings) for column in scores.columns)
+    intervals = time.perf_counter()
+    health = code_health(sides.database, labels=sides.database_labels)
+    report = EvaluationReport(
+        method=method,
+        protocol=replace(full, metric=figures[0].metric),
+        figures=figures,
+        per_class=class_figures(headline, sides.query_labels, class_names),
+        curves=_curves_to_lists(scores.curves),
+        health={"database": asdict(health), "query": asdict(code_health(sides.query, labels=sides.query_labels))},
+        counts=_counts(sides, scores, answered),
+        hardest=_with_nearest(hardest_queries(headline, sides.query_labels, class_names, sides.query_names), sides),
+        timings={
+            "scoring": scored - started,
+            "intervals": intervals - scored,
+            "code_health": time.perf_counter() - intervals,
+        },
+        environment=environment(),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        per_query=_per_query(sides, scores),
+    )
+    return replace(report, warnings=tuple(_warnings(report, health, sides)))
+
+
+def environment() -> dict[str, str]:
+    """Return versions and machine, as they stand in a report."""
+    found = {name: metadata.version(name) for name in ("deephash", "numpy")}
+    system = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
+    return {**found, "python": platform.python_version(), "system": system}
+
+
+# Parts -------------------------------------------------------------------------------------------------
+
+
+def _is_labelled(labels: NDArray[Any]) -> NDArray[np.bool_]:
+    return np.asarray(labels >= 0 if labels.ndim == 1 else labels.any(axis=1))
+
+
+def _complete(protocol: Protocol, sides: Sides, settings: Settings, answered: int) -> Protocol:
+    overlap = sides.overlap if protocol.task == "same-side" else 0
+    return replace(
+        protocol,
+        ties=settings.ties,
+        normalize=settings.normalize,
+        empty=settings.empty,
+        num_bits=sides.query.num_bits,
+        num_queries=answered,
+        num_database=len(sides.database),
+        split=sides.split if protocol.split == "unknown" else protocol.split,
+        overlap=f"{overlap} queries in database" if overlap else protocol.overlap,
+    )
+
+
+def _counts(sides: Sides, scores: ScoreTable, answered: NDArray[np.bool_]) -> dict[str, float | int]:
+    return {
+        "queries": len(sides.query) + sides.num_unlabelled,
+        "unlabelled_queries": sides.num_unlabelled,
+        "unanswerable_queries": int((~answered).sum()),
+        "scored_queries": int(answered.sum()),
+        "database": len(sides.database),
+        "unlabelled_database": int((~_is_labelled(sides.database_labels)).sum()),
+        "empty_balls": float((scores.ball_size == 0).mean()),
+        "mean_ball_size": float(scores.ball_size.mean()),
+        "bytes_per_item": sides.database.packed.shape[1],
+    }
+
+
+def _curves_to_lists(curves: Curves) -> dict[str, list[float]]:
+    return {name: getattr(curves, name).tolist() for name in Curves.__dataclass_fields__}
+
+
+def _per_query(sides: Sides, scores: ScoreTable) -> dict[str, NDArray[Any]]:
+    columns: dict[str, NDArray[Any]] = {"row": sides.query_rows, "labels": sides.query_labels}
+    if sides.query_names is not None:
+        columns["names"] = sides.query_names
+    for column in scores.columns:
+        columns[f"{column.metric}|{column.normalize}"] = column.scores.values
+        if column.scores.found is not None:
+            columns[f"{column.metric}|{column.normalize}|found"] = column.scores.found
+    return columns
+
+
+def _with_nearest(queries: tuple[HardQuery, ...], sides: Sides) -> tuple[HardQuery, ...]:
+    if sides.database_names is None:
+        return queries
+    distances = hamming_distance(sides.query[[each.row for each in queries]], sides.database)
+    nearest = np.argsort(distances, axis=1, kind="stable")[:, :NEAREST]
+    names = sides.database_names
+    return tuple(
+        replace(each, nearest=tuple(names[rows].tolist())) for each, rows in zip(queries, nearest, strict=True)
+    )
+
+
+def _warnings(report: EvaluationReport, health: CodeHealth, sides: Sides) -> Iterator[str]:
+    counts, headline = report.counts, report.headline
+    if sides.overlap and report.protocol.task == "same-side":
+        yield f"{sides.overlap:,} of {len(sides.query):,} queries are also in the database; the figures are inflated"
+    if sides.overlap is None:
+        yield "items have no names, so it was not checked whether queries are in the database"
+    if counts["unlabelled_queries"]:
+        yield f"{counts['unlabelled_queries']:,} of {counts['queries']:,} queries have no label and are left out"
+    if counts["unanswerable_queries"]:
+        yield f"{counts['unanswerable_queries']:,} queries have no relevant item in the database and are left out"
+    if counts["unlabelled_database"]:
+        yield f"{counts['unlabelled_database']:,} database items have no label; they count as wrong answers"
+    if health.dead_bits:
+        yield f"{health.dead_bits} of {health.num_bits} bits never change"
+    num_classes = len(np.unique(sides.database_labels, axis=0))
+    if health.unique_codes <= num_classes < health.num_codes:
+        yield f"{health.unique_codes:,} different codes for {num_classes:,} different labellings: these are class codes"
+    if headline.optimistic is not None and headline.pessimistic is not None:
+        width = headline.optimistic - headline.pessimistic
+        if width > WIDE_RANGE:
+            yield f"{headline.metric} varies by {width:.3f} with the order of tied items: compare under one policy"

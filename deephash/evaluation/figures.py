@@ -1,0 +1,138 @@
+"""From columns of one number a query to the figures of a report: means, ranges, intervals, classes, hardest queries."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deephash.evaluation.bootstrap import bootstrap_interval
+from deephash.evaluation.protocol import Protocol
+from deephash.evaluation.scores import Column, Settings
+
+HARDEST = 20  # queries listed
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One number and how far it may be trusted.
+
+    Attributes:
+        metric: e.g. ``mAP@all``.
+        value: under the protocol's tie policy.
+        protocol: what the number means.
+        pessimistic: mean under the worst order of tied items; None for a metric that knows no ties.
+        optimistic: mean under the best.
+        low: lower end of the bootstrap interval over queries; None where none was made.
+        high: upper end.
+    """
+
+    metric: str
+    value: float
+    protocol: Protocol
+    pessimistic: float | None = None
+    optimistic: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def label(self) -> str:
+        """Metric, with its denominator where that matters."""
+        return f"{self.metric} ({self.protocol.normalize})" if self.protocol.top_k and self.is_mean_ap else self.metric
+
+    @property
+    def is_mean_ap(self) -> bool:
+        """Whether this is a mean average precision."""
+        return self.metric.startswith("mAP@")
+
+
+@dataclass(frozen=True)
+class ClassFigure:
+    """The headline metric over the queries of one class. ``name`` is a word or the class number."""
+
+    name: str
+    queries: int
+    value: float
+
+
+@dataclass(frozen=True)
+class HardQuery:
+    """One of the queries with the lowest headline value: its row among the scored queries, its name if known."""
+
+    row: int
+    name: str
+    labels: tuple[str, ...]
+    value: float
+    nearest: tuple[str, ...] = ()
+
+
+def figure_of(column: Column, protocol: Protocol, settings: Settings) -> Figure:
+    """Average a column over the queries, with the range over tie orders and the bootstrap interval."""
+    low, high = None, None
+    if settings.resamples:
+        interval = bootstrap_interval(
+            column.scores.values, weights=column.scores.found, resamples=settings.resamples, seed=settings.seed
+        )
+        low, high = interval.low, interval.high
+    return Figure(
+        metric=column.metric,
+        value=column.scores.mean(),
+        protocol=protocol.for_metric(column.metric, normalize=column.normalize, gain=column.gain),
+        pessimistic=column.worst.mean() if column.worst else None,
+        optimistic=column.best.mean() if column.best else None,
+        low=low,
+        high=high,
+    )
+
+
+def class_figures(column: Column, labels: NDArray[np.integer], class_names: Sequence[str]) -> tuple[ClassFigure, ...]:
+    """Average a column over the queries of each class; a query of several labels counts for each of them.
+
+    Args:
+        column: the metric.
+        labels: of the queries, class numbers [Q] or multi-hot [Q, C].
+        class_names: words, in the order of the class numbers; numbers are shown where they are missing.
+    """
+    known = ~np.isnan(column.scores.values)
+    members = _rows_by_class(labels)
+    found = []
+    for number, rows in members.items():
+        answered = rows[known[rows]]
+        if len(answered):
+            name = class_name(number, class_names)
+            found.append(ClassFigure(name, len(answered), column.scores.mean(answered)))
+    return tuple(found)
+
+
+def hardest_queries(
+    column: Column, labels: NDArray[np.integer], class_names: Sequence[str], names: NDArray[np.str_] | None
+) -> tuple[HardQuery, ...]:
+    """Return the queries with the lowest values, lowest first, equal ones in their own order."""
+    values = column.scores.values
+    order = np.argsort(values, kind="stable")[: min(HARDEST, int((~np.isnan(values)).sum()))]
+    return tuple(
+        HardQuery(
+            row=int(row),
+            name="" if names is None else str(names[row]),
+            labels=tuple(class_name(number, class_names) for number in _labels_of(labels[row])),
+            value=float(values[row]),
+        )
+        for row in order
+    )
+
+
+def class_name(number: int, class_names: Sequence[str]) -> str:
+    """Return the word for a class, or its number."""
+    return class_names[number] if number < len(class_names) else str(number)
+
+
+def _labels_of(label: NDArray[np.integer] | np.integer) -> list[int]:
+    return np.flatnonzero(label).tolist() if np.ndim(label) else [int(label)]
+
+
+def _rows_by_class(labels: NDArray[np.integer]) -> dict[int, NDArray[np.int64]]:
+    if labels.ndim == 2:
+        return {number: np.flatnonzero(labels[:, number]) for number in range(labels.shape[1])}
+    return {int(number): np.flatnonzero(labels == number) for number in np.unique(labels[labels >= 0])}

@@ -1,0 +1,201 @@
+"""EvaluationReport: figures with range, interval and protocol, as JSON, Markdown, table and pictures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from deephash.codes import BinaryCodes
+from deephash.errors import DataError, FormatTooNew, UsageError, did_you_mean
+from deephash.evaluation.figures import ClassFigure, Figure, HardQuery
+from deephash.evaluation.protocol import Protocol
+from deephash.evaluation.scores import Settings
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+SCHEMA = 1
+REPORT_FILE = "report.json"
+PER_QUERY_FILE = "per_query.npz"
+
+
+@dataclass(frozen=True, eq=False)
+class EvaluationReport:
+    """Everything one evaluation found.
+
+    Attributes:
+        method: what made the codes, in the caller's words.
+        protocol: of the headline figure.
+        figures: headline first.
+        per_class: headline metric by class; empty without classes.
+        curves: name -> list of numbers, see docs/formats.md.
+        health: code health of the database (and ``query``).
+        counts: queries and items that were left out or stand out, and why.
+        baselines: name -> figures of the same metrics, from the same features.
+        hardest: queries with the lowest headline value.
+        timings: seconds by step.
+        environment: versions and machine.
+        warnings: what a reader must know before quoting a figure.
+        created: UTC time, ISO 8601.
+        per_query: columns of one number a query, for paired tests; kept in ``per_query.npz``.
+    """
+
+    method: str
+    protocol: Protocol
+    figures: tuple[Figure, ...]
+    per_class: tuple[ClassFigure, ...] = ()
+    curves: Mapping[str, list[float]] = field(default_factory=dict)
+    health: Mapping[str, Mapping[str, float | int | None]] = field(default_factory=dict)
+    counts: Mapping[str, float | int] = field(default_factory=dict)
+    baselines: Mapping[str, tuple[Figure, ...]] = field(default_factory=dict)
+    hardest: tuple[HardQuery, ...] = ()
+    timings: Mapping[str, float] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    created: str = ""
+    per_query: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+
+    @property
+    def headline(self) -> Figure:
+        """The first figure."""
+        return self.figures[0]
+
+    def figure(self, metric: str) -> Figure:
+        """Return the first figure of a metric, e.g. ``report.figure("P@100").value``."""
+        for figure in self.figures:
+            if metric in (figure.metric, figure.label):
+                return figure
+        raise UsageError(f"this report has no {metric!r}{did_you_mean(metric, [each.label for each in self.figures])}")
+
+    # Faces -----------------------------------------------------------------------------------------
+
+    def to_json(self) -> str:
+        """Return the report as JSON of the schema in docs/formats.md (per-query columns are kept beside it)."""
+        from deephash.evaluation.report_json import report_to_data
+
+        return json.dumps(report_to_data(self), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str, *, source: str = "report") -> EvaluationReport:
+        """Read :meth:`to_json`. Raises DataError for anything else, FormatTooNew for a newer schema."""
+        from deephash.evaluation.report_json import report_from_data
+
+        try:
+            data = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise DataError(f"{source} is not JSON: {error}") from None
+        if not isinstance(data, dict) or not isinstance(data.get("schema"), int):
+            raise DataError(
+                f"{source} is no evaluation report: it has no schema number; `deephash evaluate` writes one"
+            )
+        if data["schema"] > SCHEMA:
+            raise FormatTooNew(
+                f"{source} has report schema {data['schema']}; this deephash reads up to {SCHEMA}: upgrade it"
+            )
+        try:
+            return report_from_data(data)
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise DataError(f"{source} is a damaged evaluation report: {type(error).__name__} {error}") from None
+
+    def to_markdown(self, *, pictures: Sequence[str] = ()) -> str:
+        """Return the report as one Markdown page that shows ``pictures`` (file names of :meth:`plot`)."""
+        from deephash.evaluation.report_text import report_to_markdown
+
+        return report_to_markdown(self, pictures)
+
+    def __str__(self) -> str:
+        from deephash.evaluation.report_text import report_to_table
+
+        return report_to_table(self)
+
+    def print_table(self) -> None:
+        """Print the figures, the state of the codes, warnings and the protocol."""
+        print(self)
+
+    def plot(self, directory: str | Path, *, open_picture: Callable[[str], Image] | None = None) -> list[Path]:
+        """Draw the pictures into a folder and return their paths; see ``deephash.evaluation.plots``."""
+        from deephash.evaluation.plots import draw_report
+
+        return draw_report(self, Path(directory), open_picture)
+
+    # On disk ---------------------------------------------------------------------------------------
+
+    def save(
+        self,
+        directory: str | Path,
+        *,
+        pictures: bool = False,
+        open_picture: Callable[[str], Image] | None = None,
+    ) -> list[Path]:
+        """Write ``report.json``, ``report.md``, ``per_query.npz`` and, where wanted, the pictures; return the files."""
+        folder = Path(directory)
+        folder.mkdir(parents=True, exist_ok=True)
+        drawn = self.plot(folder, open_picture=open_picture) if pictures else []
+        columns: dict[str, Any] = dict(self.per_query)
+        np.savez_compressed(folder / PER_QUERY_FILE, **columns)
+        page = self.to_markdown(pictures=[path.name for path in drawn])
+        (folder / "report.md").write_text(page, encoding="utf-8")
+        (folder / REPORT_FILE).write_text(self.to_json(), encoding="utf-8")
+        return [folder / REPORT_FILE, folder / "report.md", folder / PER_QUERY_FILE, *drawn]
+
+    @classmethod
+    def load(cls, path: str | Path) -> EvaluationReport:
+        """Read a ``report.json``, or the one in a folder, with its per-query columns where they lie beside it."""
+        from deephash.evaluation.codefile import read_columns
+
+        file = Path(path)
+        file = file / REPORT_FILE if file.is_dir() else file
+        try:
+            text = file.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            raise DataError(f"{file}: no such report; `deephash evaluate ... --save DIR` writes one") from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError(f"{file} cannot be read: {error}") from None
+        report = cls.from_json(text, source=str(file))
+        beside = file.with_name(PER_QUERY_FILE)
+        return replace(report, per_query=read_columns(beside)) if beside.exists() else report
+
+
+def evaluate_codes(
+    query: BinaryCodes,
+    database: BinaryCodes,
+    query_labels: ArrayLike,
+    database_labels: ArrayLike,
+    *,
+    settings: Settings | None = None,
+    protocol: Protocol | None = None,
+    method: str = "codes",
+    class_names: Sequence[str] = (),
+    query_names: Sequence[str] | None = None,
+    database_names: Sequence[str] | None = None,
+) -> EvaluationReport:
+    """Score codes against codes.
+
+    Unlabelled queries are left out and counted; unlabelled database items stay, as wrong answers, and are counted.
+
+    Args:
+        query: Q codes.
+        database: N codes of the same length.
+        query_labels: class numbers [Q] (-1: unlabelled) or multi-hot [Q, C].
+        database_labels: the same for the database.
+        settings: what is measured; see :class:`Settings`.
+        protocol: what is known about the data and the model (dataset, split, backbone, task ...); the fields that the
+            settings and the codes decide are filled in.
+        method: what made the codes.
+        class_names: words, in the order of the class numbers.
+        query_names: one name a query; with ``database_names`` queries inside the database are found.
+        database_names: one name a database item.
+
+    Raises:
+        UsageError: arrays that do not fit, no labelled query, no query with a right answer, a cut-off out of range.
+    """
+    from deephash.evaluation.assembling import Sides, assemble
+
+    sides = Sides.of(query, database, query_labels, database_labels, query_names, database_names)
+    return assemble(sides, settings or Settings(), protocol or Protocol(), method, tuple(class_names))

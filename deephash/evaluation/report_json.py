@@ -1,0 +1,75 @@
+"""The JSON form of a report: plain data out, plain data in. The schema is written out in docs/formats.md."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from deephash.evaluation.figures import ClassFigure, Figure, HardQuery
+from deephash.evaluation.protocol import Protocol
+from deephash.evaluation.report import SCHEMA, EvaluationReport
+
+
+def report_to_data(report: EvaluationReport) -> dict[str, Any]:
+    """Return a report as dictionaries, lists, strings and finite numbers."""
+    return {
+        "schema": SCHEMA,
+        "created": report.created,
+        "method": report.method,
+        "num_bits": report.protocol.num_bits,
+        "protocol": str(report.protocol),
+        "protocol_fields": asdict(report.protocol),
+        "figures": [_figure_to_data(figure) for figure in report.figures],
+        "per_class": [asdict(each) for each in report.per_class],
+        "curves": {name: [_finite(value) for value in values] for name, values in report.curves.items()},
+        "health": {
+            side: {key: _finite(value) for key, value in found.items()} for side, found in report.health.items()
+        },
+        "counts": dict(report.counts),
+        "baselines": {name: [_figure_to_data(figure) for figure in found] for name, found in report.baselines.items()},
+        "hardest": [asdict(each) for each in report.hardest],
+        "timings": dict(report.timings),
+        "environment": dict(report.environment),
+        "warnings": list(report.warnings),
+    }
+
+
+def report_from_data(data: Mapping[str, Any]) -> EvaluationReport:
+    """Read :func:`report_to_data` back."""
+    return EvaluationReport(
+        method=str(data["method"]),
+        protocol=Protocol.parse(data["protocol"]),
+        figures=tuple(_figure_from_data(figure) for figure in data["figures"]),
+        per_class=tuple(ClassFigure(**each) for each in data["per_class"]),
+        curves={name: list(values) for name, values in data["curves"].items()},
+        health={side: dict(found) for side, found in data["health"].items()},
+        counts=dict(data["counts"]),
+        baselines={name: tuple(map(_figure_from_data, found)) for name, found in data["baselines"].items()},
+        hardest=tuple(_hard_query(each) for each in data["hardest"]),
+        timings=dict(data["timings"]),
+        environment=dict(data["environment"]),
+        warnings=tuple(data["warnings"]),
+        created=str(data["created"]),
+    )
+
+
+def _figure_to_data(figure: Figure) -> dict[str, Any]:
+    numbers = {name: _finite(getattr(figure, name)) for name in ("value", "pessimistic", "optimistic", "low", "high")}
+    return {"metric": figure.metric, "label": figure.label, **numbers, "protocol": str(figure.protocol)}
+
+
+def _figure_from_data(data: Mapping[str, Any]) -> Figure:
+    ends = {name: data[name] for name in ("pessimistic", "optimistic", "low", "high")}
+    return Figure(data["metric"], float(data["value"]), Protocol.parse(data["protocol"]), **ends)
+
+
+def _hard_query(data: Mapping[str, Any]) -> HardQuery:
+    labels, nearest = tuple(data["labels"]), tuple(data["nearest"])
+    return HardQuery(int(data["row"]), data["name"], labels, float(data["value"]), nearest)
+
+
+def _finite(value: float | int | None) -> float | int | None:
+    """JSON knows no NaN."""
+    return None if value is None or (isinstance(value, float) and not math.isfinite(value)) else value

@@ -1,0 +1,135 @@
+"""A report for people: a table for the terminal, a page of Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from deephash.evaluation.figures import Figure
+from deephash.evaluation.report import EvaluationReport
+
+DIGITS = 4
+PICTURES = {
+    "pr_curve.png": "Precision and recall by radius",
+    "precision_at_n.png": "Precision among the top N",
+    "distances.png": "Distances of relevant and irrelevant pairs",
+    "per_class.png": "By class",
+    "hardest_queries.png": "Hardest queries and their nearest items",
+}
+
+
+def report_to_table(report: EvaluationReport) -> str:
+    """Return the report as text of less than 120 columns."""
+    protocol = report.protocol
+    backbone = "" if protocol.backbone == "unknown" else f"  {protocol.backbone}"
+    head = f"{report.method}{backbone}  {protocol.num_bits} bit  {protocol.short()}"
+    lines = [head, *_figure_lines(report.figures), *_code_lines(report)]
+    if report.baselines:
+        lines.append("baselines: " + "   ".join(_baseline_words(report)))
+    lines += [f"warning: {warning}" for warning in report.warnings]
+    return "\n".join([*lines, f"protocol: {protocol}"])
+
+
+def report_to_markdown(report: EvaluationReport, pictures: Sequence[str] = ()) -> str:
+    """Return the report as one Markdown page that shows ``pictures``."""
+    blocks = [
+        f"# {report.method}, {report.protocol.num_bits} bits, {report.protocol.dataset}",
+        f"`{report.protocol}`",
+        "\n".join(f"- **{warning}**" for warning in report.warnings),
+        _markdown_table(
+            ("metric", "value", "95 % interval over queries", "range over tie orders"),
+            [(each.label, _number(each.value), _interval(each), _tie_range(each)) for each in report.figures],
+        ),
+        _baseline_table(report),
+        "## Codes\n\n" + "\n".join(f"- {line}" for line in _code_lines(report)),
+        _class_table(report),
+        _hardest_table(report),
+        "\n".join(f"![{PICTURES.get(name, name)}]({name})" for name in pictures),
+        "## How it was made\n\n" + "\n".join(_origin_lines(report)),
+    ]
+    return "\n\n".join(block for block in blocks if block.strip()) + "\n"
+
+
+# Parts -------------------------------------------------------------------------------------------------
+
+
+def _figure_lines(figures: Sequence[Figure]) -> Iterator[str]:
+    width = max(len(figure.label) for figure in figures)
+    has_interval = any(figure.low is not None for figure in figures)
+    yield f"{'metric':{width}}  value" + ("    95 % interval" if has_interval else "") + "    range over tie orders"
+    for figure in figures:
+        interval = f"    {_interval(figure):13}" if has_interval else ""
+        yield f"{figure.label:{width}}  {_number(figure.value):6}{interval}    {_tie_range(figure)}".rstrip()
+
+
+def _code_lines(report: EvaluationReport) -> Iterator[str]:
+    health, counts = report.health["database"], report.counts
+    yield (
+        f"codes: {health['unique_codes']:,} unique of {health['num_codes']:,}   dead bits {health['dead_bits']}   "
+        f"imbalance {health['imbalance']:.3f}   correlation {health['mean_correlation']:.3f}   "
+        f"entropy {health['entropy']:.1f} bit"
+    )
+    inside, between = health["intra_distance"], health["inter_distance"]
+    if inside is not None and between is not None:
+        collisions = 100 * (health["collision_rate"] or 0)
+        yield f"distances: {inside:.1f} inside a class, {between:.1f} between classes   collisions {collisions:.1f} %"
+    yield (
+        f"look-up: {100 * counts['empty_balls']:.1f} % empty balls, {counts['mean_ball_size']:.1f} items a ball   "
+        f"{counts['bytes_per_item']} bytes an item"
+    )
+
+
+def _baseline_words(report: EvaluationReport) -> Iterator[str]:
+    for name, figures in report.baselines.items():
+        yield f"{name} {_number(figures[0].value)}"
+
+
+def _baseline_table(report: EvaluationReport) -> str:
+    if not report.baselines:
+        return ""
+    metrics = [figure.label for figure in next(iter(report.baselines.values()))]
+    rows = [(report.method, *(_number(report.figure(metric).value) for metric in metrics))]
+    rows += [(name, *(_number(figure.value) for figure in figures)) for name, figures in report.baselines.items()]
+    return "## Baselines from the same features\n\n" + _markdown_table(("codes", *metrics), rows)
+
+
+def _class_table(report: EvaluationReport) -> str:
+    if not report.per_class:
+        return ""
+    rows = [(each.name, f"{each.queries:,}", _number(each.value)) for each in report.per_class]
+    return f"## {report.headline.label} by class\n\n" + _markdown_table(("class", "queries", "value"), rows)
+
+
+def _hardest_table(report: EvaluationReport) -> str:
+    if not report.hardest:
+        return ""
+    rows = [
+        (each.name or f"row {each.row}", ", ".join(each.labels), _number(each.value), ", ".join(each.nearest))
+        for each in report.hardest
+    ]
+    return "## Hardest queries\n\n" + _markdown_table(("query", "class", report.headline.label, "nearest items"), rows)
+
+
+def _origin_lines(report: EvaluationReport) -> Iterator[str]:
+    yield f"- created {report.created}"
+    yield from (f"- {name}: {value}" for name, value in report.environment.items())
+    yield "- seconds: " + ", ".join(f"{name} {seconds:.2f}" for name, seconds in report.timings.items())
+    yield "- counts: " + ", ".join(f"{name} {value:,.4g}" for name, value in report.counts.items())
+
+
+def _markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.{DIGITS}f}"
+
+
+def _interval(figure: Figure) -> str:
+    return "-" if figure.low is None or figure.high is None else f"{figure.low:.4f}-{figure.high:.4f}"
+
+
+def _tie_range(figure: Figure) -> str:
+    if figure.pessimistic is None or figure.optimistic is None:
+        return "-"
+    return f"{figure.pessimistic:.4f}-{figure.optimistic:.4f}"

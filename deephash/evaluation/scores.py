@@ -1,0 +1,307 @@
+"""One pass over the codes that fills every column of a report: a number for each query and metric.
+
+Counting is the expensive part and is done once; each metric then costs a few operations on K + 1 numbers a query.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deephash.codes import BinaryCodes
+from deephash.errors import UsageError
+from deephash.evaluation.counts import DistanceCounts, count_blocks, max_distance
+from deephash.evaluation.curves import Curves, CurveSums
+from deephash.evaluation.graded import average_gain, normalised_discounted_gain, weighted_average_precision
+from deephash.evaluation.groups import FloatArray, RankedGroups, gain_values, groups_from_counts
+from deephash.evaluation.knn import knn_correct
+from deephash.evaluation.metrics import COUNT_TIES, score_queries
+from deephash.evaluation.radius import ball_scores_from_counts
+from deephash.evaluation.ranking import (
+    NORMALIZE,
+    average_precision,
+    average_precision_from_counts,
+    hit,
+    precision,
+    recall,
+)
+from deephash.evaluation.rankings import sort_of_ties
+from deephash.evaluation.relevance import UNLABELLED_QUERY, Relevance, SharedClass
+
+HIT_RANKS = 10  # hit@N says little beyond
+NEIGHBOURS = 20  # of the kNN accuracy
+EXPONENTIAL, LINEAR = "2^g-1", "g"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is measured, and by which conventions; see :class:`~deephash.evaluation.protocol.Protocol` for the words.
+
+    Attributes:
+        top_k: R of the headline mAP@R; None ranks everything.
+        ties: ``expected``, ``optimistic``, ``pessimistic``, ``stable`` or ``random:SEED``.
+        normalize: denominator of AP; ``min`` is always reported beside it where they differ.
+        empty: a query that finds nothing in the top R counts 0 (``zero``) or is left out (``drop``).
+        radius: r of the hash look-up figures.
+        ranks: N of P@N and recall@N; those larger than the database are left out.
+        resamples: bootstrap samples; 0 leaves the intervals out.
+        seed: of the bootstrap.
+    """
+
+    top_k: int | None = None
+    ties: str = "expected"
+    normalize: Literal["hits", "min", "total", "first-k"] = "hits"
+    empty: Literal["zero", "drop"] = "zero"
+    radius: int = 2
+    ranks: tuple[int, ...] = (1, 10, 100)
+    resamples: int = 1000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.normalize not in NORMALIZE:
+            raise UsageError(f"normalize is one of {', '.join(NORMALIZE)}, not {self.normalize!r}")
+        if self.empty not in ("zero", "drop"):
+            raise UsageError(f"empty is 'zero' or 'drop', not {self.empty!r}")
+        if self.top_k is not None and self.top_k < 1:
+            raise UsageError(f"top_k is 1 or more, or left out for the whole database, not {self.top_k}")
+        if any(rank < 1 for rank in self.ranks):
+            raise UsageError(f"ranks are 1 or more, not {', '.join(map(str, self.ranks))}")
+
+
+@dataclass(frozen=True, eq=False)
+class QueryScores:
+    """One number a query.
+
+    Attributes:
+        values: [Q]; NaN where the query has no relevant item in the database.
+        found: [Q], chance that the query finds anything, the weight of ``empty="drop"``; None where it has no say.
+    """
+
+    values: FloatArray
+    found: FloatArray | None = None
+
+    def mean(self, rows: NDArray[np.integer] | None = None) -> float:
+        """Mean over the queries (of ``rows``) that have an answer; NaN where none has."""
+        values = self.values if rows is None else self.values[rows]
+        known = ~np.isnan(values)
+        if not known.any():
+            return float("nan")
+        if self.found is None:
+            return float(values[known].mean())
+        weight = float((self.found if rows is None else self.found[rows])[known].sum())
+        return float(values[known].sum()) / weight if weight > 0 else 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Column:
+    """One metric for every query.
+
+    Attributes:
+        metric: e.g. ``mAP@all``.
+        normalize: the denominator it was made with.
+        scores: under the chosen tie policy.
+        best: the best any order of tied items can give; None for a metric that knows no ties.
+        worst: the worst.
+        gain: how a number of shared labels counts, where the metric uses it.
+    """
+
+    metric: str
+    normalize: str
+    scores: QueryScores
+    best: QueryScores | None = None
+    worst: QueryScores | None = None
+    gain: str = "none"
+
+
+@dataclass(frozen=True, eq=False)
+class ScoreTable:
+    """All columns, headline first, the curves, and the size of the balls of the look-up figures, [Q]."""
+
+    columns: tuple[Column, ...]
+    curves: Curves
+    ball_size: FloatArray
+
+
+def score(query: BinaryCodes, database: BinaryCodes, relevance: Relevance, settings: Settings) -> ScoreTable:
+    """Score every query by every metric.
+
+    Raises:
+        UsageError: nothing to score, a cut-off beyond the database, an unknown tie policy.
+    """
+    _validate(settings, query, database)
+    formulas = list(_formulas(settings, len(database), is_graded=relevance.max_gain > 1))
+    curves = CurveSums(len(database), max_distance(query))
+    blocks, balls = [], []
+    for _, counts in count_blocks(query, database, relevance):
+        blocks.append([formula.all_orders(counts, settings.ties) for formula in formulas])
+        balls.append(ball_scores_from_counts(counts, radius=settings.radius))
+        curves.add(counts)
+    columns = [_joined(formula, [block[place] for block in blocks]) for place, formula in enumerate(formulas)]
+    if settings.ties not in COUNT_TIES:
+        columns = _in_explicit_order(columns, formulas, query, database, relevance, settings)
+    for name, field in (("P", "precision"), ("R", "recall"), ("F1", "f1"), ("mAP", "average_precision")):
+        values = np.concatenate([getattr(ball, field) for ball in balls])
+        columns.append(Column(f"{name}@H<={settings.radius}", settings.normalize, QueryScores(values)))
+    if isinstance(relevance, SharedClass) and len(database) >= NEIGHBOURS:
+        columns.append(_knn(query, database, relevance, settings, ~np.isnan(columns[0].scores.values)))
+    return ScoreTable(tuple(columns), curves.curves(), np.concatenate([ball.ball_size for ball in balls]))
+
+
+# How a column is made ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Formula:
+    """A metric from tied groups; AP has its own way from counts, because the group that R cuts needs them."""
+
+    metric: str
+    normalize: str
+    of_groups: Callable[[RankedGroups], FloatArray]
+    of_counts: Callable[[DistanceCounts, str], FloatArray]
+    found_within: int | None = None
+    gain: str = "none"
+    depth: int | None = None  # how far down the ranking the metric looks
+
+    def all_orders(self, counts: DistanceCounts, ties: str) -> list[QueryScores]:
+        """Scores under the policy, the best and the worst order."""
+        policy = ties if ties in COUNT_TIES else "expected"
+        return [self.scores(counts, order) for order in (policy, "optimistic", "pessimistic")]
+
+    def scores(self, counts: DistanceCounts, ties: str) -> QueryScores:
+        if self.found_within is None:
+            return QueryScores(self.of_counts(counts, ties))
+        return QueryScores(self.of_counts(counts, ties), hit(groups_from_counts(counts, ties), self.found_within))
+
+
+def _formulas(settings: Settings, size: int, *, is_graded: bool) -> Iterator[_Formula]:
+    wanted = [(settings.top_k, settings.normalize)]
+    if settings.top_k not in (None, size):  # on the whole database all denominators agree
+        wanted += [(settings.top_k, "min"), (None, settings.normalize)]
+    for top_k, normalize in dict.fromkeys(wanted):
+        yield _average_precision(top_k, normalize, settings.empty, size)
+    for rank in settings.ranks:
+        if rank <= size:
+            yield _at_rank(f"P@{rank}", precision, rank, settings)
+            yield _at_rank(f"R@{rank}", recall, rank, settings)
+        if rank <= min(size, HIT_RANKS):
+            yield _at_rank(f"hit@{rank}", hit, rank, settings)
+    if is_graded:
+        yield from _graded(min(max(settings.ranks, default=size), size), settings)
+
+
+def _average_precision(
+    top_k: int | None, normalize: Literal["hits", "min", "total", "first-k"], empty: str, size: int
+) -> _Formula:
+    return _Formula(
+        f"mAP@{top_k or 'all'}",
+        normalize,
+        lambda groups: average_precision(groups, top_k, normalize),
+        lambda counts, ties: average_precision_from_counts(counts, top_k=top_k, normalize=normalize, ties=ties),
+        (top_k or size) if empty == "drop" else None,
+        depth=None if normalize == "first-k" else top_k,
+    )
+
+
+def _at_rank(
+    metric: str, formula: Callable[[RankedGroups, int], FloatArray], rank: int, settings: Settings
+) -> _Formula:
+    return _Formula(
+        metric,
+        settings.normalize,
+        lambda groups: formula(groups, rank),
+        lambda counts, ties: formula(groups_from_counts(counts, ties), rank),
+        depth=rank,
+    )
+
+
+def _graded(rank: int, settings: Settings) -> Iterator[_Formula]:
+    """NDCG needs groups on the exponential scale, ACG and WAP on the linear one."""
+
+    def ndcg(counts: DistanceCounts, ties: str) -> FloatArray:
+        return normalised_discounted_gain(groups_from_counts(counts, ties, "exponential"), rank)
+
+    def exponential(groups: RankedGroups) -> FloatArray:
+        return normalised_discounted_gain(_on_exponential_scale(groups), rank)
+
+    yield _Formula(f"NDCG@{rank}", settings.normalize, exponential, ndcg, gain=EXPONENTIAL, depth=rank)
+    yield replace(_at_rank(f"ACG@{rank}", average_gain, rank, settings), gain=LINEAR)
+    yield replace(_at_rank(f"WAP@{rank}", weighted_average_precision, rank, settings), normalize="hits", gain=LINEAR)
+
+
+def _on_exponential_scale(groups: RankedGroups) -> RankedGroups:
+    """Rescale groups of one item, whose gain is the gain itself."""
+    values = gain_values(groups.totals.shape[1] - 1, "exponential")
+    return replace(groups, gain=values[groups.gain.astype(np.int64)], gain_values=values)
+
+
+def _joined(formula: _Formula, blocks: list[list[QueryScores]]) -> Column:
+    def join(place: int) -> QueryScores:
+        parts = [block[place] for block in blocks]
+        found = [part.found for part in parts if part.found is not None]
+        return QueryScores(np.concatenate([part.values for part in parts]), np.concatenate(found) if found else None)
+
+    return Column(formula.metric, formula.normalize, join(0), join(1), join(2), formula.gain)
+
+
+def _in_explicit_order(
+    columns: list[Column],
+    formulas: list[_Formula],
+    query: BinaryCodes,
+    database: BinaryCodes,
+    relevance: Relevance,
+    settings: Settings,
+) -> list[Column]:
+    """Replace the expected values by those of one order of the tied items; the bounds stay."""
+
+    def of_groups(groups: RankedGroups) -> FloatArray:
+        tops = {formula.depth: _first(groups, formula.depth) for formula in formulas}
+        values = [formula.of_groups(tops[formula.depth]) for formula in formulas]
+        values += [hit(tops[formula.depth], formula.found_within or 1) for formula in formulas]
+        return np.stack(values, axis=1)
+
+    table = score_queries(query, database, relevance, of_groups, ties=settings.ties).T
+    weights = [
+        found if formula.found_within else None for formula, found in zip(formulas, table[len(formulas) :], strict=True)
+    ]
+    scores = [QueryScores(values, found) for values, found in zip(table, weights, strict=False)]
+    return [replace(column, scores=ordered) for column, ordered in zip(columns, scores, strict=True)]
+
+
+def _first(groups: RankedGroups, depth: int | None) -> RankedGroups:
+    """Cut rankings of single items after ``depth`` places; a metric that looks no further is unchanged."""
+    if depth is None or groups.items.min(initial=1) < 1:  # ignored items take no place
+        return groups
+    return replace(groups, **{name: getattr(groups, name)[:, :depth] for name in ("items", "relevant", "gain")})
+
+
+def _knn(
+    query: BinaryCodes,
+    database: BinaryCodes,
+    relevance: SharedClass,
+    settings: Settings,
+    answered: NDArray[np.bool_],
+) -> Column:
+    asked, searched = _class_numbers(relevance.query), _class_numbers(relevance.database)
+    correct = knn_correct(query, database, asked, searched, NEIGHBOURS)
+    return Column(f"kNN@{NEIGHBOURS}", settings.normalize, QueryScores(np.where(answered, correct, np.nan)))
+
+
+def _class_numbers(side: NDArray[np.uint64]) -> NDArray[np.int64]:
+    return np.where(side >= UNLABELLED_QUERY, -1, side.astype(np.int64))
+
+
+def _validate(settings: Settings, query: BinaryCodes, database: BinaryCodes) -> None:
+    if not len(query) or not len(database):
+        raise UsageError(f"nothing to score: {len(query):,} queries against {len(database):,} items")
+    if settings.top_k is not None and settings.top_k > len(database):
+        raise UsageError(f"top_k is {settings.top_k:,} but the database has {len(database):,} items")
+    if not 0 <= settings.radius <= max_distance(query):
+        raise UsageError(
+            f"radius is 0..{max_distance(query)} for codes of {max_distance(query)} bits, not {settings.radius}"
+        )
+    if settings.ties not in COUNT_TIES:
+        sort_of_ties(settings.ties, len(database))
