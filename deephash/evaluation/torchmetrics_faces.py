@@ -1,0 +1,276 @@
+"""The metrics as torchmetrics classes, for training loops that speak update / compute.
+
+Import this module on demand: unlike its neighbours it imports torch. Values are those of `metrics`; nothing is
+approximated or averaged over batches or processes.
+
+Safe under DDP: every process updates with what it encoded and the row number (``index``) of each item. ``compute``
+gathers all processes, keeps each row once (samplers repeat rows to fill the last batch) and refuses a row that was
+encoded in two ways.
+
+    metric = HammingMAP(top_k=1000)
+    metric.update(model(batch), labels, index, database=True)     # and database=False for the queries
+    metric.compute()
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torchmetrics import Metric
+from torchmetrics.utilities import dim_zero_cat
+
+from deephash.codes import BinaryCodes
+from deephash.errors import UsageError
+from deephash.evaluation import metrics
+from deephash.evaluation.groups import GainScale
+from deephash.evaluation.ranking import Normalize
+
+STATES = {"bits": torch.uint8, "labels": torch.int64, "index": torch.int64}
+
+
+class HammingMetric(Metric, ABC):
+    """Collects codes of queries and database; subclasses score them.
+
+    Args:
+        multi_label: labels are multi-hot [B, C] instead of class numbers [B].
+    """
+
+    is_differentiable = False
+    higher_is_better = True
+    full_state_update = False
+
+    def __init__(self, *, multi_label: bool = False) -> None:
+        super().__init__()
+        self.multi_label = multi_label
+        for side in ("query", "database"):
+            for state in STATES:
+                self.add_state(f"{side}_{state}", default=[], dist_reduce_fx="cat")
+
+    def update(self, values: Tensor, labels: Tensor, index: Tensor, *, database: bool) -> None:
+        """Add a batch of queries, or of database items.
+
+        Args:
+            values: [B, K], boolean bits, or continuous or -1/+1 codes of which bit = (v >= 0).
+            labels: class numbers [B] (-1 = unlabelled), or multi-hot [B, C].
+            index: int [B], row of each item in its set.
+            database: the batch belongs to the database.
+
+        Raises:
+            UsageError: shapes that do not fit, NaN, or 0/1 integers (whose bits would all be 1).
+        """
+        bits = _bits(values)
+        if labels.ndim != 1 + self.multi_label or not len(bits) == len(labels) == len(index):
+            raise UsageError(
+                f"{type(self).__name__}(multi_label={self.multi_label}) needs values [B, K], labels "
+                f"{'[B, C]' if self.multi_label else '[B]'} and index [B], not {list(values.shape)}, "
+                f"{list(labels.shape)} and {list(index.shape)}"
+            )
+        side = "database" if database else "query"
+        for state, batch in (("bits", bits), ("labels", labels), ("index", index)):
+            # Flat, so that a process without any batch can join with an empty vector.
+            getattr(self, f"{side}_{state}").append(batch.detach().to(STATES[state]).flatten())
+
+    def compute(self) -> Tensor:
+        """Score all items of all processes."""
+        query, query_labels = self._collected("query")
+        database, database_labels = self._collected("database")
+        return torch.tensor(self.score(query, database, query_labels, database_labels), dtype=torch.float64)
+
+    @abstractmethod
+    def score(
+        self, query: BinaryCodes, database: BinaryCodes, query_labels: NDArray[Any], database_labels: NDArray[Any]
+    ) -> float:
+        """Return the metric of complete sets."""
+
+    def _sync_dist(self, dist_sync_fn: Callable[..., Any] | None = None, process_group: Any | None = None) -> None:
+        for side in ("query", "database"):
+            for state, dtype in STATES.items():
+                if not getattr(self, f"{side}_{state}"):
+                    setattr(self, f"{side}_{state}", [torch.zeros(0, dtype=dtype, device=self.device)])
+        if dist_sync_fn is None:
+            super()._sync_dist(process_group=process_group)
+        else:
+            super()._sync_dist(dist_sync_fn, process_group)
+
+    def _collected(self, side: Literal["query", "database"]) -> tuple[BinaryCodes, NDArray[Any]]:
+        """Return codes and labels of one side in row order, each row once."""
+        index = _gathered(getattr(self, f"{side}_index"))
+        if not len(index):
+            raise UsageError(f"no {side} item was given to update(..., database={side == 'database'})")
+        bits = _gathered(getattr(self, f"{side}_bits")).reshape(len(index), -1)
+        labels = _gathered(getattr(self, f"{side}_labels")).reshape(len(index), -1)
+        _, first, member = np.unique(index, return_index=True, return_inverse=True)
+        differs = (bits != bits[first][member]).any(axis=1) | (labels != labels[first][member]).any(axis=1)
+        if differs.any():
+            raise UsageError(
+                f"{side} row {index[differs][0]} came with two different codes or labels; index must number the items "
+                "of the whole set, and the model must be in eval mode"
+            )
+        kept = labels[first] if self.multi_label else labels[first][:, 0]
+        return BinaryCodes.from_bits(bits[first].astype(bool)), kept
+
+
+class HammingMAP(HammingMetric):
+    """``metrics.mean_average_precision``."""
+
+    def __init__(
+        self,
+        *,
+        top_k: int | None = None,
+        normalize: Normalize = "hits",
+        ties: str = "expected",
+        empty: Literal["zero", "drop"] = "zero",
+        multi_label: bool = False,
+    ) -> None:
+        super().__init__(multi_label=multi_label)
+        self.top_k, self.normalize, self.ties, self.empty = top_k, normalize, ties, empty
+
+    def score(
+        self, query: BinaryCodes, database: BinaryCodes, query_labels: NDArray[Any], database_labels: NDArray[Any]
+    ) -> float:
+        """Return mAP@R."""
+        return metrics.mean_average_precision(
+            query,
+            database,
+            query_labels=query_labels,
+            database_labels=database_labels,
+            top_k=self.top_k,
+            normalize=self.normalize,
+            ties=self.ties,
+            empty=self.empty,
+        )
+
+
+class _AtRank(HammingMetric):
+    """A metric of the top N with a tie policy."""
+
+    def __init__(self, *, top_k: int, ties: str = "expected", multi_label: bool = False) -> None:
+        super().__init__(multi_label=multi_label)
+        self.top_k, self.ties = top_k, ties
+
+    def score(
+        self, query: BinaryCodes, database: BinaryCodes, query_labels: NDArray[Any], database_labels: NDArray[Any]
+    ) -> float:
+        """Return the metric of the top N."""
+        return self.function()(
+            query,
+            database,
+            query_labels=query_labels,
+            database_labels=database_labels,
+            top_k=self.top_k,
+            ties=self.ties,
+        )
+
+    @abstractmethod
+    def function(self) -> Callable[..., float]:
+        """Return the function of `metrics`."""
+
+
+class HammingPrecision(_AtRank):
+    """``metrics.precision_at``."""
+
+    def function(self) -> Callable[..., float]:
+        """Return P@N."""
+        return metrics.precision_at
+
+
+class HammingRecall(_AtRank):
+    """``metrics.recall_at``."""
+
+    def function(self) -> Callable[..., float]:
+        """Return recall@N."""
+        return metrics.recall_at
+
+
+class HammingHitRate(_AtRank):
+    """``metrics.hit_at``."""
+
+    def function(self) -> Callable[..., float]:
+        """Return hit@N."""
+        return metrics.hit_at
+
+
+class HammingNDCG(HammingMetric):
+    """``metrics.ndcg_at``."""
+
+    def __init__(
+        self,
+        *,
+        top_k: int | None = None,
+        scale: GainScale = "exponential",
+        ties: str = "expected",
+        multi_label: bool = False,
+    ) -> None:
+        super().__init__(multi_label=multi_label)
+        self.top_k, self.scale, self.ties = top_k, scale, ties
+
+    def score(
+        self, query: BinaryCodes, database: BinaryCodes, query_labels: NDArray[Any], database_labels: NDArray[Any]
+    ) -> float:
+        """Return NDCG@k."""
+        return metrics.ndcg_at(
+            query,
+            database,
+            query_labels=query_labels,
+            database_labels=database_labels,
+            top_k=self.top_k,
+            scale=self.scale,
+            ties=self.ties,
+        )
+
+
+class HammingRadiusPrecision(HammingMetric):
+    """``metrics.precision_within_radius``."""
+
+    def __init__(self, *, radius: int = 2, multi_label: bool = False) -> None:
+        super().__init__(multi_label=multi_label)
+        self.radius = radius
+
+    def score(
+        self, query: BinaryCodes, database: BinaryCodes, query_labels: NDArray[Any], database_labels: NDArray[Any]
+    ) -> float:
+        """Return P@H<=r."""
+        return metrics.precision_within_radius(
+            query, database, query_labels=query_labels, database_labels=database_labels, radius=self.radius
+        )
+
+
+class HammingKNNAccuracy(HammingMetric):
+    """``metrics.knn_accuracy``; class numbers only."""
+
+    def __init__(self, *, k: int = 20) -> None:
+        super().__init__()
+        self.k = k
+
+    def score(
+        self, query: BinaryCodes, database: BinaryCodes, query_labels: NDArray[Any], database_labels: NDArray[Any]
+    ) -> float:
+        """Return the accuracy."""
+        return metrics.knn_accuracy(
+            query, database, query_labels=query_labels, database_labels=database_labels, k=self.k
+        )
+
+
+def _bits(values: Tensor) -> Tensor:
+    if values.ndim != 2:
+        raise UsageError(f"values have shape [B, K], not {list(values.shape)}")
+    if values.dtype == torch.bool:
+        return values
+    if not values.is_floating_point() and bool((values == 0).any()):
+        raise UsageError("0/1 integers are not codes of signs; pass values.bool(), or -1/+1, or continuous codes")
+    if bool(torch.isnan(values).any()):
+        raise UsageError("continuous codes hold NaN; they have no sign")
+    return values >= 0
+
+
+def _gathered(state: list[Tensor] | Tensor) -> NDArray[Any]:
+    """A state is a list before synchronisation and one tensor after it."""
+    if isinstance(state, list) and not state:
+        return np.zeros(0, dtype=np.int64)
+    return np.asarray(dim_zero_cat(state).cpu().numpy())
