@@ -58,6 +58,26 @@ class LiveIndex:
         kept = self._ids if self._alive is None else self._ids[self._alive]
         return np.union1d(kept, self._fresh_ids) if len(self._fresh_ids) else kept
 
+    def codes_of(self, ids: Ids) -> BinaryCodes:
+        """Return the codes of ascending ``ids``.
+
+        Raises:
+            UsageError: an id that is not in the index.
+        """
+        packed = np.empty((len(ids), self._codes.packed.shape[1]), np.uint8)
+        found = np.zeros(len(ids), dtype=bool)
+        for own, codes, alive in (
+            (self._ids, self._codes, self._alive),
+            (self._fresh_ids, self._fresh_codes, None),
+        ):
+            rows = positions(ids, own)
+            rows = rows if alive is None else rows[alive[rows]]
+            places = np.searchsorted(ids, own[rows])
+            packed[places], found[places] = codes.packed[rows], True
+        if not found.all():
+            raise UsageError(f"{np.count_nonzero(~found):,} of {len(ids):,} ids are not in this index")
+        return BinaryCodes(packed, self.num_bits, self.num_levels)
+
     # Changing --------------------------------------------------------------------------------------
 
     def add(self, ids: Ids, codes: BinaryCodes) -> None:

@@ -281,3 +281,24 @@ def _pruned_radius(
                         n += 1
         limits[i + 1] = n
     return found[:n], limits, touched
+
+
+@compiled
+def slice_top_k(planes: Any, rows: Any, queries: Any, first: int, last: int, k: int, longest: int) -> Any:
+    """Return the k best candidates among the columns first..last, uint64 [Q, k] ascending; ``rows`` names the columns.
+
+    For tables that are not in the order of their names (``window.py``); ties are broken by name all the same.
+    """
+    best = np.full((queries.shape[0], k), NOTHING, np.uint64)
+    kept = np.empty(2 * k + CHUNK, np.uint64)
+    scratch = np.empty(CHUNK, np.uint64)
+    histogram = np.empty(longest + 1, np.int64)
+    state = np.empty(4, np.uint64)
+    mask = np.empty(0, np.bool_)
+    for i in range(queries.shape[0]):
+        histogram[:] = 0
+        state[0], state[1], state[2], state[3] = 0, longest, 0, NOTHING
+        _take_slice(planes, rows, queries[i], (first, last), k, mask, kept, histogram, state, scratch)
+        held = np.sort(kept[: np.int64(state[0])])[:k]
+        best[i, : held.size] = held
+    return best

@@ -1,0 +1,217 @@
+"""Near-duplicates by Hamming distance: every pair within a radius, and groups made of them. Nothing is ever deleted.
+
+Complete by the pigeonhole principle: codes cut into r + 1 bands agree in one of them when they differ in at most r
+bits, so candidates come from equal bands and are verified. Learned codes of supervised models share codes by class:
+they find "the same class", not "the same picture"; use perceptual, self-supervised or copy-detection codes for this.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from deephash.codes import BinaryCodes
+from deephash.errors import UsageError
+from deephash.index.bands import as_planes, band_bounds, band_keys, band_masks
+from deephash.index.engines import has_numba, plain_exact
+from deephash.index.groups import UniqueGroups
+
+Ids = NDArray[np.int64]
+CANDIDATE_COST = 16  # verifying one candidate pair costs about as much as scanning this many codes
+QUERIES_AT_ONCE = 256
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NearPairs:
+    """All pairs within a radius, ordered by (first, second).
+
+    Attributes:
+        first: int64 [P], the smaller id of each pair.
+        second: int64 [P], the larger one.
+        distances: int32 [P].
+    """
+
+    first: Ids
+    second: Ids
+    distances: NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DuplicateGroup:
+    """Items that belong together.
+
+    Attributes:
+        kept: id of the item to keep: the one of highest priority, then the smallest id.
+        others: int64 ids, ordered by (distance, id).
+        distances: int32, Hamming distances of the others to the kept one; beyond the radius only in chained groups.
+    """
+
+    kept: int
+    others: Ids
+    distances: NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return 1 + len(self.others)
+
+
+def near_duplicates(
+    ids: Ids,
+    codes: BinaryCodes,
+    radius: int,
+    *,
+    grouping: Literal["star", "chain"] = "star",
+    priority: ArrayLike | None = None,
+) -> list[DuplicateGroup]:
+    """Group items whose codes differ in at most ``radius`` bits; largest groups first, then by the id kept.
+
+    Args:
+        ids: int64 [N], distinct; the answer does not depend on their order.
+        codes: N codes.
+        radius: largest distance, inclusive; 0 = equal codes.
+        grouping: ``star``: every item lies within ``radius`` of the one kept, taken greedily by priority. ``chain``:
+            connected components (A near B, B near C puts all three together, however far A is from C).
+        priority: number an item, [N]; the highest is kept (say, the picture's pixels). None = the smallest id is.
+
+    Raises:
+        UsageError: a grouping that does not exist, a negative radius, lengths that do not fit.
+    """
+    if grouping not in ("star", "chain"):
+        raise UsageError(f"grouping is 'star' or 'chain', not {grouping!r}")
+    _check(ids, codes, radius)
+    ranked = np.zeros(len(ids)) if priority is None else np.asarray(priority, dtype=np.float64)
+    if ranked.shape != (len(ids),):
+        raise UsageError(f"priority holds one number an item: {len(ids):,} are needed, not {ranked.shape}")
+    order = np.lexsort((ids, -ranked))  # best first: row numbers are ranks from here on
+    ids, codes = np.asarray(ids)[order], codes[order]
+    groups = UniqueGroups.of(codes)  # ordered by their best item
+    one, two, _ = _unique_pairs(groups.codes, radius)
+    label = _stars(one, two, len(groups)) if grouping == "star" else _components(one, two, len(groups))
+    return _collected(label, groups, ids, codes)
+
+
+def near_pairs(ids: Ids, codes: BinaryCodes, radius: int) -> NearPairs:
+    """Return every pair of items within ``radius`` bits of each other (quadratic in the size of groups of equal codes).
+
+    Raises:
+        UsageError: a negative radius, lengths that do not fit.
+    """
+    _check(ids, codes, radius)
+    groups = UniqueGroups.of(codes)
+    one, two, distances = _unique_pairs(groups.codes, radius)
+    lists = [groups.members[low:high] for low, high in zip(groups.starts[:-1], groups.starts[1:], strict=True)]
+    rows = [np.stack(np.triu_indices(len(members), 1)) for members in lists]
+    left = [members[pair[0]] for members, pair in zip(lists, rows, strict=True)]
+    right = [members[pair[1]] for members, pair in zip(lists, rows, strict=True)]
+    apart = [np.zeros(len(part), np.int32) for part in left]
+    for a, b, distance in zip(one, two, distances, strict=True):
+        left.append(np.repeat(lists[a], len(lists[b])))
+        right.append(np.tile(lists[b], len(lists[a])))
+        apart.append(np.full(len(left[-1]), distance, np.int32))
+    none = np.empty(0, np.int64)
+    pairs = np.sort(ids[np.stack([np.concatenate([none, *left]), np.concatenate([none, *right])])], axis=0)
+    order = np.lexsort((pairs[1], pairs[0]))
+    return NearPairs(pairs[0][order], pairs[1][order], np.concatenate([none, *apart])[order].astype(np.int32))
+
+
+def _unique_pairs(codes: BinaryCodes, radius: int) -> tuple[Ids, Ids, NDArray[np.int32]]:
+    """Return all pairs a < b of distinct codes within ``radius``."""
+    total = codes.num_bits * codes.num_levels
+    if has_numba() and 0 < radius < total:
+        bounds = band_bounds(total, radius + 1)
+        keys = band_keys(codes, bounds)
+        sizes = [np.unique(key, return_counts=True)[1] for key in keys]
+        candidates = sum(int((size * (size - 1) // 2).sum()) for size in sizes)
+        if candidates * CANDIDATE_COST < len(codes) ** 2 // 2:
+            return _banded_pairs(codes, bounds, keys, radius)
+    return _scanned_pairs(codes, radius)
+
+
+def _banded_pairs(
+    codes: BinaryCodes, bounds: list[tuple[int, int]], keys: NDArray[np.uint64], radius: int
+) -> tuple[Ids, Ids, NDArray[np.int32]]:
+    from deephash.index.kernels import ROW_BITS, ROW_MASK
+    from deephash.index.pairs import pairs_in_band
+
+    planes, masks = as_planes(codes), band_masks(codes, bounds)
+    found = []
+    for band, key in enumerate(keys):
+        order = np.argsort(key, kind="stable")
+        found.append(pairs_in_band(planes, order, key[order], masks[:band], radius))
+    ones = np.concatenate([part[0] for part in found])
+    others = np.concatenate([part[1] for part in found])
+    return ones, (others & ROW_MASK).astype(np.int64), (others >> ROW_BITS).astype(np.int32)
+
+
+def _scanned_pairs(codes: BinaryCodes, radius: int) -> tuple[Ids, Ids, NDArray[np.int32]]:
+    """Compare all with all: for radii so large, or codes so crowded, that bands would not narrow anything down."""
+    ones, others, distances = [np.empty(0, np.int64)], [np.empty(0, np.int64)], [np.empty(0, np.int32)]
+    engine = plain_exact(codes) if radius and len(codes) else None
+    for first in range(0, len(codes) if engine else 0, QUERIES_AT_ONCE):
+        block = codes[first : first + QUERIES_AT_ONCE]
+        for row, answer in enumerate(engine.search_radius(block, radius, None) if engine else [], start=first):
+            later = answer.ids > row
+            ones.append(np.full(int(later.sum()), row))
+            others.append(answer.ids[later])
+            distances.append(answer.distances[later])
+    return np.concatenate(ones), np.concatenate(others), np.concatenate(distances)
+
+
+def _neighbour_lists(one: Ids, two: Ids, number: int) -> tuple[Ids, Ids]:
+    """Return (starts [number + 1], neighbours), each pair seen from both sides."""
+    source, target = np.concatenate([one, two]), np.concatenate([two, one])
+    order = np.argsort(source, kind="stable")
+    return np.concatenate([[0], np.cumsum(np.bincount(source, minlength=number))]), target[order]
+
+
+def _stars(one: Ids, two: Ids, number: int) -> Ids:
+    """Label each code by its star: the best free code becomes a centre and takes its free neighbours."""
+    starts, neighbours = _neighbour_lists(one, two, number)
+    label = np.full(number, -1)
+    for centre in range(number):
+        if label[centre] < 0:
+            near = neighbours[starts[centre] : starts[centre + 1]]
+            label[near[label[near] < 0]] = centre
+            label[centre] = centre
+    return label
+
+
+def _components(one: Ids, two: Ids, number: int) -> Ids:
+    """Label each code by the best code it is connected with."""
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    graph = coo_matrix((np.ones(len(one), np.int8), (one, two)), shape=(number, number))
+    label: Ids = connected_components(graph, directed=False)[1]
+    best = np.full(number, number)
+    np.minimum.at(best, label, np.arange(number))
+    return best[label]
+
+
+def _collected(label: Ids, groups: UniqueGroups, ids: Ids, codes: BinaryCodes) -> list[DuplicateGroup]:
+    """Turn labels of unique codes into groups of items; rows are ranks, so the first row of a group is the one kept."""
+    of_row = np.empty(len(ids), np.int64)
+    of_row[groups.members] = np.repeat(label, groups.sizes)
+    order = np.argsort(of_row, kind="stable")
+    edges = np.flatnonzero(np.diff(of_row[order])) + 1
+    found = []
+    for rows in np.split(order, edges):
+        if len(rows) > 1:
+            distances = codes[rows[:1]].hamming(codes[rows[1:]])[0]
+            nearest = np.lexsort((ids[rows[1:]], distances))
+            found.append(DuplicateGroup(int(ids[rows[0]]), ids[rows[1:]][nearest], distances[nearest]))
+    return sorted(found, key=lambda group: (-len(group), group.kept))
+
+
+def _check(ids: Ids, codes: BinaryCodes, radius: int) -> None:
+    if radius < 0:
+        raise UsageError(f"a radius is at least 0 bits, not {radius}")
+    if len(ids) != len(codes):
+        raise UsageError(f"{len(ids):,} ids were given for {codes.describe()}; each code needs one id")
+    if len(np.unique(ids)) != len(ids):
+        raise UsageError("ids must be distinct")
