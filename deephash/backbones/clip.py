@@ -25,7 +25,6 @@ from deephash.backbones.text import TextEncoder, checked_phrase
 from deephash.backbones.weights import find_weights, names_a_file
 from deephash.errors import DataError, UsageError, WeightsNotFound, did_you_mean
 
-NEUTRAL_PHRASE = "a photo"
 _CUSTOM_KEYS = ("embed_dim", "vision_cfg", "text_cfg")
 
 
@@ -61,6 +60,8 @@ class ClipPictures(Encoder):
 class ClipTexts(TextEncoder):
     """The text tower, token numbers [B, L] to [B, D]."""
 
+    neutral_phrase = "a photo"
+
     def __init__(self, spec: Backbone, detail: str) -> None:
         super().__init__()
         model, spec = build_clip(spec, detail)
@@ -84,7 +85,7 @@ class ClipTexts(TextEncoder):
 
     def neutral(self) -> Tensor:
         """Return the tokens of "a photo"."""
-        return self._tokens(NEUTRAL_PHRASE)
+        return self._tokens(self.neutral_phrase)
 
     def _tokens(self, text: str) -> Tensor:
         tokens: Tensor = self._tokenizer([text])[0]

@@ -31,7 +31,13 @@ _STOP_WORDS = frozenset((
 
 
 class TextEncoder(Encoder):
-    """An encoder of phrases."""
+    """An encoder of phrases.
+
+    Attributes:
+        neutral_phrase: what :meth:`neutral` encodes; composed queries put it before their words. May be empty.
+    """
+
+    neutral_phrase: str = ""
 
     @abstractmethod
     def neutral(self) -> Tensor:

@@ -2,9 +2,14 @@
 
 from deephash.models.base import AlternatingHashModel, HashModel, ObjectiveHashModel, Optimizer
 from deephash.models.bihalf import BiHalf
+from deephash.models.cca import CCAHash, CrossModalPCA
 from deephash.models.cibhash import CIBHash
+from deephash.models.cmfh import CMFH
+from deephash.models.cross_modal_itq import CrossModalITQ
 from deephash.models.csce_net import CSCENet
 from deephash.models.csq import CSQ
+from deephash.models.dcmh import DCMH
+from deephash.models.djsrh import DJSRH
 from deephash.models.dpn import DPN
 from deephash.models.dpsh import DPSH
 from deephash.models.dtsh import DTSH
@@ -12,26 +17,39 @@ from deephash.models.greedyhash import GreedyHash, GreedyHashUnsupervised
 from deephash.models.hashnet import HashNet
 from deephash.models.head import HeadHashModel
 from deephash.models.itq import ITQ
+from deephash.models.linear_hash import CrossModalInfoNCE, CrossModalOrthoHash
 from deephash.models.lsh import LSH
 from deephash.models.orthohash import OrthoHash
 from deephash.models.pca_sign import PCASign
+from deephash.models.rreh import RREH
 from deephash.models.sdc import SDC
 from deephash.models.storage import load_model
 from deephash.models.tldr import TLDR
+from deephash.models.ucch import UCCH
 
 __all__ = [
+    "CMFH",
     "CSQ",
+    "DCMH",
+    "DJSRH",
     "DPN",
     "DPSH",
     "DTSH",
     "ITQ",
     "LSH",
+    "RREH",
     "SDC",
     "TLDR",
+    "UCCH",
     "AlternatingHashModel",
     "BiHalf",
+    "CCAHash",
     "CIBHash",
     "CSCENet",
+    "CrossModalITQ",
+    "CrossModalInfoNCE",
+    "CrossModalOrthoHash",
+    "CrossModalPCA",
     "GreedyHash",
     "GreedyHashUnsupervised",
     "HashModel",

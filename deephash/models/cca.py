@@ -66,8 +66,10 @@ class CCAHash(LinearCrossModal):
         between = whiteners["image"] @ (pairs["image"].T @ pairs["text"]) @ whiteners["text"] / len(pairs["image"])
         left, correlations, right = torch.linalg.svd(between, full_matrices=False)
         count = min(self.num_bits, len(correlations))
+        joined = torch.cat([left[:, :count], right[:count].T])  # one sign a component, whichever modality comes first
+        turned = sign(joined.gather(0, joined.abs().argmax(dim=0, keepdim=True)))
         scale = correlations[:count].clamp(0, 1) if self.rotate else torch.ones_like(correlations[:count])
-        for name, basis in (("image", left[:, :count]), ("text", right[:count].T)):
+        for name, basis in (("image", left[:, :count] * turned), ("text", right[:count].T * turned)):
             self._directions[name] = _fill(whiteners[name] @ basis * scale, self.num_bits, generator)
         self._variates = torch.cat([pairs[name] @ self._directions[name] for name in MODALITIES])
         identity = torch.eye(self.num_bits).to(self._variates)

@@ -1,0 +1,165 @@
+"""Models that need no training: fitted to a folder of pictures in the time it takes to encode some of them.
+
+A specification is ``METHOD:BACKBONE``:
+
+- ``clip:ARCHITECTURE/TAG``: both towers of CLIP and ITQ with the mean of each modality taken off; searched by words
+too;
+- ``itq:BACKBONE``, ``pca_sign:BACKBONE``, ``lsh:BACKBONE``: any picture backbone, for example ``itq:timm:resnet18``.
+
+Options of the backbone follow a question mark: ``itq:timm:mobilenetv2_100?pad_type=same``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+import torch
+from torch import Tensor
+
+from deephash.backbones import Backbone, Encoder
+from deephash.collection.pictures import open_picture, scan_folder
+from deephash.errors import DataError, UnreadablePicture, UsageError, did_you_mean
+from deephash.models import ITQ, LSH, AlternatingHashModel, HashModel, PCASign
+from deephash.models.cross_modal_itq import CrossModalITQ
+from deephash.progress import track
+
+METHODS = ("clip", "itq", "lsh", "pca_sign")
+LEAST_PICTURES = 2
+
+# Phrases whose mean stands for "any text": everyday things, in the ways people write about pictures.
+_THINGS = (
+    "a person", "two people talking", "a child playing", "a crowd", "a face", "a dog", "a cat", "a horse", "a bird",
+    "a fish in the water", "an insect on a leaf", "flowers", "a tree", "a forest", "a mountain", "a lake", "the sea",
+    "a beach", "a river", "snow", "clouds in the sky", "a sunset", "a field", "a garden", "a street", "a city at night",
+    "a building", "a church", "a bridge", "a house", "a kitchen", "a bedroom", "a living room", "an office", "a shop",
+    "a car", "a bicycle", "a train", "an aeroplane", "a boat", "a plate of food", "fruit", "a cake", "a cup of coffee",
+    "a table with chairs", "a book", "a computer", "a phone", "a lamp", "a toy", "clothes", "a shirt", "shoes", "a bag",
+    "a football match", "someone running", "people dancing", "a concert", "a painting", "a map", "a page of text",
+    "a screenshot", "a drawing", "a close-up of a texture",
+)  # fmt: skip
+_WAYS = ("{}", "a photo of {}", "a picture showing {}", "{} outdoors", "an old black and white photo of {}")
+TYPICAL_PHRASES = tuple(way.format(thing) for thing in _THINGS for way in _WAYS)
+
+
+def is_training_free_spec(name: str) -> bool:
+    """Say whether ``name`` is ``METHOD:...`` with a method known here."""
+    return name.partition(":")[0] in METHODS and ":" in name
+
+
+def fit_training_free(
+    spec: str,
+    pictures: str | Path | Sequence[Any],
+    num_bits: int = 256,
+    weights: str | Path | None = None,
+    *,
+    texts: Iterable[str] | None = None,
+    max_pictures: int = 5000,
+    batch_size: int = 32,
+    seed: int = 0,
+) -> HashModel:
+    """Return the model that ``spec`` describes, fitted to ``pictures``.
+
+    Args:
+        spec: see the head of this module.
+        pictures: a folder, or paths, PIL pictures or arrays.
+        num_bits: K.
+        weights: a file with the backbone's weights; None fetches them from its hub.
+        texts: captions or tags that belong to such pictures; their mean is the mean of the texts (CLIP only). None
+            takes everyday phrases.
+        max_pictures: fit to at most so many, evenly spread.
+        batch_size: pictures a forward pass.
+        seed: of rotations and random projections.
+
+    Raises:
+        UsageError: unknown method, or more bits than the method can give.
+        DataError: fewer than two readable pictures.
+        WeightsNotFound: the weights are not here and cannot be fetched.
+    """
+    model = _build(spec, num_bits, str(weights) if weights is not None else "hub", seed)
+    encoder = model.encoders["image"]
+    features = _picture_features(encoder, _chosen(pictures, max_pictures), batch_size)
+    if not isinstance(model, CrossModalITQ):
+        return model.fit(features).eval()
+    phrases = list(texts) if texts is not None else list(TYPICAL_PHRASES)
+    table = {"image_features": features, "text_features": _text_features(model.encoders["text"], phrases)}
+    return model.fit(table).eval()
+
+
+def _build(spec: str, num_bits: int, weights: str, seed: int) -> AlternatingHashModel:
+    method, _, name = spec.partition(":")
+    if method not in METHODS or not name:
+        raise UsageError(
+            f"{spec!r} is not METHOD:BACKBONE" + did_you_mean(method, list(METHODS)) + ", for example itq:timm:resnet18"
+        )
+    name, _, query = name.partition("?")
+    options = {key: _value(value) for key, value in parse_qsl(query)}
+    given = None if weights == "none" else weights
+    if method != "clip":
+        backbone = Backbone(name, weights=given, options=options)
+        if method == "lsh":
+            return LSH(num_bits, backbone, seed=seed)
+        return ITQ(num_bits, backbone, seed=seed) if method == "itq" else PCASign(num_bits, backbone)
+    pictures, texts = (Backbone(f"{tower}:{name}", weights=given, options=options) for tower in ("clip", "clip-text"))
+    return CrossModalITQ(num_bits, pictures, texts, project_texts=False, seed=seed)
+
+
+def _value(text: str) -> Any:
+    """Return an option as a number or boolean where it reads like one."""
+    if text in ("true", "false"):
+        return text == "true"
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _chosen(pictures: str | Path | Sequence[Any], most: int) -> list[Any]:
+    """Return at most ``most`` pictures, evenly spread over all."""
+    found = list(scan_folder(pictures)) if isinstance(pictures, (str, Path)) else list(pictures)
+    if len(found) <= most:
+        return found
+    return [found[row * len(found) // most] for row in range(most)]
+
+
+def _picture_features(encoder: Encoder, pictures: Sequence[Any], batch_size: int) -> Tensor:
+    """Return features [n, D] of the readable ``pictures``."""
+    batches: list[Tensor] = []
+    encoder.eval()
+    with torch.inference_mode():
+        starts = range(0, len(pictures), batch_size)
+        for start in track(starts, "looking at the pictures", total=len(starts), unit="batch"):
+            rows = list(_readable(encoder, pictures[start : start + batch_size]))
+            if rows:
+                batches.append(encoder(torch.stack(rows)).float())
+    count = sum(map(len, batches))
+    if count < LEAST_PICTURES:
+        raise DataError(
+            f"a training-free model is fitted to the pictures and needs at least {LEAST_PICTURES} readable ones; "
+            f"{count} of {len(pictures)} could be read"
+        )
+    return torch.cat(batches).clone()
+
+
+def _readable(encoder: Encoder, pictures: Sequence[Any]) -> Iterator[Tensor]:
+    transform = encoder.preprocess()
+    for picture in pictures:
+        try:
+            yield transform(open_picture(picture, reduced_to=encoder.spec.image_size))
+        except UnreadablePicture:
+            continue  # indexing reports it, with the reason
+
+
+def _text_features(encoder: Encoder, phrases: Sequence[str], batch_size: int = 64) -> Tensor:
+    transform = encoder.preprocess()
+    encoder.eval()
+    with torch.inference_mode():
+        rows = [
+            encoder(torch.stack([transform(phrase) for phrase in phrases[start : start + batch_size]])).float()
+            for start in range(0, len(phrases), batch_size)
+        ]
+    return torch.cat(rows).clone()
