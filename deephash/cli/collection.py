@@ -12,7 +12,7 @@ from cyclopts import Parameter
 
 from deephash.cli.output import note, print_json, table
 from deephash.collection import Collection
-from deephash.errors import UsageError
+from deephash.errors import CollectionError, UsageError
 
 Flag = Annotated[bool, Parameter(negative="")]
 
@@ -90,6 +90,58 @@ def update(
     for path in applied.unmatched[:5]:
         note(f"  no row for {path}")
     return 0 if applied.matched else 1
+
+
+def verify(
+    collection: Path,
+    /,
+    *,
+    index: str = "auto",
+    sample: int = 100,
+    k: Annotated[int, Parameter(name=["-k", "--k"])] = 10,
+    target: float = 0.99,
+    json: Flag = False,
+) -> int:
+    """Read everything, then measure an index against exact search, and write the result into the card.
+
+    Where vectors are kept, also find the shortest list of candidates whose re-ranking reaches the target.
+
+    $ deephash collection verify pictures.dh
+    $ deephash collection verify pictures.dh --index faiss:ivf --sample 500
+
+    Args:
+        collection: the folder.
+        index: the kind of index to judge.
+        sample: how many stored codes are asked as queries.
+        k: answers a query.
+        target: recall below this fails (exit code 1).
+        json: print one JSON object.
+    """
+    from deephash.index import open_index
+    from deephash.index.verify import choose_shortlist, verify_recall
+
+    opened = Collection.open(collection)
+    opened.check()
+    ids, codes = opened.codes()
+    built = open_index(index, ids, codes)
+    check = verify_recall(built, ids, codes, sample, k)
+    record: dict[str, Any] = {"index": index, "recall": check.recall, "k": check.k, "queries": check.queries}
+    record |= {"sound": check.sound, "engine": check.engine, "version": opened.version, "target": target}
+    if opened.has_vectors:
+        rows = np.sort(np.random.default_rng(0).choice(len(ids), min(sample, len(ids)), replace=False))
+        choice = choose_shortlist(
+            built, codes[rows], opened.vectors(ids[rows]), ids, opened.vectors, k=k, target=target
+        )
+        record |= {"shortlist": choice.length, "shortlist_recall": choice.recall}
+    try:
+        opened.note("recall", record)
+    except CollectionError as error:
+        note(f"not written into the card: {error}")
+    if json:
+        print_json(record)
+    else:
+        print(f"{collection}: {len(ids):,} rows read, {_verdict(record)}")
+    return 0 if check.sound and check.recall >= target else 1
 
 
 def versions(collection: Path, /, *, json: Flag = False) -> None:
@@ -177,6 +229,16 @@ def import_(source: Path, /, *, out: Path, bits: int | None = None, root: Path |
     print(f"{out}: {len(made):,} codes of {made.num_bits} bits")
 
 
+def _verdict(record: dict[str, Any]) -> str:
+    words = f"{record['index']}: recall@{record['k']} {record['recall']:.4f} against exact search, {record['queries']} queries"
+    words += "" if record["sound"] else "; SOME ANSWERS ARE WRONG"
+    if "shortlist" in record:
+        words += (
+            f"; re-ranking {record['shortlist']} candidates finds {record['shortlist_recall']:.4f} of the neighbours"
+        )
+    return words
+
+
 def _facts(opened: Collection) -> dict[str, Any]:
     codes = {
         name: f"{column.num_bits} bits"
@@ -241,6 +303,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "info": info,
     "remove": remove,
     "update": update,
+    "verify": verify,
     "versions": versions,
     "restore": restore,
     "compact": compact,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -93,10 +94,8 @@ def index(
             device=device,
         )
     except KeyboardInterrupt:
-        rows = f"{_rows(out):,} pictures are kept in {out}. " if out.exists() else ""
-        note(
-            f"interrupted. {rows}Resume with the same command:\n  deephash index {shlex.quote(str(folder))} --out {out} ..."
-        )
+        kept = f"{_rows(out):,} pictures are in {out}. " if out.exists() else ""
+        note(f"interrupted. {kept}Go on with the same command:\n  deephash {shlex.join(sys.argv[1:])}")
         return 130
     if json:
         print_json(_record(report, out, dry_run))

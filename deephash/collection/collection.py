@@ -48,6 +48,7 @@ class Collection(CollectionReader):
         model: Model | None = None,
         vector_dim: int | None = None,
         root: str | Path | None = None,
+        notes: Mapping[str, Any] | None = None,
     ) -> Self:
         """Make an empty collection; it appears at ``path`` complete or not at all.
 
@@ -58,6 +59,7 @@ class Collection(CollectionReader):
             model: copied into the collection, so that it is self-contained; None for codes from elsewhere.
             vector_dim: D, to keep a float16 vector a row for re-ranking.
             root: folder that the uris are relative to.
+            notes: first facts for the card.
 
         Raises:
             UsageError: something is at ``path`` already, or a size is wrong.
@@ -76,7 +78,8 @@ class Collection(CollectionReader):
             code = describe_codes(num_bits, num_levels, model)
             _save_model(scratch, model)
             Rows.create(scratch / ROWS, columns.base_schema(code, vector_dim))
-            CollectionCard(root=str(Path(root).resolve()) if root is not None else None).save(scratch)
+            where = str(Path(root).resolve()) if root is not None else None
+            CollectionCard(root=where, notes=dict(notes or {})).save(scratch)
             scratch.replace(target)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
@@ -156,7 +159,8 @@ class Collection(CollectionReader):
             raise UsageError(f"one mapping of attributes for each different id: {len(attributes)} for {len(rows)} ids")
         with self._writing():
             self._add_attribute_columns(attributes)
-            names = list(dict.fromkeys(name for row in attributes for name in row))
+            known = set(self._rows.schema.names)  # a new name that is None throughout made no column
+            names = [name for name in dict.fromkeys(name for row in attributes for name in row) if name in known]
             table = self._rows.take(rows, [ID, *names])
             for name in names:
                 old = table.column(name).to_pylist()

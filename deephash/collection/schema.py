@@ -124,12 +124,17 @@ def check_name(name: str) -> None:
 def new_fields(schema: pa.Schema, rows: Iterable[Mapping[str, Any]]) -> list[pa.Field]:
     """Return fields for the attributes in ``rows`` that ``schema`` lacks; their kinds follow the values."""
     found: dict[str, pa.DataType] = {}
+    named: dict[str, None] = {}
     for row in rows:
+        named |= dict.fromkeys(row)
         for name, value in row.items():
             if value is not None and name not in schema.names:
                 found[name] = _wider(name, found.get(name), _kind_of(name, value))
-    for name in found:
+    codes = code_columns(schema)
+    for name in named:
         check_name(name)
+        if name in codes:
+            raise UsageError(f"{name!r} is a column of codes here; choose another name for the attribute")
     return [pa.field(name, kind) for name, kind in found.items()]
 
 

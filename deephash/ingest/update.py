@@ -226,16 +226,15 @@ def _foretold(plan: FolderPlan, skipped: Sequence[Skipped]) -> IngestReport:
 
 
 def _create(target: Path, model: HashModel, precision: Precision, root: Path, keep_vectors: bool) -> Collection:
-    collection = Collection.create(
+    return Collection.create(
         target,
         num_bits=model.num_bits,
         num_levels=model.num_levels,
         model=model,
         vector_dim=_vector_dim(model) if keep_vectors else None,
         root=root,
+        notes={"precision": precision},
     )
-    collection.note("precision", precision)
-    return collection
 
 
 def _own_model(collection: Collection | None, target: Path) -> HashModel:

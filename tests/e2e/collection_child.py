@@ -1,0 +1,89 @@
+"""A process to be killed: changes a collection for ever and says after each change that it is done."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from deephash.codes import BinaryCodes
+from deephash.collection import Collection
+
+BITS, BATCH = 24, 20
+
+
+def code_of(uri: str) -> np.ndarray:
+    """Return the only code that a row of this name may have."""
+    return np.unpackbits(np.frombuffer(uri.encode().rjust(3, b"0")[-3:], np.uint8))
+
+
+def say(**record: object) -> None:
+    print(json.dumps(record), flush=True)
+
+
+def change_for_ever(path: Path, seed: int) -> None:
+    """Append, replace, update, remove and compact in turn, at random."""
+    collection, rng, count = Collection.open(path), np.random.default_rng(seed), 0
+    say(ready=True)
+    while True:
+        kind = rng.choice(["append", "append", "put", "update", "remove", "compact"])
+        ids = collection.ids()
+        some = rng.permutation(ids)[:BATCH]
+        if kind == "compact":
+            collection.compact()
+            say(done="compact")
+        elif kind == "append" or not len(ids):
+            uris = [f"{seed}-{count}-{row}" for row in range(BATCH)]
+            count += 1
+            codes = BinaryCodes.from_bits(np.stack([code_of(uri) for uri in uris]))
+            new = collection.append(uris=uris, codes=codes, attributes=[{"label": uri, "score": 0.0} for uri in uris])
+            say(done="append", ids=new.tolist(), uris=uris)
+        elif kind == "put":
+            uris = [item.uri for item in collection.items(some)]
+            codes = BinaryCodes.from_bits(np.stack([code_of(uri) for uri in uris]))
+            collection.put(uris=uris, codes=codes, attributes=[{"label": uri} for uri in uris])
+            say(done="put")
+        elif kind == "update":
+            say(doing="update", ids=some.tolist())
+            value = float(rng.integers(1, 1000))
+            collection.update(some, [{"score": value}] * len(some))
+            say(done="update", ids=some.tolist(), value=value)
+        else:
+            say(doing="remove", ids=some.tolist())
+            collection.remove(some)
+            say(done="remove", ids=some.tolist())
+
+
+def tiny_model(bits: int = 16):
+    """Return a model with random weights for pictures of 8 x 8, the same in every process."""
+    import torch
+
+    from deephash.backbones import Backbone
+    from deephash.models import LSH
+
+    torch.manual_seed(0)
+    return LSH(bits, Backbone("small_cnn:2", weights=None, image_size=8), centre=False).eval()
+
+
+def index_for_ever(folder: Path, path: Path) -> None:
+    """Make the collection from the folder, delete it, and again."""
+    from deephash.ingest import update
+
+    update._COMMIT_ROWS = 8
+    model = tiny_model()
+    say(ready=True)
+    while True:
+        update.index_folder(folder, path, model, batch_size=2, workers=2)
+        say(done="index")
+        path.rename(path.with_name("finished"))  # at once, so that what a kill leaves at ``path`` was left by indexing
+        shutil.rmtree(path.with_name("finished"))
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "change":
+        change_for_ever(Path(sys.argv[2]), int(sys.argv[3]))
+    else:
+        index_for_ever(Path(sys.argv[2]), Path(sys.argv[3]))
