@@ -25,6 +25,7 @@ from deephash.evaluation.rankings import ranked_blocks, shuffle_of_ties, sort_of
 from deephash.evaluation.relevance import ListedPairs, Relevance, as_codes
 
 COUNT_TIES = ("expected", "optimistic", "pessimistic")
+SORTING_COSTS = 10  # times as much as counting in NumPy, so the kernel pays for smaller jobs
 Codes: TypeAlias = BinaryCodes | ArrayLike
 
 
@@ -87,8 +88,8 @@ def average_precisions(
         raise UsageError(f"normalize={normalize!r} is unknown{did_you_mean(str(normalize), NORMALIZE)}")
     whole = len(database)
     depth = whole if top_k is None else require_depth(top_k, whole)
-    counted = len(queries) * len(database)
-    if ties not in COUNT_TIES and not isinstance(relevance, ListedPairs) and takes_numba("auto", counted):
+    effort = SORTING_COSTS * len(queries) * len(database)
+    if ties not in COUNT_TIES and not isinstance(relevance, ListedPairs) and takes_numba("auto", effort):
         require_fit(queries, database, relevance)
         if ties != "stable":
             order = shuffle_of_ties(ties, whole)
