@@ -257,7 +257,7 @@ class HashDataModule(LightningDataModule, ABC):
         if not live:
             whole = getattr(model, "needs_whole_table", False)
             size = None if whole else self.batch_size
-            return SlicedBatches(split.columns(), size, shuffle=not whole, drop_last=True)
+            return SlicedBatches(split.columns(), size, shuffle=not whole, drop_last=True, divide=not whole)
         rows = self._live_rows(split, live, augmentation(self.augment))
         return DataLoader(
             rows,
