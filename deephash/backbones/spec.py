@@ -37,6 +37,10 @@ class Backbone:
     options: Mapping[str, Any] = field(default_factory=dict)
     transform: Mapping[str, Any] | None = None
 
+    def __post_init__(self) -> None:
+        if self.weights in ("", "null", "None", "none"):  # what `--...weights=null` may arrive as
+            object.__setattr__(self, "weights", None)
+
     def build(self) -> Encoder:
         """Build the encoder and load its weights. Raises UsageError or WeightsNotFound."""
         family, _, detail = self.name.partition(":")

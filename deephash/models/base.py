@@ -155,6 +155,24 @@ class HashModel(LightningModule, ABC):
         finally:
             self.train(was_training)
 
+    # Resuming: what Lightning keeps between two runs -------------------------------------------------
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Leave out frozen backbones, which are built again, and whatever is not plain data."""
+        checkpoint.pop("hyper_parameters", None)
+        checkpoint.pop("datamodule_hyper_parameters", None)
+        for name in self._frozen_names():
+            checkpoint["state_dict"].pop(name)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Put back the frozen backbones that :meth:`on_save_checkpoint` left out."""
+        own = self.state_dict()
+        checkpoint["state_dict"] |= {name: own[name] for name in self._frozen_names()}
+
+    def _frozen_names(self) -> list[str]:
+        frozen = tuple(f"encoders.{name}." for name, encoder in self.encoders.items() if encoder.spec.frozen)
+        return [name for name in self.state_dict() if name.startswith(frozen)] if frozen else []
+
     # On disk ---------------------------------------------------------------------------------------
 
     def fingerprint(self) -> str:

@@ -1,0 +1,146 @@
+"""What happens while a model is trained: exact retrieval figures, saving, and a bar."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from lightning import Callback, LightningModule, Trainer
+from tqdm import tqdm
+
+from deephash.data.datamodule import HashDataModule
+from deephash.errors import UsageError
+from deephash.models import HashModel
+from deephash.training.scoring import mean_average_precision_of
+
+SCORE = "validation/mAP"
+
+
+class RetrievalEvaluation(Callback):
+    """Exact mAP@all of validation queries against the training items, logged as ``validation/mAP``.
+
+    Validation queries are a part of the training items that was held out; test queries are never looked at. A
+    cross-modal model also gets ``validation/mAP_i2t`` and ``validation/mAP_t2i``, and ``validation/mAP`` is their mean.
+
+    Args:
+        every_n_epochs: how often; None means about ten times a run. The last epoch is always scored.
+        top_k: R; None ranks all.
+    """
+
+    def __init__(self, every_n_epochs: int | None = None, top_k: int | None = None) -> None:
+        self.every_n_epochs, self.top_k = every_n_epochs, top_k
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Score, where it is time."""
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        if not is_due(trainer, self.every_n_epochs) or not can_validate(data):
+            return
+        if not isinstance(pl_module, HashModel):
+            raise UsageError(f"RetrievalEvaluation scores hash models, not {type(pl_module).__name__}")
+        names = {"query": "validation_query", "database": "validation_database"}
+        scores = mean_average_precision_of(pl_module, data, **names, top_k=self.top_k)
+        for task, score in scores.items():
+            if task:
+                pl_module.log(f"{SCORE}_{task}", score)
+        pl_module.log(SCORE, sum(scores.values()) / len(scores))
+
+
+def is_due(trainer: Trainer, every_n_epochs: int | None) -> bool:
+    """Say whether the epoch that ends is one of every n, or the last."""
+    planned = trainer.max_epochs or 0
+    every = every_n_epochs or max(1, math.ceil(planned / 10))
+    epoch = trainer.current_epoch + 1
+    return epoch % every == 0 or epoch == planned or trainer.should_stop
+
+
+def can_validate(data: HashDataModule | None) -> bool:
+    """Say whether there are labelled validation items."""
+    return data is not None and "validation_query" in data.splits and data.splits["validation_query"].labels is not None
+
+
+class ModelSaver(Callback):
+    """Writes ``RUN/last`` and, whenever the validation figure rises, ``RUN/model``; and what resuming needs.
+
+    Lightning's own checkpoint callback writes nothing for models without an optimiser, and only Lightning loads its
+    files, so models are saved by ``model.save``. Without a validation split the last model is the best one.
+
+    Args:
+        folder: RUN.
+        every_n_epochs: see :class:`RetrievalEvaluation`; both must agree.
+    """
+
+    def __init__(self, folder: str | Path, every_n_epochs: int | None = None) -> None:
+        self.folder, self.every_n_epochs = Path(folder), every_n_epochs
+        self.best_score, self.best_epoch = -math.inf, -1
+
+    @property
+    def checkpoint(self) -> Path:
+        """The file that a run is resumed from."""
+        return self.folder / "last.ckpt"
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save what is due."""
+        if not isinstance(pl_module, HashModel) or not trainer.is_global_zero:
+            return
+        if is_due(trainer, self.every_n_epochs):
+            score = trainer.callback_metrics.get(SCORE)
+            pl_module.save(self.folder / "last")
+            if score is None or float(score) > self.best_score:
+                self.best_score = -math.inf if score is None else float(score)
+                self.best_epoch = trainer.current_epoch
+                pl_module.save(self.folder / "model")
+        trainer.save_checkpoint(self.checkpoint)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a resumed run must remember."""
+        return {"best_score": self.best_score, "best_epoch": self.best_epoch}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up where the interrupted run stopped."""
+        self.best_score, self.best_epoch = state_dict["best_score"], state_dict["best_epoch"]
+
+
+class TrainingProgress(Callback):
+    """One bar over all steps of a run: rate, time left, loss and the validation figure, on stderr."""
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Open the bar."""
+        live = sys.stderr.isatty()
+        self._bar = tqdm(
+            total=int(trainer.num_training_batches) * (trainer.max_epochs or 0) or None,
+            initial=int(trainer.num_training_batches) * trainer.current_epoch,
+            desc=f"{type(pl_module).__name__}, {getattr(pl_module, 'num_bits', '?')} bits",
+            unit="step",
+            file=sys.stderr,
+            dynamic_ncols=live,
+            mininterval=0.2 if live else 10.0,
+            disable=os.environ.get("DEEPHASH_QUIET") == "1",
+            leave=live,
+        )
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Move the bar."""
+        self._bar.update()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Show the figures."""
+        wanted = {"train/loss": "loss", "train/objective": "objective", SCORE: "mAP"}
+        found = {short: trainer.callback_metrics.get(name) for name, short in wanted.items()}
+        self._bar.set_postfix({name: f"{float(value):.4f}" for name, value in found.items() if value is not None})
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Close the bar."""
+        self._bar.close()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Close the bar."""
+        if self._bar is not None:
+            self._bar.close()

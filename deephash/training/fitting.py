@@ -1,0 +1,134 @@
+"""fit: model + data -> a run folder; the same for the command line, the demo and Python."""
+
+from __future__ import annotations
+
+import logging
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from lightning import Trainer
+from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.trainer.states import TrainerStatus
+
+from deephash.data.datamodule import HashDataModule
+from deephash.errors import UsageError
+from deephash.models import HashModel
+from deephash.training.callbacks import ModelSaver, RetrievalEvaluation, TrainingProgress
+from deephash.training.run_folder import RunFolder
+
+
+class TrainingInterrupted(KeyboardInterrupt):
+    """Ctrl-C during training; the finished epochs are kept in the run folder."""
+
+
+def make_trainer(
+    folder: str | Path, *, max_epochs: int, evaluate_every: int | None = None, **trainer_options: Any
+) -> Trainer:
+    """Return a Trainer that logs to ``folder/metrics.csv``, scores the validation split and saves best and last model.
+
+    Args:
+        folder: the run folder.
+        max_epochs: epochs; sweeps for models fitted in closed form.
+        evaluate_every: epochs between two evaluations; None for about ten a run.
+        trainer_options: handed to Lightning's Trainer; it refuses unknown ones.
+    """
+    options: dict[str, Any] = {
+        "logger": CSVLogger(str(folder), name="", version=""),
+        "enable_checkpointing": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        "log_every_n_steps": 10,
+    }
+    options |= trainer_options
+    options["callbacks"] = [*trainer_options.get("callbacks", ()), *run_callbacks(folder, evaluate_every)]
+    with quiet_lightning():
+        return Trainer(max_epochs=max_epochs, **options)
+
+
+def run_callbacks(folder: str | Path, evaluate_every: int | None = None) -> list[Any]:
+    """Return evaluation, saving and the bar, in the order in which they must run."""
+    return [RetrievalEvaluation(evaluate_every), ModelSaver(folder, evaluate_every), TrainingProgress()]
+
+
+def fit(trainer: Trainer, model: HashModel, data: HashDataModule, run: RunFolder, *, resume: bool = False) -> float:
+    """Train ``model`` on ``data`` and return the seconds it took, caching of features included.
+
+    Args:
+        trainer: from :func:`make_trainer`, or any Trainer with a ModelSaver.
+        model: the model.
+        data: the data.
+        run: where everything is kept.
+        resume: go on from ``last.ckpt``.
+
+    Raises:
+        UsageError: model and data do not fit together.
+        TrainingInterrupted: Ctrl-C; the message says how to go on.
+    """
+    began = time.monotonic()
+    data.setup()
+    check_fit(model, data)
+    run.begin(model, data)
+    saver = next(callback for callback in trainer.callbacks if isinstance(callback, ModelSaver))  # type: ignore[attr-defined]
+    try:
+        with quiet_lightning():
+            trainer.fit(model, datamodule=data, ckpt_path=str(saver.checkpoint) if resume else None, weights_only=True)
+    except (SystemExit, KeyboardInterrupt):
+        if trainer.state.status != TrainerStatus.INTERRUPTED and not saver.checkpoint.exists():
+            raise
+        run.finish(status="interrupted", epochs=trainer.current_epoch)
+        raise TrainingInterrupted(interrupted_message(run, saver)) from None
+    model.eval()
+    seconds = time.monotonic() - began
+    run.write_splits(data)  # once more: unreadable pictures were found on the way
+    best = {"best_epoch": saver.best_epoch, "best_validation_map": saver.best_score}
+    run.finish(status="finished", seconds=round(seconds, 2), epochs=trainer.current_epoch, notes=data.notes, **best)
+    return seconds
+
+
+def interrupted_message(run: RunFolder, saver: ModelSaver) -> str:
+    """Say what is kept and how to go on."""
+    if not saver.checkpoint.exists():
+        return "interrupted before the first epoch ended; nothing to resume, features already computed are kept"
+    return f"interrupted; finished epochs are kept in {run.path}. Resume with: deephash train --resume {run.path}"
+
+
+def check_fit(model: HashModel, data: HashDataModule) -> None:
+    """Refuse what would train nonsense or stop after an hour."""
+    wanted, there = getattr(model, "num_classes", None), data.num_classes
+    if wanted is not None and there and wanted != there:
+        raise UsageError(
+            f"the model has num_classes={wanted}, but {type(data).__name__} has {there} classes; "
+            f"use --model.init_args.num_classes={there}"
+        )
+    if wanted is not None and not there:
+        raise UsageError(f"{type(model).__name__} is supervised, but {type(data).__name__} has no labels")
+    for modality, encoder in model.encoders.items():
+        fresh = encoder.spec.weights is None and any(True for _ in encoder.parameters())
+        if fresh and encoder.spec.frozen:
+            raise UsageError(
+                f"the {modality} backbone {encoder.spec.name} has fresh weights and is frozen, so it would never "
+                "learn; give it weights, or frozen: false"
+            )
+
+
+@contextmanager
+def quiet_lightning() -> Iterator[None]:
+    """Silence Lightning's remarks on hardware and workers: what matters is in ``run.json`` or in our own words."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric", "lightning")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+            warnings.filterwarnings("ignore", message=".*is smaller than the logging interval.*")
+            warnings.filterwarnings("ignore", message=".*LeafSpec.*")
+            warnings.filterwarnings("ignore", message=".*Experiment logs directory.*")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels):
+            logger.setLevel(level)

@@ -1,0 +1,145 @@
+"""RunFolder: everything about one training run, so that it can be repeated, resumed, evaluated and believed."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from deephash import __version__
+from deephash.data.datamodule import HashDataModule
+from deephash.models import HashModel
+
+_PACKAGES = ("torch", "torchvision", "timm", "lightning", "numpy", "scikit-learn", "faiss-cpu")
+
+
+class RunFolder:
+    """``config.yaml``, ``splits.json``, ``run.json``, ``metrics.csv``, ``model/`` (best), ``last/`` and ``last.ckpt``.
+
+    Args:
+        path: of the folder; it is made.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.path.mkdir(parents=True, exist_ok=True)
+
+    @classmethod
+    def fresh(cls, path: str | Path) -> RunFolder:
+        """Return ``path``, or ``path-2``, ``path-3``, ... where it holds a run already: no run is ever overwritten."""
+        wanted = Path(path)
+        number = 2
+        folder = wanted
+        while folder.exists() and any(folder.iterdir()):
+            folder, number = wanted.with_name(f"{wanted.name}-{number}"), number + 1
+        return cls(folder)
+
+    def write_config(self, text: str) -> None:
+        """Keep the resolved configuration."""
+        (self.path / "config.yaml").write_text(text, encoding="utf8")
+
+    def write_splits(self, data: HashDataModule) -> None:
+        """Keep who was query, train and database, with the checksum that stands in protocol strings."""
+        lists = {
+            name: split.names if data.by_name else split.rows.tolist() for name, split in sorted(data.splits.items())
+        }
+        record = {
+            "protocol": data.protocol_name,
+            "seed": getattr(data, "seed", None),
+            "checksum": data.split_checksum,
+            "pictures": data.pictures,
+            "counts": {name: len(rows) for name, rows in lists.items()},
+            "splits": lists,
+        }
+        self._write_json("splits.json", record)
+        if data.skipped:
+            lines = [f"{name}\t{reason}\n" for name, reason in sorted(data.skipped.items())]
+            (self.path / "skipped.tsv").write_text("".join(lines), encoding="utf8")
+
+    def begin(self, model: HashModel, data: HashDataModule) -> None:
+        """Keep what is known at the start."""
+        self.write_splits(data)
+        self.update(
+            deephash=__version__,
+            command=sys.argv,
+            git_commit=git_commit(),
+            method=type(model).__name__,
+            num_bits=model.num_bits,
+            init_args=model.init_args(),
+            protocol=data.protocol_name,
+            split_checksum=data.split_checksum,
+            notes=data.notes,
+            machine=machine(),
+            versions={name: _version(name) for name in _PACKAGES},
+            started=_now(),
+            status="running",
+        )
+
+    def update(self, **facts: Any) -> None:
+        """Add ``facts`` to ``run.json``."""
+        self._write_json("run.json", self.facts() | facts)
+
+    def facts(self) -> dict[str, Any]:
+        """Return what ``run.json`` says; empty before the run began."""
+        path = self.path / "run.json"
+        if not path.exists():
+            return {}
+        facts: dict[str, Any] = json.loads(path.read_text(encoding="utf8"))
+        return facts
+
+    def finish(self, **facts: Any) -> None:
+        """Keep what is known at the end."""
+        self.update(finished=_now(), **facts)
+
+    def _write_json(self, name: str, record: Mapping[str, Any]) -> None:
+        fresh = self.path / f".{name}.tmp"
+        fresh.write_text(json.dumps(record, indent=1, default=str) + "\n", encoding="utf8")
+        os.replace(fresh, self.path / name)
+
+
+def git_commit() -> str | None:
+    """Return the commit of deephash's own source tree, marked where it was changed; None for an installed package."""
+    source = Path(__file__).resolve().parents[2]
+    if not (source / ".git").exists():
+        return None
+    try:
+        commit = _git(source, "rev-parse", "HEAD")
+        return f"{commit} with changes" if _git(source, "status", "--porcelain", "--untracked-files=no") else commit
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _git(folder: Path, *words: str) -> str:
+    done = subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, timeout=10, check=True)
+    return done.stdout.strip()
+
+
+def machine() -> dict[str, Any]:
+    """Return processor, cores, threads and GPU."""
+    return {
+        "platform": platform.platform(),
+        "processor": platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "torch_threads": torch.get_num_threads(),
+        "gpu": torch.cuda.get_device_name(0) if torch.cuda.is_available() else None,
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
