@@ -7,17 +7,27 @@ if TYPE_CHECKING:
     from deephash.data.cifar10 import Cifar10 as Cifar10
     from deephash.data.datamodule import HashDataModule as HashDataModule
     from deephash.data.digits import Digits as Digits
+    from deephash.data.fashion import FashionItems as FashionItems
     from deephash.data.feature_file import FeatureFile as FeatureFile
+    from deephash.data.flickr8k import Flickr8k as Flickr8k
     from deephash.data.folder import PictureFolder as PictureFolder
     from deephash.data.manifest import Manifest as Manifest
+    from deephash.data.semi_paired import PairingMask as PairingMask
+    from deephash.data.semi_paired import SemiPaired as SemiPaired
+    from deephash.data.wiki import Wiki as Wiki
 
 _HOME = {
     "Cifar10": "cifar10",
     "Digits": "digits",
+    "FashionItems": "fashion",
     "FeatureFile": "feature_file",
+    "Flickr8k": "flickr8k",
     "HashDataModule": "datamodule",
     "Manifest": "manifest",
+    "PairingMask": "semi_paired",
     "PictureFolder": "folder",
+    "SemiPaired": "semi_paired",
+    "Wiki": "wiki",
 }
 
 __all__ = list(_HOME)
