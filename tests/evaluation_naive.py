@@ -92,7 +92,9 @@ def random_sides(
     rng = np.random.default_rng(seed)
     query, database = rng.integers(0, 2, (queries, bits)), rng.integers(0, 2, (items, bits))
     if labels:
-        return query, database, rng.integers(0, 2, (queries, labels)), rng.integers(0, 2, (items, labels))
+        query_labels = rng.integers(0, 2, (queries, labels))
+        query_labels[:, 0] |= query_labels.sum(axis=1) == 0  # every query has something to find
+        return query, database, query_labels, rng.integers(0, 2, (items, labels))
     query_labels, database_labels = rng.integers(0, classes, queries), rng.integers(-1, classes, items)
     database_labels[:classes] = np.arange(classes)  # every query has something to find
     return query, database, query_labels, database_labels
