@@ -20,9 +20,10 @@ from .sketch import fit_to_paper, read_drawing
 from .thumbnails import MAX_PIXELS, encode_thumbnail
 from .workspace import Answer, Options, Part, Query, Workspace
 
-MAX_UPLOAD_BYTES = 32 << 20
+MAX_UPLOAD_BYTES = 24 << 20
 LONGEST_PHRASE = 400
 EXAMPLES = 12
+PREVIEW = 96
 logger = logging.getLogger(__name__)
 
 
@@ -106,10 +107,10 @@ def picture_query(source: str | Path | bytes, label: str = "") -> Query:
     name = label or (Path(source).name if not isinstance(source, bytes) else "uploaded picture")
     data = source if isinstance(source, bytes) else Path(source).read_bytes()
     try:
-        picture = open_picture(data, max_pixels=MAX_PIXELS)
+        small = open_picture(data, max_pixels=MAX_PIXELS, reduced_to=PREVIEW)
     except UnreadablePicture as error:
         raise UnreadablePicture(str(error).replace("these bytes", name)) from None
-    return Query("picture", name, (Part("image", picture),), data_url(picture))
+    return Query("picture", name, (Part("image", data),), data_url(small))
 
 
 def drawing_query(workspace: Workspace, name: str, drawn: str) -> Query:
@@ -137,14 +138,14 @@ def words_query(plus: str, minus: str = "", picture: Query | None = None, share:
 
 
 def steered_query(workspace: Workspace, name: str, current: Query, item: int, sign: int) -> Query:
-    """Move the current query towards an item (sign +1) or away from it (-1), at half its own weight."""
+    """Move the current query towards an item (sign +1) or away from it (-1)."""
     steer = workspace.item_query(name, item)
-    part = replace(steer.parts[0], weight=0.5 * sign)
+    part = replace(steer.parts[0], weight=float(sign))
     label = f"{current.label} {'+' if sign > 0 else '−'} {steer.label}"
     return Query("mixture", label, (*current.parts, part), current.thumbnail)
 
 
-def data_url(picture: Image.Image, side: int = 96) -> str:
+def data_url(picture: Image.Image, side: int = PREVIEW) -> str:
     """Return a small re-encoded copy of a picture as a ``data:`` URL."""
     data, media_type = encode_thumbnail(picture, side)
     return f"data:{media_type};base64,{base64.b64encode(data).decode()}"

@@ -18,6 +18,7 @@ from deephash import __version__
 from .actions import MAX_UPLOAD_BYTES
 from .guard import Guard
 from .page import SearchPage
+from .panels import Panels
 from .routes import add_routes
 from .workspace import Workspace
 
@@ -35,10 +36,12 @@ def build_page(workspace: Workspace) -> gr.Blocks:
             name = gr.Dropdown(
                 names, value=names[0], label="Collection", show_label=False, visible=len(names) > 1, elem_id="dh-name"
             )
-        with gr.Tabs(elem_id="dh-pages"), gr.Tab("Search"):
-            search = SearchPage(workspace)
-            search.build(name)
-        page.load(search.on_load, [name], search.outputs, show_progress="hidden", api_visibility="private")
+        with gr.Tabs(elem_id="dh-pages") as tabs:
+            with gr.Tab("Search", id="search"):
+                search = SearchPage(workspace, name)
+            Panels(workspace, search, tabs)
+        outputs = [name, *search.outputs, search.slots, *search.filters]
+        page.load(search.on_load, [name], outputs, show_progress="hidden", api_visibility="private")
     page.queue(default_concurrency_limit=CONCURRENT, max_size=WAITING)
     return page
 

@@ -7,7 +7,7 @@ element.addEventListener('click', event => {
   const steer = pick(event, '.dh-steer');
   if (steer) { trigger('steer', {id: Number(steer.dataset.id), sign: Number(steer.dataset.sign)}); return; }
   const hit = pick(event, '.dh-hit');
-  if (hit) { trigger('requery', {id: Number(hit.dataset.id)}); return; }
+  if (hit) { trigger('requery', {id: Number(hit.dataset.id), collection: hit.dataset.collection || ''}); return; }
   const action = pick(event, '.dh-action');
   if (action) trigger('cutoff', {bits: Number(action.dataset.cutoff)});
 });
@@ -50,3 +50,11 @@ element.addEventListener('keydown', event => {
 element.addEventListener('error', event => {
   if (event.target.tagName === 'IMG') event.target.classList.add('dh-lost');
 }, true);
+
+// The address of the page names the query, so that it can be kept or sent (a picture itself never travels in it).
+watch('value', () => {
+  const grid = element.querySelector('[data-link]');
+  if (!grid) return;
+  const link = grid.dataset.link === '?' ? location.pathname : grid.dataset.link;
+  history.replaceState(history.state, '', link);
+});

@@ -1,4 +1,4 @@
-"""HTML of the answers: the grid of pictures, the trail, the status line, and what is said when there is nothing to show."""
+"""HTML of the answers: the grid of pictures, the trail, the status line, and what is said when nothing is found."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import csv
 import io
 from collections.abc import Sequence
 from html import escape
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from deephash.search import Hit
 
@@ -20,12 +20,25 @@ def results_html(answer: Answer, *, removable: bool = False) -> str:
         return nothing_found_html(answer)
     codes = answer.codes.hex() if answer.codes is not None else []
     cards = []
-    for position, hit in enumerate(answer.hits):
+    for position in range(len(answer.hits)):
         if answer.leaders and answer.leaders[position] != position:
             continue
         folded = sum(leader == position for leader in answer.leaders) - 1 if answer.leaders else 0
         cards.append(_card(answer, position, codes[position], folded, removable))
-    return f'<div class="dh-grid" role="list" aria-label="{len(cards)} results">{"".join(cards)}</div>'
+    link = _permalink(answer)
+    return f'<div class="dh-grid" role="list" aria-label="{len(cards)} results"{link}>{"".join(cards)}</div>'
+
+
+def _permalink(answer: Answer) -> str:
+    """Return the attribute that tells the browser this query's address; pictures have none."""
+    parts = answer.query.parts
+    if answer.query.item is not None:
+        asked = {"id": answer.query.item[1]}
+    elif len(parts) == 1 and parts[0].kind == "text":
+        asked = {"q": parts[0].value}
+    else:
+        return ' data-link="?"'
+    return f' data-link="?{escape(urlencode({"collection": answer.name, **asked}), quote=True)}"'
 
 
 def _card(answer: Answer, position: int, code: str, folded: int, removable: bool) -> str:

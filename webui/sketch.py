@@ -8,13 +8,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageFilter, ImageOps
 
 from deephash.collection.pictures import open_picture
 from deephash.errors import UnreadablePicture
 
 MAX_DRAWING_BYTES = 2 << 20
-MARGIN = 0.08  # of the longer side, on each side of the strokes
+MARGIN = 0.06  # of the longer side, on each side of the strokes
+CANVAS, MOST_WIDENINGS, SLACK = 64, 5, 0.8
 INK = 24  # grey levels away from the paper that count as a stroke
 
 
@@ -26,11 +27,13 @@ class Paper:
         dark: strokes are light on a dark ground, as in most collections of handwritten digits.
         side: side in pixels of the collection's pictures where all are tiny, else None.
         crop: whether strokes fill the picture, so that drawings are cropped to them.
+        ink: mean share of ink in the collection's pictures, 0..1; thinner drawings are thickened towards it.
     """
 
     dark: bool = False
     side: int | None = None
     crop: bool = False
+    ink: float = 0.0
 
 
 def read_drawing(data_url: str) -> Image.Image:
@@ -56,7 +59,7 @@ def fit_to_paper(drawing: Image.Image, paper: Paper) -> Image.Image:
     grey = ImageOps.grayscale(drawing)
     box = _strokes(drawing)
     if paper.crop and box is not None:
-        grey = _square(grey.crop(box))
+        grey = _thickened(_square(grey.crop(box)), paper.ink)
     if paper.dark:
         grey = ImageOps.invert(grey)
     if paper.side is not None:
@@ -75,12 +78,23 @@ def guess_paper(pictures: Iterable[Image.Image]) -> Paper:
     tiny = len(sides) == 1 and max(sides) <= 64
     # The mean of a drawing is near its ground, because strokes cover little of it.
     dark = tiny and float(np.mean([picture.mean() for picture in grey])) < 128
-    return Paper(dark, sides.pop() if tiny else None, tiny)
+    ink = float(np.mean([picture.mean() for picture in grey])) / 255
+    return Paper(dark, sides.pop() if tiny else None, tiny, (ink if dark else 1 - ink) if tiny else 0.0)
 
 
 def _strokes(drawing: Image.Image) -> tuple[int, int, int, int] | None:
     """Return the bounding box of what differs from white paper."""
     return ImageOps.invert(ImageOps.grayscale(drawing)).point(lambda value: 255 if value > INK else 0).getbbox()
+
+
+def _thickened(sheet: Image.Image, ink: float) -> Image.Image:
+    """Widen dark strokes until they cover about ``ink`` of the sheet; a one covers less than an eight: hence SLACK."""
+    sheet = sheet.resize((CANVAS, CANVAS), Image.Resampling.BILINEAR)
+    for _ in range(MOST_WIDENINGS):
+        if 1 - np.asarray(sheet).mean() / 255 >= SLACK * ink:
+            break
+        sheet = sheet.filter(ImageFilter.MinFilter(3))
+    return sheet
 
 
 def _square(strokes: Image.Image) -> Image.Image:

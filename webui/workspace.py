@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from deephash.codes import BinaryCodes
+from deephash.collection.filters import Filter
 from deephash.errors import UsageError, did_you_mean
 from deephash.search import Chance, Hit, Searcher, Term, group_near_duplicates, remarks
 
@@ -32,7 +33,7 @@ QueryKind = Literal["picture", "drawing", "words", "item", "mixture"]
 
 @dataclass(frozen=True)
 class Part:
-    """One part of a query: a picture (PIL), a phrase, or an item as (collection name, id); with its weight."""
+    """One part of a query: a picture (bytes or PIL), a phrase, or an item as (collection name, id); with its weight."""
 
     kind: Literal["image", "text", "item"]
     value: Any
@@ -70,13 +71,13 @@ class Options:
     Attributes:
         k: at most so many answers.
         max_distance: cut-off in bits; None shows the nearest however far they are.
-        where: filter in words, empty for none.
+        where: filter, as an object or in words; None or empty for none.
         group: put near-duplicates under the best of their group.
     """
 
     k: int = 24
     max_distance: int | None = None
-    where: str = ""
+    where: Filter | str | None = None
     group: bool = False
 
 
@@ -230,6 +231,14 @@ class Workspace:
             model=searcher.encoder.description,
         )
 
+    def find(self, uri: str) -> tuple[str, int] | None:
+        """Return (collection, id) of the first served item called ``uri``, or None."""
+        for place in self.places.values():
+            found = place.searcher.collection.find([uri])
+            if found:
+                return place.name, found[uri]
+        return None
+
     def item_query(self, name: str, item: int) -> Query:
         """Make a query of an item. Raises UsageError where there is no such item."""
         place = self.place(name)
@@ -238,7 +247,7 @@ class Workspace:
         return Query("item", uri, (Part("item", (place.name, item)),), thumbnail)
 
     def _term(self, place: Place, part: Part) -> Term:
-        """Return a part as the searcher takes it; an item of another collection goes by its picture: codes do not travel."""
+        """Return a part as the searcher takes it; an item of another collection goes by its picture."""
         if part.kind != "item":
             return Term(part.kind, part.value, part.weight)
         name, item = part.value

@@ -33,6 +33,7 @@ def search(
     where: str | None = None,
     max_distance: int | None = None,
     group_duplicates: bool = False,
+    rerank: int = 0,
     explain: bool = False,
     json: bool = False,
     paths: bool = False,
@@ -50,13 +51,15 @@ def search(
 
     Args:
         collection: made by ``deephash index``.
-        query: a picture file, an http(s) address of a picture, ``id:NUMBER``, ``-`` for a picture on standard input, or words.
+        query: a picture file, an http(s) address of a picture, ``id:NUMBER``, ``-`` for a picture on standard input, or
+            words.
         k: at most so many answers.
         plus: move the query towards this too (a query like the first one, optionally ``WEIGHT:QUERY``).
         minus: move the query away from this.
         where: only items that pass, for example ``label = cat and year >= 2019``.
         max_distance: only answers at most so many bits away.
         group_duplicates: show one of each group of near-duplicates.
+        rerank: reorder so many of the nearest codes by the stored vectors (``deephash index --keep-vectors``).
         explain: say which engine answered, and how the codes look.
         json: one JSON object a line.
         paths: only the paths, one a line.
@@ -71,7 +74,8 @@ def search(
     terms += [_weighted(searcher, text, -1.0) for text in minus]
     code = searcher.encoder.compose(terms)
     encoded = time.perf_counter()
-    hits = searcher.by_codes(code, k, where=where, max_distance=max_distance)
+    vector = _vector(searcher, terms, query) if rerank else None
+    hits = searcher.by_codes(code, k, where=where, max_distance=max_distance, vector=vector, rerank=rerank)
     times = (1000 * (encoded - started), 1000 * (time.perf_counter() - encoded))
     if not hits:
         note(_nothing(searcher, searcher.nearest_distance(code, where=where), where, max_distance))
@@ -108,6 +112,14 @@ def _term(searcher: Searcher, text: str, weight: float) -> Term:
     if looks_like_picture(text) or ("/" in text and " " not in text):
         raise DataError(f"{text}: no such file. To search for these words, add a space or leave out the suffix")
     return Term("text", text, weight)
+
+
+def _vector(searcher: Searcher, terms: list[Term], query: str) -> Any:
+    if len(terms) > 1:
+        raise UsageError("--rerank compares one picture or phrase with stored vectors; leave out --plus and --minus")
+    if query.startswith("id:"):
+        return searcher.collection.vectors([int(query.removeprefix("id:"))])
+    return searcher.encoder.vector(terms[0].kind, terms[0].value)
 
 
 def _weighted(searcher: Searcher, text: str, sign: float) -> Term:

@@ -27,8 +27,8 @@ class Term:
     """One part of a composed query.
 
     Attributes:
-        kind: what ``value`` is: a picture (path, PIL, array), a phrase, or BinaryCodes. The first code is the item; codes
-            of its neighbours may follow, and tell in a mixture which of its bits are firm.
+        kind: what ``value`` is: a picture (path, bytes, PIL, array), a phrase, or BinaryCodes. The first code is the
+            item; codes of its neighbours may follow, and tell in a mixture which of its bits are firm.
         value: the part itself.
         weight: its share; negative to move away from it.
     """
@@ -106,10 +106,10 @@ class QueryEncoder:
     def compose(self, terms: Sequence[Term]) -> BinaryCodes:
         """Return the code of a weighted mixture: unit-length continuous codes are added, then binarised at zero.
 
-        A stored code takes part as its signs plus the mean signs of its neighbours: bare signs have no weak bits, and no
-        share below one half could ever turn one. One term of positive weight gives exactly :meth:`encode` of it. Unwanted
-        words act by their difference to a phrase that says nothing (see :mod:`deephash.index.composition`), so that
-        taking words away from a picture does not take "being text" away with them.
+        A stored code takes part as its signs plus the mean signs of its neighbours: bare signs have no weak bits, and
+        no share below one half could ever turn one. One term of positive weight gives exactly :meth:`encode` of it.
+        Unwanted words act by their difference to a phrase that says nothing (see :mod:`deephash.index.composition`),
+        so that taking words away from a picture does not take "being text" away with them.
         """
         if not terms:
             raise UsageError("a composed query needs at least one part")
@@ -120,13 +120,15 @@ class QueryEncoder:
         mixture = sum(term.weight * self._movement(term) for term in terms)
         return BinaryCodes.from_continuous(np.asarray(mixture)[None])
 
-    def features(self, kind: Kind, value: Any) -> NDArray[np.float32]:
-        """Return the backbone's features [1, D] of a picture or a phrase, for re-ranking by stored vectors."""
+    def vector(self, kind: Kind, value: Any) -> NDArray[np.float32]:
+        """Return the float vector [1, D] of a picture or a phrase, comparable with the vectors that rows keep."""
         import torch
 
         inputs = self._inputs(kind, value)
         with torch.inference_mode():
-            return np.asarray(self.model.features(inputs, kind).cpu(), dtype=np.float32)
+            own = getattr(self.model, "vectors", None)
+            found = own(inputs) if own is not None else self.model.features(inputs, kind)
+            return np.asarray(found.float().cpu(), dtype=np.float32)
 
     def require(self, modality: str) -> None:
         """Raise UsageError where the model does not read ``modality``."""
@@ -169,7 +171,9 @@ class QueryEncoder:
         from deephash.collection.pictures import open_picture
 
         self.require(kind)
-        prepared = self.model.preprocess(kind)(open_picture(value) if kind == "image" else value)
+        if kind == "image":  # opened as when the collection was made, so that a picture finds itself at distance 0
+            value = open_picture(value, reduced_to=self.model.picture_side())
+        prepared = self.model.preprocess(kind)(value)
         return {kind: prepared[None].to(self.model.device)}
 
     def _check(self, fingerprint: str, name: str) -> None:

@@ -50,8 +50,8 @@ class Chance:
     Attributes:
         mean: mean distance of random pairs, in bits.
         deviation: its standard deviation.
-        cutoff: the largest distance that at most 1 % of random pairs reach or stay below; -1 where there is none, as when
-            most items share one code.
+        cutoff: the largest distance that at most 1 % of random pairs reach or stay below; -1 where there is none, as
+            when most items share one code.
         share: float64 [K + 1], the share of random pairs at each distance.
     """
 
@@ -85,7 +85,7 @@ def chance_level(codes: BinaryCodes, *, pairs: int = CHANCE_PAIRS, seed: int = 0
 
 
 def group_near_duplicates(codes: BinaryCodes, radius: int) -> list[int]:
-    """Return, for each code in order, the position of the earliest group leader within ``radius`` bits (itself if none).
+    """Return, for each code in order, the position of the earliest leader within ``radius`` bits (itself if none).
 
     A leader is a code that no earlier leader is near to, so a group never chains away from what it shows.
     """

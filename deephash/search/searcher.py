@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from deephash.codes import BinaryCodes, distance_blocks
 from deephash.collection import Collection
 from deephash.collection.filters import Filter
 from deephash.errors import UsageError
 from deephash.index import open_index
+from deephash.index.rerank import search_two_stage
 from deephash.search.encoder import QueryEncoder, Term
 from deephash.search.hits import Chance, Hit, chance_level
 
@@ -65,9 +66,9 @@ class Snapshot:
 class Searcher:
     """Answers queries over one collection.
 
-    Open one with :meth:`open`. Every ``by_*`` method returns hits in the order (distance, id), at most ``k``, fewer where
-    fewer items pass ``where`` or lie within ``max_distance``. Searching needs no torch; encoding a picture or a phrase
-    does. Safe to use from several threads.
+    Open one with :meth:`open`. Every ``by_*`` method returns hits in the order (distance, id), or by the stored vectors
+    where ``rerank`` asks for it; at most ``k``, fewer where fewer items pass ``where`` or lie within ``max_distance``.
+    Searching needs no torch; encoding a picture or a phrase does. Safe to use from several threads.
 
     Attributes:
         path: the collection's folder.
@@ -125,13 +126,21 @@ class Searcher:
 
     # Queries ---------------------------------------------------------------------------------------
 
-    def by_image(self, picture: Any, k: int = 10, *, where: Where = None, max_distance: int | None = None) -> list[Hit]:
+    def by_image(
+        self, picture: Any, k: int = 10, *, where: Where = None, max_distance: int | None = None, rerank: int = 0
+    ) -> list[Hit]:
         """Search by a picture: a path, the bytes of a file, a PIL picture or an array."""
-        return self.by_codes(self.encoder.encode("image", picture), k, where=where, max_distance=max_distance)
+        code = self.encoder.encode("image", picture)
+        vector = self.encoder.vector("image", picture) if rerank else None
+        return self.by_codes(code, k, where=where, max_distance=max_distance, vector=vector, rerank=rerank)
 
-    def by_text(self, text: str, k: int = 10, *, where: Where = None, max_distance: int | None = None) -> list[Hit]:
+    def by_text(
+        self, text: str, k: int = 10, *, where: Where = None, max_distance: int | None = None, rerank: int = 0
+    ) -> list[Hit]:
         """Search by words; the model must read text."""
-        return self.by_codes(self.encoder.encode("text", text), k, where=where, max_distance=max_distance)
+        code = self.encoder.encode("text", text)
+        vector = self.encoder.vector("text", text) if rerank else None
+        return self.by_codes(code, k, where=where, max_distance=max_distance, vector=vector, rerank=rerank)
 
     def by_both(
         self,
@@ -147,14 +156,27 @@ class Searcher:
         if not 0 <= beta <= 1:
             raise UsageError(f"beta is the share of the words and lies between 0 and 1, not {beta}")
         terms = [Term("image", picture, 1 - beta), Term("text", text, beta)]
-        return self.by_codes(self.encoder.compose(terms), k, where=where, max_distance=max_distance)
+        code = self.encoder.compose([term for term in terms if term.weight])
+        return self.by_codes(code, k, where=where, max_distance=max_distance)
 
-    def by_id(self, item: int, k: int = 10, *, where: Where = None, max_distance: int | None = None) -> list[Hit]:
+    def by_id(
+        self, item: int, k: int = 10, *, where: Where = None, max_distance: int | None = None, rerank: int = 0
+    ) -> list[Hit]:
         """Search by an item of the collection itself, which comes first; needs no model and no torch."""
-        return self.by_codes(self.code_of(item), k, where=where, max_distance=max_distance)
+        vector = self.collection.vectors([item]) if rerank else None
+        return self.by_codes(
+            self.code_of(item), k, where=where, max_distance=max_distance, vector=vector, rerank=rerank
+        )
 
     def by_codes(
-        self, code: BinaryCodes, k: int = 10, *, where: Where = None, max_distance: int | None = None
+        self,
+        code: BinaryCodes,
+        k: int = 10,
+        *,
+        where: Where = None,
+        max_distance: int | None = None,
+        vector: ArrayLike | None = None,
+        rerank: int = 0,
     ) -> list[Hit]:
         """Search by one code of the collection's length.
 
@@ -163,20 +185,34 @@ class Searcher:
             k: at most so many hits.
             where: only items that pass, as ``Filter``, mapping or words (``label=cat and year>=2019``).
             max_distance: only hits at most so many bits away.
+            vector: float [1, D] of the query, for re-ranking.
+            rerank: length of the shortlist that is put in order by stored vectors; 0 keeps the order of the codes.
 
         Raises:
-            UsageError: several codes, another length, a k below 1, or a filter that does not fit.
+            UsageError: several codes, another length, a k below 1, a filter that does not fit, or re-ranking where the
+                collection keeps no vectors.
         """
         self._check_code(code)
         if k < 1:
             raise UsageError(f"k is the number of answers and must be at least 1, not {k}")
         snapshot = self.snapshot
         allowed = self._allowed(snapshot, where)
-        found = snapshot.index.search(code, k, allowed=allowed)
-        ids, distances = found.ids[0], found.distances[0]
+        scores: NDArray[np.float32] | None = None
+        if rerank:
+            if vector is None:
+                raise UsageError("re-ranking compares float vectors; give the query's with `vector`")
+            shortlist = max(k, rerank)
+            best = search_two_stage(
+                snapshot.index, code, vector, snapshot.collection.vectors, k, shortlist=shortlist, allowed=allowed
+            )
+            ids, distances, scores = best.ids[0], best.distances[0], best.scores[0]
+        else:
+            found = snapshot.index.search(code, k, allowed=allowed)
+            ids, distances = found.ids[0], found.distances[0]
         if max_distance is not None:
-            ids, distances = ids[distances <= max_distance], distances[distances <= max_distance]
-        return self._hits(snapshot, code, ids, distances, allowed)
+            near = distances <= max_distance
+            ids, distances, scores = ids[near], distances[near], None if scores is None else scores[near]
+        return self._hits(snapshot, code, ids, distances, scores, allowed)
 
     def code_of(self, item: int) -> BinaryCodes:
         """Return the stored code of an item."""
@@ -240,15 +276,26 @@ class Searcher:
         code: BinaryCodes,
         ids: NDArray[np.int64],
         distances: NDArray[np.int32],
+        scores: NDArray[np.float32] | None,
         allowed: NDArray[np.int64] | None,
     ) -> list[Hit]:
         if not len(ids):
             return []
         ties = _counts(snapshot, code, allowed)
-        bits = code.num_bits
+        longest = code.num_bits * code.num_levels
         return [
-            Hit(rank, item.id, item.uri, int(far), 1 - int(far) / bits, bits, int(ties[far]), item.attributes)
-            for rank, (item, far) in enumerate(zip(snapshot.collection.items(ids), distances), start=1)
+            Hit(
+                rank=place + 1,
+                id=item.id,
+                uri=item.uri,
+                distance=(far := int(distances[place])),
+                similarity=1 - far / longest,
+                num_bits=longest,
+                tie_size=int(ties[far]),
+                attributes=item.attributes,
+                score=None if scores is None else float(scores[place]),
+            )
+            for place, item in enumerate(snapshot.collection.items(ids))
         ]
 
 

@@ -1,0 +1,168 @@
+"""Two models, or two code lengths, on the same query, side by side."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from html import escape
+
+import numpy as np
+
+from deephash.codes import BinaryCodes
+from deephash.codes.binary import bytes_per_code
+from deephash.collection import Item
+from deephash.errors import UsageError
+from deephash.index import CodeIndex, open_index
+
+from .results import thumbnail_url
+from .workspace import Query, Workspace
+
+SHORTEST_PREFIX = 8
+_indexes: dict[tuple[str, int, int], CodeIndex] = {}
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A collection, or the first ``bits`` of its codes."""
+
+    name: str
+    bits: int | None = None
+
+    def __str__(self) -> str:
+        return self.name if self.bits is None else f"{self.name}, first {self.bits} bits"
+
+
+@dataclass(frozen=True)
+class Side:
+    """One half of a comparison: hits as (item, distance), and what they cost."""
+
+    variant: Variant
+    num_bits: int
+    hits: tuple[tuple[Item, int], ...]
+    encode_ms: float
+    search_ms: float
+
+    @property
+    def keys(self) -> list[str]:
+        """What identifies the hits in both collections: the content of the files, else their paths."""
+        return [item.content_hash or item.uri for item, _ in self.hits]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Both halves and how far they agree.
+
+    Attributes:
+        left: one variant.
+        right: the other.
+        overlap: share of the k answers that both have.
+        tau: Kendall's tau-b over the common answers; None for fewer than two.
+        moves: for each left hit its rank on the right minus its rank on the left, None where it is missing there.
+    """
+
+    left: Side
+    right: Side
+    overlap: float
+    tau: float | None
+    moves: tuple[int | None, ...]
+
+
+def variants(workspace: Workspace) -> list[Variant]:
+    """Return every collection, and its shorter codes by halves."""
+    found = []
+    for name in workspace.names:
+        bits = workspace.place(name).searcher.num_bits
+        found.append(Variant(name))
+        while (bits := bits // 2) >= SHORTEST_PREFIX:
+            found.append(Variant(name, bits))
+    return found
+
+
+def compare(workspace: Workspace, query: Query | None, left: Variant, right: Variant, k: int) -> Comparison:
+    """Ask both. Raises UsageError where there is no query yet."""
+    if query is None:
+        raise UsageError("search something first; the comparison asks both sides the same query")
+    one, two = (_ask(workspace, query, variant, k) for variant in (left, right))
+    places = {key: place for place, key in enumerate(two.keys)}
+    moves = tuple(places[key] - place if key in places else None for place, key in enumerate(one.keys))
+    common = [(place, place + move) for place, move in enumerate(moves) if move is not None]
+    longest = max(len(one.hits), len(two.hits), 1)
+    return Comparison(one, two, len(common) / longest, kendall_tau(common), moves)
+
+
+def kendall_tau(pairs: list[tuple[int, int]]) -> float | None:
+    """Return Kendall's tau of (rank, rank) pairs without ties: concordant minus discordant over all pairs."""
+    if len(pairs) < 2:
+        return None
+    first, second = np.array(pairs).T
+    signs = np.sign(np.subtract.outer(first, first)) * np.sign(np.subtract.outer(second, second))
+    return float(signs.sum() / (len(pairs) * (len(pairs) - 1)))
+
+
+def _ask(workspace: Workspace, query: Query, variant: Variant, k: int) -> Side:
+    place = workspace.place(variant.name)
+    started = time.perf_counter()
+    code = workspace.encode(variant.name, query)
+    encoded = time.perf_counter()
+    snapshot = place.searcher.snapshot
+    if variant.bits is None:
+        index = snapshot.index
+    else:
+        index = _short_index(variant, snapshot.collection.version, snapshot.ids, snapshot.codes)
+        code = code.prefix(variant.bits)
+    begun = time.perf_counter()
+    found = index.search(code, k)
+    searched = time.perf_counter()
+    items = snapshot.collection.items(found.ids[0])
+    hits = tuple(zip(items, found.distances[0].tolist()))
+    return Side(variant, code.num_bits, hits, 1000 * (encoded - started), 1000 * (searched - begun))
+
+
+def _short_index(variant: Variant, version: int, ids: np.ndarray, codes: BinaryCodes) -> CodeIndex:
+    bits = variant.bits or codes.num_bits
+    key = (variant.name, bits, version)
+    if key not in _indexes:
+        for old in [known for known in _indexes if known[:2] == key[:2]]:
+            del _indexes[old]
+        _indexes[key] = open_index("auto", ids, codes.prefix(bits))
+    return _indexes[key]
+
+
+def comparison_html(found: Comparison) -> str:
+    """Return both lists side by side under one line of figures."""
+    tau = "" if found.tau is None else f" · Kendall's τ of the common ones <b>{found.tau:.2f}</b>"
+    moved = [abs(move) for move in found.moves if move is not None]
+    mean = f" · mean move <b>{np.mean(moved):.1f}</b> ranks" if moved else ""
+    k = max(len(found.left.hits), len(found.right.hits))
+    back = {key: -move for key, move in zip(found.left.keys, found.moves) if move is not None}
+    right_moves = [back.get(key) for key in found.right.keys]
+    return (
+        f'<p class="dh-status" role="status">overlap@{k} <b>{100 * found.overlap:.0f} %</b>{tau}{mean}</p>'
+        f'<div class="dh-sides">{_side(found.left, list(found.moves))}{_side(found.right, right_moves)}</div>'
+    )
+
+
+def _side(side: Side, moves: list[int | None]) -> str:
+    cards = "".join(
+        f'<div class="dh-card" role="listitem"><button class="dh-hit" data-id="{item.id}" '
+        f'data-collection="{escape(side.variant.name, quote=True)}" '
+        f'aria-label="Result {rank}: {escape(item.uri, quote=True)}, distance {distance} of {side.num_bits}">'
+        f'<img src="{thumbnail_url(side.variant.name, item.id, 160)}" alt="{escape(item.uri, quote=True)}" '
+        f'loading="lazy">'
+        f'<span class="dh-facts"><b>{distance}</b><small>/{side.num_bits}</small>{_move(move)}</span></button></div>'
+        for rank, ((item, distance), move) in enumerate(zip(side.hits, moves), start=1)
+    )
+    return (
+        f"<section><h3>{escape(str(side.variant))} <small>{bytes_per_code(side.num_bits)} bytes an item · "
+        f"search {side.search_ms:.2f} ms · encode {side.encode_ms:.0f} ms</small></h3>"
+        f'<div class="dh-grid dh-small" role="list">{cards}</div></section>'
+    )
+
+
+def _move(move: int | None) -> str:
+    if move is None:
+        return '<span class="dh-move only" title="not among the answers of the other side">only here</span>'
+    if move == 0:
+        return '<span class="dh-move" title="same rank on the other side">=</span>'
+    arrow, word = ("↓", "lower") if move > 0 else ("↑", "higher")
+    return f'<span class="dh-move" title="{abs(move)} ranks {word} on the other side">{arrow}{abs(move)}</span>'

@@ -1,0 +1,127 @@
+"""The evaluation page: what report.json says, with curves, classes and the hardest queries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from html import escape
+from pathlib import Path
+
+from deephash.errors import DataError
+from deephash.evaluation.report import EvaluationReport
+
+from .charts import line_chart, table
+from .results import message_html, thumbnail_url
+
+LARGEST_REPORT = 64 << 20
+HARDEST = 12
+
+
+def read_report(path: Path) -> EvaluationReport:
+    """Read one ``report.json``, or the one in a folder. Raises DataError."""
+    file = path / "report.json" if path.is_dir() else path
+    try:
+        if file.stat().st_size > LARGEST_REPORT:
+            raise DataError(f"{file.name} is larger than {LARGEST_REPORT >> 20} MiB; is it a report?")
+        return EvaluationReport.from_json(file.read_text(encoding="utf8"), source=file.name)
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{file.name} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+
+
+def report_html(report: EvaluationReport, *, find: Callable[[str], tuple[str, int] | None]) -> str:
+    """Return a report as HTML.
+
+    Args:
+        report: what is shown.
+        find: gives (collection, id) for the name of a query, so that its picture can be shown; None where unknown.
+    """
+    warnings = "".join(f"<li>{escape(warning)}</li>" for warning in report.warnings)
+    return (
+        f'<div class="dh-facts-page dh-report"><section><h3>{escape(report.method)}</h3>{_figures(report)}'
+        f'<p class="dh-legend">{escape(str(report.protocol))}</p>'
+        f"{f'<ul class=dh-warnings>{warnings}</ul>' if warnings else ''}</section>"
+        f'<section class="dh-charts">{_curves(report)}</section>'
+        f"{_classes(report)}{_hardest(report, find)}</div>"
+    )
+
+
+def no_report_html() -> str:
+    """Say how a report gets here."""
+    return message_html(
+        "No report yet", "Start the server with --report runs/NAME/report.json, or choose a report.json file here."
+    )
+
+
+def _figures(report: EvaluationReport) -> str:
+    rows = []
+    for figure in report.figures:
+        interval = "" if figure.low is None or figure.high is None else f"{figure.low:.3f} to {figure.high:.3f}"
+        ties = (
+            ""
+            if figure.pessimistic is None or figure.optimistic is None
+            else f"{figure.pessimistic:.3f} to {figure.optimistic:.3f}"
+        )
+        baselines = [
+            f"{name} {other.value:.3f}"
+            for name, others in report.baselines.items()
+            for other in others
+            if other.label == figure.label
+        ]
+        rows.append((figure.label, f"{figure.value:.4f}", interval, ties, ", ".join(baselines)))
+    return table(["metric", "value", "95 % interval", "range over tie orders", "baselines"], rows, numeric=(1,))
+
+
+def _curves(report: EvaluationReport) -> str:
+    curves = report.curves
+    charts = []
+    if {"recall_by_radius", "precision_by_radius"} <= curves.keys():
+        pairs = sorted(zip(curves["recall_by_radius"], curves["precision_by_radius"]))
+        recall, precision = zip(*pairs) if pairs else ((), ())
+        charts.append(line_chart(recall, precision, title="Precision over recall", across="recall", up="precision"))
+    if {"rank", "precision_at_rank"} <= curves.keys():
+        charts.append(
+            line_chart(
+                curves["rank"],
+                curves["precision_at_rank"],
+                title="Precision at N",
+                across="N",
+                up="P@N",
+                logarithmic=True,
+            )
+        )
+    return "".join(charts)
+
+
+def _classes(report: EvaluationReport) -> str:
+    if not report.per_class:
+        return ""
+    rows = [
+        (one.name, f"{one.queries:,}", f"{one.value:.4f}")
+        for one in sorted(report.per_class, key=lambda one: one.value)
+    ]
+    name = escape(report.headline.label)
+    return f"<section><h3>{name} by class</h3>{table(['class', 'queries', 'value'], rows, numeric=(1, 2))}</section>"
+
+
+def _hardest(report: EvaluationReport, find: Callable[[str], tuple[str, int] | None]) -> str:
+    if not report.hardest:
+        return ""
+    cards = []
+    for query in report.hardest[:HARDEST]:
+        known = find(query.name) if query.name else None
+        title = escape(query.name or f"query {query.row}")
+        if known is None:
+            picture = f'<div class="dh-nopicture" role="img" aria-label="{title}: no picture here">{title}</div>'
+        else:
+            picture = (
+                f'<button class="dh-hit" data-id="{known[1]}" data-collection="{escape(known[0], quote=True)}" '
+                f'aria-label="Search with {title}"><img src="{thumbnail_url(*known)}" alt="{title}" '
+                'loading="lazy"></button>'
+            )
+        labels = escape(", ".join(query.labels))
+        cards.append(
+            f'<div class="dh-card" role="listitem">{picture}<span class="dh-facts"><b>{query.value:.3f}</b></span>'
+            f'<span class="dh-path" title="{title}">{title}</span><span class="dh-note">{labels}</span></div>'
+        )
+    return (
+        f'<section><h3>Hardest queries</h3><div class="dh-grid dh-small" role="list">{"".join(cards)}</div></section>'
+    )
