@@ -12,24 +12,24 @@ from pathlib import Path
 
 import numpy as np
 
-from deephash.data.manifests import Manifest, write_manifest
+from deephash.data.manifests import SplitManifest, write_manifest
 
 
-def flowers17(data: Path) -> Manifest:
+def flowers17(data: Path) -> SplitManifest:
     """First 60 of the 80 photos of a class are learned from and searched, the last 20 ask."""
     names = sorted(str(path.relative_to(data)) for path in data.glob("*/*.jpg"))
     asks = np.array([(int(name[-8:-4]) - 1) % 80 >= 60 for name in names])
     return _classified("flowers17/v1", names, asks, "first 60 of 80 photos a class learned and searched, last 20 ask")
 
 
-def caltech101(data: Path) -> Manifest:
+def caltech101(data: Path) -> SplitManifest:
     """The folders train and test; 20 and 10 photos a class, background left out."""
     names = sorted(str(path.relative_to(data)) for path in data.glob("*/*/*.jpg"))
     asks = np.array([name.startswith("test/") for name in names])
     return _classified("caltech101/v1", names, asks, "20 photos a class learned and searched, 10 other ones ask")
 
 
-def wiki(data: Path) -> Manifest:
+def wiki(data: Path) -> SplitManifest:
     """The published parts: 2,173 learned and searched, 693 ask. Named by the text's id."""
     with np.load(data / "wiki_features.npz") as table:
         train, test = table["text_id_train"].tolist(), table["text_id_test"].tolist()
@@ -40,7 +40,7 @@ def wiki(data: Path) -> Manifest:
     return _manifest("wiki/v1", train + test, labels, asks, classes, remark)
 
 
-def fashion(data: Path) -> Manifest:
+def fashion(data: Path) -> SplitManifest:
     """Split of the item list: 20 queries a type; the rest is searched, 4,000 of it learned from."""
     items = [json.loads(line) for line in (data / "fashion_items.jsonl").read_text(encoding="utf-8").splitlines()]
     classes = sorted({item["type"] for item in items})
@@ -53,10 +53,10 @@ def fashion(data: Path) -> Manifest:
     labels = tuple((classes.index(item["type"]),) for item in items)
     names = tuple(str(item["id"]) for item in items)
     remark = "product ids; the catalogue holds 32 groups of byte-identical photos under different ids"
-    return Manifest("fashion/v1", names, labels, splits, tuple(classes), remarks=(remark,))
+    return SplitManifest("fashion/v1", names, labels, splits, tuple(classes), remarks=(remark,))
 
 
-def flickr8k(data: Path) -> Manifest:
+def flickr8k(data: Path) -> SplitManifest:
     """Every fifth photo with its captions asks and is searched (pairs); the others are learned from."""
     lines = (data / "captions.jsonl").read_text(encoding="utf-8").splitlines()
     names = tuple(json.loads(line)["file"] for line in lines)
@@ -64,10 +64,10 @@ def flickr8k(data: Path) -> Manifest:
     splits = {"query": np.flatnonzero(asks), "train": np.flatnonzero(~asks), "database": np.flatnonzero(asks)}
     labels = tuple((row,) for row in range(len(names)))
     remark = "no official split; every fifth photo by name; a caption's right answer is its own photo"
-    return Manifest("flickr8k_1000/v1", names, labels, splits, pairs=True, remarks=(remark,))
+    return SplitManifest("flickr8k_1000/v1", names, labels, splits, pairs=True, remarks=(remark,))
 
 
-def _classified(protocol: str, names: list[str], asks: np.ndarray, remark: str) -> Manifest:
+def _classified(protocol: str, names: list[str], asks: np.ndarray, remark: str) -> SplitManifest:
     words = [Path(name).parent.name for name in names]
     classes = tuple(sorted(set(words)))
     labels = np.array([classes.index(word) for word in words])
@@ -76,10 +76,10 @@ def _classified(protocol: str, names: list[str], asks: np.ndarray, remark: str) 
 
 def _manifest(
     protocol: str, names: list[str], labels: np.ndarray, asks: np.ndarray, classes: tuple[str, ...], remark: str
-) -> Manifest:
+) -> SplitManifest:
     query, rest = np.flatnonzero(asks), np.flatnonzero(~asks)
     numbers = tuple((int(label),) for label in labels)
-    return Manifest(
+    return SplitManifest(
         protocol, tuple(names), numbers, {"query": query, "train": rest, "database": rest}, classes, remarks=(remark,)
     )
 

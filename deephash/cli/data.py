@@ -11,7 +11,7 @@ from deephash.cli.output import note, print_json, table
 from deephash.data.check import Problem, check_manifest, corrected, describe_split
 from deephash.data.facts import SplitFacts, facts_of, known_splits, require_facts
 from deephash.data.manifests import (
-    Manifest,
+    SplitManifest,
     cifar10_labels,
     manifest_of_rule,
     read_hashnet_lists,
@@ -184,7 +184,7 @@ COMMANDS = {"list": list_splits, "info": info, "check": check, "split": split, "
 # Parts -------------------------------------------------------------------------------------------------
 
 
-def _load(manifest: str | None, lists: dict[str, Path | None], protocol: str | None) -> Manifest:
+def _load(manifest: str | None, lists: dict[str, Path | None], protocol: str | None) -> SplitManifest:
     given = {name: path for name, path in lists.items() if path is not None}
     if bool(manifest) == bool(given):
         raise UsageError("give a manifest, or lists with --query, --train and --database, not both and not neither")
@@ -193,7 +193,7 @@ def _load(manifest: str | None, lists: dict[str, Path | None], protocol: str | N
     return shipped_manifest(manifest) if manifest in shipped_manifests() else read_manifest(manifest)
 
 
-def _drawn_from_file(protocol: str, path: Path, train_images: int | None, seed: int) -> Manifest:
+def _drawn_from_file(protocol: str, path: Path, train_images: int | None, seed: int) -> SplitManifest:
     columns = read_columns(path)
     if "labels" not in columns:
         raise UsageError(f"{path} has no array 'labels'; it holds: {', '.join(sorted(columns)) or 'nothing'}")

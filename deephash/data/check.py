@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from deephash.data.facts import SplitFacts
-from deephash.data.manifests import Manifest
+from deephash.data.manifests import SplitManifest
 from deephash.progress import track
 
 SEARCHED = ("database", "train")
@@ -34,7 +34,7 @@ class Problem:
 
 
 def check_manifest(
-    manifest: Manifest, *, facts: SplitFacts | None = None, root: Path | None = None, allow_overlap: bool = False
+    manifest: SplitManifest, *, facts: SplitFacts | None = None, root: Path | None = None, allow_overlap: bool = False
 ) -> list[Problem]:
     """Return every problem of a split; an empty list means that it is sound.
 
@@ -54,7 +54,7 @@ def check_manifest(
     return problems
 
 
-def corrected(manifest: Manifest) -> Manifest:
+def corrected(manifest: SplitManifest) -> SplitManifest:
     """Return the split without what check complains of: later duplicates, unlabelled items, queries that are searched.
 
     A query that is also learned from or searched stays a query and leaves the other lists.
@@ -75,7 +75,7 @@ def corrected(manifest: Manifest) -> Manifest:
     return replace(manifest, splits=splits, remarks=(*manifest.remarks, remark))
 
 
-def describe_split(manifest: Manifest) -> list[dict[str, object]]:
+def describe_split(manifest: SplitManifest) -> list[dict[str, object]]:
     """Return a row of figures for each split: items, distinct names, classes, items a class, labels an item."""
     rows: list[dict[str, object]] = []
     for split, members in manifest.splits.items():
@@ -98,13 +98,13 @@ def describe_split(manifest: Manifest) -> list[dict[str, object]]:
 # The checks --------------------------------------------------------------------------------------------
 
 
-def _empty_splits(manifest: Manifest) -> Iterator[Problem]:
+def _empty_splits(manifest: SplitManifest) -> Iterator[Problem]:
     for split in ("query", "database"):
         if not len(manifest.splits.get(split, ())):
             yield Problem("empty-split", f"there is no {split} item, so nothing can be evaluated")
 
 
-def _overlap(manifest: Manifest) -> Iterator[Problem]:
+def _overlap(manifest: SplitManifest) -> Iterator[Problem]:
     query = set(manifest.names_of("query"))
     for split in SEARCHED:
         shared = sorted(query & set(manifest.names_of(split)))
@@ -114,7 +114,7 @@ def _overlap(manifest: Manifest) -> Iterator[Problem]:
             yield Problem(f"query-in-{split}", message, tuple(shared))
 
 
-def _duplicates(manifest: Manifest) -> Iterator[Problem]:
+def _duplicates(manifest: SplitManifest) -> Iterator[Problem]:
     for split in manifest.splits:
         names = manifest.names_of(split)
         repeated = sorted(name for name, count in Counter(names).items() if count > 1)
@@ -123,7 +123,7 @@ def _duplicates(manifest: Manifest) -> Iterator[Problem]:
             yield Problem("duplicate", message, tuple(repeated))
 
 
-def _labels(manifest: Manifest) -> Iterator[Problem]:
+def _labels(manifest: SplitManifest) -> Iterator[Problem]:
     for split, rows in manifest.splits.items():
         bare = sorted({manifest.names[row] for row in rows if not manifest.labels[row]})
         if bare:
@@ -136,7 +136,7 @@ def _labels(manifest: Manifest) -> Iterator[Problem]:
         yield Problem("two-labellings", message, tuple(sorted(differing)))
 
 
-def _counts(manifest: Manifest, facts: SplitFacts) -> Iterator[Problem]:
+def _counts(manifest: SplitManifest, facts: SplitFacts) -> Iterator[Problem]:
     for split, expected in (("query", facts.query), ("train", facts.train), ("database", facts.database)):
         found = len(manifest.splits.get(split, ()))
         if expected is not None and found != expected:
@@ -150,7 +150,7 @@ def _counts(manifest: Manifest, facts: SplitFacts) -> Iterator[Problem]:
         yield Problem("wrong-count", f"in {facts.name} training items {usual} searched; here it is the other way round")
 
 
-def _files(manifest: Manifest, root: Path, may_overlap: bool) -> Iterator[Problem]:
+def _files(manifest: SplitManifest, root: Path, may_overlap: bool) -> Iterator[Problem]:
     names = sorted({manifest.names[row] for rows in manifest.splits.values() for row in rows})
     missing = tuple(name for name in names if not (root / name).is_file())
     if missing:
@@ -164,7 +164,7 @@ def _files(manifest: Manifest, root: Path, may_overlap: bool) -> Iterator[Proble
         yield Problem("same-picture", _twins_message(manifest, twins, may_overlap), tuple(_first_lines(twins)))
 
 
-def _twins_message(manifest: Manifest, twins: list[list[str]], may_overlap: bool) -> str:
+def _twins_message(manifest: SplitManifest, twins: list[list[str]], may_overlap: bool) -> str:
     query = set(manifest.names_of("query"))
     elsewhere = {name for split in SEARCHED for name in manifest.names_of(split)}
     across = sum(1 for group in twins if query & set(group) and elsewhere & set(group))

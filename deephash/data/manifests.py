@@ -34,7 +34,7 @@ _CLASS_SEPARATOR = " | "
 
 
 @dataclass(frozen=True, eq=False)
-class Manifest:
+class SplitManifest:
     """N entries and the splits they belong to.
 
     Attributes:
@@ -119,14 +119,14 @@ class Manifest:
         ]
 
 
-def write_manifest(manifest: Manifest, path: str | Path) -> None:
+def write_manifest(manifest: SplitManifest, path: str | Path) -> None:
     """Write the text file, atomically."""
     partial = Path(f"{path}.partial")
     partial.write_text(manifest.to_text(), encoding="utf-8", newline="\n")
     os.replace(partial, path)
 
 
-def read_manifest(path: str | Path) -> Manifest:
+def read_manifest(path: str | Path) -> SplitManifest:
     """Read a manifest.
 
     Raises:
@@ -136,7 +136,7 @@ def read_manifest(path: str | Path) -> Manifest:
     return parse_manifest(_read_text(path), source=str(path))
 
 
-def parse_manifest(text: str, *, source: str = "manifest") -> Manifest:
+def parse_manifest(text: str, *, source: str = "manifest") -> SplitManifest:
     """Read the text of a manifest; see :func:`read_manifest`."""
     lines = text.split("\n")
     head_length = next((row for row, line in enumerate(lines) if not line.startswith("#")), len(lines))
@@ -153,7 +153,7 @@ def parse_manifest(text: str, *, source: str = "manifest") -> Manifest:
         )
     names, labels, splits = _read_items(body, head_length, source)
     classes = head.get("classes")
-    return Manifest(
+    return SplitManifest(
         protocol=head.get("protocol", "custom"),
         names=names,
         labels=labels,
@@ -165,7 +165,7 @@ def parse_manifest(text: str, *, source: str = "manifest") -> Manifest:
     )
 
 
-def read_hashnet_lists(lists: Mapping[str, str | Path], *, protocol: str = "custom") -> Manifest:
+def read_hashnet_lists(lists: Mapping[str, str | Path], *, protocol: str = "custom") -> SplitManifest:
     """Read ``{"query": file, "train": file, "database": file}``, each line a path and its multi-hot label.
 
     Raises:
@@ -185,7 +185,7 @@ def read_hashnet_lists(lists: Mapping[str, str | Path], *, protocol: str = "cust
                 names.append(name)
                 labels.append(numbers)
         splits[split] = np.arange(start, len(names), dtype=np.int64)
-    return Manifest(protocol, tuple(names), tuple(labels), splits)
+    return SplitManifest(protocol, tuple(names), tuple(labels), splits)
 
 
 def shipped_manifests() -> list[str]:
@@ -194,7 +194,7 @@ def shipped_manifests() -> list[str]:
     return sorted(item.name.removesuffix(".tsv") for item in folder.iterdir() if item.name.endswith(".tsv"))
 
 
-def shipped_manifest(name: str) -> Manifest:
+def shipped_manifest(name: str) -> SplitManifest:
     """Return a manifest that comes with the package, by the name of its data set (with or without ``/v1``)."""
     short = name.partition("/")[0]
     if short not in shipped_manifests():
@@ -217,7 +217,7 @@ def manifest_of_rule(
     seed: int = 0,
     names: tuple[str, ...] | None = None,
     class_names: tuple[str, ...] = (),
-) -> Manifest:
+) -> SplitManifest:
     """Draw the lists of a named rule and return them as a manifest, validation lists included.
 
     Items are named ``train/00000``, ... and ``test/00000``, ... by their official position where no names are given.
@@ -228,7 +228,7 @@ def manifest_of_rule(
     places = (("train", row) if row < first else ("test", row - first) for row in range(len(labels)))
     table = np.asarray(labels)
     rows = map(np.flatnonzero, table) if table.ndim == 2 else [(number,) if number >= 0 else () for number in table]
-    return Manifest(
+    return SplitManifest(
         protocol=rule.protocol,
         names=names or tuple(f"{part}/{row:05d}" for part, row in places),
         labels=tuple(tuple(int(number) for number in numbers) for numbers in rows),

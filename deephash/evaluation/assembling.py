@@ -6,7 +6,7 @@ import hashlib
 import os
 import platform
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib import metadata
@@ -19,8 +19,9 @@ from deephash.codes import BinaryCodes, hamming_distance
 from deephash.errors import UsageError
 from deephash.evaluation.codefile import as_labels
 from deephash.evaluation.curves import Curves
-from deephash.evaluation.figures import HardQuery, class_figures, figure_of, hardest_queries
+from deephash.evaluation.figures import Figure, HardQuery, class_figures, figure_of, hardest_queries
 from deephash.evaluation.health import CodeHealth, code_health
+from deephash.evaluation.legacy import LEGACY_RULES, legacy_mean_average_precision
 from deephash.evaluation.protocol import Protocol
 from deephash.evaluation.relevance import relevance_from_labels
 from deephash.evaluation.report import EvaluationReport
@@ -42,6 +43,9 @@ class Sides:
         query_rows: row of each kept query in what was given, [Q].
         query_names: names of the kept queries, or None.
         database_names: names, or None.
+        num_unlabelled: queries taken out.
+        given_query: codes of all queries that were given.
+        given_labels: their labels.
     """
 
     query: BinaryCodes
@@ -52,6 +56,8 @@ class Sides:
     query_names: NDArray[np.str_] | None
     database_names: NDArray[np.str_] | None
     num_unlabelled: int
+    given_query: BinaryCodes
+    given_labels: NDArray[Any]
 
     @classmethod
     def of(
@@ -60,8 +66,8 @@ class Sides:
         database: BinaryCodes,
         query_labels: ArrayLike,
         database_labels: ArrayLike,
-        query_names: Sequence[str] | None,
-        database_names: Sequence[str] | None,
+        query_names: ArrayLike | None,
+        database_names: ArrayLike | None,
     ) -> Sides:
         """Check that everything fits and leave out the unlabelled queries."""
         labels = as_labels(np.asarray(query_labels), source="query labels")
@@ -88,6 +94,8 @@ class Sides:
             query_names=None if names is None else names[kept],
             database_names=others,
             num_unlabelled=len(labels) - len(kept),
+            given_query=query,
+            given_labels=labels,
         )
 
     @property
@@ -126,6 +134,8 @@ def assemble(
     scored = time.perf_counter()
     full = _complete(protocol, sides, settings, int(answered.sum()))
     figures = tuple(figure_of(column, full, settings) for column in scores.columns)
+    if settings.legacy is not None:
+        figures += (_legacy_figure(sides, settings, full),)
     intervals = time.perf_counter()
     health = code_health(sides.database, labels=sides.database_labels)
     report = EvaluationReport(
@@ -176,6 +186,28 @@ def _complete(protocol: Protocol, sides: Sides, settings: Settings, answered: in
         split=sides.split if protocol.split == "unknown" else protocol.split,
         overlap=f"{overlap} queries in database" if overlap else protocol.overlap,
     )
+
+
+def _legacy_figure(sides: Sides, settings: Settings, protocol: Protocol) -> Figure:
+    """What a public script prints; it sees the unlabelled queries too and has its own ways with them."""
+    repository = str(settings.legacy)
+    value = legacy_mean_average_precision(
+        repository,
+        sides.given_query,
+        sides.database,
+        query_labels=sides.given_labels,
+        database_labels=sides.database_labels,
+        top_k=settings.top_k,
+    )
+    rule = LEGACY_RULES[repository]
+    told = {
+        "ties": "sort-call",
+        "normalize": rule.normalize,
+        "empty": rule.nothing_found,
+        "unlabelled": rule.unlabelled,
+    }
+    metric = f"mAP@{settings.top_k or 'all'}"
+    return Figure(metric, value, protocol.for_metric(metric, legacy=repository, **told))
 
 
 def _counts(sides: Sides, scores: ScoreTable, answered: NDArray[np.bool_]) -> dict[str, float | int]:

@@ -40,6 +40,8 @@ class Figure:
     @property
     def label(self) -> str:
         """Metric, with its denominator where that matters."""
+        if self.protocol.legacy != "none":
+            return f"{self.metric} (as {self.protocol.legacy})"
         return f"{self.metric} ({self.protocol.normalize})" if self.protocol.top_k and self.is_mean_ap else self.metric
 
     @property

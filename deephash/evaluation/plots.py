@@ -22,15 +22,12 @@ MOST_CLASSES = 60  # more bars than this cannot be read: the lowest and the high
 SHEET_ROWS = 8
 
 
-def draw_report(
-    report: EvaluationReport, directory: Path, open_picture: Callable[[str], Image] | None = None
-) -> list[Path]:
+def draw_report(report: EvaluationReport, directory: Path) -> list[Path]:
     """Draw every picture that the report has data for.
 
     Args:
-        report: what to draw.
+        report: what to draw; with its ``open_picture`` a contact sheet of the hardest queries is drawn too.
         directory: made where it is missing.
-        open_picture: turns an item's name into a picture; with it a contact sheet of the hardest queries is drawn.
 
     Returns:
         The files written.
@@ -43,6 +40,7 @@ def draw_report(
     }
     if report.per_class:
         drawings["per_class.png"] = draw_classes
+    open_picture = report.open_picture
     if open_picture is not None and any(query.name for query in report.hardest):
         drawings["hardest_queries.png"] = lambda each: draw_hardest(each, open_picture)
     written = []

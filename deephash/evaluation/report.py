@@ -44,6 +44,7 @@ class EvaluationReport:
         warnings: what a reader must know before quoting a figure.
         created: UTC time, ISO 8601.
         per_query: columns of one number a query, for paired tests; kept in ``per_query.npz``.
+        open_picture: turns an item's name into its picture, where pictures are at hand; not kept.
     """
 
     method: str
@@ -60,6 +61,7 @@ class EvaluationReport:
     warnings: tuple[str, ...] = ()
     created: str = ""
     per_query: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    open_picture: Callable[[str], Image] | None = None
 
     @property
     def headline(self) -> Figure:
@@ -118,25 +120,19 @@ class EvaluationReport:
         """Print the figures, the state of the codes, warnings and the protocol."""
         print(self)
 
-    def plot(self, directory: str | Path, *, open_picture: Callable[[str], Image] | None = None) -> list[Path]:
+    def plot(self, directory: str | Path) -> list[Path]:
         """Draw the pictures into a folder and return their paths; see ``deephash.evaluation.plots``."""
         from deephash.evaluation.plots import draw_report
 
-        return draw_report(self, Path(directory), open_picture)
+        return draw_report(self, Path(directory))
 
     # On disk ---------------------------------------------------------------------------------------
 
-    def save(
-        self,
-        directory: str | Path,
-        *,
-        pictures: bool = False,
-        open_picture: Callable[[str], Image] | None = None,
-    ) -> list[Path]:
+    def save(self, directory: str | Path, *, pictures: bool = False) -> list[Path]:
         """Write ``report.json``, ``report.md``, ``per_query.npz`` and, where wanted, the pictures; return the files."""
         folder = Path(directory)
         folder.mkdir(parents=True, exist_ok=True)
-        drawn = self.plot(folder, open_picture=open_picture) if pictures else []
+        drawn = self.plot(folder) if pictures else []
         columns: dict[str, Any] = dict(self.per_query)
         np.savez_compressed(folder / PER_QUERY_FILE, **columns)
         page = self.to_markdown(pictures=[path.name for path in drawn])
@@ -172,8 +168,8 @@ def evaluate_codes(
     protocol: Protocol | None = None,
     method: str = "codes",
     class_names: Sequence[str] = (),
-    query_names: Sequence[str] | None = None,
-    database_names: Sequence[str] | None = None,
+    query_names: ArrayLike | None = None,
+    database_names: ArrayLike | None = None,
 ) -> EvaluationReport:
     """Score codes against codes.
 

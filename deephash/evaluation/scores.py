@@ -50,6 +50,7 @@ class Settings:
         ranks: N of P@N and recall@N; those larger than the database are left out.
         resamples: bootstrap samples; 0 leaves the intervals out.
         seed: of the bootstrap.
+        legacy: public repository whose mAP@R is printed too; see ``deephash.evaluation.legacy``.
     """
 
     top_k: int | None = None
@@ -60,6 +61,7 @@ class Settings:
     ranks: tuple[int, ...] = (1, 10, 100)
     resamples: int = 1000
     seed: int = 0
+    legacy: str | None = None
 
     def __post_init__(self) -> None:
         if self.normalize not in NORMALIZE:

@@ -1,0 +1,17 @@
+"""Floor 5: score a model, a run folder, a collection or code files; torch only where a model must encode."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from deephash.scoring.comparison import compare_reports as compare_reports
+    from deephash.scoring.evaluate import evaluate as evaluate
+
+_HOME = {"compare_reports": "comparison", "evaluate": "evaluate"}
+__all__ = list(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'deephash.scoring' has no attribute {name!r}")
+    return getattr(import_module(f"deephash.scoring.{_HOME[name]}"), name)

@@ -1,0 +1,129 @@
+"""``deephash.evaluate``: one function for everything that can be scored."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from deephash.errors import DataError, UsageError
+from deephash.evaluation.codefile import CodeFile, common_labels, read_code_file
+from deephash.evaluation.protocol import Protocol
+from deephash.evaluation.report import EvaluationReport, evaluate_codes
+from deephash.evaluation.scores import Settings
+from deephash.scoring.sides import CodePair, collection_pair
+
+if TYPE_CHECKING:
+    from deephash.collection import Collection
+    from deephash.data import HashDataModule
+    from deephash.models import HashModel
+
+    Target = str | Path | CodeFile | HashModel | Collection
+    Data = str | Path | CodeFile | HashDataModule
+
+
+def evaluate(
+    target: Target,
+    data: Data | None = None,
+    *,
+    settings: Settings | None = None,
+    protocol: Protocol | None = None,
+    method: str | None = None,
+    baselines: bool = False,
+    task: str | None = None,
+    label: str = "label",
+    num_queries: int = 1000,
+    seed: int = 0,
+) -> EvaluationReport:
+    """Score a model on a data set, a run folder, a collection, or codes against codes.
+
+    ===============================  ==================================================================================
+    ``target``                       ``data``
+    ===============================  ==================================================================================
+    query ``.npz`` or CodeFile       database ``.npz`` or CodeFile
+    collection, or its folder        None; some items ask, the rest is searched, an attribute is the label
+    run folder                       None takes the run's own data set; or a data module
+    model, or its folder             a data module: its ``query`` split against its ``database`` split
+    ===============================  ==================================================================================
+
+    Args:
+        target: what is scored.
+        data: what it is scored on.
+        settings: what is measured; see :class:`Settings`.
+        protocol: what is known about the data, where the files do not say so.
+        method: name for tables; by default the model's class or the file's name.
+        baselines: also score random bits, LSH, PCA-sign, ITQ, class codes and exact cosine on the same features.
+        task: cross-modal models only: ``i2t``, ``t2i``, ``i2i`` or ``t2t``; None is ``i2t`` for them.
+        label: attribute of a collection that holds the class.
+        num_queries: items of a collection that ask, at most.
+        seed: of the draw of those items, and of random baselines.
+
+    Returns:
+        The report; ``print(report)``, ``report.figure("mAP@all").value``, ``report.save(folder, pictures=True)``.
+
+    Raises:
+        UsageError: nothing that can be scored, or labels and codes that do not fit.
+        DataError: files that are missing or damaged.
+    """
+    pair = _pair_of(target, data, task, label, num_queries, seed)
+    query_labels, database_labels, words = common_labels(pair.query, pair.database)
+    report = evaluate_codes(
+        pair.query.codes,
+        pair.database.codes,
+        query_labels,
+        database_labels,
+        settings=settings,
+        protocol=_known(pair, protocol),
+        method=method or pair.method,
+        class_names=words,
+        query_names=pair.query.names,
+        database_names=pair.database.names,
+    )
+    report = replace(report, open_picture=pair.open_picture, timings={**pair.timings, **report.timings})
+    if baselines:
+        from deephash.scoring.baselines import score_baselines
+
+        report = score_baselines(report, pair, query_labels, database_labels, settings or Settings(), seed)
+    return report
+
+
+def _pair_of(target: Target, data: Data | None, task: str | None, label: str, num_queries: int, seed: int) -> CodePair:
+    if isinstance(target, CodeFile) or (isinstance(target, (str, Path)) and Path(target).suffix == ".npz"):
+        return _pair_of_files(target, data)
+    if isinstance(target, (str, Path)) and (Path(target) / "collection.json").is_file():
+        from deephash.collection import Collection
+
+        return collection_pair(Collection.open(target), label=label, num_queries=num_queries, seed=seed)
+    if isinstance(target, (str, Path)) and not Path(target).is_dir():
+        raise DataError(f"{target}: no such run folder, collection or .npz file")
+    if hasattr(target, "picture_path"):  # a Collection; asked this way so that Lance is not imported for nothing
+        return collection_pair(cast("Collection", target), label=label, num_queries=num_queries, seed=seed)
+    from deephash.scoring.runs import model_pair
+
+    if isinstance(data, (CodeFile, str, Path)):
+        raise UsageError("a model is scored on a data module of deephash.data, e.g. evaluate(model, Digits())")
+    return model_pair(target, data, task)
+
+
+def _pair_of_files(target: str | Path | CodeFile, data: Data | None) -> CodePair:
+    if data is None:
+        raise UsageError("codes are scored against codes: give the database too (--query q.npz --database d.npz)")
+    if not isinstance(data, (str, Path, CodeFile)):
+        raise UsageError(f"codes are scored against an .npz file or a CodeFile, not a {type(data).__name__}")
+    query, database = (side if isinstance(side, CodeFile) else read_code_file(side) for side in (target, data))
+    return CodePair(query, database, method=Path(query.source).stem)
+
+
+def _known(pair: CodePair, given: Protocol | None) -> Protocol:
+    """Fields that the caller set win over what the files say."""
+    unset = Protocol()
+    known = pair.protocol
+    for source in (pair.query, pair.database):
+        known = replace(
+            known,
+            dataset=source.protocol if source.protocol and known.dataset == unset.dataset else known.dataset,
+            split=source.split if source.split and known.split == unset.split else known.split,
+        )
+    if given is None:
+        return known
+    return replace(known, **{name: values[0] for name, values in given.differences(unset, ignoring=()).items()})

@@ -1,0 +1,141 @@
+"""Scoring a trained model: read the run, encode both sides of its data set, say under which protocol."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import deephash.data
+from deephash.codes import BinaryCodes
+from deephash.data.protocols import short_checksum
+from deephash.errors import DataError, UsageError, did_you_mean
+from deephash.evaluation.codefile import CodeFile
+from deephash.evaluation.protocol import Protocol
+from deephash.models import HashModel, load_model
+from deephash.scoring.sides import CodePair
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from deephash.data import HashDataModule
+
+TASKS = {"i2t": ("image", "text"), "t2i": ("text", "image"), "i2i": ("image", "image"), "t2t": ("text", "text")}
+
+
+def model_pair(target: Any, data: HashDataModule | None, task: str | None) -> CodePair:
+    """Encode the query and database splits of ``data`` with a model, a model folder or a run folder.
+
+    Raises:
+        UsageError: no data set, or a task the model cannot do.
+        DataError: a folder without a model or configuration.
+    """
+    run = Path(target) if isinstance(target, (str, Path)) else None
+    model = target if run is None else load_model(_model_folder(run))
+    if not isinstance(model, HashModel):
+        raise UsageError(f"a {type(target).__name__} cannot be scored; give a HashModel, a run, a collection or codes")
+    if data is None:
+        if run is None or not (run / "config.yaml").is_file():
+            raise UsageError("which data set? give one: evaluate(model, Digits()), or a run folder with config.yaml")
+        data = data_of_run(run)
+    ask, answer, chosen = _modalities(model, task)
+    started = time.perf_counter()
+    data.setup()
+    data.attach(model)
+    query, database = (data.codes(model, name, modality=side) for name, side in (("query", ask), ("database", answer)))
+    return CodePair(
+        query=_side(data, "query", query, ask),
+        database=_side(data, "database", database, answer),
+        method=type(model).__name__,
+        protocol=_protocol_of(model, data, chosen),
+        train=_side(data, "train", None, "image"),
+        open_picture=_opener(data),
+        timings={"encoding": time.perf_counter() - started},
+    )
+
+
+def data_of_run(run: Path) -> HashDataModule:
+    """Build the data module that a run's ``config.yaml`` names. Only classes of ``deephash.data`` are built.
+
+    Raises:
+        DataError: no readable configuration.
+        UsageError: another class, or options it does not take.
+    """
+    import yaml  # type: ignore[import-untyped]
+
+    try:
+        config = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
+        spec = config["data"]
+        name, options = spec["class_path"].rpartition(".")[2], spec.get("init_args") or {}
+    except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{run / 'config.yaml'} names no data set: {error}") from None
+    known = [each for each in deephash.data.__all__ if each != "HashDataModule"]
+    if name not in known:
+        raise UsageError(
+            f"data set {name!r} of {run / 'config.yaml'} is not in deephash.data{did_you_mean(name, known)}"
+        )
+    try:
+        module: HashDataModule = getattr(deephash.data, name)(**options)
+    except TypeError as error:
+        raise UsageError(f"{run / 'config.yaml'}: {error}") from None
+    return module
+
+
+def _model_folder(run: Path) -> Path:
+    for folder in (run, run / "model", run / "last"):
+        if (folder / "model.json").is_file():
+            return folder
+    raise DataError(f"{run} holds no model: neither model.json nor model/model.json; `deephash train` writes them")
+
+
+def _modalities(model: HashModel, task: str | None) -> tuple[str | None, str | None, str]:
+    """Return what asks, what answers (None: all the model reads) and the word for the protocol."""
+    encoders = list(model.encoders)
+    if set(encoders) != {"image", "text"}:
+        if task is not None:
+            raise UsageError(f"this {type(model).__name__} reads {', '.join(encoders)} only; leave the task out")
+        return None, None, "same-side"
+    if task is not None and task not in TASKS:
+        raise UsageError(f"no task is called {task!r}{did_you_mean(task, list(TASKS))}")
+    chosen = task or "i2t"
+    return *TASKS[chosen], chosen
+
+
+def _side(data: HashDataModule, name: str, codes: BinaryCodes | None, modality: str | None) -> CodeFile:
+    split = data.splits[name]
+    features = split.features.get(modality or "image")
+    return CodeFile(
+        codes=codes if codes is not None else BinaryCodes.from_bits(np.zeros((len(split), 1))),
+        labels=split.labels,
+        names=np.asarray(split.names, dtype=str),
+        features=None if features is None else features.cpu().numpy(),
+        class_names=tuple(data.class_names),
+        source=f"split {name} of {data.protocol_name}",
+    )
+
+
+def _protocol_of(model: HashModel, data: HashDataModule, task: str) -> Protocol:
+    names = [encoder.spec.name for encoder in model.encoders.values()]
+    return Protocol(
+        dataset=data.protocol_name,
+        split=short_checksum(data.split_checksum),
+        task=task,
+        backbone=" + ".join(names),
+        pictures=data.pictures,
+    )
+
+
+def _opener(data: HashDataModule) -> Callable[[str], Image] | None:
+    source = data.table.sources.get("image")
+    if source is None:
+        return None
+    row_of = {name: row for row, name in enumerate(data.table.names)}
+
+    def open_by_name(name: str) -> Image:
+        picture: Image = source(row_of[name])
+        return picture
+
+    return open_by_name

@@ -1,0 +1,123 @@
+"""CodePair: who asks and who is searched, wherever the codes came from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deephash.errors import UsageError, did_you_mean
+from deephash.evaluation.codefile import CodeFile
+from deephash.evaluation.protocol import Protocol
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from deephash.collection import Collection
+
+LEAST_QUERIES = 1
+ASKING_SHARE = 0.2
+PICTURE_SIDE = 160  # of contact sheets
+
+
+@dataclass(frozen=True, eq=False)
+class CodePair:
+    """Two sides ready to be scored.
+
+    Attributes:
+        query: the side that asks.
+        database: the side that is searched.
+        method: name for tables.
+        protocol: what is known about data and model.
+        train: features and labels that baselines may be fitted to; None takes the database's.
+        open_picture: name of an item -> picture.
+        timings: seconds spent on making the codes.
+    """
+
+    query: CodeFile
+    database: CodeFile
+    method: str
+    protocol: Protocol = field(default_factory=Protocol)
+    train: CodeFile | None = None
+    open_picture: Callable[[str], Image] | None = None
+    timings: Mapping[str, float] = field(default_factory=dict)
+
+
+def collection_pair(collection: Collection, *, label: str, num_queries: int, seed: int) -> CodePair:
+    """Let some items of a collection ask for the rest.
+
+    Items whose attribute ``split`` is ``query`` ask, where there are such; else a fifth of all labelled items, drawn by
+    ``seed``, at most ``num_queries``. Items with an empty label are searched but do not ask.
+
+    Raises:
+        UsageError: no such attribute, or too few items.
+    """
+    kinds = collection.attribute_kinds
+    if label not in kinds:
+        raise UsageError(
+            f"the collection has no attribute {label!r} to take the classes from{did_you_mean(label, sorted(kinds))} "
+            "deephash index takes the sub-folder as 'label'; choose another with --label"
+        )
+    ids, codes = collection.codes()
+    table = collection.table(["uri", label, *(["split"] if "split" in kinds else [])])
+    rows = np.searchsorted(table.column("id").to_numpy(), ids)
+    words = np.array(["" if value is None else str(value) for value in table.column(label).to_pylist()])[rows]
+    uris = np.array(table.column("uri").to_pylist(), dtype=str)[rows]
+    parts = np.array(table.column("split").to_pylist(), dtype=object)[rows] if "split" in kinds else None
+    asks, searched, dataset = _who_asks(words, parts, num_queries, seed)
+    features = _vectors(collection, ids)
+
+    def side(chosen: NDArray[np.int64]) -> CodeFile:
+        return CodeFile(
+            codes[chosen],
+            labels=words[chosen],
+            names=uris[chosen],
+            features=None if features is None else features[chosen],
+            source=str(collection.path),
+        )
+
+    return CodePair(
+        side(asks),
+        side(searched),
+        method=collection.path.stem,
+        protocol=Protocol(dataset=dataset),
+        open_picture=_opener(collection),
+    )
+
+
+def _who_asks(
+    words: NDArray[np.str_], parts: NDArray[Any] | None, num_queries: int, seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], str]:
+    if parts is not None and (parts == "query").any():
+        return np.flatnonzero(parts == "query"), np.flatnonzero(parts != "query"), "collection-split"
+    if num_queries < LEAST_QUERIES:
+        raise UsageError(f"at least {LEAST_QUERIES} item must ask, not {num_queries}")
+    labelled = np.flatnonzero(words != "")
+    count = min(num_queries, int(ASKING_SHARE * len(labelled)))
+    if not count:
+        raise UsageError(f"{len(labelled)} labelled items are too few: a fifth of them asks for the rest")
+    drawn = np.sort(np.random.RandomState(seed).permutation(labelled)[:count])  # its stream is frozen for good
+    return drawn, np.setdiff1d(np.arange(len(words)), drawn), f"collection-draw-{count}-seed-{seed}"
+
+
+def _vectors(collection: Collection, ids: NDArray[np.int64]) -> NDArray[np.floating] | None:
+    try:
+        return collection.vectors(ids).astype(np.float32) if collection.has_vectors else None
+    except UsageError:  # some rows came without
+        return None
+
+
+def _opener(collection: Collection) -> Callable[[str], Image] | None:
+    from deephash.collection.pictures import open_picture
+
+    if collection.root is None:
+        return None
+
+    def open_by_uri(uri: str) -> Image:
+        found = collection.find([uri])
+        return open_picture(collection.picture_path(collection.items([found[uri]])[0]), reduced_to=PICTURE_SIDE)
+
+    return open_by_uri
