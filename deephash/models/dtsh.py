@@ -41,17 +41,20 @@ def dtsh_loss(similarity: Tensor, similar: Tensor, alpha: float) -> Tensor:
     similarity, similar = similarity[usable], similar[usable]
     if not len(similar):
         return similarity.sum()
-    step = max(1, TRIPLETS_AT_ONCE // similar.shape[1] ** 2)
+    most = int(similar.sum(dim=1).max())  # positives of any anchor; far fewer than B where classes are many
+    step = max(1, TRIPLETS_AT_ONCE // (most * similar.shape[1]))
     blocks = [
-        checkpoint(_anchors, rows, kinds, alpha, use_reentrant=False)
+        checkpoint(_anchors, rows, kinds, alpha, most, use_reentrant=False)
         for rows, kinds in zip(torch.split(similarity, step), torch.split(similar, step))
     ]
     return torch.cat(blocks).mean()
 
 
-def _anchors(similarity: Tensor, similar: Tensor, alpha: float) -> Tensor:
-    margins = similarity[:, :, None] - similarity[:, None, :] - alpha  # [A, positives, negatives]
-    triplets = similar[:, :, None] & ~similar[:, None, :]
+def _anchors(similarity: Tensor, similar: Tensor, alpha: float, most: int) -> Tensor:
+    first = similar.int().argsort(dim=1, descending=True)[:, :most]  # positives first, then filling
+    is_positive, positives = similar.gather(1, first), similarity.gather(1, first)
+    margins = positives[:, :, None] - similarity[:, None, :] - alpha  # [A, positives, B]
+    triplets = is_positive[:, :, None] & ~similar[:, None, :]
     return (softplus(-margins) * triplets).sum(dim=(1, 2)) / triplets.sum(dim=(1, 2))
 
 

@@ -117,13 +117,22 @@ class TLDR(HeadHashModel):
         self._table: Tensor | None = None
         self._neighbours: Tensor | None = None
 
-    def prepare(self, table: Tensor) -> None:
-        """Find the neighbours in the training features ``table`` [N, D]; ``index`` of a batch are rows of it."""
+    def prepare(self, table: Tensor, neighbours: Tensor | None = None) -> None:
+        """Keep the training features ``table`` [N, D], of which a batch's ``index`` are rows, and their neighbours.
+
+        Args:
+            table: training features.
+            neighbours: row numbers [N, k] where they are known already; else they are searched for exactly.
+        """
         self._table = table
-        self._neighbours = nearest_neighbours(table, self.num_neighbours, similarity=self.similarity)
+        if neighbours is None:
+            neighbours = nearest_neighbours(table, self.num_neighbours, similarity=self.similarity)
+        self._neighbours = neighbours
 
     def on_fit_start(self) -> None:
-        """Take the training features from the data module."""
+        """Take the training features from the data module, unless :meth:`prepare` was called."""
+        if self._neighbours is not None:
+            return
         data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
         table = data.splits["train"].features.get("image") if data is not None else None
         if table is None:

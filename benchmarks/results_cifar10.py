@@ -1,0 +1,228 @@
+"""Every image method on CIFAR-10 over one frozen backbone: the rows of docs/results/cifar10_methods.md.
+
+    DEEPHASH_WEIGHTS=WEIGHTS OMP_NUM_THREADS=1 python benchmarks/results_cifar10.py \\
+        --file cifar10_jpeg.npz --cache CACHE --out cifar10_methods.jsonl --seconds 500
+
+Finished runs are kept in ``--out`` and not repeated, so the command may be given again until it prints the table. One
+optimiser for all (300 steps of Adam at rate 1e-3 and decay 1e-4, batches of 128), nothing chosen on the queries.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import cached_property
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+import torch
+from lightning import LightningDataModule, Trainer, seed_everything
+from torch import Tensor
+
+from deephash.backbones import Backbone
+from deephash.data import Cifar10
+from deephash.data.batch import SlicedBatches
+from deephash.evaluation.health import code_health
+from deephash.evaluation.metrics import mean_average_precision, precision_within_radius
+from deephash.evaluation.protocol import Protocol
+from deephash.models import (
+    CSQ,
+    DPN,
+    DPSH,
+    DTSH,
+    ITQ,
+    LSH,
+    SDC,
+    TLDR,
+    AlternatingHashModel,
+    BiHalf,
+    CIBHash,
+    GreedyHash,
+    GreedyHashUnsupervised,
+    HashModel,
+    HashNet,
+    Optimizer,
+    OrthoHash,
+    PCASign,
+)
+from deephash.models.tldr import nearest_neighbours
+
+NETWORK = Backbone(
+    "timm:mobilenetv2_100",
+    "mobilenetv2_100_imagenet.safetensors",
+    image_size=128,
+    options={"pad_type": "same"},
+    transform={"mean": [0.5] * 3, "std": [0.5] * 3, "resize": 128},
+)
+FEATURES = Backbone("features:1280", weights=None)
+ADAM = Optimizer(learning_rate=1e-3, weight_decay=1e-4)
+Factory = Callable[[int, int], HashModel]
+
+SUPERVISED: dict[str, Factory] = {
+    "OrthoHash": lambda bits, seed: OrthoHash(bits, 10, FEATURES, margin=0.3, target_seed=seed, optimizer=ADAM),
+    "HashNet (paper)": lambda bits, seed: HashNet(bits, FEATURES, ADAM),
+    "HashNet (release)": lambda bits, seed: HashNet(bits, FEATURES, ADAM, preset="release"),
+    "DPSH": lambda bits, seed: DPSH(bits, FEATURES, ADAM),
+    "DTSH": lambda bits, seed: DTSH(bits, FEATURES, ADAM),
+    "GreedyHash": lambda bits, seed: GreedyHash(bits, 10, FEATURES, ADAM),
+    "CSQ": lambda bits, seed: CSQ(bits, 10, FEATURES, ADAM),
+    "DPN": lambda bits, seed: DPN(bits, 10, FEATURES, ADAM, target_seed=seed),
+}
+UNSUPERVISED: dict[str, Factory] = {
+    "SDC (release)": lambda bits, seed: SDC(bits, FEATURES, ADAM),
+    "SDC (release_simclr)": lambda bits, seed: SDC(bits, FEATURES, ADAM, preset="release_simclr"),
+    "CIBHash": lambda bits, seed: CIBHash(bits, FEATURES, ADAM),
+    "BiHalf": lambda bits, seed: BiHalf(bits, FEATURES, ADAM),
+    "GreedyHash-unsupervised": lambda bits, seed: GreedyHashUnsupervised(bits, FEATURES, ADAM),
+    "TLDR, straight-through": lambda bits, seed: TLDR(bits, FEATURES, ADAM, projector_width=1024),
+    "TLDR + ITQ": lambda bits, seed: TLDR(bits, FEATURES, ADAM, binarize="itq", projector_width=1024),
+    "ITQ": lambda bits, seed: ITQ(bits, FEATURES, seed),
+    "PCA-sign": lambda bits, seed: PCASign(bits, FEATURES),
+    "LSH": lambda bits, seed: LSH(bits, FEATURES, seed=seed),
+}
+# protocol -> methods, R of mAP@R
+PLANS: dict[str, tuple[dict[str, Factory], int | None]] = {
+    "cifar10-i": (SUPERVISED | UNSUPERVISED, None),
+    "cifar10-ii": (UNSUPERVISED, 1000),
+}
+BATCH_SIZE, STEPS = 128, 300
+BITS, SEEDS = (16, 32, 64), (0, 1, 2)
+HEALTH = {"unique_codes": 0, "dead_bits": 1, "imbalance": 3, "mean_correlation": 3, "seconds": 1}
+
+
+class CachedSplits(LightningDataModule):
+    """Features of a data set's splits, computed once for all methods; training batches are slices."""
+
+    def __init__(self, data: Cifar10) -> None:
+        super().__init__()
+        self.splits = data.splits
+
+    @cached_property
+    def neighbours(self) -> Tensor:
+        """Five nearest neighbours of each training picture; their search is not part of TLDR's seconds."""
+        return nearest_neighbours(self.splits["train"].features["image"], 5, similarity="cosine")
+
+    def train_dataloader(self) -> Any:
+        """Return shuffled slices."""
+        return SlicedBatches(self.splits["train"].columns(), BATCH_SIZE, shuffle=True, drop_last=True)
+
+
+def train(model: HashModel, splits: CachedSplits) -> float:
+    """Train and return CPU seconds."""
+    table = splits.splits["train"].features["image"]
+    if isinstance(model, TLDR):
+        model.prepare(table, splits.neighbours)
+    start = time.process_time()
+    if isinstance(model, AlternatingHashModel):
+        model.fit(table)
+    else:
+        quiet = {"logger": False, "enable_progress_bar": False, "enable_checkpointing": False}
+        Trainer(max_steps=STEPS, accelerator="cpu", enable_model_summary=False, **quiet).fit(model, datamodule=splits)
+    return time.process_time() - start
+
+
+def measure(model: HashModel, splits: CachedSplits, top_k: int | None) -> dict[str, float]:
+    """Return the figures of one trained model."""
+    query, database = splits.splits["query"], splits.splits["database"]
+    codes = [model.encode({"image_features": split.features["image"]}) for split in (query, database)]
+    labels = {"query_labels": query.labels, "database_labels": database.labels}
+    health = code_health(codes[1], labels=database.labels)
+    return {
+        "mAP": mean_average_precision(*codes, **labels, top_k=top_k),
+        "P@H<=2": precision_within_radius(*codes, **labels, radius=2),
+        **{name: value for name, value in asdict(health).items() if value is not None},
+    }
+
+
+def run(name: str, factory: Factory, bits: int, seed: int, splits: CachedSplits, top_k: int | None) -> dict[str, Any]:
+    """Train and measure one model."""
+    seed_everything(seed, verbose=False)
+    model = factory(bits, seed)
+    seconds = train(model, splits)
+    return {"method": name, "bits": bits, "seed": seed, "seconds": seconds} | measure(model, splits, top_k)
+
+
+def wanted(only: str | None) -> list[tuple[str, str, int, int]]:
+    """Return (protocol, method, bits, seed) of all runs, a seed of everything before the next seed."""
+    return [
+        (name, method, bits, seed)
+        for seed in SEEDS
+        for name, (methods, _) in PLANS.items()
+        for bits in BITS
+        for method in methods
+        if only is None or only in method
+    ]
+
+
+def load(name: str, file: str, cache: str, top_k: int | None) -> tuple[CachedSplits, str]:
+    """Return the cached splits of a protocol and its protocol string."""
+    data = Cifar10(file=file, cache_dir=cache, protocol=name, hold_out=False)
+    data.attach(LSH(16, NETWORK))
+    return CachedSplits(data), protocol(data, top_k)
+
+
+def protocol(data: Cifar10, top_k: int | None) -> str:
+    """Return the protocol string, with 0 for the number of bits, which varies."""
+    sizes = {"num_queries": len(data.splits["query"]), "num_database": len(data.splits["database"])}
+    metric = f"mAP@{top_k or 'all'}"
+    return str(Protocol(data.protocol_name, metric, split=data.split_checksum, pictures=data.pictures, **sizes))
+
+
+def spread(values: list[float]) -> str:
+    """Return mean and standard deviation over seeds; the mean alone where there is one seed."""
+    return f"{mean(values):.3f} ± {stdev(values):.3f}" if len(values) > 1 else f"{values[0]:.3f} (one seed)"
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Return Markdown: mean and spread over seeds."""
+    lines = [
+        "| method | bits | mAP | P@H<=2 | different codes | dead bits | bit imbalance | bit correlation | CPU s |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for key in dict.fromkeys((row["method"], row["bits"]) for row in rows):
+        same = [row for row in rows if (row["method"], row["bits"]) == key]
+        cells = [spread([row[metric] for row in same]) for metric in ("mAP", "P@H<=2")]
+        cells += [f"{mean(row[name] for row in same):,.{digits}f}" for name, digits in HEALTH.items()]
+        lines.append(f"| {key[0]} | {key[1]} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Do what is missing, for at most ``--seconds``; then print the tables that are complete."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--file", required=True, help="cifar10_jpeg.npz")
+    parser.add_argument("--cache", required=True, help="folder of cached features")
+    parser.add_argument("--out", type=Path, required=True, help="finished runs, one JSON object a line")
+    parser.add_argument("--seconds", type=float, default=500)
+    parser.add_argument("--only", help="methods whose name holds this")
+    arguments = parser.parse_args()
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", message=".*many workers.*")
+    deadline = time.monotonic() + arguments.seconds
+    rows = [json.loads(line) for line in arguments.out.read_text().splitlines()] if arguments.out.exists() else []
+    done = {(row["dataset"], row["method"], row["bits"], row["seed"]) for row in rows}
+    splits: dict[str, tuple[CachedSplits, str]] = {}
+    for name, method, bits, seed in wanted(arguments.only):
+        if (name, method, bits, seed) in done or time.monotonic() > deadline:
+            continue
+        methods, top_k = PLANS[name]
+        if name not in splits:
+            splits[name] = load(name, arguments.file, arguments.cache, top_k)
+        row = run(method, methods[method], bits, seed, splits[name][0], top_k)
+        rows.append(row | {"dataset": name, "protocol": splits[name][1]})
+        with arguments.out.open("a") as file:
+            file.write(json.dumps(rows[-1]) + "\n")
+        print(f"{name} {method} {bits} bits seed {seed}: {row['mAP']:.4f}, {row['seconds']:.1f} s", flush=True)
+    for text in dict.fromkeys(row["protocol"] for row in rows):
+        print(f"\n`{text}`\n\n{table([row for row in rows if row['protocol'] == text])}")
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    main()
