@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 from deephash.codes import BinaryCodes
 from deephash.data.augment import Augmentation, augmentation
 from deephash.data.batch import Batch, SlicedBatches
-from deephash.data.feature_cache import FeatureCache
+from deephash.data.feature_cache import FeatureCache, encoder_key
 from deephash.data.protocols import Splits, split_checksum
 from deephash.data.table import SPLIT_NAMES, ItemTable, Split
 from deephash.errors import DataError, UnreadablePicture, UsageError
@@ -65,6 +65,8 @@ class HashDataModule(LightningDataModule, ABC):
         self.skipped: dict[str, str] = {}  # name of a picture that cannot be read -> reason
         self._table: ItemTable | None = None
         self._protocol_rows: Splits = {}
+        self._encoder_keys: dict[str, str] = {}
+        self._checked: set[str] = set()
         self._model: Any = None
 
     # What a data set says --------------------------------------------------------------------------
@@ -170,10 +172,16 @@ class HashDataModule(LightningDataModule, ABC):
         if model is self._model:
             return
         self._model = model
+        held = {modality: encoder_key(encoder) for modality, encoder in model.encoders.items()}
+        stale = {name for name, key in self._encoder_keys.items() if held.get(name) != key}
         for split in self.splits.values():
-            split.features = {}
+            split.features = {
+                name: table for name, table in split.features.items() if name in held and name not in stale
+            }
         for modality, encoder in model.encoders.items():
-            self._attach_modality(modality, encoder, model.device)
+            if modality not in self.splits["train"].features:  # else a model before had the same backbone
+                self._attach_modality(modality, encoder, model.device)
+        self._encoder_keys = held
         self._require_whole_table(model)
 
     def _attach_modality(self, modality: str, encoder: Any, device: torch.device) -> None:
@@ -232,6 +240,9 @@ class HashDataModule(LightningDataModule, ABC):
 
     def _check_pictures(self, modality: str) -> None:
         """Open every picture once, so that training does not stumble over a damaged one after an hour."""
+        if modality in self._checked:
+            return
+        self._checked.add(modality)
         rows, source, rejected = self._rows_of(modality), self.table.sources[modality], {}
         for row in track(rows.tolist(), f"checking {len(rows):,} {modality}s", total=len(rows)):
             try:

@@ -134,7 +134,8 @@ class TrainingProgress(Callback):
         """Show the figures."""
         wanted = {"train/loss": "loss", "train/objective": "objective", SCORE: "mAP"}
         found = {short: trainer.callback_metrics.get(name) for name, short in wanted.items()}
-        self._bar.set_postfix({name: f"{float(value):.4f}" for name, value in found.items() if value is not None})
+        shown = {name: f"{float(value):.4f}" for name, value in found.items() if value is not None}
+        self._bar.set_postfix(shown, refresh=False)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Close the bar."""

@@ -25,6 +25,18 @@ class TrainingInterrupted(KeyboardInterrupt):
     """Ctrl-C during training; the finished epochs are kept in the run folder."""
 
 
+class MetricsFile(CSVLogger):
+    """``metrics.csv`` alone: arguments are in ``run.json`` and ``config.yaml``, as plain values."""
+
+    def log_hyperparams(self, params: Any = None) -> None:
+        """Write nothing."""
+
+    def save(self) -> None:
+        """Write the metrics, and no file of arguments."""
+        super().save()
+        (Path(self.log_dir) / "hparams.yaml").unlink(missing_ok=True)
+
+
 def make_trainer(
     folder: str | Path, *, max_epochs: int, evaluate_every: int | None = None, **trainer_options: Any
 ) -> Trainer:
@@ -37,7 +49,7 @@ def make_trainer(
         trainer_options: handed to Lightning's Trainer; it refuses unknown ones.
     """
     options: dict[str, Any] = {
-        "logger": CSVLogger(str(folder), name="", version=""),
+        "logger": MetricsFile(str(folder), name="", version=""),
         "enable_checkpointing": False,
         "enable_progress_bar": False,
         "enable_model_summary": False,

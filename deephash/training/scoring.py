@@ -5,8 +5,10 @@ from __future__ import annotations
 import warnings
 
 from deephash.data.datamodule import HashDataModule
+from deephash.data.protocols import short_checksum
 from deephash.errors import UsageError
 from deephash.evaluation.metrics import UnanswerableQueries, mean_average_precision
+from deephash.evaluation.protocol import Protocol
 from deephash.models import HashModel
 
 Task = tuple[str | None, str | None]
@@ -47,3 +49,18 @@ def mean_average_precision_of(
                 top_k=top_k,
             )
     return scores
+
+
+def protocol_of(model: HashModel, data: HashDataModule, *, metric: str = "mAP@all") -> Protocol:
+    """Return what exactly a figure of ``model`` on the test queries of ``data`` means."""
+    encoder = next(iter(model.encoders.values()))
+    return Protocol(
+        dataset=data.protocol_name,
+        metric=metric,
+        num_bits=model.num_bits,
+        num_queries=len(data.splits["query"]),
+        num_database=len(data.splits["database"]),
+        split=short_checksum(data.split_checksum),
+        backbone=encoder.spec.name,
+        pictures=data.pictures,
+    )

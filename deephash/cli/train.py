@@ -1,0 +1,197 @@
+"""``deephash train``: LightningCLI with friendly aliases, a grid over bits and seeds, and no traceback.
+
+Everything in a configuration file is an option too, for example ``--model.init_args.margin=0.3``.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from deephash.cli.output import note, print_json, table
+from deephash.errors import UsageError
+
+HELP = """\
+deephash train --config NAME|FILE [--bits N ...] [--seed N | --seeds N] [...]
+
+  --config NAME|FILE   a configuration that ships with deephash (deephash train --list) or a YAML file; repeatable
+  --bits N [N ...]     code lengths; several make a grid
+  --seed N             of everything random; default 0
+  --seeds N            seeds 0 .. N-1, one run each
+  --epochs N           instead of the configuration's
+  --backbone NAME      timm:resnet18, torchvision:alexnet, small_cnn:32, features:512, ...
+  --weights FILE       of the backbone
+  --out FOLDER         where the run is kept; default runs/NAME. A run is never overwritten
+  --resume FOLDER      go on with an interrupted run
+  --fast-dev-run       two epochs on a few items of each split, to see whether everything fits
+  --json               one JSON object a run on stdout
+  --print-config       the complete configuration, and stop
+
+Any other option is a path into the configuration: --model.init_args.margin=0.3 --data.init_args.batch_size=128
+--trainer.accelerator=gpu. `deephash models list` lists the methods.
+
+Examples
+  deephash train --config orthohash/digits_64
+  deephash train --config orthohash/cifar10_64 --data.init_args.root=data --bits 16 32 64 --seeds 3
+"""
+
+DEV_ITEMS, DEV_EPOCHS = 64, 2
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """The friendly options, and what is left for LightningCLI."""
+
+    configs: tuple[str, ...] = ()
+    bits: tuple[int, ...] = ()
+    seeds: tuple[int, ...] = ()
+    out: Path | None = None
+    resume: Path | None = None
+    fast_dev_run: bool = False
+    json: bool = False
+    print_config: bool = False
+    rest: tuple[str, ...] = ()
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Train what the arguments ask for; see ``HELP``."""
+    words = list(arguments)
+    if not words or any(word in ("-h", "--help") for word in words):
+        print(HELP)
+        return 0 if words else 2
+    if "--list" in words:
+        from deephash.cli.configurations import shipped_configs
+
+        print("\n".join(shipped_configs()))
+        return 0
+    options = read_options(words)
+    from deephash.cli.training_cli import complete_config, train_one  # torch from here on
+
+    if options.print_config:
+        print(complete_config(options), end="")
+        return 0
+    return _train_all(options, train_one)
+
+
+def _train_all(options: TrainOptions, train_one: Any) -> int:
+    from deephash.training import TrainingInterrupted
+
+    results: list[dict[str, Any]] = []
+    reused: dict[str, Any] = {}  # data with cached features, from one run of a grid to the next
+    grid = [(bits, seed) for bits in options.bits or (None,) for seed in options.seeds or (None,)]
+    try:
+        for bits, seed in grid:
+            results.append(train_one(options, bits, seed, in_grid=len(grid) > 1, reused=reused))
+            report(results[-1], options.json)
+    except TrainingInterrupted as interrupted:
+        print(f"deephash: {interrupted}", file=sys.stderr)
+        return 130
+    if len(grid) > 1 and not options.json:
+        print(summary(results))
+    return 0
+
+
+# Printing ------------------------------------------------------------------------------------------
+
+
+def report(result: dict[str, Any], as_json: bool) -> None:
+    """Print one finished run."""
+    if as_json:
+        print_json(result)
+        return
+    for line in result["notes"]:
+        note(f"note: {line}")
+    for task, score in result["scores"].items():
+        print(
+            f"{result['method']}  {result['bits']} bits  seed {result['seed']}  {_named('mAP@all', task)} {score:.4f}"
+        )
+    if result["protocol"]:
+        print(f"  {result['protocol']}")
+    print(f"  model {result['run']}/model   {result['seconds']:.1f} s   next: deephash evaluate {result['run']}")
+
+
+def summary(results: list[dict[str, Any]]) -> str:
+    """Return the table of a grid: mean and spread over seeds for each code length."""
+    import numpy as np
+
+    rows = []
+    groups = dict.fromkeys((each["method"], each["bits"], task) for each in results for task in each["scores"])
+    for method, bits, task in groups:
+        scores = [each["scores"][task] for each in results if (each["method"], each["bits"]) == (method, bits)]
+        spread = f"{np.std(scores, ddof=1):.4f}" if len(scores) > 1 else "-"
+        rows.append((method, bits, _named("mAP@all", task), f"{np.mean(scores):.4f}", spread, len(scores)))
+    return table(rows, ("method", "bits", "metric", "mean", "sd", "seeds"))
+
+
+def _named(metric: str, task: str) -> str:
+    return f"{metric} {task}" if task else metric
+
+
+# Reading the friendly options ------------------------------------------------------------------------
+
+_VALUED = {
+    "--config": "configs", "-c": "configs", "--bits": "bits", "--seed": "seed", "--seeds": "seeds",
+    "--epochs": "epochs", "--backbone": "backbone", "--weights": "weights", "--out": "out", "--resume": "resume",
+}  # fmt: skip
+_FLAGS = {"--fast-dev-run": "fast_dev_run", "--json": "json", "--print-config": "print_config"}
+_PATHS = {
+    "epochs": "--trainer.max_epochs={}",
+    "backbone": "--model.init_args.backbone.name={}",
+    "weights": "--model.init_args.backbone.weights={}",
+}
+
+
+def read_options(words: Sequence[str]) -> TrainOptions:
+    """Sort friendly options from the rest. Raises UsageError where a value is missing or not a number."""
+    given: dict[str, list[str]] = {}
+    flags: dict[str, bool] = {}
+    rest: list[str] = []
+    queue = list(words)
+    while queue:
+        name, equals, value = queue.pop(0).partition("=")
+        if name in _FLAGS and not equals:
+            flags[_FLAGS[name]] = True
+        elif name in _VALUED:
+            values = [value] if equals else _values(queue, many=name == "--bits")
+            if not values:
+                raise UsageError(f"{name} needs a value\nHelp: deephash train --help")
+            given.setdefault(_VALUED[name], []).extend(values)
+        else:
+            rest.append(f"{name}={value}" if equals else name)
+    rest += [_PATHS[key].format(given[key][-1]) for key in _PATHS if key in given]
+    if "resume" not in given and "configs" not in given and not any(word.startswith("--model") for word in rest):
+        raise UsageError("nothing to train: give --config NAME (see deephash train --list), or --model and --data")
+    return TrainOptions(
+        configs=tuple(given.get("configs", ())),
+        bits=tuple(_number("--bits", text) for text in given.get("bits", ())),
+        seeds=_seeds(given),
+        out=Path(given["out"][-1]) if "out" in given else None,
+        resume=Path(given["resume"][-1]) if "resume" in given else None,
+        rest=tuple(rest),
+        **flags,
+    )
+
+
+def _values(queue: list[str], *, many: bool) -> list[str]:
+    values: list[str] = []
+    while queue and not queue[0].startswith("-") and (many or not values):
+        values.append(queue.pop(0))
+    return values
+
+
+def _seeds(given: dict[str, list[str]]) -> tuple[int, ...]:
+    if "seed" in given and "seeds" in given:
+        raise UsageError("give --seed (one run) or --seeds (how many runs), not both")
+    if "seeds" in given:
+        return tuple(range(_number("--seeds", given["seeds"][-1])))
+    return tuple(_number("--seed", text) for text in given.get("seed", ()))
+
+
+def _number(name: str, text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise UsageError(f"{name} takes whole numbers, not {text!r}") from None

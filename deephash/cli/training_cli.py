@@ -1,0 +1,235 @@
+"""What ``deephash train`` does once it needs torch: parse by LightningCLI, train, score, keep."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jsonargparse import ArgumentError
+from lightning import Trainer
+from lightning.pytorch.cli import LightningCLI
+
+import deephash.data
+import deephash.models
+from deephash.cli.configurations import find_config
+from deephash.data import HashDataModule
+from deephash.errors import CollectionDamaged, DeephashError, UsageError, did_you_mean
+from deephash.models import HashModel, load_model
+from deephash.training import RunFolder, fit, mean_average_precision_of
+from deephash.training.fitting import MetricsFile, quiet_lightning, run_callbacks
+
+if TYPE_CHECKING:
+    from deephash.cli.train import TrainOptions
+
+_TRAINER_DEFAULTS = {
+    "enable_checkpointing": False,
+    "enable_progress_bar": False,
+    "enable_model_summary": False,
+    "log_every_n_steps": 10,
+    "max_epochs": 100,
+    "logger": False,
+}
+
+
+class TrainCLI(LightningCLI):
+    """LightningCLI that hands seeds on to whatever draws by a seed of its own, and leaves the running to us."""
+
+    def before_instantiate_classes(self) -> None:
+        """A model's own seeds (of its codebook or its first rotation) follow ``seed_everything``."""
+        seed = self.config.get("seed_everything")
+        arguments = self.config.get("model", {}).get("init_args", {})
+        for name in ("seed", "target_seed", "centre_seed"):
+            if name in arguments and isinstance(seed, int) and not isinstance(seed, bool) and not arguments[name]:
+                arguments[name] = seed
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """The run folder is not known yet: the Trainer is made in :func:`train_one`."""
+        return None  # type: ignore[return-value]
+
+    def make_trainer(self, folder: Path) -> Trainer:
+        """Return the Trainer of the configuration, logging to and saving in ``folder``."""
+        settings = dict(self.config_init["trainer"])
+        if not settings.get("logger"):
+            settings["logger"] = MetricsFile(str(folder), name="", version="")
+        settings["callbacks"] = [*(settings.get("callbacks") or ()), *run_callbacks(folder)]
+        with quiet_lightning():
+            return Trainer(**settings)
+
+
+def train_one(
+    options: TrainOptions, bits: int | None, seed: int | None, *, in_grid: bool, reused: dict[str, Any]
+) -> dict[str, Any]:
+    """Do one run and return what is printed about it."""
+    cli = parse(options, bits, seed)
+    seed = int(cli.config["seed_everything"])
+    model: HashModel = cli.model
+    data = _data_of(cli, options, reused)
+    run = _run_folder(options, model, seed, in_grid)
+    run.write_config(cli.parser.dump(cli.config))
+    seconds = fit(cli.make_trainer(run.path), model, data, run, resume=options.resume is not None)
+    best = load_model(run.path / "model")
+    scores = _test_scores(best, data)
+    protocol = _protocol(best, data) if scores else ""
+    run.update(test_scores=scores, test_protocol=protocol)
+    return {
+        "method": type(model).__name__,
+        "bits": model.num_bits,
+        "seed": seed,
+        "scores": scores,
+        "protocol": protocol,
+        "run": str(run.path),
+        "seconds": seconds,
+        "notes": data.notes,
+    }
+
+
+def complete_config(options: TrainOptions) -> str:
+    """Return the configuration with every default, as YAML."""
+    cli = parse(options, next(iter(options.bits), None), next(iter(options.seeds), None))
+    text: str = cli.parser.dump(cli.config)
+    return text
+
+
+def _data_of(cli: TrainCLI, options: TrainOptions, reused: dict[str, Any]) -> HashDataModule:
+    """Take the data of the run before where the configuration is the same, with its cached features."""
+    key = repr(cli.config["data"])
+    data: HashDataModule = reused.setdefault(key, cli.datamodule)
+    if options.fast_dev_run:
+        from deephash.cli.train import DEV_ITEMS
+
+        data.limit_items(DEV_ITEMS)
+    return data
+
+
+def _run_folder(options: TrainOptions, model: HashModel, seed: int, in_grid: bool) -> RunFolder:
+    if options.resume is not None:
+        return RunFolder(options.resume)
+    name = Path(options.configs[-1]).stem if options.configs else "custom"
+    base = options.out or Path("runs") / f"{type(model).__name__.lower()}_{name}"
+    return RunFolder.fresh(base / f"{model.num_bits}bits_seed{seed}" if in_grid else base)
+
+
+def _test_scores(model: HashModel, data: HashDataModule) -> dict[str, float]:
+    if data.splits["query"].labels is None:
+        return {}
+    return mean_average_precision_of(model, data)
+
+
+def _protocol(model: HashModel, data: HashDataModule) -> str:
+    from deephash.training.scoring import protocol_of
+
+    return str(protocol_of(model, data))
+
+
+# Parsing -------------------------------------------------------------------------------------------
+
+
+def parse(options: TrainOptions, bits: int | None, seed: int | None) -> TrainCLI:
+    """Return model and data of a configuration. Raises UsageError that names the misspelt option and a near one."""
+    configs = _configs(options)
+    words = [f"--config={path}" for path in configs] + list(options.rest)
+    if bits is not None:
+        words.append(f"--model.init_args.num_bits={bits}")
+    if seed is not None:
+        words.append(f"--seed_everything={seed}")
+    if options.fast_dev_run:
+        from deephash.cli.train import DEV_EPOCHS
+
+        words.append(f"--trainer.max_epochs={DEV_EPOCHS}")
+    for module in (deephash.data, deephash.models):  # so that a bare class name is found
+        for name in module.__all__:
+            getattr(module, name)
+    try:
+        with _silent():
+            return TrainCLI(
+                HashModel,
+                HashDataModule,
+                subclass_mode_model=True,
+                subclass_mode_data=True,
+                run=False,
+                args=words,
+                save_config_callback=None,
+                trainer_defaults=dict(_TRAINER_DEFAULTS),
+                seed_everything_default=0,
+                auto_configure_optimizers=False,
+                load_from_checkpoint_support=False,
+                parser_kwargs={"exit_on_error": False, "allow_abbrev": False},
+            )
+    except DeephashError:
+        raise
+    except (ArgumentError, TypeError, ValueError, KeyError) as error:
+        raise _explained(error, options) from None
+
+
+def _configs(options: TrainOptions) -> list[Path]:
+    if options.resume is None:
+        return [find_config(name) for name in options.configs]
+    config = options.resume / "config.yaml"
+    if not config.is_file() or not (options.resume / "last.ckpt").is_file():
+        raise CollectionDamaged(
+            f"{options.resume} is no run that can be resumed: config.yaml or last.ckpt is missing. "
+            "Start afresh with --config"
+        )
+    return [config]
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Keep Lightning from remarking on ``sys.argv`` and on the seed."""
+    argv, sys.argv = sys.argv, sys.argv[:1]
+    try:
+        with warnings.catch_warnings(), quiet_lightning():
+            warnings.filterwarnings("ignore", message=".*args parameter is intended to run.*")
+            yield
+    finally:
+        sys.argv = argv
+
+
+# Explaining what jsonargparse says --------------------------------------------------------------------
+
+
+def _explained(error: BaseException, options: TrainOptions) -> UsageError | DeephashError:
+    """Return the cause as one sentence: our own error where one lies below, else the option that is wrong."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, DeephashError):
+            return cause
+        cause = cause.__cause__ or cause.__context__
+    text = str(error)
+    unknown = re.search(r"[Oo]ption '([\w.]+)' is not accepted|does not accept option '([\w.]+)'", text)
+    unknown = unknown or re.search(r"unrecognized arguments: (?:--)?([\w.\-]+)", text)
+    if unknown:
+        name = next(group for group in unknown.groups() if group)
+        return UsageError(f"unknown option {name!r}" + did_you_mean(name.split(".")[-1], _valid_names(name, text)))
+    missing = re.search(r"Expected a dot import path string: (\S+)", text)
+    if missing:
+        classes = [name for module in (deephash.models, deephash.data) for name in module.__all__]
+        return UsageError(f"there is no class {missing[1]!r}" + did_you_mean(missing[1], classes))
+    return UsageError(_innermost(text))
+
+
+def _valid_names(name: str, text: str) -> list[str]:
+    """Return the options that ``name`` may have meant, judged by where it stood."""
+    within = re.search(r"class_path '([\w.]+)'", text)
+    if within:
+        cls = getattr(sys.modules.get(within[1].rpartition(".")[0]), within[1].rpartition(".")[2], None)
+        if cls is not None:
+            return [key for key in inspect.signature(cls.__init__).parameters if key != "self"]
+    if name.startswith("trainer.") or "Group 'trainer'" in text:
+        return [key for key in inspect.signature(Trainer.__init__).parameters if key != "self"]
+    return ["config", "bits", "seed", "seeds", "epochs", "backbone", "weights", "out", "resume", "fast-dev-run", "json",
+            "model", "data", "trainer", "seed_everything"]  # fmt: skip
+
+
+def _innermost(text: str) -> str:
+    """Return jsonargparse's message without the parts that describe its own types."""
+    noise = ("Does not validate", "Subtypes:", "Errors:", "Given value", "- Expected a <class 'NoneType'>")
+    lines = [line.strip() for line in text.splitlines()]
+    kept = [line for line in lines if line and not line.startswith(noise)]
+    return " ".join(kept) or text
