@@ -1,9 +1,8 @@
-"""Hubness: how unevenly the items of a gallery turn up among nearest neighbours, and ways to even it out.
+"""Hubness reductions: even out how often the items of a gallery turn up among nearest neighbours, within one space.
 
-Measures as in scikit-hubness (Feldbauer, Rattei, Flexer 2020); reductions after Nielsen and Hansen, Hubness Reduction
-Improves Sentence-BERT Semantic Spaces, NLDL 2024: f-norm, mutual proximity, local scaling. Low hubness alone is no
-merit (a shuffled gallery has none): read it beside recall or mAP. For correction by a bank of queries see
-``querybank``.
+After Nielsen and Hansen, Hubness Reduction Improves Sentence-BERT Semantic Spaces, NLDL 2024: f-norm, mutual proximity,
+local scaling. They are measured with :mod:`deephash.evaluation.hubness_measures`; low hubness alone is no merit (a
+shuffled gallery has none), so read it beside recall or mAP. For a correction by a bank of queries see ``querybank``.
 """
 
 from __future__ import annotations
@@ -17,77 +16,6 @@ from scipy.special import ndtr, ndtri
 from deephash.errors import UsageError
 
 Floats = NDArray[np.floating]
-
-
-@dataclass(frozen=True)
-class Hubness:
-    """How often each gallery item was among the k nearest of a query.
-
-    Attributes:
-        k: list length.
-        occurrence: int64 [G]; sums to k times the number of queries.
-    """
-
-    k: int
-    occurrence: NDArray[np.int64]
-
-    @property
-    def skewness(self) -> float:
-        """Third standardised moment of the occurrences (biased, as scipy's default); 0 where all are equal."""
-        deviation = self.occurrence - self.occurrence.mean()
-        spread = deviation.std()
-        return float((deviation**3).mean() / spread**3) if spread > 0 else 0.0
-
-    @property
-    def robin_hood(self) -> float:
-        """Share of all occurrences that would have to move to make the items equal."""
-        return float(0.5 * np.abs(self.occurrence - self.occurrence.mean()).sum() / max(self.occurrence.sum(), 1))
-
-    @property
-    def antihub_rate(self) -> float:
-        """Share of items that no query ever found."""
-        return float((self.occurrence == 0).mean())
-
-    @property
-    def hub_occurrence(self) -> float:
-        """Share of list places taken by hubs, items found at least 2 k times."""
-        return float(self.occurrence[self.occurrence >= 2 * self.k].sum() / max(self.occurrence.sum(), 1))
-
-    @property
-    def gini(self) -> float:
-        """Gini coefficient of the occurrences."""
-        ordered = np.sort(self.occurrence)
-        ranks = 2 * np.arange(1, len(ordered) + 1) - len(ordered) - 1
-        return float((ranks * ordered).sum() / max(len(ordered) * ordered.sum(), 1))
-
-    def as_dict(self) -> dict[str, float]:
-        """Return the measures by name, for a report."""
-        names = ("skewness", "robin_hood", "antihub_rate", "hub_occurrence", "gini")
-        return {"k": float(self.k)} | {name: float(getattr(self, name)) for name in names}
-
-
-def measure_hubness(distances: Floats, k: int = 10, *, exclude_self: bool = False, seed: int = 0) -> Hubness:
-    """Count k-occurrences over ``distances`` [Q, G]; equal distances are ordered at random.
-
-    In a fixed order, ties (massive among short codes) would make hubs of the items that come first.
-
-    Args:
-        distances: smaller is nearer; pass minus the similarity.
-        k: list length, at most G (minus one with ``exclude_self``).
-        exclude_self: the queries are the gallery (Q = G); leave each item out of its own list.
-        seed: of the order of ties.
-    """
-    work = np.array(distances, dtype=np.float64)
-    if exclude_self:
-        np.fill_diagonal(work, np.inf)
-    if not 1 <= k <= work.shape[1] - exclude_self:
-        raise UsageError(f"k lies in 1..{work.shape[1] - exclude_self} for {work.shape[1]} items, not {k}")
-    shuffle = np.random.default_rng(seed)
-    occurrence = np.zeros(work.shape[1], dtype=np.int64)
-    for row in work:
-        order = shuffle.permutation(len(row))
-        occurrence[order[np.argsort(row[order], kind="stable")[:k]]] += 1
-    return Hubness(k, occurrence)
 
 
 @dataclass(frozen=True)
