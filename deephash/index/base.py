@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,24 @@ class Neighbors:
         return len(self.ids)
 
 
+class PreparedFilter:
+    """Ids that an index has already looked up, for filters used more than once (a page of a web search, a folder).
+
+    It stays right when the index changes: it is then resolved again from the ids.
+    """
+
+    def __init__(self, ids: NDArray[np.int64], owner: object, version: int, resolved: object) -> None:
+        self.ids = ids
+        self._owner, self._version, self._resolved = owner, version, resolved
+
+    def resolved(self, owner: object, version: int) -> object | None:
+        """Return what ``owner`` resolved in that version, or None where it must be resolved again."""
+        return self._resolved if self._owner is owner and self._version == version else None
+
+
+Allowed: TypeAlias = "NDArray[np.int64] | PreparedFilter"
+
+
 class CodeIndex(Protocol):
     """Exact or approximate nearest neighbours among packed codes, by our own int64 ids."""
 
@@ -51,14 +69,16 @@ class CodeIndex(Protocol):
         """Remove items; ids that are not there are passed over, so that removing twice is harmless."""
         ...
 
-    def search(self, queries: BinaryCodes, k: int, *, allowed: NDArray[np.int64] | None = None) -> Neighbors:
+    def search(self, queries: BinaryCodes, k: int, *, allowed: Allowed | None = None) -> Neighbors:
         """Return the ``k`` nearest items of each query, among the ids ``allowed`` where given."""
         ...
 
-    def search_radius(
-        self, queries: BinaryCodes, radius: int, *, allowed: NDArray[np.int64] | None = None
-    ) -> list[Neighbors]:
+    def search_radius(self, queries: BinaryCodes, radius: int, *, allowed: Allowed | None = None) -> list[Neighbors]:
         """Return, for each query, every item with distance <= ``radius``."""
+        ...
+
+    def prepare(self, allowed: NDArray[np.int64]) -> PreparedFilter:
+        """Resolve a filter once, for many searches; give what comes back as ``allowed``."""
         ...
 
     def explain(self) -> str:
@@ -184,10 +204,19 @@ class Engine(Protocol):
 
 
 class RowFilter:
-    """The rows a search may return, as a mask or as row numbers, whichever an engine wants."""
+    """The rows a search may return, as a mask or as row numbers, whichever an engine wants.
 
-    def __init__(self, mask: NDArray[np.bool_]) -> None:
+    Attributes:
+        mask: bool [N].
+        count: rows that pass.
+        reused: whether further searches with this filter are expected, so that gathering its codes is worth it.
+        gathered: an engine over the rows that pass, once one was made.
+    """
+
+    def __init__(self, mask: NDArray[np.bool_], *, reused: bool = False) -> None:
         self.mask = mask
+        self.reused = reused
+        self.gathered: Engine | None = None
         self.count = int(np.count_nonzero(mask))
         self._rows: NDArray[np.int64] | None = None
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from deephash.codes import BinaryCodes
 from deephash.index.bands import MIX, as_planes
-from deephash.index.base import CodeIndex, Engine, Neighbors, RowFilter
+from deephash.index.base import Allowed, CodeIndex, Engine, Neighbors, RowFilter
 
 Rows = NDArray[np.int64]
 
@@ -142,8 +142,13 @@ class GroupedEngine:
         order = np.lexsort((rows, distances))[:k]
         return Neighbors(rows[order], distances[order])
 
-    def _filtered(self, within: RowFilter) -> _RenamedEngine:
+    def _filtered(self, within: RowFilter) -> Engine:
         """Return an engine over the groups that hold an allowed row, in the order of their first allowed row."""
+        if within.gathered is None:
+            within.gathered = self._regrouped(within)
+        return within.gathered
+
+    def _regrouped(self, within: RowFilter) -> Engine:
         if self._group_of is None:
             self._group_of = np.empty(len(self._groups.members), np.int64)
             self._group_of[self._groups.members] = np.repeat(np.arange(len(self._groups)), self._groups.sizes)
@@ -158,12 +163,9 @@ class GroupedEngine:
         order = np.argsort(number[mine], kind="stable")
         sizes = np.bincount(number[mine], minlength=len(kept))
         part = UniqueGroups(self._groups.codes[kept], np.concatenate([[0], np.cumsum(sizes)]), order)
-        return _RenamedEngine(GroupedEngine(part, self._subset(part.codes)), rows)
-
-    def _subset(self, codes: BinaryCodes) -> Engine:
         from deephash.index.engines import plain_exact
 
-        return plain_exact(codes)
+        return _RenamedEngine(GroupedEngine(part, plain_exact(part.codes)), rows)
 
     def explain(self) -> str:
         """Describe the engine and its last search."""
@@ -175,19 +177,20 @@ class _RenamedEngine:
 
     def __init__(self, engine: GroupedEngine, rows: Rows) -> None:
         self._engine, self._rows = engine, rows
+        self.warm, self.explain = engine.warm, engine.explain
 
-    def search(self, queries: BinaryCodes, k: int, within: None) -> Neighbors:
+    def search(self, queries: BinaryCodes, k: int, within: RowFilter | None) -> Neighbors:
         found = self._engine.search(queries, k, within)
         return Neighbors(self._rows[found.ids], found.distances)
 
-    def search_radius(self, queries: BinaryCodes, radius: int, within: None) -> list[Neighbors]:
+    def search_radius(self, queries: BinaryCodes, radius: int, within: RowFilter | None) -> list[Neighbors]:
         return [
             Neighbors(self._rows[found.ids], found.distances)
             for found in self._engine.search_radius(queries, radius, within)
         ]
 
 
-def tie_sizes(index: CodeIndex, queries: BinaryCodes, found: Neighbors, *, allowed: Rows | None = None) -> Rows:
+def tie_sizes(index: CodeIndex, queries: BinaryCodes, found: Neighbors, *, allowed: Allowed | None = None) -> Rows:
     """Return for each answer how many items of the index have that same distance ("8 items at distance 3").
 
     Args:

@@ -7,17 +7,19 @@ kind that can neither remove nor replace (MultiHash, HNSW) still gives right ans
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from typing import TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deephash.codes import BinaryCodes
 from deephash.errors import UsageError
-from deephash.index.base import Engine, Neighbors, RowFilter
+from deephash.index.base import Allowed, Engine, Neighbors, PreparedFilter, RowFilter
 from deephash.index.engines import plain_exact
 
 Ids = NDArray[np.int64]
+Part: TypeAlias = tuple[Engine, Ids, RowFilter | None]  # an engine, the ids of its rows, the rows that may be returned
 REBUILD_SHARE = 0.1  # of the engine's rows changed: a merged search then costs about as much as a new engine saves
 REBUILD_AT_LEAST = 4096  # below this the exact scan of the additions costs less than the call around it
 
@@ -38,6 +40,7 @@ class LiveIndex:
         self._build = build
         self.num_bits = codes.num_bits
         self.num_levels = codes.num_levels
+        self._version = 0
         self._settle(*_in_order(ids, codes))
 
     def _settle(self, ids: Ids, codes: BinaryCodes) -> None:
@@ -48,6 +51,8 @@ class LiveIndex:
         self._alive: NDArray[np.bool_] | None = None
         self._fresh_ids, self._fresh_codes = ids[:0], codes[:0]
         self._fresh_engine: Engine | None = None
+        self._alive_rows: RowFilter | None = None
+        self._version += 1
 
     def __len__(self) -> int:
         return len(self._ids) - self._dead + len(self._fresh_ids)
@@ -107,6 +112,8 @@ class LiveIndex:
         keep[stale] = False
         self._fresh_ids, self._fresh_codes = self._fresh_ids[keep], self._fresh_codes[keep]
         self._fresh_engine = None
+        self._alive_rows = None
+        self._version += 1
 
     def _fold(self) -> None:
         pending = self._dead + len(self._fresh_ids)
@@ -120,20 +127,23 @@ class LiveIndex:
 
     # Searching -------------------------------------------------------------------------------------
 
-    def search(self, queries: BinaryCodes, k: int, *, allowed: Ids | None = None) -> Neighbors:
+    def prepare(self, allowed: Ids) -> PreparedFilter:
+        """Resolve a filter once, for many searches; give what comes back as ``allowed``."""
+        ids = _ascending(allowed)
+        return PreparedFilter(ids, self, self._version, self._parts_of(ids, reused=True))
+
+    def search(self, queries: BinaryCodes, k: int, *, allowed: Allowed | None = None) -> Neighbors:
         """Return the ``k`` nearest items of each query, ordered by (distance, id)."""
         self._check_codes(queries)
         if k < 1:
             raise UsageError(f"k is the number of neighbours wanted, at least 1, not {k}")
-        parts = [
-            _named(engine.search(queries, k, within), ids) for engine, ids, within in self._parts(allowed) if engine
-        ]
+        parts = [_named(engine.search(queries, k, within), ids) for engine, ids, within in self._parts(allowed)]
         if not parts:
             empty = np.empty((len(queries), 0))
             return Neighbors(empty.astype(np.int64), empty.astype(np.int32))
         return parts[0] if len(parts) == 1 else _merge(parts, k)
 
-    def search_radius(self, queries: BinaryCodes, radius: int, *, allowed: Ids | None = None) -> list[Neighbors]:
+    def search_radius(self, queries: BinaryCodes, radius: int, *, allowed: Allowed | None = None) -> list[Neighbors]:
         """Return, for each query, every item with distance <= ``radius``, ordered by (distance, id)."""
         self._check_codes(queries)
         if radius < 0:
@@ -142,7 +152,6 @@ class LiveIndex:
         parts = [
             [_named(found, ids) for found in engine.search_radius(queries, radius, within)]
             for engine, ids, within in self._parts(allowed)
-            if engine
         ]
         if not parts:
             return [Neighbors(np.empty(0, np.int64), np.empty(0, np.int32)) for _ in range(len(queries))]
@@ -165,21 +174,34 @@ class LiveIndex:
             pending.append(f"{len(self._fresh_ids):,} added rows scanned beside it")
         return "; ".join([engine, *pending])
 
-    def _parts(self, allowed: Ids | None) -> Iterable[tuple[Engine | None, Ids, RowFilter | None]]:
-        """Yield (engine, ids of its rows, filter) for the table and for the additions, where anything may be found."""
-        wanted = None if allowed is None else np.asarray(allowed)
-        if wanted is not None:
-            wanted = _as_ids(wanted)
-            if len(wanted) > 1 and not (wanted[1:] > wanted[:-1]).all():
-                wanted = np.unique(wanted)
-        within = _filter(wanted, self._ids, self._alive)
-        if len(self._ids) and (within is None or within.count):
-            yield self._engine, self._ids, within
-        within = _filter(wanted, self._fresh_ids, None)
-        if len(self._fresh_ids) and (within is None or within.count):
-            if self._fresh_engine is None:
-                self._fresh_engine = plain_exact(self._fresh_codes)
-            yield self._fresh_engine, self._fresh_ids, within
+    def _parts(self, allowed: Allowed | None) -> list[Part]:
+        """Return what must be searched: the table and the additions, each with its filter."""
+        if isinstance(allowed, PreparedFilter):
+            known = allowed.resolved(self, self._version)
+            return cast(list[Part], known) if known is not None else self._parts_of(allowed.ids)
+        return self._parts_of(None if allowed is None else _ascending(allowed))
+
+    def _parts_of(self, wanted: Ids | None, *, reused: bool = False) -> list[Part]:
+        parts: list[Part] = []
+        within = self._filter(wanted, reused)
+        if self._engine and (within is None or within.count):
+            parts.append((self._engine, self._ids, within))
+        if len(self._fresh_ids):
+            self._fresh_engine = self._fresh_engine or plain_exact(self._fresh_codes)
+            within = None if wanted is None else _rows_of(wanted, self._fresh_ids, None, reused)
+            if within is None or within.count:
+                parts.append((self._fresh_engine, self._fresh_ids, within))
+        return parts
+
+    def _filter(self, wanted: Ids | None, reused: bool) -> RowFilter | None:
+        """Return the filter over the engine's table; None where every row passes."""
+        if wanted is None:
+            if self._alive is not None and self._alive_rows is None:
+                self._alive_rows = RowFilter(self._alive, reused=True)
+            return self._alive_rows
+        if self._alive is None and len(wanted) == len(self._ids) and np.array_equal(wanted, self._ids):
+            return None
+        return _rows_of(wanted, self._ids, self._alive, reused)
 
     def _check_codes(self, codes: BinaryCodes) -> None:
         if (codes.num_bits, codes.num_levels) != (self.num_bits, self.num_levels):
@@ -202,15 +224,19 @@ def positions(wanted: Ids, ids: Ids) -> NDArray[np.int64]:
     return found
 
 
-def _filter(wanted: Ids | None, ids: Ids, alive: NDArray[np.bool_] | None) -> RowFilter | None:
-    if wanted is None:
-        return None if alive is None else RowFilter(alive)
+def _rows_of(wanted: Ids, ids: Ids, alive: NDArray[np.bool_] | None, reused: bool) -> RowFilter:
     mask = np.zeros(len(ids), dtype=bool)
     mask[positions(wanted, ids)] = True
     if alive is not None:
         mask &= alive
-    within = RowFilter(mask)
-    return None if within.count == len(ids) else within
+    return RowFilter(mask, reused=reused)
+
+
+def _ascending(allowed: Ids) -> Ids:
+    wanted = _as_ids(allowed)
+    if len(wanted) > 1 and not (wanted[1:] > wanted[:-1]).all():
+        wanted = np.unique(wanted)
+    return wanted
 
 
 def _as_ids(ids: Ids) -> Ids:

@@ -33,12 +33,14 @@ def choose_engine(num_items: int, num_bits: int, *, numba: bool) -> Plan:
     return Plan("scan", f"exact; {num_items:,} codes of {num_bits} bits, faster than faiss:flat at every size measured")
 
 
-def filter_first(num_rows: int, num_allowed: int, num_queries: int) -> bool:
+def filter_first(num_rows: int, num_allowed: int, num_queries: int, *, reused: bool = False) -> bool:
     """Decide whether to gather the allowed codes before the scan, or to mask rows under the cut-off during it.
 
     Gathering costs GATHER_COST a row once; afterwards every query scans only what is allowed. Masking costs nothing,
     but every query scans everything.
     """
+    if reused:  # the gathered codes are kept, so only their memory speaks against it
+        return 2 * num_allowed < num_rows
     return num_allowed * (GATHER_COST + num_queries) < num_rows * num_queries
 
 

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from deephash.codes import BinaryCodes
 from deephash.errors import UsageError
-from deephash.index.base import CodeIndex, Neighbors
+from deephash.index.base import Allowed, CodeIndex, Neighbors
 
 Ids = NDArray[np.int64]
 Gather = Callable[[Ids], NDArray[Any]]  # ascending ids [n] -> vectors [n, D], e.g. Collection.vectors
@@ -48,7 +48,7 @@ def search_two_stage(
     shortlist: int,
     beta: float = 0.0,
     metric: str = "cosine",
-    allowed: Ids | None = None,
+    allowed: Allowed | None = None,
 ) -> Reranked:
     """Return the best ``k`` of the ``shortlist`` items nearest by code, ordered by their vectors.
 

@@ -91,10 +91,11 @@ class ScanEngine:
         """Return rows [Q, min(k, rows that pass)] in order of (distance, row)."""
         size = len(self._codes) if within is None else within.count
         k = min(k, size)
-        if within is not None and filter_first(len(self._codes), within.count, len(queries)):
+        if within is not None and filter_first(len(self._codes), within.count, len(queries), reused=within.reused):
             self._last = f"filtered first: {within.count:,} codes gathered, then scanned"
-            part = ScanEngine(self._codes[within.rows], threads=self._threads, prune=False)
-            found = part.search(queries, k, None)
+            if within.gathered is None:
+                within.gathered = ScanEngine(self._codes[within.rows], threads=self._threads, prune=False)
+            found = within.gathered.search(queries, k, None)
             return Neighbors(within.rows[found.ids], found.distances)
         mask = NO_MASK if within is None else within.mask
         self._asked += len(queries)
