@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from deephash.codes import BinaryCodes
-from deephash.errors import UsageError
 from deephash.evaluation.knn import knn_accuracy
 from deephash.evaluation.metrics import mean_average_precision
 from deephash.evaluation.ranking import Normalize
@@ -105,8 +104,6 @@ def attack_success_rate(
 
 
 def _overlap(own: NDArray[Any], target: NDArray[Any]) -> float:
-    """Share of queries whose target is no other class."""
-    if own.shape != target.shape:
-        raise UsageError(f"targets {list(target.shape)} and query labels {list(own.shape)} need one shape")
+    """Share of queries whose target shares a label with them."""
     shared = (own == target) & (own >= 0) if own.ndim == 1 else ((own > 0) & (target > 0)).any(axis=1)
     return float(shared.mean())
