@@ -230,7 +230,9 @@ def import_(source: Path, /, *, out: Path, bits: int | None = None, root: Path |
 
 
 def _verdict(record: dict[str, Any]) -> str:
-    words = f"{record['index']}: recall@{record['k']} {record['recall']:.4f} against exact search, {record['queries']} queries"
+    words = (
+        f"{record['index']}: recall@{record['k']} {record['recall']:.4f} of exact search, {record['queries']} queries"
+    )
     words += "" if record["sound"] else "; SOME ANSWERS ARE WRONG"
     if "shortlist" in record:
         words += (

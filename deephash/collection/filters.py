@@ -96,12 +96,18 @@ def _from_data(data: Any, depth: int) -> Filter:
         if name in ("and", "or"):
             if not isinstance(value, Sequence) or isinstance(value, str):
                 raise UsageError(f"{name!r} takes a list of filters, not {value!r:.60}")
-            parts.append(Filter(name, tuple(_from_data(part, depth + 1) for part in value)))
+            parts.append(Filter(name, tuple(_part(part, depth + 1) for part in value)))
         elif name == "not":
-            parts.append(Filter("not", (_from_data(value, depth + 1),)))
+            parts.append(Filter("not", (_part(value, depth + 1),)))
         else:
             parts += _conditions(name, value)
     return parts[0] if len(parts) == 1 and isinstance(parts[0], Filter) else Filter("and", tuple(parts))
+
+
+def _part(data: Any, depth: int) -> Filter | Condition:
+    found = _from_data(data, depth)
+    alone = found.parts[0] if len(found.parts) == 1 else None
+    return alone if found.joint == "and" and isinstance(alone, Condition) else found
 
 
 def _conditions(column: Any, value: Any) -> list[Condition]:
@@ -231,7 +237,7 @@ def _number(column: str, kind: str, value: float) -> str:
         whole = int(value)
         if not -(2**63) <= whole < 2**63:
             raise UsageError(f"{value!r} is beyond 64-bit integers, which {column!r} holds")
-        return str(whole)
+        return str(whole) if whole > -(2**63) else f"CAST('{whole}' AS BIGINT)"  # its digits alone would overflow
     return f"CAST('{float(value)!r}' AS DOUBLE)"
 
 

@@ -17,6 +17,7 @@ from deephash.collection.schema import ID
 from deephash.errors import CollectionDamaged, CollectionError, FormatTooNew, UsageError
 
 Ids = NDArray[np.int64]
+_BROKEN = (ValueError, OSError, RuntimeError, pa.ArrowException)
 
 
 @dataclass(frozen=True)
@@ -178,7 +179,9 @@ def _guarded(path: Path, read: Callable[[], Any]) -> Any:
     """Run ``read`` and turn what Lance raises about broken files into our errors."""
     try:
         return read()
-    except (ValueError, OSError, RuntimeError, pa.ArrowException) as error:
+    except BaseException as error:
+        if not isinstance(error, _BROKEN) and type(error).__name__ != "PanicException":  # how Rust's panics arrive
+            raise
         text = str(error)
         if "feature" in text.lower() and "support" in text.lower():
             raise FormatTooNew(
@@ -190,7 +193,7 @@ def _guarded(path: Path, read: Callable[[], Any]) -> Any:
         ) from error
 
 
-def _cause(error: Exception) -> str:
+def _cause(error: BaseException) -> str:
     text = str(error)
     return (
         "the disk is full; free some space and run it again" if "No space left" in text else text.split(", /")[0][:300]

@@ -27,14 +27,15 @@ def killed(arguments: list[str], rng: random.Random, longest: float) -> list[dic
     environment = os.environ | {"OMP_NUM_THREADS": "1", "DEEPHASH_QUIET": "1"}
     child = subprocess.Popen(
         [sys.executable, "-m", "tests.e2e.collection_child", *arguments],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT, env=environment,
+        stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment,
     )  # fmt: skip
-    first = child.stdout.readline()
-    assert first, child.stderr.read()
-    time.sleep(rng.uniform(0, longest))
-    assert child.poll() is None, child.stderr.read()
-    child.send_signal(signal.SIGKILL)
-    said, _ = child.communicate()
+    with child.stdout as output:
+        assert output.readline(), "the child did not start; its error stands above"
+        time.sleep(rng.uniform(0, longest))
+        assert child.poll() is None, "the child ended by itself; its error stands above"
+        child.send_signal(signal.SIGKILL)
+        said = output.read()
+    child.wait()
     return [json.loads(line) for line in said.splitlines() if line.endswith("}")]
 
 
@@ -47,7 +48,6 @@ def change_and_kill(path: Path, moments: int, longest: float = 0.5) -> int:
     checked = 0
     for seed in range(moments):
         said = killed(["change", str(path), str(seed)], rng, longest)
-        before = dict(rows)
         for record in said:
             if record.get("done") == "append":
                 rows |= dict(zip(record["ids"], record["uris"]))
@@ -59,13 +59,11 @@ def change_and_kill(path: Path, moments: int, longest: float = 0.5) -> int:
                 scores |= dict.fromkeys(record["ids"], record["value"])
         checked += sum("done" in record for record in said)
         pending = said[-1] if said and "doing" in said[-1] else {}
-        compare(Collection.open(path), rows, scores, pending, set(before))
+        compare(Collection.open(path), rows, scores, pending)
     return checked
 
 
-def compare(
-    collection: Collection, rows: dict[int, str], scores: dict[int, float], pending: dict, earlier: set[int]
-) -> None:
+def compare(collection: Collection, rows: dict[int, str], scores: dict[int, float], pending: dict) -> None:
     """Check a collection against what was acknowledged, and take the one open change into the books."""
     collection.check()
     items = {item.id: item for item in collection.items(collection.ids())}
@@ -83,9 +81,9 @@ def compare(
     bits = codes.bits()
     open_update = set(pending["ids"]) if pending.get("doing") == "update" else set()
     changed = {number for number in items if items[number].attributes["score"] != scores[number]}
-    assert changed in (set(), open_update) or changed <= open_update and len(
-        {items[number].attributes["score"] for number in open_update}
-    ) == 1
+    assert changed in (set(), open_update) or (
+        changed <= open_update and len({items[number].attributes["score"] for number in open_update}) == 1
+    )
     for number in changed:
         scores[number] = items[number].attributes["score"]
     for row, number in enumerate(ids.tolist()):
