@@ -146,6 +146,7 @@ class HashDataModule(LightningDataModule, ABC):
     def limit_items(self, most: int) -> None:
         """Keep ``most`` items of each split, evenly spread; for trials such as ``--fast-dev-run``."""
         self.setup()
+        self._model = None
         for name, split in self.splits.items():
             chosen = np.unique(np.linspace(0, len(split) - 1, min(most, len(split))).astype(np.int64))
             self.splits[name] = Split.of(self.table, split.rows[chosen])

@@ -1,0 +1,140 @@
+"""What every hash model promises. A method's test inherits :class:`HashModelContract` and says how to make one."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from deephash.codes import BinaryCodes
+from deephash.errors import UsageError
+from deephash.models import HashModel, load_model
+
+
+class HashModelContract:
+    """Give ``make_model`` (ready to encode: fitted, where a model must be) and ``make_inputs``; inherit the rest."""
+
+    lengths = (1, 12, 32)  # code lengths to try; 12 is no multiple of 8
+
+    def make_model(self, num_bits: int) -> HashModel:
+        raise NotImplementedError
+
+    def make_inputs(self, num_items: int) -> Mapping[str, Tensor]:
+        """Return the same items for the same number, of one modality where the model takes one at a time."""
+        raise NotImplementedError
+
+    @property
+    def usual_length(self) -> int:
+        return self.lengths[-1]
+
+    @pytest.fixture
+    def model(self) -> HashModel:
+        torch.manual_seed(0)
+        return self.make_model(self.usual_length)
+
+    def test_any_number_of_bits(self):
+        for num_bits in self.lengths:
+            torch.manual_seed(0)
+            codes = self.make_model(num_bits).encode(self.make_inputs(5))
+            assert isinstance(codes, BinaryCodes)
+            assert (len(codes), codes.num_bits) == (5, num_bits)
+
+    def test_less_than_one_bit_is_refused(self):
+        with pytest.raises(UsageError, match="bit"):
+            self.make_model(0)
+
+    def test_encoding_is_deterministic(self, model):
+        inputs = self.make_inputs(7)
+        assert model.encode(inputs) == model.encode(inputs)
+
+    def test_encoding_happens_in_evaluation_mode_and_leaves_the_mode_alone(self, model):
+        inputs = self.make_inputs(7)
+        before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+        model.eval()
+        expected = model.encode(inputs)
+        assert not model.training
+        model.train()
+        assert model.encode(inputs) == expected
+        assert model.training
+        for name, tensor in model.state_dict().items():
+            assert torch.equal(tensor, before[name]), name
+
+    def test_a_batch_of_one_gives_the_same_code(self, model):
+        inputs = self.make_inputs(4)
+        together = self.continuous(model, inputs)
+        for row in range(4):
+            alone = self.continuous(model, {name: tensor[row : row + 1] for name, tensor in inputs.items()})
+            torch.testing.assert_close(alone[0], together[row], rtol=1e-4, atol=1e-5)
+
+    def test_inputs_are_not_changed(self, model):
+        inputs = dict(self.make_inputs(6))
+        copies = {name: tensor.clone() for name, tensor in inputs.items()}
+        model.encode(inputs)
+        assert inputs.keys() == copies.keys()
+        for name, tensor in inputs.items():
+            assert torch.equal(tensor, copies[name]), name
+
+    def test_bits_are_those_of_encode(self, model):
+        inputs = self.make_inputs(6)
+        model.eval()
+        with torch.inference_mode():
+            bits = model.bits(inputs)
+        assert bits.dtype == torch.bool
+        assert BinaryCodes.from_bits(bits.numpy()) == model.encode(inputs)
+
+    def test_nan_is_refused(self, model):
+        inputs = {name: torch.full_like(tensor, float("nan")) for name, tensor in self.make_inputs(2).items()}
+        if all(tensor.is_floating_point() for tensor in inputs.values()):
+            with pytest.raises(UsageError, match="NaN"):
+                model.encode(inputs)
+
+    def test_cached_features_give_the_same_codes(self, model):
+        inputs = self.make_inputs(6)
+        live = [name for name in inputs if name in model.encoders]
+        model.eval()
+        with torch.inference_mode():
+            cached = {f"{name}_features": model.features(inputs, name) for name in live}
+        rest = {name: tensor for name, tensor in inputs.items() if name not in live}
+        assert model.encode({**rest, **cached}) == model.encode(inputs)
+
+    # On disk
+
+    def test_a_saved_model_comes_back_the_same(self, model, tmp_path):
+        inputs = self.make_inputs(9)
+        model.save(tmp_path / "model")
+        loaded = load_model(tmp_path / "model")
+        assert type(loaded) is type(model)
+        assert not loaded.training
+        assert loaded.fingerprint() == model.fingerprint()
+        assert loaded.encode(inputs) == model.encode(inputs)
+        assert loaded.init_args() == model.init_args()
+
+    def test_nothing_on_disk_is_a_pickle(self, model, tmp_path):
+        model.save(tmp_path / "model")
+        record = json.loads((tmp_path / "model" / "model.json").read_text())
+        assert record["class"] == type(model).__name__
+        assert record["fingerprint"] == model.fingerprint()
+        for path in Path(tmp_path).rglob("*"):
+            if path.is_file():
+                assert path.suffix in {".json", ".safetensors", ".md", ".npz", ".txt"}, path
+                assert path.read_bytes()[:2] != b"\x80\x04", path
+
+    def test_a_changed_weight_changes_the_fingerprint(self, model):
+        before = model.fingerprint()
+        name, tensor = next((name, tensor) for name, tensor in model.state_dict().items() if tensor.is_floating_point())
+        with torch.no_grad():
+            tensor.view(-1)[0] += 1.0
+        assert model.fingerprint() != before, name
+
+    def test_init_args_are_plain_json(self, model):
+        args = model.init_args()
+        assert json.loads(json.dumps(args, allow_nan=False)) == args
+        assert args["num_bits"] == self.usual_length
+
+    @staticmethod
+    def continuous(model: HashModel, inputs: Mapping[str, Tensor]) -> Tensor:
+        model.eval()
+        with torch.inference_mode():
+            return model(inputs)
