@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from tests.evaluation_cases import clustered, multi_hot
 
 from deephash.codes import BinaryCodes
 from deephash.errors import UsageError
@@ -11,6 +10,7 @@ from deephash.evaluation.graded import ndcg_from_counts
 from deephash.evaluation.knn import knn_accuracy
 from deephash.evaluation.relevance import relevance_from_labels
 from deephash.evaluation.scores import QueryScores, Settings, score
+from tests.evaluation_cases import clustered, multi_hot
 
 QUERY, DATABASE, ASKED, SEARCHED = clustered()
 LABELS = {"query_labels": ASKED, "database_labels": SEARCHED}
