@@ -30,7 +30,7 @@ class HeadHashModel(ObjectiveHashModel):
     Attributes:
         num_views: how many views of each picture :meth:`views` returns; codes of all views are stacked, [V * B, K].
         couples_rows: the loss looks at pairs of rows, so that under DDP it is computed on the rows of all processes.
-        least_rows: smallest training batch (of all processes together where rows are coupled).
+        least_rows: smallest training batch of a process.
         supervised: batches must hold ``labels``; rows without one are left out and counted in ``unlabelled_rows``.
         num_classes: C, where the method has classes; labels are checked against it.
         shared_terms: losses on the bits themselves; nested codes count them once, on the longest length.
@@ -99,8 +99,7 @@ class HeadHashModel(ObjectiveHashModel):
     def compute_losses(self, batch: Batch) -> dict[str, Tensor]:
         """Return the method's terms; of a nested model their weighted sums over lengths and ``distillation``."""
         features = self.views(batch)
-        if not self.couples_rows:
-            require_rows(features, self.num_views * self.least_rows, type(self).__name__)
+        require_rows(len(features) // self.num_views, self.least_rows, type(self).__name__)
         require_finite(features, "features")
         codes = self.head(features)
         with torch.autocast(self.device.type, enabled=False):  # cosines, softmax and arccos need float32
@@ -110,7 +109,6 @@ class HeadHashModel(ObjectiveHashModel):
         if self.couples_rows:
             codes, features = self._gathered_views(codes), self._gathered_views(features)
             batch = {key: gather_rows(batch[key]) for key in ("labels", "index") if key in batch}
-            require_rows(codes, self.num_views * self.least_rows, type(self).__name__)
         require_finite(codes, "continuous codes")
         if self.supervised:
             codes, features, batch = self._labelled_rows(codes, features, batch)

@@ -19,10 +19,10 @@ def require_finite(values: Tensor, what: str) -> None:
     )
 
 
-def require_rows(values: Tensor, least: int, method: str) -> None:
-    """Raise UsageError unless ``values`` has at least ``least`` rows."""
-    if len(values) < least:
+def require_rows(count: int, least: int, method: str) -> None:
+    """Raise UsageError unless a batch of ``count`` rows has at least ``least``."""
+    if count < least:
         raise UsageError(
-            f"{method} needs at least {least} rows in a training batch, not {len(values)}; raise batch_size, or drop "
+            f"{method} needs at least {least} rows in a training batch, not {count}; raise batch_size, or drop "
             "the last incomplete batch"
         )

@@ -1,0 +1,166 @@
+"""CSCE-Net against OrthoHash on Flowers-17 over one frozen network: the rows of docs/results/flowers17.md.
+
+    DEEPHASH_WEIGHTS=WEIGHTS OMP_NUM_THREADS=1 python benchmarks/results_flowers17.py \\
+        --root flowers17 --cache CACHE --out flowers17.jsonl --seconds 500
+
+CSCE-Net reads the cached maps of the last two stages; OrthoHash reads the pooled features of the same network, and for
+a fair footing the pooled maps of the same two stages. One optimiser for all; the last step counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+import torch
+from lightning import LightningDataModule, Trainer, seed_everything
+from torch import Tensor
+
+from deephash.backbones import Backbone
+from deephash.backbones.stages import TimmStages, split_stages
+from deephash.data import PictureFolder
+from deephash.data.batch import SlicedBatches
+from deephash.data.table import Split
+from deephash.evaluation.metrics import mean_average_precision, precision_at
+from deephash.evaluation.protocol import Protocol
+from deephash.models import LSH, CSCENet, HashModel, Optimizer, OrthoHash
+
+NETWORK = Backbone(
+    "timm:mobilenetv2_100",
+    "mobilenetv2_100_imagenet.safetensors",
+    image_size=224,
+    options={"pad_type": "same"},
+    transform={"mean": [0.5] * 3, "std": [0.5] * 3, "resize": 224},
+)
+STAGES = replace(NETWORK, name="timm-stages:mobilenetv2_100")
+BLANK = replace(STAGES, weights=None)  # the maps are cached, so the network itself stays unused
+ADAM = Optimizer(learning_rate=1e-3, weight_decay=1e-4)
+BATCH_SIZE, STEPS, BITS, SEEDS, NUM_CLASSES = 50, 400, (16, 32, 64), (0, 1, 2), 17
+Factory = Callable[[int, int], HashModel]
+
+
+def ortho(width: int) -> Factory:
+    """Return OrthoHash on vectors of ``width`` numbers."""
+    backbone = Backbone(f"features:{width}", weights=None)
+    return lambda bits, seed: OrthoHash(bits, NUM_CLASSES, backbone, target_seed=seed, optimizer=ADAM)
+
+
+def csce(**options: Any) -> Factory:
+    """Return CSCE-Net on cached maps."""
+    return lambda bits, seed: CSCENet(bits, NUM_CLASSES, BLANK, ADAM, centre_seed=seed, **options)
+
+
+# name -> which cached features, and the model
+METHODS: dict[str, tuple[str, Factory]] = {
+    "OrthoHash, pooled features (1280)": ("pooled", ortho(1280)),
+    "OrthoHash, pooled maps of both stages (416)": ("pooled maps", ortho(416)),
+    "CSCE-Net, paper": ("maps", csce()),
+    "CSCE-Net, release": ("maps", csce(preset="release")),
+    "CSCE-Net, paper, exact projection": ("maps", csce(projection="exact")),
+}
+
+
+class Table(LightningDataModule):
+    """Splits whose features are at hand."""
+
+    def __init__(self, splits: dict[str, Split]) -> None:
+        super().__init__()
+        self.splits = splits
+
+    def train_dataloader(self) -> Any:
+        """Return shuffled slices."""
+        return SlicedBatches(self.splits["train"].columns(), BATCH_SIZE, shuffle=True, drop_last=True)
+
+
+def load(root: str, cache: str) -> tuple[dict[str, Table], str]:
+    """Return the splits with each kind of features, and the protocol string."""
+    tables: dict[str, Table] = {}
+    for kind, backbone in (("pooled", NETWORK), ("maps", STAGES)):
+        data = PictureFolder(root, cache_dir=cache, hold_out=False)
+        model = LSH(16, backbone)
+        data.attach(model)
+        tables[kind] = Table(data.splits)
+    encoder = model.encoders["image"]
+    assert isinstance(encoder, TimmStages)
+    pooled = {name: with_features(split, pool(split, encoder)) for name, split in data.splits.items()}
+    sizes = {"num_queries": len(data.splits["query"]), "num_database": len(data.splits["database"])}
+    protocol = Protocol(data.protocol_name, split=data.split_checksum, **sizes)
+    return tables | {"pooled maps": Table(pooled)}, str(protocol)
+
+
+def pool(split: Split, encoder: TimmStages) -> Tensor:
+    """Return the spatial means of both maps, [n, C3 + C4]."""
+    maps = split_stages(split.features["image"], encoder.stage_shapes)
+    return torch.cat([each.mean(dim=(2, 3)) for each in maps], dim=1)
+
+
+def with_features(split: Split, features: Tensor) -> Split:
+    """Return the split with other features."""
+    return replace(split, features={"image": features})
+
+
+def run(name: str, bits: int, seed: int, tables: dict[str, Table]) -> dict[str, Any]:
+    """Train and measure one model."""
+    kind, factory = METHODS[name]
+    seed_everything(seed, verbose=False)
+    model, splits = factory(bits, seed), tables[kind].splits
+    quiet = {"logger": False, "enable_progress_bar": False, "enable_checkpointing": False}
+    start = time.process_time()
+    Trainer(max_steps=STEPS, accelerator="cpu", enable_model_summary=False, **quiet).fit(model, datamodule=tables[kind])
+    seconds = time.process_time() - start
+    query, database = splits["query"], splits["database"]
+    codes = [model.encode({"image_features": split.features["image"]}) for split in (query, database)]
+    labels = {"query_labels": query.labels, "database_labels": database.labels}
+    figures = {"mAP": mean_average_precision(*codes, **labels), "P@10": precision_at(*codes, **labels, top_k=10)}
+    return {"method": name, "bits": bits, "seed": seed, "seconds": seconds} | figures
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Return Markdown: mean and spread over seeds."""
+    lines = ["| method | bits | mAP@all | P@10 | seeds | CPU s |", "|---|---|---|---|---|---|"]
+    for key in dict.fromkeys((row["method"], row["bits"]) for row in rows):
+        same = [row for row in rows if (row["method"], row["bits"]) == key]
+        cells = [spread([row[metric] for row in same]) for metric in ("mAP", "P@10")]
+        seconds = mean(row["seconds"] for row in same)
+        lines.append(f"| {key[0]} | {key[1]} | {' | '.join(cells)} | {len(same)} | {seconds:.1f} |")
+    return "\n".join(lines)
+
+
+def spread(values: list[float]) -> str:
+    """Return mean and standard deviation over seeds."""
+    return f"{mean(values):.3f} ± {stdev(values):.3f}" if len(values) > 1 else f"{values[0]:.3f}"
+
+
+def main() -> None:
+    """Do what is missing, for at most ``--seconds``; then print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--root", required=True, help="folder with one folder a class")
+    parser.add_argument("--cache", required=True, help="folder of cached features")
+    parser.add_argument("--out", type=Path, required=True, help="finished runs, one JSON object a line")
+    parser.add_argument("--seconds", type=float, default=500)
+    arguments = parser.parse_args()
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    deadline = time.monotonic() + arguments.seconds
+    rows = [json.loads(line) for line in arguments.out.read_text().splitlines()] if arguments.out.exists() else []
+    done = {(row["method"], row["bits"], row["seed"]) for row in rows}
+    tables, protocol = load(arguments.root, arguments.cache)
+    for name, bits, seed in ((name, bits, seed) for seed in SEEDS for bits in BITS for name in METHODS):
+        if (name, bits, seed) in done or time.monotonic() > deadline:
+            continue
+        rows.append(run(name, bits, seed, tables))
+        with arguments.out.open("a") as file:
+            file.write(json.dumps(rows[-1]) + "\n")
+        print(f"{name} {bits} bits seed {seed}: {rows[-1]['mAP']:.4f}, {rows[-1]['seconds']:.1f} s", flush=True)
+    print(f"\n`{protocol}`\n\n{table(rows)}")
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    main()
