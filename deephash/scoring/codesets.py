@@ -158,6 +158,7 @@ def _read_collection(path: Path, label: str) -> CodeSet:
     words: NDArray[Any] | None = None
     if has_label:
         words = np.array(["" if value is None else str(value) for value in table.column(label).to_pylist()])[rows]
+        words = words if (words != "").any() else None
     labels, class_names = _numbered(words)
     return CodeSet(codes, names, labels, class_names, str(path))
 

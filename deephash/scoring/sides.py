@@ -98,7 +98,9 @@ def _who_asks(
     labelled = np.flatnonzero(words != "")
     count = min(num_queries, int(ASKING_SHARE * len(labelled)))
     if not count:
-        raise UsageError(f"{len(labelled)} labelled items are too few: a fifth of them asks for the rest")
+        raise UsageError(
+            f"{len(labelled)} labelled items are too few: a fifth of them asks for the rest; is --label right?"
+        )
     drawn = np.sort(np.random.RandomState(seed).permutation(labelled)[:count])  # its stream is frozen for good
     return drawn, np.setdiff1d(np.arange(len(words)), drawn), f"collection-draw-{count}-seed-{seed}"
 
