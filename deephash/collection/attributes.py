@@ -111,8 +111,9 @@ def _integer(cell: str) -> int:
 
 
 def _number(cell: str) -> float:
-    if not cell[-1].isdigit() and cell[-1] != ".":
-        raise ValueError(cell)  # nan, inf
+    digits = cell.lstrip("+-")
+    if (not cell[-1].isdigit() and cell[-1] != ".") or (digits[:1] == "0" and digits[1:2].isdigit()):
+        raise ValueError(cell)  # nan, inf, 007
     return float(cell)
 
 

@@ -111,8 +111,11 @@ def list_pictures(folder: Path, root: Path, *, exclude: Sequence[str] = (), foll
     return listing
 
 
-def plan_update(collection: CollectionReader, listing: Listing, below: str) -> FolderPlan:
-    """Compare ``listing`` with the rows whose uri lies ``below`` a relative folder ("" for all)."""
+def plan_update(collection: CollectionReader, listing: Listing, below: str, exclude: Sequence[str] = ()) -> FolderPlan:
+    """Compare ``listing`` with the rows whose uri lies ``below`` a relative folder ("" for all).
+
+    Rows that match ``exclude`` stay, whatever became of their files.
+    """
     known = {row.uri: row for row in _known_rows(collection) if row.uri.startswith(below)}
     plan = FolderPlan()
     for file in listing.files:
@@ -124,7 +127,8 @@ def plan_update(collection: CollectionReader, listing: Listing, below: str) -> F
         else:
             plan.suspects.append((file, row))
     kept = set(listing.kept)
-    plan.removed = [row for row in known.values() if not _is_kept(row.uri, kept)]
+    lost = [row for row in known.values() if not _is_kept(row.uri, kept)]
+    plan.removed = [row for row in lost if not any(matches_glob(row.uri, pattern) for pattern in exclude)]
     plan.unchanged += len(known) - len(plan.removed)
     _find_renamed(plan)
     return plan

@@ -122,7 +122,7 @@ def index_folder(
     listing = list_pictures(source, root, exclude=exclude, follow_symlinks=follow_symlinks)
     plan = FolderPlan(new=listing.files)
     if collection is not None:
-        plan = plan_update(collection, listing, below)
+        plan = plan_update(collection, listing, below, exclude)
         _refuse_to_empty(plan, listing.files, source, allow_empty)
     if dry_run:
         return _foretold(plan, listing.skipped)

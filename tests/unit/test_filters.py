@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Mapping
 from datetime import datetime
@@ -171,8 +172,9 @@ def test_and_binds_closer_than_or_and_not_closest() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["label", "label=", "=cat", "label=cat and", "(label=cat", "label=cat)", "label=cat year=3", "label ~= 3", "label in cat",
-     "label in (cat", "label in ()", "not", "label='cat", "a=1 or or b=2", "label=(", "!x", "a,b=1", "(" * 60 + "a=1" + ")" * 60],
+    ["label", "label=", "=cat", "label=cat and", "(label=cat", "label=cat)", "label=cat year=3", "label ~= 3", "not",
+     "label in cat", "label in (cat", "label in ()", "label='cat", "a=1 or or b=2", "label=(", "!x", "a,b=1",
+     "(" * 60 + "a=1" + ")" * 60],
 )  # fmt: skip
 def test_unreadable_text_says_where_and_what_would_be_right(text: str) -> None:
     with pytest.raises(UsageError, match=r"for example: label=cat|nests at most"):
@@ -182,10 +184,8 @@ def test_unreadable_text_says_where_and_what_would_be_right(text: str) -> None:
 @given(text=st.text(alphabet="ab=<>~!()'\" ,andor\\1", max_size=30))
 @settings(max_examples=200, deadline=None)
 def test_any_text_is_a_filter_or_a_usage_error(text: str) -> None:
-    try:
+    with contextlib.suppress(UsageError):
         parse_where(text)
-    except UsageError:
-        pass
 
 
 @pytest.mark.parametrize(
@@ -240,9 +240,10 @@ def test_empty_filters(collection: Collection) -> None:
 @pytest.mark.parametrize(
     ("path", "pattern", "matches"),
     [
-        ("a/b/c.jpg", "*.jpg", True), ("a/b/c.jpg", "a/**", True), ("a/b/c.jpg", "a/*", True), ("ab/c.jpg", "a/**", False),
-        ("a/b/c.jpg", "b", True), ("a/b/c.jpg", "**/c.jpg", True), ("c.jpg", "**/c.jpg", True), ("a/b", "a/[!b]", False),
-        ("a/bc", "a/?", False), ("thumbs/x.png", "thumbs/", True), ("a.b", "a?b", True), ("a/x", "a?x", False), ("Ü.png", "?.png", True),
+        ("a/b/c.jpg", "*.jpg", True), ("a/b/c.jpg", "a/**", True), ("a/b/c.jpg", "a/*", True), ("a/b", "a/[!b]", False),
+        ("ab/c.jpg", "a/**", False), ("a/b/c.jpg", "b", True), ("a/b/c.jpg", "**/c.jpg", True), ("a/x", "a?x", False),
+        ("c.jpg", "**/c.jpg", True), ("a/bc", "a/?", False), ("thumbs/x.png", "thumbs/", True), ("a.b", "a?b", True),
+        ("Ü.png", "?.png", True),
     ],
 )  # fmt: skip
 def test_exclusion_globs(path: str, pattern: str, matches: bool) -> None:
