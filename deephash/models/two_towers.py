@@ -118,9 +118,12 @@ class TwoTowers(ObjectiveHashModel):
 
 
 def perceptron(width: int, hidden: tuple[int, ...], num_bits: int, *, tanh: bool = False) -> nn.Sequential:
-    """Return linear layers of the given widths with ReLU between them, and tanh at the end where asked."""
+    """Return linear layers of the given widths with ReLU between them, and tanh at the end where asked.
+
+    Inputs are standardised first (batch norm without scale), since features come on any scale; the papers do not do so.
+    """
     widths = (width, *hidden)
-    layers: list[nn.Module] = []
+    layers: list[nn.Module] = [nn.BatchNorm1d(width, affine=False)]
     for inner, outer in pairwise(widths):
         layers += [nn.Linear(inner, outer), nn.ReLU()]
     layers.append(nn.Linear(widths[-1], num_bits))
