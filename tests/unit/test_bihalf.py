@@ -3,6 +3,7 @@ import torch
 
 from deephash.models import BiHalf
 from deephash.objectives.pairs import structure_loss
+from tests.contract.model_contract import HashModelContract
 from tests.image_methods_toy import FEATURES, batch
 
 
@@ -22,3 +23,11 @@ def test_labels_are_not_needed():
     rows = {key: value for key, value in batch().items() if key != "labels"}
     loss = BiHalf(8, FEATURES).compute_losses(rows)["structure"]
     assert 0 < loss.item() < 4
+
+
+class TestBiHalf(HashModelContract):
+    def make_model(self, num_bits):
+        return BiHalf(num_bits, FEATURES)
+
+    def make_inputs(self, num_items):
+        return {"image_features": batch(num_items)["image_features"]}

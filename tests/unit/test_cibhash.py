@@ -7,6 +7,7 @@ from deephash.models import CIBHash
 from deephash.models.cibhash import bernoulli_divergence
 from deephash.objectives.contrastive import nt_xent
 from deephash.objectives.signs import sign
+from tests.contract.model_contract import HashModelContract
 from tests.image_methods_toy import FEATURES, batch
 
 
@@ -48,3 +49,11 @@ def test_cached_features_get_two_noisy_views_unless_dropout_is_off():
 def test_codes_are_signs_of_the_logits():
     model, rows = CIBHash(8, FEATURES, hidden=16), batch(8)
     assert torch.equal(model.bits(rows), torch.sigmoid(model(rows)) >= 0.5)
+
+
+class TestCIBHash(HashModelContract):
+    def make_model(self, num_bits):
+        return CIBHash(num_bits, FEATURES, hidden=16)
+
+    def make_inputs(self, num_items):
+        return {"image_features": batch(num_items)["image_features"]}

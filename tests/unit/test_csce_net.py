@@ -16,6 +16,7 @@ from deephash.models.csce_layers import (
 )
 from deephash.models.csce_net import dynamic_sign, elastic_margins, trainable_dynamic_sign
 from deephash.objectives.margin_softmax import margin_softmax
+from tests.contract.model_contract import HashModelContract
 from tests.image_methods_toy import FEATURES
 
 SMALL = Backbone("timm-stages:test_resnet", weights=None, image_size=128, frozen=False)
@@ -180,7 +181,7 @@ def test_other_backbones_and_maps_of_another_size_are_refused():
 
 def test_two_classes_of_eight_pictures_are_learned_by_heart():
     torch.manual_seed(0)
-    model = CSCENet(8, 2, SMALL, width=64)
+    model = CSCENet(8, 2, SMALL, width=32, preset="release")
     rows = pictures(16)
     rows["labels"] = torch.arange(16) % 2
     rows["image"][::2] += 0.5
@@ -194,3 +195,13 @@ def test_two_classes_of_eight_pictures_are_learned_by_heart():
         optimizer.step()
     signs = torch.where(model.eval()(cached) >= 0, 1.0, -1.0)
     assert torch.equal((signs @ model.centres.T).argmax(dim=1), rows["labels"])
+
+
+class TestCSCENet(HashModelContract):
+    lengths = (1, 12, 16)
+
+    def make_model(self, num_bits):
+        return CSCENet(num_bits, 2, SMALL, centres="bernoulli", width=32)
+
+    def make_inputs(self, num_items):
+        return {"image": pictures(num_items)["image"]}

@@ -7,6 +7,7 @@ from deephash.errors import UsageError
 from deephash.models import CSQ
 from deephash.models.csq import central_similarity_loss, merged_centres
 from deephash.objectives.quantization import squared_quantization
+from tests.contract.model_contract import HashModelContract
 from tests.image_methods_toy import CODES, FEATURES, LABELS, TARGETS, batch
 
 
@@ -64,3 +65,11 @@ def test_the_loss_of_a_code_on_its_centre_is_small():
     assert model.code_losses(torch.zeros(16, 16), rows["image_features"], rows)["centres"].item() == pytest.approx(
         math.log(2)
     )
+
+
+class TestCSQ(HashModelContract):
+    def make_model(self, num_bits):
+        return CSQ(num_bits, 2, FEATURES, centres="bernoulli")
+
+    def make_inputs(self, num_items):
+        return {"image_features": batch(num_items)["image_features"]}

@@ -5,6 +5,7 @@ from deephash.errors import UsageError
 from deephash.models import DPN
 from deephash.models.dpn import polarization_loss
 from deephash.objectives.labels import multi_hot
+from tests.contract.model_contract import HashModelContract
 from tests.image_methods_toy import CODES, FEATURES, LABELS, TARGETS, batch
 
 
@@ -61,3 +62,11 @@ def test_targets_stay_without_an_update():
     model.compute_losses(rows)
     model.on_train_epoch_end()
     assert torch.equal(model.targets, before)
+
+
+class TestDPN(HashModelContract):
+    def make_model(self, num_bits):
+        return DPN(num_bits, 2, FEATURES)
+
+    def make_inputs(self, num_items):
+        return {"image_features": batch(num_items)["image_features"]}

@@ -7,6 +7,7 @@ from deephash.models import DPSH
 from deephash.models.dpsh import Memory, dpsh_loss
 from deephash.objectives.labels import share_label
 from deephash.objectives.quantization import squared_quantization
+from tests.contract.model_contract import HashModelContract
 from tests.image_methods_toy import CODES, FEATURES, LABELS, batch
 
 
@@ -74,3 +75,11 @@ def test_the_memory_travels_with_a_checkpoint_but_not_with_the_model():
     resumed.on_load_checkpoint(checkpoint)
     assert torch.equal(resumed.memory.codes, model.memory.codes)
     assert not any("memory" in name for name in model.state_dict())
+
+
+class TestDPSH(HashModelContract):
+    def make_model(self, num_bits):
+        return DPSH(num_bits, FEATURES)
+
+    def make_inputs(self, num_items):
+        return {"image_features": batch(num_items)["image_features"]}

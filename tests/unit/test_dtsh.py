@@ -8,6 +8,7 @@ from deephash.models import dtsh as module
 from deephash.models.dtsh import dtsh_loss
 from deephash.objectives.labels import share_label
 from deephash.objectives.quantization import squared_quantization
+from tests.contract.model_contract import HashModelContract
 from tests.image_methods_toy import CODES, FEATURES, LABELS, batch
 
 
@@ -69,3 +70,11 @@ def test_presets_differ_in_margin_and_inner_product():
     assert released.compute_losses(rows)["triplets"].item() == pytest.approx(
         dtsh_loss(codes @ codes.T, similar, 5.0).item(), abs=1e-5
     )
+
+
+class TestDTSH(HashModelContract):
+    def make_model(self, num_bits):
+        return DTSH(num_bits, FEATURES)
+
+    def make_inputs(self, num_items):
+        return {"image_features": batch(num_items)["image_features"]}

@@ -7,6 +7,7 @@ from deephash.models import GreedyHash, GreedyHashUnsupervised
 from deephash.models.greedyhash import bit_classification_loss
 from deephash.objectives.pairs import structure_loss
 from deephash.objectives.signs import sign
+from tests.contract.model_contract import HashModelContract
 from tests.image_methods_toy import CODES, FEATURES, TARGETS, batch
 
 
@@ -50,3 +51,19 @@ def test_unsupervised_form_needs_no_labels_and_takes_an_odd_batch():
     with torch.no_grad():
         expected = structure_loss(sign(model(rows))[:6], rows["image_features"][:6])
     assert model.compute_losses(rows)["structure"].item() == pytest.approx(expected.item(), abs=1e-6)
+
+
+class TestGreedyHash(HashModelContract):
+    def make_model(self, num_bits):
+        return GreedyHash(num_bits, 4, FEATURES)
+
+    def make_inputs(self, num_items):
+        return {"image_features": batch(num_items)["image_features"]}
+
+
+class TestGreedyHashUnsupervised(HashModelContract):
+    def make_model(self, num_bits):
+        return GreedyHashUnsupervised(num_bits, FEATURES)
+
+    def make_inputs(self, num_items):
+        return {"image_features": batch(num_items)["image_features"]}

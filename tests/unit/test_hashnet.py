@@ -7,6 +7,7 @@ from deephash.errors import UsageError
 from deephash.models import HashNet
 from deephash.models.hashnet import PRESETS, continuation, hashnet_loss
 from deephash.objectives.labels import share_label
+from tests.contract.model_contract import HashModelContract
 from tests.image_methods_toy import CODES, FEATURES, LABELS, batch
 
 
@@ -66,3 +67,11 @@ def test_alpha_of_the_paper_is_ten_over_the_length():
     similar = share_label(rows["labels"][:8], rows["labels"][8:])
     expected = hashnet_loss(h[:8], h[8:], similar, alpha=10 / 8)
     assert model.compute_losses(rows)["pairs"].item() == pytest.approx(expected.item(), abs=1e-6)
+
+
+class TestHashNet(HashModelContract):
+    def make_model(self, num_bits):
+        return HashNet(num_bits, FEATURES)
+
+    def make_inputs(self, num_items):
+        return {"image_features": batch(num_items)["image_features"]}

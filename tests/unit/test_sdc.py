@@ -6,6 +6,7 @@ from deephash.errors import UsageError
 from deephash.models import SDC
 from deephash.models.sdc import PRESETS, TargetLaw, calibration_loss, pair_cosines, target_quantiles
 from deephash.objectives.quantization import cosine_quantization
+from tests.contract.model_contract import HashModelContract
 from tests.image_methods_toy import FEATURES, batch
 
 X = torch.tensor([[1.0, 0, 0], [0, 1, 0], [1, 1, 0], [1, 0.2, 0.1]])
@@ -130,3 +131,11 @@ def test_calibration_spreads_code_cosines_that_reconstruction_leaves_biased():
     assert abs(calibrated.mean().item()) < 0.1
     assert calibrated.std().item() >= 0.2
     assert copied.mean().item() > 0.3
+
+
+class TestSDC(HashModelContract):
+    def make_model(self, num_bits):
+        return SDC(num_bits, FEATURES)
+
+    def make_inputs(self, num_items):
+        return {"image_features": batch(num_items)["image_features"]}

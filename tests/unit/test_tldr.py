@@ -5,6 +5,7 @@ from deephash.errors import UsageError
 from deephash.models import TLDR
 from deephash.models.tldr import barlow_loss, nearest_neighbours
 from deephash.objectives.nested import Nested
+from tests.contract.model_contract import HashModelContract
 from tests.image_methods_toy import FEATURES, batch
 
 SMALL = {"projector_width": 32, "num_neighbours": 3}
@@ -90,3 +91,11 @@ def test_without_neighbours_the_way_out_is_named():
 def test_a_rotation_cannot_be_nested():
     with pytest.raises(UsageError, match="rotation mixes all bits"):
         TLDR(16, FEATURES, binarize="itq", nested=Nested((8, 16)))
+
+
+class TestTLDR(HashModelContract):
+    def make_model(self, num_bits):
+        return TLDR(num_bits, FEATURES, projector_width=32)
+
+    def make_inputs(self, num_items):
+        return {"image_features": batch(num_items)["image_features"]}
