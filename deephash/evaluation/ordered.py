@@ -7,18 +7,21 @@ lets ``ties="stable"`` reproduce a sort-per-query script at a small part of its 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeAlias
 
 import numpy as np
 
 from deephash.codes import BinaryCodes
 from deephash.evaluation.counts import QUERIES_PER_TASK, code_words, default_threads, label_words, max_distance
-from deephash.evaluation.groups import FloatArray
+from deephash.evaluation.groups import FloatArray, IntArray
 from deephash.evaluation.ranking import Normalize
-from deephash.evaluation.relevance import ListedPairs, Relevance, SharedClass, SharedLabels
+from deephash.evaluation.relevance import SharedClass, SharedLabels
+
+LabelRelevance: TypeAlias = SharedClass | SharedLabels
 
 
 def ordered_average_precision(
-    queries: BinaryCodes, database: BinaryCodes, relevance: Relevance, depth: int, normalize: Normalize
+    queries: BinaryCodes, database: BinaryCodes, relevance: LabelRelevance, depth: int, normalize: Normalize
 ) -> FloatArray:
     """Return AP@R of every query with equal distances in database order, and whether anything was found, [Q, 2].
 
@@ -44,19 +47,15 @@ def ordered_average_precision(
     return np.stack([values, np.where(relevant > 0, found > 0, np.nan)], axis=1)
 
 
-def reordered(relevance: Relevance, order: np.ndarray) -> Relevance:
+def reordered(relevance: LabelRelevance, order: IntArray) -> LabelRelevance:
     """Return the relevance for the database taken in ``order``."""
-    if isinstance(relevance, ListedPairs):
-        rank = np.empty(len(order), np.int64)
-        rank[order] = np.arange(len(order))
-        return ListedPairs(relevance.starts, rank[relevance.items], relevance.pair_gains, relevance.num_database)
     if isinstance(relevance, SharedClass):
         return SharedClass(relevance.query, relevance.database[order])
     return SharedLabels(relevance.query, relevance.database[order], relevance.max_gain)
 
 
 def _precision_sums(
-    queries: BinaryCodes, database: BinaryCodes, relevance: Relevance, depth: int, depth_counts_hits: bool
+    queries: BinaryCodes, database: BinaryCodes, relevance: LabelRelevance, depth: int, depth_counts_hits: bool
 ) -> FloatArray:
     from deephash.evaluation.kernels import ordered_precision_sums
 

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deephash.codes import BinaryCodes
+from deephash.errors import UsageError
 from deephash.evaluation import metrics
 from deephash.evaluation.counts import count_blocks, distance_counts
 from deephash.evaluation.ordered import reordered
@@ -79,6 +80,22 @@ def test_several_levels_are_summed():
     assert counts.by_gain.shape == (4, 2, 25)
     for row in range(4):
         np.testing.assert_array_equal(counts.items[row], np.bincount(distances[row], minlength=25))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda t: [t[0].float(), *t[1:]], "boolean"),
+        (lambda t: [t[0][:, :3], *t[1:]], "cannot be compared"),
+        (lambda t: [*t[:3], torch.eye(5)], "both sides"),
+        (lambda t: [*t[:3], t[3][:4]], "each code needs its label"),
+        (lambda t: [*t[:3], t[3].to("meta")], "one device"),
+    ],
+)
+def test_torch_counts_say_what_is_wrong(spoil, message):
+    tensors = [torch.ones(2, 4).bool(), torch.ones(5, 4).bool(), torch.zeros(2).long(), torch.zeros(5).long()]
+    with pytest.raises(UsageError, match=message):
+        torch_distance_counts(*spoil(tensors))
 
 
 def test_listed_pairs():

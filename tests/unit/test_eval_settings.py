@@ -10,6 +10,7 @@ from deephash.evaluation.averaging import UnanswerableQueries, mean_over_queries
 from deephash.evaluation.bootstrap import bootstrap_interval, estimate_from_counts, paired_bootstrap
 from deephash.evaluation.compatibility import compatibility_scores, update_gain
 from deephash.evaluation.counts import DistanceCounts, distance_counts
+from deephash.evaluation.crossmodal import instance_hits
 from deephash.evaluation.groups import gain_values, groups_from_counts
 from deephash.evaluation.lifelong import lifelong_scores
 from deephash.evaluation.relevance import ListedPairs, as_codes, relevance_from_labels
@@ -180,6 +181,15 @@ def test_other_refusals():
 def test_listed_pairs_say_what_is_wrong(relevant, options, message):
     with pytest.raises(UsageError, match=message):
         ListedPairs.from_lists(relevant, 3, **options)
+
+
+def test_no_queries():
+    none, labels = CODES[:0], {"query_labels": np.zeros(0, int), "database_labels": [0, 1]}
+    for face in (metrics.precision_within_radius, metrics.ndcg_at):
+        with pytest.raises(UsageError, match="no queries"):
+            face(none, CODES, **labels)
+    with pytest.raises(UsageError, match="no queries"):
+        instance_hits(none, CODES, query_pairs=np.zeros(0, int), database_pairs=[0, 1])
 
 
 def test_one_item_and_one_query():
