@@ -26,7 +26,7 @@ def main() -> None:
     for name, make in (("clustered", clustered_codes), ("random", random_codes)):
         codes = make(options.items + options.queries, 64)
         what = f"{options.items:,} {name} codes of 64 bits, {options.queries} queries"
-        print(f"\n{what}, {options.threads} thread(s); us a query, median of 5")
+        print(f"\n{what}, {options.threads} thread(s); us a query, median of 7")
         print("| radius | answers a query | Faiss flat | Faiss MultiHash 4x16 | scan | best peer / scan | way |")
         print("|---|---|---|---|---|---|---|")
         compare(near_queries(codes, options.queries), codes[options.queries :], options)
@@ -57,7 +57,8 @@ def compare(queries: BinaryCodes, codes: BinaryCodes, options: argparse.Namespac
                 "flat": lambda radius=radius: flat.range_search(queries.packed, radius + 1),
                 "multi": lambda radius=radius: multi.range_search(queries.packed, radius + 1),
                 "scan": lambda radius=radius: index.search_radius(queries, radius),
-            }
+            },
+            threads=options.threads,
         )
         peer_flat, peer_multi, scan = (1e6 * times[name] / len(queries) for name in ("flat", "multi", "scan"))
         answers = np.mean([len(each) for each in found])

@@ -1,7 +1,6 @@
 """Bands: codes cut into disjoint groups of bits. With more than d bands, two codes at distance d agree in one of them.
 
-Used twice: multi-index hashing for small radii (Norouzi, Punjani and Fleet, "Fast exact search in Hamming space with
-multi-index hashing", TPAMI 2014) in ``multi_index.py``, and complete near-duplicate search in ``dedup.py``.
+Behind the complete near-duplicate search of ``dedup.py`` and the streaming one of ``bloom.py``.
 """
 
 from __future__ import annotations

@@ -202,5 +202,26 @@ def within_radius(planes: Any, queries: Any, first: int, last: int, radius: int,
                 if scratch[j] <= np.uint64(radius) and (mask.size == 0 or mask[lo + j]):
                     found[n] = scratch[j] << ROW_BITS | np.uint64(lo + j)
                     n += 1
+        found[limits[i] : n].sort()
         limits[i + 1] = n
     return found[:n], limits
+
+
+@compiled
+def mark_rows(wanted: Any, ids: Any, mask: Any) -> int:
+    """Set ``mask`` at the rows whose id is wanted, both ascending; return how many, -1 where wanted does not ascend."""
+    count = 0
+    row = 0
+    gapless = ids[ids.size - 1] - ids[0] + 1 == ids.size
+    for i in range(wanted.size):
+        if i > 0 and wanted[i] <= wanted[i - 1]:
+            return -1
+        if gapless:
+            row = wanted[i] - ids[0]
+        else:
+            while row < ids.size and ids[row] < wanted[i]:
+                row += 1
+        if 0 <= row < ids.size and ids[row] == wanted[i] and not mask[row]:
+            mask[row] = True
+            count += 1
+    return count

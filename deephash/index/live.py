@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from deephash.codes import BinaryCodes
 from deephash.errors import UsageError
 from deephash.index.base import Allowed, Engine, Neighbors, PreparedFilter, RowFilter
-from deephash.index.engines import plain_exact
+from deephash.index.engines import has_numba, plain_exact
 
 Ids = NDArray[np.int64]
 Part: TypeAlias = tuple[Engine, Ids, RowFilter | None]  # an engine, the ids of its rows, the rows that may be returned
 REBUILD_SHARE = 0.1  # of the engine's rows changed: a merged search then costs about as much as a new engine saves
+MANY, DENSE = 1 << 16, 16  # filters over so many rows, passing one in 16 or more, are resolved by a compiled merge
 REBUILD_AT_LEAST = 4096  # below this the exact scan of the additions costs less than the call around it
 
 
@@ -129,7 +130,7 @@ class LiveIndex:
 
     def prepare(self, allowed: Ids) -> PreparedFilter:
         """Resolve a filter once, for many searches; give what comes back as ``allowed``."""
-        ids = _ascending(allowed)
+        ids = _as_ids(allowed)
         return PreparedFilter(ids, self, self._version, self._parts_of(ids, reused=True))
 
     def search(self, queries: BinaryCodes, k: int, *, allowed: Allowed | None = None) -> Neighbors:
@@ -179,7 +180,7 @@ class LiveIndex:
         if isinstance(allowed, PreparedFilter):
             known = allowed.resolved(self, self._version)
             return cast(list[Part], known) if known is not None else self._parts_of(allowed.ids)
-        return self._parts_of(None if allowed is None else _ascending(allowed))
+        return self._parts_of(None if allowed is None else _as_ids(allowed))
 
     def _parts_of(self, wanted: Ids | None, *, reused: bool = False) -> list[Part]:
         parts: list[Part] = []
@@ -199,9 +200,8 @@ class LiveIndex:
             if self._alive is not None and self._alive_rows is None:
                 self._alive_rows = RowFilter(self._alive, reused=True)
             return self._alive_rows
-        if self._alive is None and len(wanted) == len(self._ids) and np.array_equal(wanted, self._ids):
-            return None
-        return _rows_of(wanted, self._ids, self._alive, reused)
+        within = _rows_of(wanted, self._ids, self._alive, reused)
+        return None if within.count == len(self._ids) else within
 
     def _check_codes(self, codes: BinaryCodes) -> None:
         if (codes.num_bits, codes.num_levels) != (self.num_bits, self.num_levels):
@@ -226,14 +226,19 @@ def positions(wanted: Ids, ids: Ids) -> NDArray[np.int64]:
 
 def _rows_of(wanted: Ids, ids: Ids, alive: NDArray[np.bool_] | None, reused: bool) -> RowFilter:
     mask = np.zeros(len(ids), dtype=bool)
-    mask[positions(wanted, ids)] = True
+    if len(ids) >= MANY and DENSE * len(wanted) >= len(ids) and has_numba():
+        from deephash.index.kernels import mark_rows
+
+        if mark_rows(wanted, ids, mask) < 0:
+            mark_rows(np.unique(wanted), ids, mask)
+    else:
+        mask[positions(_ascending(wanted), ids)] = True
     if alive is not None:
         mask &= alive
     return RowFilter(mask, reused=reused)
 
 
-def _ascending(allowed: Ids) -> Ids:
-    wanted = _as_ids(allowed)
+def _ascending(wanted: Ids) -> Ids:
     if len(wanted) > 1 and not (wanted[1:] > wanted[:-1]).all():
         wanted = np.unique(wanted)
     return wanted

@@ -1,9 +1,9 @@
 """Multi-index hashing: every code within a small radius, from a few table look-ups. Exact.
 
-The code is cut into B bands of at most 16 bits, each with a table from key to rows. With r = q B + a, an item within r
-of the query is within q of it in one of the bands 0..a, or within q - 1 in another; so keys with that many flipped bits
-are looked up, and what is found is verified. The look-ups are counted before they are made: where buckets are full
-(learned codes share whole bands) the query goes back to the scan.
+The code is cut into B bands of 16 bits (the last may be shorter), each with a table from key to rows. With r = q B + a,
+an item within r of the query is within q of it in one of the bands 0..a, or within q - 1 in another; so keys with that
+many flipped bits are looked up, and what is found is verified. The look-ups are counted before they are made: where
+buckets are full (learned codes share whole bands) the query goes back to the scan.
 
 Norouzi, Punjani and Fleet, "Fast exact search in Hamming space with multi-index hashing", TPAMI 2014, section 3.
 """
@@ -11,6 +11,7 @@ Norouzi, Punjani and Fleet, "Fast exact search in Hamming space with multi-index
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from itertools import combinations
 from math import comb
 from typing import Any
@@ -18,88 +19,81 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deephash.codes import BinaryCodes
-from deephash.index.bands import as_planes, band_bounds, band_keys, band_masks
 from deephash.index.kernels import ROW_BITS, compiled, grown, popcount
 
 BAND_BITS = 16  # 65,536 buckets a table: about N / 65,536 rows in each
-COST_OF_LOOK_UP = 24  # one look-up or candidate costs about as much as scanning this many codes (measured: 15..30)
+COST_OF_LOOK_UP = 64  # one look-up or candidate costs about as much as scanning this many codes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BandTables:
-    """One table a band.
+    """One table for every 16 bits of the code.
 
     Attributes:
-        bounds: bit ranges of the bands.
-        masks: uint64 [B, W], the bits of each band.
-        starts: int64 [B, 2**widest + 1]; the rows with key x are rows[band, starts[band, x] : starts[band, x + 1]].
+        starts: int32 or int64 [B, 2**16 + 1]; the rows with key x in a band are rows[starts[x] : starts[x + 1]].
         rows: int32 or int64 [B, N].
     """
 
-    bounds: list[tuple[int, int]]
-    masks: NDArray[np.uint64]
-    starts: NDArray[np.int64]
+    starts: NDArray[Any]
     rows: NDArray[Any]
 
     @classmethod
-    def build(cls, codes: BinaryCodes) -> BandTables:
-        """Sort the codes by the key of each band."""
-        total = codes.num_bits * codes.num_levels
-        bounds = band_bounds(total, -(-total // BAND_BITS))
-        widest = max(high - low for low, high in bounds)
-        starts = np.zeros((len(bounds), (1 << widest) + 1), np.int64)
-        kind = np.int32 if len(codes) < 1 << 31 else np.int64
-        rows = np.empty((len(bounds), len(codes)), kind)
-        for band, keys in enumerate(band_keys(codes, bounds)):
-            starts[band, 1:] = np.cumsum(np.bincount(keys.astype(np.int64), minlength=1 << widest))
-            rows[band] = np.argsort(keys.astype(np.uint16), kind="stable")  # a radix sort for 16 bits
-        return cls(bounds, band_masks(codes, bounds), starts, rows)
+    def build(cls, planes: NDArray[np.uint64], num_bytes: int) -> BandTables:
+        """Sort the codes (uint64 [W, N], of ``num_bytes`` bytes each) by the key of each band."""
+        bands, size = -(-num_bytes // 2), planes.shape[1]
+        kind = np.int32 if size < 1 << 31 else np.int64
+        starts = np.zeros((bands, (1 << BAND_BITS) + 1), kind)
+        rows = np.empty((bands, size), kind)
+        for band in range(bands):
+            keys = (planes[band // 4] >> np.uint64(BAND_BITS * (band % 4))).astype(np.uint16)
+            starts[band, 1:] = np.cumsum(np.bincount(keys, minlength=1 << BAND_BITS))
+            rows[band] = np.argsort(keys, kind="stable")  # a radix sort for 16 bits
+        return cls(starts, rows)
 
     def flips(self, radius: int) -> NDArray[np.int64]:
         """Return for each band how many bits of the key must be flipped; -1 = the band need not be looked at."""
-        most, rest = divmod(radius, len(self.bounds))
-        return np.where(np.arange(len(self.bounds)) <= rest, most, most - 1)
+        most, rest = divmod(radius, len(self.rows))
+        return np.where(np.arange(len(self.rows)) <= rest, most, most - 1)
 
     def search_radius(
-        self, planes: NDArray[np.uint64], queries: BinaryCodes, radius: int, mask: NDArray[np.bool_]
+        self, planes: NDArray[np.uint64], queries: NDArray[np.uint64], radius: int, mask: NDArray[np.bool_]
     ) -> Any:
-        """Return (candidates, limits, look-ups [Q]); -1 look-ups = the query was not answered."""
+        """Return (candidates, limits, look-ups [Q]) for queries [Q, W]; -1 look-ups = the query was not answered."""
         flips = self.flips(radius)
         budget = planes.shape[1] // COST_OF_LOOK_UP
-        widths = np.array([high - low for low, high in self.bounds])
-        keys = np.ascontiguousarray(band_keys(queries, self.bounds).T)
-        probes = sum(comb(int(width), j) for width, most in zip(widths, flips) for j in range(int(most) + 1))
+        probes = sum(comb(BAND_BITS, j) for most in flips.tolist() for j in range(most + 1))
         if probes > budget:  # more keys to try than a scan would cost
             return np.empty(0, np.uint64), np.zeros(len(queries) + 1, np.int64), np.full(len(queries), -1)
-        patterns, ends = _patterns(int(widths.max()), max(0, int(flips.max())))
-        words = np.ascontiguousarray(as_planes(queries).T)
-        return _look_up(
-            planes, words, keys, self.masks, self.starts, self.rows, flips, widths, patterns, ends, radius, budget, mask
-        )
+        patterns, ends = _patterns(max(0, int(flips.max())))
+        return _look_up(planes, queries, self.starts, self.rows, flips, patterns, ends, radius, budget, mask)
 
 
-def _patterns(width: int, most: int) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
-    """Return all numbers of ``width`` bits with at most ``most`` ones, fewest first, and where each count ends."""
+@cache
+def _patterns(most: int) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+    """Return all 16-bit numbers with at most ``most`` ones, fewest first, and where each count ends."""
     patterns: list[int] = []
     ends: list[int] = []
     for ones in range(most + 1):
-        patterns += [sum(1 << bit for bit in bits) for bits in combinations(range(width), ones)]
+        patterns += [sum(1 << bit for bit in bits) for bits in combinations(range(BAND_BITS), ones)]
         ends.append(len(patterns))
     return np.array(patterns, np.uint64), np.array(ends, np.int64)
 
 
 @compiled
-def _count(keys: Any, starts: Any, flips: Any, widths: Any, patterns: Any, ends: Any, budget: int) -> int:
+def _key(words: Any, band: int) -> Any:
+    return words[band // 4] >> np.uint64(BAND_BITS * (band % 4)) & np.uint64(0xFFFF)
+
+
+@compiled
+def _count(query: Any, starts: Any, flips: Any, patterns: Any, ends: Any, budget: int) -> int:
     """Return how many look-ups and candidates a query costs, or -1 as soon as that exceeds the budget."""
     cost = 0
     for band in range(flips.size):
         if flips[band] < 0:
             continue
+        own = _key(query, band)
         for t in range(ends[flips[band]]):
-            if patterns[t] >> np.uint64(widths[band]):
-                continue
-            key = np.int64(keys[band] ^ patterns[t])
+            key = np.int64(own ^ patterns[t])
             cost += 1 + starts[band, key + 1] - starts[band, key]
         if cost > budget:
             return -1
@@ -107,7 +101,7 @@ def _count(keys: Any, starts: Any, flips: Any, widths: Any, patterns: Any, ends:
 
 
 @compiled
-def _new_within(planes: Any, query: Any, row: int, band: int, masks: Any, flips: Any, radius: int) -> Any:
+def _new_within(planes: Any, query: Any, row: int, band: int, flips: Any, radius: int) -> Any:
     """Return the distance of a candidate, or -1 where it is too far or an earlier band has found it already."""
     distance: Any = 0
     for w in range(query.size):
@@ -115,10 +109,9 @@ def _new_within(planes: Any, query: Any, row: int, band: int, masks: Any, flips:
     if distance > radius:
         return -1
     for earlier in range(band):
-        apart: Any = 0
-        for w in range(query.size):
-            apart += np.int64(popcount((planes[w, row] ^ query[w]) & masks[earlier, w]))
-        if apart <= flips[earlier]:
+        apart = planes[earlier // 4, row] ^ query[earlier // 4]
+        apart = apart >> np.uint64(BAND_BITS * (earlier % 4)) & np.uint64(0xFFFF)
+        if np.int64(popcount(apart)) <= flips[earlier]:
             return -1
     return distance
 
@@ -127,12 +120,9 @@ def _new_within(planes: Any, query: Any, row: int, band: int, masks: Any, flips:
 def _look_up(
     planes: Any,
     queries: Any,
-    keys: Any,
-    masks: Any,
     starts: Any,
     rows: Any,
     flips: Any,
-    widths: Any,
     patterns: Any,
     ends: Any,
     radius: int,
@@ -144,20 +134,20 @@ def _look_up(
     costs = np.zeros(queries.shape[0], np.int64)
     n = 0
     for i in range(queries.shape[0]):
-        costs[i] = _count(keys[i], starts, flips, widths, patterns, ends, budget)
+        costs[i] = _count(queries[i], starts, flips, patterns, ends, budget)
         for band in range(flips.size if costs[i] >= 0 else 0):
+            own = _key(queries[i], band)
             for t in range(ends[flips[band]] if flips[band] >= 0 else 0):
-                if patterns[t] >> np.uint64(widths[band]):
-                    continue
-                key = np.int64(keys[i, band] ^ patterns[t])
+                key = np.int64(own ^ patterns[t])
                 found = grown(found, n + starts[band, key + 1] - starts[band, key])
                 for place in range(starts[band, key], starts[band, key + 1]):
                     row = np.int64(rows[band, place])
                     if mask.size > 0 and not mask[row]:
                         continue
-                    distance = _new_within(planes, queries[i], row, band, masks, flips, radius)
+                    distance = _new_within(planes, queries[i], row, band, flips, radius)
                     if distance >= 0:
                         found[n] = np.uint64(distance) << ROW_BITS | np.uint64(row)
                         n += 1
+        found[limits[i] : n].sort()
         limits[i + 1] = n
     return found[:n], limits, costs

@@ -279,6 +279,7 @@ def _pruned_radius(
                     if scratch[j] <= np.uint64(radius) and (mask.size == 0 or mask[rows[lo + j]]):
                         found[n] = scratch[j] << ROW_BITS | np.uint64(rows[lo + j])
                         n += 1
+        found[limits[i] : n].sort()
         limits[i + 1] = n
     return found[:n], limits, touched
 

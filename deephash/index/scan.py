@@ -83,7 +83,7 @@ class ScanEngine:
         if self._tables is None:
             from deephash.index.multi_index import BandTables
 
-            self._tables = BandTables.build(self._codes)
+            self._tables = BandTables.build(self._planes, self._codes.packed.shape[1])
 
     # k nearest -------------------------------------------------------------------------------------
 
@@ -166,7 +166,7 @@ class ScanEngine:
         left = np.arange(len(queries))
         ways = []
         if self._tables is not None:
-            found, limits, cost = self._tables.search_radius(self._planes, queries, radius, mask)
+            found, limits, cost = self._tables.search_radius(self._planes, words, radius, mask)
             left = _fill(answers, left, found, limits, cost)
             ways.append(f"{len(queries) - len(left)} by band tables")
         if self._pivots is not None and len(left):
@@ -195,9 +195,11 @@ def _fill(
     cost: NDArray[np.int64],
 ) -> NDArray[np.int64]:
     """Put the answers of the queries ``left`` in their places; return those that were not answered (cost -1)."""
-    bounds = limits.tolist()
-    for place in np.flatnonzero(cost >= 0).tolist():
-        answers[left[place]] = _unpacked(np.sort(found[bounds[place] : bounds[place + 1]]))
+    every, bounds, places = _unpacked(found), limits.tolist(), left.tolist()
+    for i, paid in enumerate(cost.tolist()):
+        if paid >= 0:
+            part = slice(bounds[i], bounds[i + 1])
+            answers[places[i]] = Neighbors(every.ids[part], every.distances[part])
     return left[cost < 0]
 
 
