@@ -54,12 +54,23 @@ def add_gains(query_labels, database_labels, same_class, stride, start, stop, ce
 @njit(nogil=True, cache=True)
 def fill_relevance(query_labels, database_labels, same_class, start, stop, relevant):
     """Write 1 for the relevant items of start..stop and 0 for the others; return how many are relevant."""
-    relevant[: stop - start] = 0
-    add_gains(query_labels, database_labels, same_class, np.uint64(1), start, stop, relevant)
-    count = np.uint32(0)
-    for i in range(stop - start):
-        relevant[i] = np.uint32(relevant[i] > np.uint32(0))
-        count += relevant[i]
+    plane, word, count = database_labels[0][start:stop], query_labels[0], np.uint32(0)
+    if same_class:
+        for i in range(len(plane)):
+            hit = np.uint32(word == plane[i])
+            relevant[i] = hit
+            count += hit
+        return count
+    for i in range(len(plane)):
+        hit = np.uint32((word & plane[i]) != np.uint64(0))
+        relevant[i] = hit
+        count += hit
+    for w in range(1, len(query_labels)):
+        plane, word = database_labels[w][start:stop], query_labels[w]
+        for i in range(len(plane)):
+            more = np.uint32((word & plane[i]) != np.uint64(0)) & (np.uint32(1) - relevant[i])
+            relevant[i] += more
+            count += more
     return count
 
 
