@@ -71,7 +71,7 @@ def evaluate(
     """
     settings = Settings(top_k, ties, normalize, empty, radius, ranks, resamples, seed, legacy)
     source, data = _sources(target, query, database)
-    from deephash.scoring.evaluate import evaluate as score
+    from deephash.scoring.targets import evaluate as score
 
     report = score(
         source,

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from deephash.scoring.comparison import compare_reports as compare_reports
-    from deephash.scoring.evaluate import evaluate as evaluate
+    from deephash.scoring.targets import evaluate as evaluate
 
-_HOME = {"compare_reports": "comparison", "evaluate": "evaluate"}
+_HOME = {"compare_reports": "comparison", "evaluate": "targets"}
 __all__ = list(_HOME)
 
 
