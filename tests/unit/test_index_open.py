@@ -1,0 +1,145 @@
+"""Opening an index: kinds, options, ids, and what is explained."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from deephash.codes import BinaryCodes
+from deephash.errors import UsageError
+from deephash.index import KINDS, open_index, planner
+from deephash.index.live import positions
+from deephash.index.planner import choose_engine, filter_first
+from deephash.index.threads import in_parts, usable_threads
+
+
+@pytest.fixture
+def codes() -> BinaryCodes:
+    return BinaryCodes.from_bits(np.random.default_rng(0).integers(0, 2, (50, 24)))
+
+
+def test_misspelt_kind_gets_a_suggestion(codes):
+    with pytest.raises(UsageError, match="did you mean 'faiss:multihash'") as caught:
+        open_index("faiss:mutlihash", np.arange(50), codes)
+    assert all(kind in str(caught.value) for kind in KINDS)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "message"),
+    [
+        ("scan", {"nprobe": 4}, "nprobe is an option of faiss:ivf, not of scan"),
+        ("faiss:flat", {"force": True}, "force is an option of faiss:hnsw"),
+        ("faiss:ivf", {"nprobe": 0}, "nprobe is at least 1, not 0"),
+        ("scan", {"threads": 0}, "threads is at least 1"),
+    ],
+)
+def test_wrong_options(codes, kind, options, message):
+    with pytest.raises(UsageError, match=message):
+        open_index(kind, np.arange(50), codes, **options)
+
+
+@pytest.mark.parametrize("ids", [np.arange(49), np.arange(50) / 2, np.arange(100).reshape(50, 2), np.zeros(50, int)])
+def test_wrong_ids(codes, ids):
+    with pytest.raises(UsageError):
+        open_index("scan", ids, codes)
+
+
+def test_auto_explains_its_choice(codes, monkeypatch):
+    index = open_index("auto", np.arange(50), codes)
+    assert index.explain().startswith("scan: exact; 50 codes of 24 bits")
+    index.search(codes[:2], 3)
+    assert "last: plain scan" in index.explain()
+    assert choose_engine(10**6, 64, numba=False).choice == "faiss:flat"
+    assert "Numba is not installed" in str(choose_engine(10**6, 64, numba=False))
+    assert "faster than faiss:flat" in str(choose_engine(planner.HAS_MANY, 64, numba=True))
+
+
+def test_explains_filter_and_empty(codes):
+    index = open_index("scan", np.arange(50), codes)
+    index.search(codes, 3, allowed=np.array([4, 7]))
+    assert "filtered first: 2 codes gathered" in index.explain()
+    index.search(codes[:1], 3, allowed=np.arange(40))
+    assert "filter applied to rows under the cut-off" in index.explain()
+    index.remove(np.arange(50))
+    assert index.explain().startswith("empty")
+
+
+def test_filter_before_or_after():
+    assert filter_first(1_000_000, 1_000, 1)
+    assert not filter_first(1_000_000, 900_000, 1)
+    assert filter_first(1_000_000, 900_000, 100)
+    assert not filter_first(1_000_000, 990_000, 100)
+    assert filter_first(1_000_000, 400_000, 1, reused=True)
+
+
+def test_a_prepared_filter_stays_right(codes):
+    ids = np.arange(0, 500, 10)
+    index = open_index("scan", ids, codes)
+    allowed = np.array([10, 30, 40, 77])
+    prepared = index.prepare(allowed)
+    before = index.search(codes[:4], 9, allowed=prepared)
+    np.testing.assert_array_equal(before.ids, index.search(codes[:4], 9, allowed=allowed).ids)
+    index.remove(np.array([30]))
+    index.add(np.array([77]), codes[:1])
+    after = index.search(codes[:4], 9, allowed=prepared)
+    assert sorted(after.ids[0].tolist()) == [10, 40, 77]
+    np.testing.assert_array_equal(after.ids, index.search(codes[:4], 9, allowed=allowed).ids)
+
+
+def test_unsorted_and_repeated_allowed_ids(codes):
+    index = open_index("scan", np.arange(50) * 3, codes)
+    messy, tidy = np.array([30, 3, 3, 149, -5]), np.array([3, 30])
+    np.testing.assert_array_equal(index.search(codes, 5, allowed=messy).ids, index.search(codes, 5, allowed=tidy).ids)
+
+
+@pytest.mark.parametrize("gaps", [False, True])
+def test_dense_filters_of_large_tables(gaps):
+    random = np.random.default_rng(1)
+    ids = np.arange(70_000) + 5 if not gaps else np.sort(random.choice(10**6, 70_000, replace=False))
+    codes = BinaryCodes(random.integers(0, 256, (70_000, 8), dtype=np.uint8), 64)
+    index = open_index("scan", ids, codes)
+    allowed = np.concatenate([[-9], ids[random.random(70_000) < 0.5], [10**7]])
+    found = index.search(codes[:3], 4, allowed=allowed)
+    twice = index.search(codes[:3], 4, allowed=random.permutation(np.repeat(allowed, 2)))
+    assert np.isin(found.ids, allowed).all()
+    np.testing.assert_array_equal(found.ids, twice.ids)
+    flat = open_index("faiss:flat", ids, codes).search(codes[:3], 4, allowed=allowed)
+    np.testing.assert_array_equal(found.ids, flat.ids)
+    whole = index.search(codes[:3], 4, allowed=ids)
+    np.testing.assert_array_equal(whole.ids, index.search(codes[:3], 4).ids)
+
+
+def test_codes_of(codes):
+    index = open_index("scan", np.arange(50) + 7, codes)
+    index.add(np.array([8, 100]), codes[:2])
+    index.remove(np.array([9]))
+    assert index.codes_of(np.array([7, 8, 56, 100])) == codes[[0, 0, 49, 1]]
+    np.testing.assert_array_equal(index.ids, np.append(np.delete(np.arange(50) + 7, 2), 100))
+    with pytest.raises(UsageError, match="1 of 2 ids are not in this index"):
+        index.codes_of(np.array([7, 9]))
+
+
+def test_positions():
+    ids = np.array([2, 5, 9])
+    assert positions(np.array([1, 2, 9, 12]), ids).tolist() == [0, 2]
+    assert positions(np.array([4, 5, 6]), np.array([4, 5])).tolist() == [0, 1]
+    assert positions(np.array([], int), ids).tolist() == []
+
+
+def test_threads_share_the_work():
+    assert in_parts(10, 3, lambda lo, hi: (lo, hi)) == [(0, 3), (3, 6), (6, 10)]
+    assert in_parts(10, 3, lambda lo, hi: (lo, hi), at_least=8) == [(0, 10)]
+    assert in_parts(0, 3, lambda lo, hi: (lo, hi)) == [(0, 0)]
+    assert usable_threads(5) == 5
+    assert usable_threads(None) >= 1
+
+
+def test_torch_stays_out():
+    program = (
+        "import sys, numpy as np; from deephash.codes import BinaryCodes; from deephash.index import open_index;"
+        "c = BinaryCodes.from_bits(np.eye(9)); open_index('auto', np.arange(9), c).search(c, 2);"
+        "import deephash.index.verify, deephash.index.dedup, deephash.index.lsh, deephash.index.window;"
+        "assert not {'torch', 'lightning'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
