@@ -30,7 +30,8 @@ WAITING = 64
 def build_page(workspace: Workspace) -> gr.Blocks:
     """Return the Gradio page of a workspace."""
     names = workspace.names
-    with gr.Blocks(title="deephash", analytics_enabled=False, fill_width=True, delete_cache=(3600, 3600)) as page:
+    page: gr.Blocks = gr.Blocks(title="deephash", analytics_enabled=False, fill_width=True, delete_cache=(3600, 3600))
+    with page:
         with gr.Row(elem_id="dh-header"):
             gr.HTML('<h1><span class="dh-mark" aria-hidden="true"></span>deephash</h1>', elem_id="dh-title")
             name = gr.Dropdown(

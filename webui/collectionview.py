@@ -146,8 +146,9 @@ def _groups(name: str, collisions: Sequence[Collision]) -> str:
 def _latency(facts: Facts) -> str:
     if facts.p50 is None or facts.p95 is None:
         return '<p class="dh-legend">No search yet since the server was started.</p>'
+    counted = f"{facts.searches} search{'es' * (facts.searches != 1)}"
     return (
-        f'<p class="dh-legend">Last {facts.searches} searches: half of them within {facts.p50:.1f} ms, '
+        f'<p class="dh-legend">{counted}: half of them within {facts.p50:.1f} ms, '
         f"95 % within {facts.p95:.1f} ms (encoding not counted).</p>"
     )
 

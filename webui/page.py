@@ -80,7 +80,7 @@ class SearchPage:
                     elem_id="dh-picture",
                     webcam_options=gr.WebcamOptions(mirror=False),
                 )
-                self.picture.preprocess = uploaded_path
+                self.picture.preprocess = uploaded_path  # type: ignore[method-assign]
             with gr.Tab("Draw"):
                 self.sheet = gr.HTML(SHEET, elem_id="dh-draw", js_on_load=script("draw"))
         with gr.Group(visible=self.reads_words):
@@ -99,7 +99,7 @@ class SearchPage:
                 gr.Dropdown([], multiselect=True, visible=False, elem_id=f"dh-chosen-{slot}") for slot in range(SLOTS)
             ]
             with gr.Row(elem_id="dh-range"):
-                self.span = gr.Dropdown([], value="", label="Between", elem_id="dh-span", min_width=90)
+                self.span = gr.Dropdown([""], value="", label="Between", elem_id="dh-span", min_width=90)
                 self.low = gr.Textbox(label="from", elem_id="dh-low", min_width=70, max_length=40)
                 self.high = gr.Textbox(label="to", elem_id="dh-high", min_width=70, max_length=40)
             self.where = gr.Textbox(

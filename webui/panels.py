@@ -75,7 +75,7 @@ class Panels:
                     self.said = gr.HTML("", elem_id="dh-said")
                     self.back = gr.Button("Undo", interactive=False, elem_id="dh-undo")
             self.facts = gr.HTML("", elem_id="dh-facts", js_on_load=script("results"))
-        self.upload.preprocess = _uploaded_files
+        self.upload.preprocess = _uploaded_files  # type: ignore[method-assign,assignment]
         self.change = gr.State(None)
         name, search = self.search.name, self.search
         tab.select(self.on_facts, [name], self.facts, **QUIET)
@@ -146,7 +146,7 @@ class Panels:
                 )
                 self.given = gr.File(label="report.json", elem_id="dh-report-file", height=90)
             self.report = gr.HTML("", elem_id="dh-report", js_on_load=script("results"))
-        self.given.preprocess = _uploaded_file
+        self.given.preprocess = _uploaded_file  # type: ignore[method-assign]
         tab.select(self.on_report, [self.which], self.report, **QUIET)
         self.which.input(self.on_report, [self.which], self.report, **QUIET)
         self.given.upload(self.on_given, [self.given], self.report, **QUIET)

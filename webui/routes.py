@@ -13,6 +13,7 @@ from deephash.search import Hit
 
 from .actions import picture_query, words_query
 from .actions import sentence as sentence_of
+from .live import add_pictures
 from .thumbnails import MAX_SIDE, SIDE, placeholder
 from .workspace import MAX_ANSWERS, Answer, Options, Workspace
 from .workspace import Query as Asked
@@ -54,6 +55,15 @@ def _add_searching(app: FastAPI, workspace: Workspace) -> None:
         asked = _asked(workspace, collection, picture, text, "", None, 0.5)
         code = workspace.encode(workspace.place(collection).name, asked)
         return {"num_bits": code.num_bits, "hex": code.hex()[0]}
+
+    @app.post("/api/add", summary="Add pictures to a collection; they are searchable at once")
+    def add(
+        pictures: Annotated[list[UploadFile], File(description="picture files")],
+        collection: Annotated[str | None, Form()] = None,
+    ) -> dict[str, Any]:
+        files = [(picture.filename or "picture", picture.file.read()) for picture in pictures]
+        change = add_pictures(workspace, workspace.place(collection).name, files)
+        return {"ids": change.ids, "version": change.after, "skipped": change.skipped}
 
 
 def _add_looking(app: FastAPI, workspace: Workspace) -> None:

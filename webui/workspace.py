@@ -185,6 +185,9 @@ class Workspace:
         for place in self.places.values():
             place.searcher.chance()
             place.paper()
+            if len(place.searcher):
+                first = int(place.searcher.snapshot.ids[0])
+                place.searcher.by_id(first, 4)
             if "image" in place.searcher.encoder.modalities:
                 place.searcher.encoder.encode("image", Image.new("RGB", (32, 32)))
 
@@ -195,6 +198,8 @@ class Workspace:
             if key in self._codes:
                 return self._codes[key]
         place = self.place(name)
+        if query.item is not None and query.item[0] == name:
+            return place.searcher.code_of(query.item[1])
         code = place.searcher.encoder.compose([self._term(place, part) for part in query.parts])
         with self._lock:
             self._codes[key] = code

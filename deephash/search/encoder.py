@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from deephash.models.base import HashModel
 
 Kind = Literal["image", "text", "code"]
-NEUTRAL = "a photo"  # says nothing, in the tone of captions
 
 
 @dataclass(frozen=True)
@@ -104,12 +103,13 @@ class QueryEncoder:
         return encode([value])
 
     def compose(self, terms: Sequence[Term]) -> BinaryCodes:
-        """Return the code of a weighted mixture: unit-length continuous codes are added, then binarised at zero.
+        """Return the code of a composed query; a bit is 1 where its continuous code is at least 0.
 
-        A stored code takes part as its signs plus the mean signs of its neighbours: bare signs have no weak bits, and
-        no share below one half could ever turn one. One term of positive weight gives exactly :meth:`encode` of it.
-        Unwanted words act by their difference to a phrase that says nothing (see :mod:`deephash.index.composition`),
-        so that taking words away from a picture does not take "being text" away with them.
+        One term of positive weight gives exactly :meth:`encode` of it. A picture with words, and perhaps words that are
+        not wanted, is composed by prompt directions (:mod:`deephash.models.composed`), the words' share of the two
+        weights being its beta. Any other mixture adds unit-length continuous codes by their weights. There, a stored
+        code takes part as its signs plus the mean signs of its neighbours: bare signs have no weak bits, and no share
+        below one half could ever turn one. Unwanted words act by their difference to saying nothing.
         """
         if not terms:
             raise UsageError("a composed query needs at least one part")
@@ -117,8 +117,10 @@ class QueryEncoder:
             return self.encode(terms[0].kind, terms[0].value)
         if not any(term.weight for term in terms):
             raise UsageError("all weights of the composed query are zero; give at least one part a weight")
-        mixture = sum(term.weight * self._movement(term) for term in terms)
-        return BinaryCodes.from_continuous(np.asarray(mixture)[None])
+        mixture = self._worded_picture(terms)
+        if mixture is None:
+            mixture = np.asarray(sum(term.weight * self._movement(term) for term in terms))
+        return BinaryCodes.from_continuous(mixture[None])
 
     def vector(self, kind: Kind, value: Any) -> NDArray[np.float32]:
         """Return the float vector [1, D] of a picture or a phrase, comparable with the vectors that rows keep."""
@@ -142,10 +144,26 @@ class QueryEncoder:
                 f"{able.get(modality, modality)} (deephash models list)"
             )
 
+    def _worded_picture(self, terms: Sequence[Term]) -> NDArray[np.float64] | None:
+        """Compose one picture, one wanted phrase and any unwanted ones; None for other mixtures."""
+        pictures = [term for term in terms if term.kind == "image"]
+        wanted = [term for term in terms if term.kind == "text" and term.weight > 0]
+        unwanted = [term.value for term in terms if term.kind == "text" and term.weight < 0]
+        if len(pictures) != 1 or len(wanted) != 1 or len(terms) != 2 + len(unwanted) or pictures[0].weight < 0:
+            return None
+        from deephash.models.composed import change_by_words, compose_picture
+
+        self._require_mixable()
+        share = wanted[0].weight / (wanted[0].weight + pictures[0].weight)
+        base = compose_picture(self.model, pictures[0].value, wanted[0].value).at(beta=share)
+        return change_by_words(self.model, base, minus=unwanted) if unwanted else base
+
     def _movement(self, term: Term) -> NDArray[np.float64]:
-        """Return what a term adds; unwanted words act by their difference to a phrase that says nothing."""
+        """Return what a term adds; unwanted words act by their difference to saying nothing."""
         if term.kind == "text" and term.weight < 0:
-            return self._direction(term) - self._direction(Term("text", NEUTRAL))
+            from deephash.models.composed import neutral_codes
+
+            return self._direction(term) - _unit(neutral_codes(self.model))
         return self._direction(term)
 
     def _direction(self, term: Term) -> NDArray[np.float64]:
@@ -154,18 +172,21 @@ class QueryEncoder:
             values = signs[0] + (signs[1:].mean(axis=0) if len(signs) > 1 else 0.0)
         else:
             values = self._continuous(term.kind, term.value)
-        return np.asarray(values / max(float(np.linalg.norm(values)), 1e-12))
+        return _unit(values)
 
     def _continuous(self, kind: Kind, value: Any) -> NDArray[np.float64]:
-        """Return v [K]; only where a bit means ``v >= 0`` can codes be mixed."""
         import torch
 
+        self._require_mixable()
+        with torch.inference_mode():
+            return np.asarray(self.model(self._inputs(kind, value))[0].cpu(), dtype=np.float64)
+
+    def _require_mixable(self) -> None:
+        """Only where a bit means ``v >= 0`` can continuous codes be mixed."""
         from deephash.models.base import HashModel
 
         if type(self.model).bits is not HashModel.bits or self.model.num_levels > 1:
             raise UsageError(f"{self.description} does not binarise at zero, so its queries cannot be mixed")
-        with torch.inference_mode():
-            return np.asarray(self.model(self._inputs(kind, value))[0].cpu(), dtype=np.float64)
 
     def _inputs(self, kind: Kind, value: Any) -> dict[str, Any]:
         from deephash.collection.pictures import open_picture
@@ -183,6 +204,10 @@ class QueryEncoder:
                 f"({fingerprint}). Leave out --model to use the collection's own, or rebuild: "
                 f"deephash index PICTURES --out NEW.dh --model {self.directory or 'MODEL'}"
             )
+
+
+def _unit(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(values / max(float(np.linalg.norm(values)), 1e-12))
 
 
 def _read_record(directory: Path) -> dict[str, Any]:

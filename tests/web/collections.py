@@ -90,13 +90,13 @@ def _digits_model(count: int):
     digits = load_digits()
     images = [Image.fromarray(np.uint8(np.clip(sheet * 15.9375, 0, 255))) for sheet in digits.images[:count]]
     labels = digits.target[:count]
-    model = OrthoHash(32, 10, Backbone("small_cnn:16", weights=None, frozen=False))
+    model = OrthoHash(32, 10, Backbone("small_cnn:8", weights=None, frozen=False))
     transform = model.preprocess("image")
     inputs = torch.stack([transform(image.convert("RGB")) for image in images])
     targets = torch.as_tensor(labels)
-    optimizer = torch.optim.Adam(model.parameters(), 3e-3)
+    optimizer = torch.optim.Adam(model.parameters(), 5e-3)
     model.train()
-    for _ in range(8):
+    for _ in range(10):
         for rows in torch.randperm(len(inputs)).split(64):
             batch = {"image": inputs[rows], "labels": targets[rows], "index": rows}
             loss = torch.stack(list(model.compute_losses(batch).values())).sum()

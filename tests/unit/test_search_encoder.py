@@ -1,0 +1,102 @@
+"""QueryEncoder without a real network: compositions over a linear map, refusals, lazy loading."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from deephash.backbones import Backbone
+from deephash.codes import BinaryCodes
+from deephash.errors import CollectionDamaged, IncompatibleModel, UsageError
+from deephash.models import LSH
+from deephash.search import QueryEncoder, Term
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    return LSH(32, Backbone("small_cnn:4", weights=None, frozen=True)).fit(torch.randn(60, 16))
+
+
+def pictures(count=2):
+    return list(np.random.default_rng(0).integers(0, 256, (count, 24, 24, 3), dtype=np.uint8))
+
+
+def test_one_term_is_plain_encoding(model):
+    encoder = QueryEncoder(model, model.fingerprint(), "x.dh")
+    picture = pictures()[0]
+    assert encoder.compose([Term("image", picture)]) == model.encode_images([picture])
+    assert encoder.compose([Term("image", picture, 0.3)]) == model.encode_images([picture])
+
+
+def test_a_mixture_is_the_sign_of_the_weighted_sum(model):
+    encoder = QueryEncoder(model, None, "x.dh")
+    one, two = pictures()
+    values = [model({"image": model.preprocess("image")(_pil(p))[None]})[0].detach().numpy() for p in (one, two)]
+    expected = sum(w * v / np.linalg.norm(v) for w, v in zip((0.7, -0.4), values)) >= 0
+    found = encoder.compose([Term("image", one, 0.7), Term("image", two, -0.4)])
+    assert np.array_equal(found.bits()[0], expected)
+
+
+def test_neighbours_tell_which_bits_of_a_code_are_weak():
+    encoder = QueryEncoder(None, None, "x.dh")
+    item = BinaryCodes.from_bits([[1, 1, 1, 1], [1, 1, 0, 0], [1, 1, 0, 0]])  # bits 2 and 3 are not firm
+    other = BinaryCodes.from_bits([[0, 1, 0, 1]])
+    mixed = encoder.compose([Term("code", item), Term("code", other, 0.5)])
+    assert mixed.bits()[0].tolist() == [True, True, False, True]
+    assert encoder.compose([Term("code", item)]) == item[0]
+
+
+@pytest.mark.parametrize(
+    ("terms", "message"),
+    [([], "at least one part"), ([Term("image", 0, 0.0), Term("image", 0, 0.0)], "all weights")],
+)
+def test_empty_compositions_are_refused(model, terms, message):
+    with pytest.raises(UsageError, match=message):
+        QueryEncoder(model, None, "x.dh").compose(terms)
+
+
+def test_words_for_a_picture_model_say_what_is_needed(model):
+    with pytest.raises(UsageError, match="LSH reads pictures, not words"):
+        QueryEncoder(model, None, "x.dh").encode("text", "a cat")
+
+
+def test_a_collection_without_a_model_is_searched_by_id():
+    with pytest.raises(UsageError, match="without a model"):
+        QueryEncoder(None, None, "x.dh").encode("image", pictures()[0])
+
+
+def test_another_model_is_refused_before_it_is_loaded(model, tmp_path):
+    model.save(tmp_path / "model")
+    with pytest.raises(IncompatibleModel, match="holds codes of the model 0123"):
+        QueryEncoder(tmp_path / "model", "0123", "x.dh")
+    with pytest.raises(IncompatibleModel, match="deephash index PICTURES"):
+        QueryEncoder(model, "0123", "x.dh")
+
+
+def test_a_model_folder_is_loaded_at_the_first_need(model, tmp_path):
+    model.save(tmp_path / "model")
+    encoder = QueryEncoder(tmp_path / "model", model.fingerprint(), "x.dh")
+    assert encoder._model is None
+    assert encoder.modalities == ("image",)
+    assert encoder.description == "LSH on small_cnn:4"
+    assert encoder.encode("image", pictures()[0]) == model.encode_images(pictures()[:1])
+    assert encoder._model is not None
+
+
+def test_a_folder_without_or_with_a_damaged_description_is_named(tmp_path):
+    with pytest.raises(CollectionDamaged, match=r"no model\.json"):
+        QueryEncoder(tmp_path, None, "x.dh")
+    (tmp_path / "model.json").write_text("{")
+    with pytest.raises(CollectionDamaged, match="cannot be read"):
+        QueryEncoder(tmp_path, None, "x.dh")
+    (tmp_path / "model.json").write_text(json.dumps([1]))
+    with pytest.raises(CollectionDamaged, match="does not describe"):
+        QueryEncoder(tmp_path, None, "x.dh")
+
+
+def _pil(array):
+    from PIL import Image
+
+    return Image.fromarray(array)

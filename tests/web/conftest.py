@@ -1,0 +1,154 @@
+"""One running server and one headless Chromium for all web tests."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import pytest
+import uvicorn
+from deephash.webui.app import build_app
+from deephash.webui.server import listen
+from deephash.webui.workspace import Workspace
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.web.collections import caltech_collection, caltech_folder, caltech_model, digits_collection
+
+CHROMIUM = os.environ.get("DEEPHASH_CHROMIUM", "/usr/bin/chromium")
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--use-fake-ui-for-media-stream",
+    "--use-fake-device-for-media-stream",
+]
+
+
+@dataclass
+class Server:
+    """A server in a thread; it can be stopped and started again on the same port."""
+
+    paths: list[Path]
+    read_only: bool = False
+    user: str | None = None
+    password: str | None = None
+    reports: list[Path] = field(default_factory=list)
+    port: int = 0
+
+    def start(self) -> Server:
+        socket = listen("127.0.0.1", self.port)
+        self.port = socket.getsockname()[1]
+        self.workspace = Workspace(self.paths, read_only=self.read_only, reports=self.reports, index="faiss:flat")
+        app = build_app(self.workspace, user=self.user, password=self.password)
+        self.uvicorn = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1))
+        self.thread = threading.Thread(target=self.uvicorn.run, kwargs={"sockets": [socket]}, daemon=True)
+        self.thread.start()
+        deadline = time.monotonic() + 60
+        while not self.uvicorn.started:
+            assert time.monotonic() < deadline, "the server did not start"
+            time.sleep(0.02)
+        return self
+
+    def stop(self) -> None:
+        self.uvicorn.should_exit = True
+        self.thread.join(20)
+        assert not self.thread.is_alive()
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.port}/"
+
+    def client(self) -> httpx.Client:
+        return httpx.Client(base_url=self.address, timeout=60)
+
+
+@dataclass
+class Visit:
+    """A page and everything it asked for and complained about."""
+
+    page: Page
+    address: str
+    requests: list[str] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
+
+    def open(self, suffix: str = "") -> Visit:
+        self.page.goto(self.address + suffix)
+        self.page.wait_for_selector("#dh-results :is(.dh-hit, .dh-message)", timeout=30_000)
+        return self
+
+    def shown(self) -> list[int]:
+        """Ids of the visible results, in order."""
+        cards = self.page.query_selector_all("#dh-results .dh-hit")
+        return [int(card.get_attribute("data-id") or -1) for card in cards if card.is_visible()]
+
+    def click_result(self, place: int) -> int:
+        """Search with a result, wait for its own answer, return its id."""
+        card = self.page.locator("#dh-results .dh-hit").nth(place)
+        item = int(card.get_attribute("data-id") or -1)
+        card.click()
+        self.page.wait_for_selector(f'#dh-results .dh-card:first-child .dh-hit[data-id="{item}"][data-rank="1"]')
+        return item
+
+    def wait_status(self, words: str) -> None:
+        self.page.wait_for_selector(f"#dh-status:has-text('{words}')", timeout=30_000)
+
+    def tab(self, name: str) -> None:
+        self.page.get_by_role("tab", name=name, exact=True).click()
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory) -> Path:
+    """Photographs in folders by class."""
+    return caltech_folder(tmp_path_factory.mktemp("web") / "photos", per_class=12)
+
+
+@pytest.fixture(scope="session")
+def photo_model(pictures):
+    return caltech_model(pictures)
+
+
+@pytest.fixture(scope="session")
+def server(pictures, photo_model, tmp_path_factory) -> Iterator[Server]:
+    """Serves ``photos`` (64 bits), ``other`` (the same pictures, another model) and ``digits``."""
+    base = tmp_path_factory.mktemp("served")
+    caltech_collection(base / "photos.dh", pictures, photo_model)
+    caltech_collection(base / "other.dh", pictures, caltech_model(pictures, num_bits=32, seed=1))
+    digits_collection(base / "digits.dh", base / "digits", count=600)
+    running = Server([base / "photos.dh", base / "other.dh", base / "digits.dh"]).start()
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(chromium, server) -> Iterator[Visit]:
+    """A fresh visitor; at the end nothing may have been asked of another host, and no script may have failed."""
+    yield from visiting(chromium, server)
+
+
+def visiting(chromium: Browser, server: Server, **context) -> Iterator[Visit]:
+    opened = chromium.new_context(viewport={"width": 1280, "height": 860}, **context)
+    opened.set_default_timeout(30_000)
+    visit = Visit(opened.new_page(), server.address)
+    visit.page.on("request", lambda request: visit.requests.append(request.url))
+    visit.page.on("pageerror", lambda error: visit.complaints.append(str(error)))
+    yield visit
+    foreign = [url for url in visit.requests if url.startswith("http") and not url.startswith(server.address)]
+    opened.close()
+    assert foreign == []
+    assert visit.complaints == []

@@ -1,0 +1,207 @@
+"""The REST routes by HTTP against the running server: answers, refusals, and what may not leave the machine."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from deephash.collection import Collection
+from deephash.search import Searcher
+from tests.paths import shared_data
+
+OUTSIDE = ("caltech101", "test", "sunflower")
+
+
+@pytest.fixture(scope="module")
+def client(server):
+    with server.client() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def photo() -> bytes:
+    return sorted(shared_data(*OUTSIDE).iterdir())[0].read_bytes()
+
+
+def hits(answer):
+    assert answer.status_code == 200, answer.text
+    return [(hit["id"], hit["distance"]) for hit in answer.json()["hits"]]
+
+
+def test_a_picture_gets_the_same_answers_as_in_python(client, server, photo):
+    answer = client.post("api/search", files={"picture": ("a.jpg", photo)}, data={"k": 7})
+    searcher = Searcher.open(server.paths[0], index="faiss:flat")
+    assert hits(answer) == [(hit.id, hit.distance) for hit in searcher.by_image(photo, 7)]
+    record = answer.json()
+    assert (record["num_bits"], record["total"], record["collection"]) == (64, 96, "photos")
+    assert [hit["attributes"]["label"] for hit in record["hits"]].count("sunflower") >= 3
+    assert record["nearest"] == record["hits"][0]["distance"]
+
+
+def test_an_indexed_picture_finds_itself_at_distance_zero(client, pictures):
+    data = (pictures / "chair" / "image_0001.jpg").read_bytes()
+    first = client.post("api/search", files={"picture": ("x.jpg", data)}).json()["hits"][0]
+    assert (first["path"], first["distance"]) == ("chair/image_0001.jpg", 0)
+
+
+def test_an_item_a_filter_and_a_cutoff(client):
+    answer = client.post("api/search", data={"id": 1, "k": 50, "where": "label = accordion"})
+    assert len(hits(answer)) == 12
+    assert {hit["attributes"]["label"] for hit in answer.json()["hits"]} == {"accordion"}
+    near = hits(client.post("api/search", data={"id": 1, "k": 50, "max_distance": 20}))
+    assert 1 <= len(near) < 50
+    assert all(distance <= 20 for _, distance in near)
+
+
+def test_another_collection_by_its_name(client):
+    answer = client.post("api/search", data={"id": 1, "collection": "digits"}).json()
+    assert (answer["collection"], answer["num_bits"]) == ("digits", 32)
+
+
+def test_encode_gives_the_stored_code(client, pictures):
+    item = client.get("api/items/1").json()
+    data = (pictures / item["path"]).read_bytes()
+    assert client.post("api/encode", files={"picture": ("x.jpg", data)}).json() == {"num_bits": 64, "hex": item["hex"]}
+
+
+def test_stats_and_the_description_of_the_routes(client):
+    stats = client.get("api/stats").json()
+    assert [one["name"] for one in stats["collections"]] == ["photos", "other", "digits"]
+    assert stats["collections"][0]["items"] == 96
+    assert "exact" in stats["collections"][0]["index"]
+    paths = client.get("api/openapi.json").json()["paths"]
+    assert {"/api/search", "/api/encode", "/api/add", "/api/items/{item}", "/api/stats"} <= paths.keys()
+    page = client.get("docs")
+    assert "openapi.json" in page.text
+    assert "https://" not in page.text
+
+
+@pytest.mark.parametrize(
+    ("data", "status", "words"),
+    [
+        ({}, 400, "give a picture"),
+        ({"id": 1, "text": "a cat"}, 400, "give a picture"),
+        ({"id": 123456}, 400, "123456"),
+        ({"id": 1, "collection": "photoz"}, 400, "did you mean 'photos'"),
+        ({"id": 1, "where": "colour = red"}, 400, "colour"),
+        ({"id": 1, "where": "label = "}, 400, "label"),
+        ({"text": "a cat"}, 400, "reads pictures, not words"),
+        ({"id": 1, "k": 0}, 422, "greater_than_equal"),
+        ({"id": "../../etc/passwd"}, 422, "int_parsing"),
+        ({"id": 1, "max_distance": -3}, 422, "greater_than_equal"),
+    ],
+)
+def test_bad_questions_get_sentences(client, data, status, words):
+    answer = client.post("api/search", data=data)
+    assert answer.status_code == status
+    assert words in answer.text
+    assert "Traceback" not in answer.text
+
+
+@pytest.mark.parametrize("content", [b"", b"no picture", b"\xff\xd8\xff\xe0 broken", b"GIF89a" + b"\0" * 30])
+def test_bad_uploads_get_sentences(client, content):
+    answer = client.post("api/search", files={"picture": ("bad.jpg", content)})
+    assert answer.status_code in (400, 415)
+    assert answer.json()["error"].startswith("bad.jpg") or "give a picture" in answer.json()["error"]
+
+
+def test_a_decompression_bomb_and_a_huge_body_are_refused(client):
+    buffer = io.BytesIO()
+    Image.new("1", (20_000, 10_000)).save(buffer, "PNG")
+    answer = client.post("api/search", files={"picture": ("bomb.png", buffer.getvalue())})
+    assert answer.status_code == 415
+    assert "limit" in answer.json()["error"]
+    assert client.post("api/search", files={"picture": ("big.jpg", b"\0" * (49 << 20))}).status_code == 413
+
+
+def test_strange_but_sound_pictures_are_taken(client):
+    noise = np.random.default_rng(0).integers(0, 255, (40, 60), dtype=np.uint8)
+    for mode, kind in (("CMYK", "TIFF"), ("P", "GIF"), ("LA", "PNG"), ("1", "PNG")):
+        buffer = io.BytesIO()
+        Image.fromarray(noise).convert(mode).save(buffer, kind)
+        assert len(hits(client.post("api/search", files={"picture": ("x", buffer.getvalue())}))) == 10
+
+
+def test_thumbnails_are_small_fresh_copies(client):
+    answer = client.get("api/items/1/thumbnail", params={"side": 64})
+    assert answer.headers["content-type"] == "image/jpeg"
+    assert max(Image.open(io.BytesIO(answer.content)).size) == 64
+    assert "default-src 'self'" in answer.headers["content-security-policy"]
+    assert client.get("api/items/1/thumbnail", params={"side": 100_000}).status_code == 422
+    assert client.get("api/items/999999/thumbnail").status_code == 400
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "gradio_api/file=/etc/hostname",
+        "gradio_api/file={collection}/collection.json",
+        "gradio_api/file={picture}",
+        "file=/etc/hostname",
+        "api/items/..%2f..%2fetc%2fpasswd",
+        "api/items/1/thumbnail/../../../collection.json",
+        "gradio_api/proxy=http://127.0.0.1:1/x",
+        "static/../../../../etc/hostname",
+        "assets/..%2f..%2f..%2f..%2f..%2fetc%2fhostname",
+    ],
+)
+def test_no_file_is_served_by_its_path(client, server, pictures, path):
+    path = path.format(collection=server.paths[0], picture=pictures / "chair" / "image_0001.jpg")
+    answer = client.get(path)
+    assert answer.status_code in (400, 403, 404, 405, 422)
+    assert b"root:" not in answer.content
+
+
+def test_the_page_takes_no_path_from_a_client(client, server, pictures):
+    """A forged upload event that names a file of the server must not open it."""
+    config = client.get("config").json()
+    events = [one for one in config["dependencies"] if any(target[1] == "input" for target in one["targets"])]
+    named = next(one for one in config["components"] if one["props"].get("elem_id") == "dh-picture")["id"]
+    event = next(one for one in events if named in one["inputs"])
+    path = str(pictures / "chair" / "image_0001.jpg")
+    data = [{"path": path, "meta": {"_type": "gradio.FileData"}} if one == named else None for one in event["inputs"]]
+    sent = {"data": data, "fn_index": event["id"], "session_hash": "forged", "event_data": None}
+    client.post("gradio_api/queue/join", json=sent)
+    told = ""
+    with client.stream("GET", "gradio_api/queue/data", params={"session_hash": "forged"}) as answer:
+        for line in answer.iter_lines():
+            told += line
+            if "process_completed" in line or "close_stream" in line:
+                break
+    assert '"success":false' in told.replace(" ", "")
+    assert "image_0001" not in told
+
+
+def test_other_sites_and_names_are_refused(client):
+    assert client.get("api/stats", headers={"host": "evil.example"}).status_code == 421
+    sent = client.post("api/search", data={"id": 1}, headers={"origin": "https://evil.example"})
+    assert sent.status_code == 403
+
+
+def test_adding_over_rest_and_read_only(server, photo, photo_model, pictures, tmp_path):
+    from tests.web.collections import caltech_collection
+    from tests.web.conftest import Server
+
+    caltech_collection(tmp_path / "live.dh", pictures, photo_model)
+    running = Server([tmp_path / "live.dh"], user="me", password="secret").start()
+    try:
+        with running.client() as client:
+            assert client.get("api/stats").status_code == 401
+            assert client.get("").status_code == 401
+            client.auth = ("me", "secret")
+            added = client.post("api/add", files=[("pictures", ("new.jpg", photo)), ("pictures", ("bad.jpg", b"x"))])
+            assert added.status_code == 200, added.text
+            (item,) = added.json()["ids"]
+            assert added.json()["skipped"][0][0] == "bad.jpg"
+            first = client.post("api/search", files={"picture": ("new.jpg", photo)}).json()["hits"][0]
+            assert (first["id"], first["distance"]) == (item, 0)
+            assert first["path"].startswith("collection:uploads/")
+            assert client.get(f"api/items/{item}/thumbnail").status_code == 200
+            again = client.post("api/add", files={"pictures": ("again.jpg", photo)})
+            assert "already in the collection" in again.json()["error"]
+            running.workspace.read_only = True
+            assert "read-only" in client.post("api/add", files={"pictures": ("b.jpg", photo)}).json()["error"]
+    finally:
+        running.stop()
+    assert len(Collection.open(tmp_path / "live.dh")) == 97
