@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
 
 from deephash.data.datamodule import HashDataModule
 from deephash.data.protocols import short_checksum
@@ -64,3 +70,35 @@ def protocol_of(model: HashModel, data: HashDataModule, *, metric: str = "mAP@al
         backbone=encoder.spec.name,
         pictures=data.pictures,
     )
+
+
+@torch.inference_mode()
+def float_mean_average_precision(data: HashDataModule, modality: str = "image", *, block: int = 64) -> float:
+    """Return mAP@all of cosine similarity between cached float features: what codes of any length are measured against.
+
+    Equal similarities keep database order (they are rare among real values).
+
+    Raises:
+        UsageError: features are not cached, or there are no labels.
+    """
+    query, database = data.splits["query"], data.splits["database"]
+    if modality not in query.features or query.labels is None or database.labels is None:
+        raise UsageError("a float comparison needs cached features and labels; use a frozen backbone")
+    asking, answering = (F.normalize(split.features[modality], dim=1) for split in (query, database))
+    ranks = torch.arange(1, len(database) + 1, dtype=torch.float64)
+    precisions = []
+    for start in range(0, len(query), block):
+        rows = slice(start, start + block)
+        order = (asking[rows] @ answering.T).argsort(dim=1, descending=True, stable=True)
+        relevant = _share_label(query.labels[rows], database.labels).gather(1, order).double()
+        hits = relevant.sum(dim=1)
+        sums = (relevant.cumsum(dim=1) / ranks * relevant).sum(dim=1)
+        precisions.append((sums / hits)[hits > 0])
+    return float(torch.cat(precisions).mean())
+
+
+def _share_label(query_labels: NDArray[Any], database_labels: NDArray[Any]) -> Tensor:
+    if query_labels.ndim == 2:
+        return torch.from_numpy(query_labels).float() @ torch.from_numpy(database_labels).float().T > 0
+    query, database = torch.from_numpy(query_labels), torch.from_numpy(database_labels)
+    return (query[:, None] == database[None, :]) & (query[:, None] >= 0)
