@@ -71,9 +71,7 @@ def dedup(
     else:
         _print(listed)
     extra = sum(len(others) for _, others in listed)
-    note(
-        f"{len(listed):,} groups within {radius} bits; {extra:,} of {len(ids):,} pictures could go. Nothing was deleted"
-    )
+    note(f"{len(listed):,} groups within {radius} bits; {extra:,} of {len(ids):,} pictures could go; none was deleted")
     return 0 if listed else 1
 
 

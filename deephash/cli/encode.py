@@ -65,7 +65,8 @@ def encode(
             raise DataError(f"{source} holds no pictures; see deephash encode --help")
         codes, names, failed = _encoded(open_model(model), files, precision, batch_size, workers, device)
         skipped += failed
-        labels = [labels_of[name] for name in names] if labels_of and all(labels_of.values()) else None
+        found = [labels_of.get(name, "") for name in names]
+        labels = found if all(found) else None
     _write(out, written, codes, names, labels)
     print(f"{out}: {codes.describe()}, {len(skipped):,} skipped")
     for path, reason in skipped[:SHOWN]:

@@ -60,9 +60,9 @@ def _read_hex(path: Path, num_bits: int | None) -> tuple[list[str], BinaryCodes]
     if not cells:
         raise UsageError(f"{path} is empty; it holds one hexadecimal code a line, with a name beside it")
     place = _code_column([row for _, row in cells])
-    if place is None and len(cells) > 1:
+    if place is None and not any(_HEX.fullmatch(cell) for cell in cells[0][1]):  # a heading
         cells = cells[1:]
-        place = _code_column([row for _, row in cells])
+        place = _code_column([row for _, row in cells]) if cells else None
     if place is None:
         raise UsageError(f"{path}: no column in which every line holds a hexadecimal code of the same length")
     names = [_name(row, place, number) for number, row in cells]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from deephash.codes import BinaryCodes
 from deephash.collection.folder import FoundFile, KnownRow, Skipped, content_hash
 from deephash.collection.pictures import PictureFacts, read_picture
-from deephash.errors import UnreadablePicture
+from deephash.errors import UnreadablePicture, UsageError
 
 if TYPE_CHECKING:
     import torch
@@ -77,8 +77,7 @@ class StreamEncoder:
     ) -> None:
         import torch
 
-        chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-        self.model = model.eval().to(chosen).to(memory_format=torch.channels_last)
+        self.model = model.eval().to(find_device(device)).to(memory_format=torch.channels_last)
         self.precision, self.with_vectors = precision, with_vectors
         self.transform = model.preprocess("image")
         self.side = model.picture_side()
@@ -162,6 +161,19 @@ class StreamEncoder:
 
         with torch.autocast(self.model.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             yield
+
+
+def find_device(name: str) -> torch.device:
+    """Return the device called ``name``; ``auto`` is a GPU where there is one. Raises UsageError where it cannot be used."""
+    import torch
+
+    try:
+        device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).split("\n")[0][:120]
+        raise UsageError(f"device {name!r} cannot be used here: {reason}; use auto, cpu or cuda") from None
+    return device
 
 
 def rerank_vectors(model: HashModel, inputs: Mapping[str, torch.Tensor]) -> NDArray[np.float32]:

@@ -26,7 +26,7 @@ from deephash.collection.folder import (
     relative_folder,
 )
 from deephash.errors import DataError, UsageError
-from deephash.ingest.encoder import Encoded, Job, Precision, StreamEncoder, rerank_vectors
+from deephash.ingest.encoder import Encoded, Job, Precision, StreamEncoder, find_device, rerank_vectors
 from deephash.progress import track
 
 if TYPE_CHECKING:
@@ -126,6 +126,7 @@ def index_folder(
         _refuse_to_empty(plan, listing.files, source, allow_empty)
     if dry_run:
         return _foretold(plan, listing.skipped)
+    find_device(device)
     model = _own_model(collection, target) if model is None else model
     if collection is None:
         collection = _create(target, model, precision, root, keep_vectors)

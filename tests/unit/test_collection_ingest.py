@@ -215,9 +215,10 @@ def test_bad_files_are_counted_and_listed(folder: Path, out: Path, model) -> Non
     reasons = dict(report.skipped)
     assert counts(report) == (9, 0, 0, 0, 0, 9)
     for name, reason in {
-        "truncated.jpg": "truncated", "empty.png": "empty file (0 bytes)", "text.png": "not a picture in a known format",
+        "truncated.jpg": "truncated", "empty.png": "empty file (0 bytes)", "text.png": "not a picture in a known",
         "notes.txt": "not a picture by its name (.txt)", "no_suffix": "no suffix", "pipe.png": "not a regular",
-        "link.png": "symbolic link", "broken.png": "symbolic link", "bad\\udcff.png": "not valid UTF-8",
+        "link.png": "symbolic link",
+        "broken.png": "symbolic link", "bad\\udcff.png": "not valid UTF-8",
     }.items():  # fmt: skip
         assert reason in reasons[name], name
     with (out / "skipped.csv").open(encoding="utf-8", newline="") as file:
