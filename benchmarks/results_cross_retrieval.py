@@ -1,0 +1,230 @@
+"""Pictures by words and words by pictures on real data: docs/results/cross_modal_retrieval.md.
+
+    DEEPHASH_WEIGHTS=WEIGHTS OMP_NUM_THREADS=1 python benchmarks/results_cross_retrieval.py \\
+        --data DATA --cache CACHE --out retrieval.jsonl --seconds 500
+
+Flickr8k (1,000 pictures, joined captions in training, single captions as queries) and fashion items (titles). Picture
+features: MobileNetV2 trained on ImageNet; texts: TF-IDF. Each model scores as float (cosine of its continuous codes),
+as codes (Hamming), and as codes whose first 100 are re-ranked by float; each plain and with the inverted softmax
+(QB-Norm), whose bank are the training queries. Three seeds (initial weights and, for Flickr8k, the split).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+import numpy as np
+import torch
+from lightning import Trainer, seed_everything
+from numpy.typing import NDArray
+
+from deephash.backbones import Backbone
+from deephash.codes import BinaryCodes
+from deephash.data import FashionItems, Flickr8k, HashDataModule
+from deephash.data.batch import SlicedBatches
+from deephash.data.protocols import short_checksum
+from deephash.evaluation.hubness_measures import measures_of_occurrence
+from deephash.evaluation.protocol import Protocol
+from deephash.index.querybank import hub_biases, inverted_softmax
+from deephash.models import AlternatingHashModel, CCAHash, CrossModalInfoNCE, CrossModalOrthoHash, HashModel
+
+BITS, SEEDS, SHORTLIST, BETA = 128, 3, 100, 20.0
+NETWORK = "mobilenetv2_100_imagenet.safetensors"
+Matrix = NDArray[np.floating]
+MODELS: dict[str, Callable[[dict[str, Backbone], int, int], HashModel]] = {
+    "CCA-ITQ": lambda b, c, s: CCAHash(BITS, b["image"], b["text"], unit_norm=True, seed=s),
+    "InfoNCE": lambda b, c, s: CrossModalInfoNCE(BITS, b["image"], b["text"]),
+    "OrthoHash": lambda b, c, s: CrossModalOrthoHash(BITS, c, b["image"], b["text"]),
+}
+RUNS = [("flickr8k", "CCA-ITQ"), ("flickr8k", "InfoNCE"), *[("fashion", name) for name in MODELS]]
+
+
+@dataclass
+class Side:
+    """Continuous codes of queries, gallery and bank; ``own`` says which gallery row is a query's partner."""
+
+    query: torch.Tensor
+    gallery: torch.Tensor
+    bank: torch.Tensor
+    own: NDArray[np.int64]
+    query_labels: NDArray[np.int64] | None
+    gallery_labels: NDArray[np.int64] | None
+
+
+def data_set(name: str, root: Path, cache: Path, seed: int) -> HashDataModule:
+    if name == "flickr8k":
+        return Flickr8k(str(root / "flickr8k_1000"), seed=seed, cache_dir=str(cache))
+    return FashionItems(str(root / "fashion"), hold_out=False, cache_dir=str(cache))
+
+
+def fitted(name: str, method: str, seed: int, options: argparse.Namespace) -> tuple[HashModel, HashDataModule]:
+    seed_everything(seed, verbose=False)
+    data = data_set(name, options.data, options.cache, seed)
+    data.setup()
+    side = 224 if name == "flickr8k" else 128
+    transform = {"mean": [0.5] * 3, "std": [0.5] * 3, "resize": side}  # what these weights were trained with
+    network = Backbone(
+        "timm:mobilenetv2_100", NETWORK, image_size=side, options={"pad_type": "same"}, transform=transform
+    )
+    backbones = {"image": network, "text": Backbone("tfidf:2000", None, options={"min_documents": 2})}
+    model = MODELS[method](backbones, max(data.num_classes, 2), seed)
+    data.attach(model)
+    columns = data.splits["train"].columns()
+    if isinstance(model, AlternatingHashModel):
+        model.fit(columns, max_sweeps=30)
+    else:
+        trainer = Trainer(
+            max_epochs=40, accelerator="cpu", logger=False, enable_checkpointing=False,
+            enable_progress_bar=False, enable_model_summary=False,
+        )  # fmt: skip
+        trainer.fit(model, SlicedBatches(columns, 256, shuffle=True, drop_last=True))
+    return model.eval(), data
+
+
+@torch.inference_mode()
+def sides(model: HashModel, data: HashDataModule) -> dict[str, Side]:
+    """Return what is compared, a direction each. The partner of every query is in the gallery, hashed on its own."""
+    query, database = data.splits["query"], data.splits["database"]
+    codes = {
+        (kind, name): model({f"{kind}_features": data.splits[name].features[kind]})
+        for kind in ("image", "text")
+        for name in ("query", "train", "database")
+    }
+    if isinstance(data, Flickr8k):  # each single caption asks; a picture's texts in the gallery are joined
+        encoder = model.encoders["text"]
+        lists = {part: [data.captions(int(row)) for row in data.splits[part].rows] for part in ("query", "train")}
+        counts = {
+            part: torch.stack([encoder.preprocess_data()(text) for row in rows for text in row])
+            for part, rows in lists.items()
+        }
+        single = {part: model({"text_features": encoder(rows)}) for part, rows in counts.items()}
+        own = np.repeat(np.arange(len(query)), 5)
+        return {
+            "t2i": Side(single["query"], codes["image", "query"], single["train"], own, None, None),
+            "i2t": Side(
+                codes["image", "query"],
+                codes["text", "query"],
+                codes["image", "train"],
+                np.arange(len(query)),
+                None,
+                None,
+            ),
+        }
+    labels = np.concatenate([query.labels, database.labels])
+    found = {}
+    for task, asked, searched in (("t2i", "text", "image"), ("i2t", "image", "text")):
+        gallery = torch.cat([codes[searched, "query"], codes[searched, "database"]])
+        own = np.arange(len(query))
+        found[task] = Side(codes[asked, "query"], gallery, codes[asked, "train"], own, query.labels, labels)
+    return found
+
+
+def distances(side: Side) -> dict[str, tuple[Matrix, Matrix]]:
+    """Return (float, codes) distances, plain and corrected."""
+    unit = [
+        torch.nn.functional.normalize(rows, dim=1).double().numpy() for rows in (side.query, side.gallery, side.bank)
+    ]
+    cosine, probe = unit[0] @ unit[1].T, unit[2] @ unit[1].T
+    query, gallery, bank = (BinaryCodes.from_continuous(rows.numpy()) for rows in (side.query, side.gallery, side.bank))
+    hamming = query.hamming(gallery).astype(float)
+    return {
+        "plain": (-cosine, hamming),
+        "QB-Norm": (-inverted_softmax(cosine, probe, beta=BETA), hamming + hub_biases(gallery, bank, beta=BETA)),
+    }
+
+
+def reranked(by_float: Matrix, by_code: Matrix) -> Matrix:
+    """Return distances whose first SHORTLIST items by code come first, in the order of the float distances."""
+    result = by_code + by_float.max() - by_float.min() + 1e6
+    for row in range(len(result)):
+        first = np.argpartition(by_code[row], SHORTLIST)[:SHORTLIST]
+        result[row, first] = by_float[row, first]
+    return result
+
+
+def figures(matrix: Matrix, side: Side) -> dict[str, float]:
+    """Return hit@1/5/10 of the partner (expected over ties), label mAP@all, and skewness of 10-occurrences."""
+    own = matrix[np.arange(len(matrix)), side.own][:, None]
+    nearer, tied = (matrix < own).sum(axis=1), (matrix == own).sum(axis=1)
+    found = {f"hit@{k}": float(np.clip((k - nearer) / tied, 0, 1).mean()) for k in (1, 5, 10)}
+    shuffle = np.random.default_rng(0).permutation(matrix.shape[1])
+    order = shuffle[np.argsort(matrix[:, shuffle], axis=1, kind="stable")]
+    occurrence = np.bincount(order[:, :10].ravel(), minlength=matrix.shape[1]).astype(float)
+    found["skewness"] = measures_of_occurrence(occurrence, 10).skewness
+    if side.query_labels is not None and side.gallery_labels is not None:
+        relevant = side.gallery_labels[order] == side.query_labels[:, None]
+        precision = np.cumsum(relevant, axis=1) / np.arange(1, matrix.shape[1] + 1)
+        found["mAP"] = float(((precision * relevant).sum(axis=1) / relevant.sum(axis=1)).mean())
+    return found
+
+
+def one_run(name: str, method: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:
+    model, data = fitted(name, method, seed, options)
+    rows: dict[str, Any] = {}
+    for task, side in sides(model, data).items():
+        for correction, (by_float, by_code) in distances(side).items():
+            kinds = {"float": by_float, "codes": by_code, "codes + re-rank": reranked(by_float, by_code)}
+            for kind, matrix in kinds.items():
+                rows[f"{task}|{kind}|{correction}"] = figures(matrix, side)
+        rows[f"{task}|protocol"] = str(
+            Protocol(
+                dataset=data.protocol_name, metric="hit@10", relevance="pairs", num_bits=BITS, task=task,
+                text="tfidf-2000",
+                num_queries=len(side.query), num_database=len(side.gallery), backbone="timm:mobilenetv2_100",
+                split=short_checksum(data.split_checksum),
+            )
+        )  # fmt: skip
+    return rows
+
+
+def main() -> None:
+    warnings.simplefilter("ignore")
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--cache", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seconds", type=float, default=500)
+    options = parser.parse_args()
+    done: dict[tuple[Any, ...], dict[str, Any]] = {}
+    if options.out.exists():
+        done = {tuple(row["key"]): row["figures"] for row in map(json.loads, options.out.read_text().splitlines())}
+    start = time.monotonic()
+    with options.out.open("a") as out:
+        for key in [(*run, seed) for seed in range(SEEDS) for run in RUNS]:
+            if key in done:
+                continue
+            if time.monotonic() - start > options.seconds:
+                print(f"{len(done)} of {SEEDS * len(RUNS)} runs done; give the command again")
+                return
+            done[key] = one_run(*key, options)
+            print(json.dumps({"key": key, "figures": done[key]}), file=out, flush=True)
+    print_tables(done)
+
+
+def print_tables(done: dict[tuple[Any, ...], dict[str, Any]]) -> None:
+    for name, method in RUNS:
+        runs = [done[(name, method, seed)] for seed in range(SEEDS)]
+        print(f"\n**{name}, {method}, {BITS} bits**: `{runs[0]['t2i|protocol']}`\n")
+        columns = ["hit@1", "hit@5", "hit@10", *(["mAP"] if name == "fashion" else []), "skewness"]
+        print("| direction | scored by | correction | " + " | ".join(columns) + " |")
+        print("|---" * (3 + len(columns)) + "|")
+        for row in [key for key in runs[0] if not key.endswith("protocol")]:
+            cells = []
+            for column in columns:
+                values = [run[row][column] for run in runs]
+                cells.append(f"{mean(values):.3f} ± {stdev(values):.3f}")
+            print(f"| {row.replace('|', ' | ')} | " + " | ".join(cells) + " |")
+
+
+if __name__ == "__main__":
+    main()
