@@ -2,6 +2,8 @@
 
 import os
 import socket
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -19,6 +21,7 @@ from deephash.evaluation.torchmetrics_faces import (
     HammingRadiusPrecision,
     HammingRecall,
 )
+from tests.paths import ROOT
 
 Q, N, BITS = 11, 37, 8
 
@@ -122,10 +125,17 @@ def _worker(rank, port, expected):
         torch.distributed.destroy_process_group()
 
 
-def test_two_processes_agree_with_one():
+def fork_two_processes():
+    """Run in a fresh process, which has no threads yet: forking spares the children a second import of torch."""
     values, labels = sides()
     expected = direct(metrics.mean_average_precision, values, labels, top_k=10)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    torch.multiprocessing.spawn(_worker, args=(port, expected), nprocs=2)
+    torch.multiprocessing.start_processes(_worker, args=(port, expected), nprocs=2, start_method="fork")
+
+
+def test_two_processes_agree_with_one():
+    program = "from tests.unit.test_eval_torchmetrics import fork_two_processes as run; run()"
+    ran = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
