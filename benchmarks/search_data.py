@@ -39,7 +39,7 @@ def random_codes(number: int, num_bits: int, *, seed: int = 0) -> BinaryCodes:
 def in_turn(ways: dict[str, Callable[[], object]], rounds: int = 7, *, threads: int = 1) -> dict[str, float]:
     """Run the ways one after another, ``rounds`` times after one warm-up; return the median seconds of each.
 
-    One thread is timed by the processor's time, which other programs on the machine hardly disturb; several by the clock.
+    One thread is timed by processor time, which other programs hardly disturb; several threads by the clock.
     """
     clock = time.process_time if threads == 1 else time.perf_counter
     times: dict[str, list[float]] = {name: [] for name in ways}
