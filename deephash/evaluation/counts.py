@@ -29,7 +29,7 @@ Engine = Literal["auto", "numba", "numpy"]
 
 NUMBA_PAYS_FROM = 50_000_000  # pairs; below, importing Numba takes longer than counting with NumPy
 QUERIES_PER_TASK = 64  # their histograms stay in the second-level cache
-COUNTS_BYTES = 64 << 20  # of one block of queries in count_blocks
+COUNTS_BYTES = 4 << 20  # of one block of queries in count_blocks; what metrics build on it is up to 100 times larger
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -116,14 +116,16 @@ def extreme_hits(cut: CutGroup, total: FloatArray, harmonic: HarmonicNumbers, *,
 
     The h hits stand first (last) among the k places of the cut group.
     """
-    c = cut.column_vectors()
     low = np.maximum(0, cut.places - (cut.items - cut.relevant))
     high = np.minimum(cut.relevant, cut.places)
-    hits = np.minimum(low[:, None] + np.arange(int((high - low).max(initial=0)) + 1), high[:, None])
-    rank = c.before + (0 if best else c.places - hits)
-    inside = hits + (c.relevant_before - rank) * harmonic.between(rank, rank + hits)
-    scores = (total[:, None] + inside) / np.maximum(c.relevant_before + hits, 1)
-    return np.asarray(scores.max(axis=1) if best else scores.min(axis=1))
+    found = np.empty(len(total))
+    for row in range(len(total)):  # a row may have as many possibilities as places; a matrix of them would be too large
+        hits = np.arange(low[row], high[row] + 1)
+        rank = cut.before[row] + (0 if best else cut.places[row] - hits)
+        inside = hits + (cut.relevant_before[row] - rank) * harmonic.between(rank, rank + hits)
+        scores = (total[row] + inside) / np.maximum(cut.relevant_before[row] + hits, 1)
+        found[row] = scores.max() if best else scores.min()
+    return found
 
 
 def first_hits(groups: RankedGroups, weight: FloatArray, wanted: IntArray, harmonic: HarmonicNumbers) -> FloatArray:
