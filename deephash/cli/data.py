@@ -15,6 +15,7 @@ from deephash.data.manifests import (
     cifar10_labels,
     manifest_of_rule,
     read_hashnet_lists,
+    read_item_table,
     read_manifest,
     shipped_manifest,
     shipped_manifests,
@@ -96,7 +97,7 @@ def check(
     different names.
 
     Args:
-        manifest: a manifest file, or the name of a shipped one.
+        manifest: a manifest file, a .csv or .parquet with a column split, or the name of a shipped manifest.
         query: list in HashNet's format: a path and 0/1 numbers, one a class, on each line.
         train: the same for the training items.
         database: the same for the searched items.
@@ -190,7 +191,10 @@ def _load(manifest: str | None, lists: dict[str, Path | None], protocol: str | N
         raise UsageError("give a manifest, or lists with --query, --train and --database, not both and not neither")
     if manifest is None:
         return read_hashnet_lists(given, protocol=protocol or "custom")
-    return shipped_manifest(manifest) if manifest in shipped_manifests() else read_manifest(manifest)
+    if manifest in shipped_manifests():
+        return shipped_manifest(manifest)
+    is_table = Path(manifest).suffix.lower() in (".csv", ".parquet")
+    return read_item_table(manifest) if is_table else read_manifest(manifest)
 
 
 def _drawn_from_file(protocol: str, path: Path, train_images: int | None, seed: int) -> SplitManifest:

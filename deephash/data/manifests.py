@@ -188,6 +188,35 @@ def read_hashnet_lists(lists: Mapping[str, str | Path], *, protocol: str = "cust
     return SplitManifest(protocol, tuple(names), tuple(labels), splits)
 
 
+def read_item_table(path: str | Path) -> SplitManifest:
+    """Read the ``.csv`` or ``.parquet`` that :class:`deephash.data.Manifest` trains on, as a split to be checked.
+
+    Raises:
+        UsageError: no column ``split``, or one that names no split.
+    """
+    from deephash.data.manifest import read_columns
+
+    columns = read_columns(Path(path))
+    if "split" not in columns:
+        raise UsageError(f"{path} has no column 'split', so there is nothing to check; queries are drawn in training")
+    sets = [[part.strip() for part in text.split("|") if part.strip()] for text in columns.get("labels", [])]
+    words = sorted({word for labels in sets for word in labels})
+    number = {word: index for index, word in enumerate(words)}
+    names = columns.get("path") or columns["text"]
+    splits: dict[str, list[int]] = {}
+    for row, text in enumerate(columns["split"]):
+        for split in filter(None, (part.strip() for part in text.split(","))):
+            splits.setdefault(split, []).append(row)
+    splits.setdefault("database", splits.get("train", []))  # as the data set does it
+    return SplitManifest(
+        protocol=f"{Path(path).stem}/v1",
+        names=tuple(names),
+        labels=tuple(tuple(number[word] for word in labels) for labels in sets or [()] * len(names)),
+        splits={split: np.array(rows, dtype=np.int64) for split, rows in splits.items()},
+        class_names=tuple(words),
+    )
+
+
 def shipped_manifests() -> list[str]:
     """Return the names of the data sets whose manifest comes with the package."""
     folder = files("deephash.data").joinpath("splits")

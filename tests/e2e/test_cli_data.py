@@ -86,6 +86,19 @@ def test_check_of_real_pictures(capsys):
     assert "missing-file: 1,360 of 1,360" in capsys.readouterr().out
 
 
+def test_check_of_a_table(tmp_path, capsys):
+    table = tmp_path / "t.csv"
+    table.write_text("path,split,labels\na.jpg,query,cat\nb.jpg,\"train,database\",cat|dog\nb.jpg,query,dog\n")
+    assert run("data", "check", table) == 1
+    said = capsys.readouterr().out
+    for kind in ("query-in-database: 1 of 2", "query-in-train: 1 of 2", "two-labellings: 1"):
+        assert kind in said
+    table.write_text("path,split,labels\na.jpg,query,cat\nb.jpg,train,cat|dog\n")
+    assert run("data", "check", table) == 0
+    table.write_text("path,labels\na.jpg,cat\n")
+    assert run("data", "check", table) == 2
+
+
 def test_overlap_can_be_allowed(tmp_path):
     (tmp_path / "q.txt").write_text("a.jpg 1 0\n")
     lists = ["--query", tmp_path / "q.txt", "--database", tmp_path / "q.txt"]
