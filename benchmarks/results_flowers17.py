@@ -35,9 +35,9 @@ from deephash.models import LSH, CSCENet, HashModel, Optimizer, OrthoHash
 NETWORK = Backbone(
     "timm:mobilenetv2_100",
     "mobilenetv2_100_imagenet.safetensors",
-    image_size=224,
+    image_size=128,
     options={"pad_type": "same"},
-    transform={"mean": [0.5] * 3, "std": [0.5] * 3, "resize": 224},
+    transform={"mean": [0.5] * 3, "std": [0.5] * 3, "resize": 128},
 )
 STAGES = replace(NETWORK, name="timm-stages:mobilenetv2_100")
 BLANK = replace(STAGES, weights=None)  # the maps are cached, so the network itself stays unused

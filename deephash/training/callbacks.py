@@ -83,16 +83,16 @@ class ModelSaver(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save what is due."""
-        if not isinstance(pl_module, HashModel) or not trainer.is_global_zero:
+        if not isinstance(pl_module, HashModel):
             return
-        if is_due(trainer, self.every_n_epochs):
+        if trainer.is_global_zero and is_due(trainer, self.every_n_epochs):
             score = trainer.callback_metrics.get(SCORE)
             pl_module.save(self.folder / "last")
             if score is None or float(score) > self.best_score:
                 self.best_score = -math.inf if score is None else float(score)
                 self.best_epoch = trainer.current_epoch
                 pl_module.save(self.folder / "model")
-        trainer.save_checkpoint(self.checkpoint)
+        trainer.save_checkpoint(self.checkpoint)  # by all processes: it waits for them, and the first one writes
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run must remember."""

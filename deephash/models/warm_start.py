@@ -1,0 +1,61 @@
+"""Warm start: begin training at the weights of a saved model, of whatever method and length."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lightning import Callback, LightningModule, Trainer
+
+from deephash.errors import UsageError
+from deephash.models.base import HashModel
+from deephash.models.storage import load_model
+
+
+@dataclass(frozen=True)
+class WarmStartReport:
+    """What a warm start took over.
+
+    Attributes:
+        copied: names of tensors whose name and shape fit.
+        left: names of the model's tensors that keep their fresh values.
+    """
+
+    copied: tuple[str, ...]
+    left: tuple[str, ...]
+
+
+def warm_start(model: HashModel, directory: str | Path) -> WarmStartReport:
+    """Copy every tensor of the saved model that fits ``model`` by name and shape.
+
+    Raises:
+        UsageError: nothing fits, so that the start would be cold.
+        CollectionDamaged: the folder is not a model.
+    """
+    saved, own = load_model(directory).state_dict(), model.state_dict()
+    fitting = {name: tensor for name, tensor in saved.items() if name in own and own[name].shape == tensor.shape}
+    if not fitting:
+        raise UsageError(
+            f"no tensor of {directory} fits {type(model).__name__} with {model.num_bits} bits, so there is nothing to "
+            "start from; take a model with the same backbone or the same head"
+        )
+    model.load_state_dict(fitting, strict=False)
+    return WarmStartReport(tuple(sorted(fitting)), tuple(sorted(set(own) - set(fitting))))
+
+
+class WarmStart(Callback):
+    """``trainer.callbacks``: start from the model saved in ``directory``; resuming from a checkpoint takes precedence.
+
+    Args:
+        directory: a model folder, such as RUN/model.
+    """
+
+    def __init__(self, directory: str) -> None:
+        self.directory = directory
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Copy the weights before a checkpoint, if there is one, is restored."""
+        if stage == "fit":
+            model: Any = pl_module
+            warm_start(model, self.directory)
