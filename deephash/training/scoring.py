@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from deephash.codes import BinaryCodes
 from deephash.data.datamodule import HashDataModule
 from deephash.data.protocols import short_checksum
 from deephash.errors import UsageError
@@ -40,21 +41,33 @@ def mean_average_precision_of(
     Raises:
         UsageError: the splits have no labels, so that nothing says what is relevant.
     """
-    query_labels, database_labels = data.splits[query].labels, data.splits[database].labels
-    if query_labels is None or database_labels is None:
-        raise UsageError(f"{type(data).__name__} has no labels; mAP needs to know what is relevant")
     scores = {}
     for task, (asking, answering) in retrieval_tasks(model).items():
+        query_codes, query_labels = codes_and_labels(model, data, query, asking)
+        database_codes, database_labels = codes_and_labels(model, data, database, answering)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UnanswerableQueries)  # told once by the report, not after every epoch
             scores[task] = mean_average_precision(
-                data.codes(model, query, modality=asking),
-                data.codes(model, database, modality=answering),
+                query_codes,
+                database_codes,
                 query_labels=query_labels,
                 database_labels=database_labels,
                 top_k=top_k,
             )
     return scores
+
+
+def codes_and_labels(
+    model: HashModel, data: HashDataModule, split_name: str, modality: str | None
+) -> tuple[BinaryCodes, NDArray[Any]]:
+    """Return codes and labels of those items of a split that have ``modality``; half-paired data lack some halves."""
+    split = data.splits[split_name]
+    if split.labels is None:
+        raise UsageError(f"{type(data).__name__} has no labels; mAP needs to know what is relevant")
+    codes, present = data.codes(model, split_name, modality=modality), split.present.get(modality or "")
+    if present is None or present.all():
+        return codes, split.labels
+    return codes[present], split.labels[present]
 
 
 def protocol_of(model: HashModel, data: HashDataModule, *, metric: str = "mAP@all") -> Protocol:
