@@ -65,6 +65,15 @@ def test_analytic_toy():
     assert cosine(query.worded, target) == pytest.approx(0.816, abs=1e-3)
     assert cosine(query.at(beta=0, alpha_image=1), target) == pytest.approx(0.985, abs=1e-3)
     assert cosine(query.at(beta=0, alpha_image=1.4), target) == pytest.approx(0.993, abs=1e-3)
+    axes = np.eye(6)
+    gallery = [axes[i] + axes[j] for i in range(6) for j in range(i) if 3 not in (i, j)]  # every pair of attributes
+    points = (query.worded, query.at(beta=0, alpha_image=1), query.at(beta=0, alpha_image=1.4))
+    for point, margin in zip(points, (0.408, 0.343, 0.463), strict=True):
+        nearest = sorted((cosine(point, item) for item in gallery), reverse=True)
+        assert nearest[0] == pytest.approx(cosine(point, target))
+        assert nearest[0] - nearest[1] == pytest.approx(margin, abs=1e-3)
+    at_one = max((item for item in gallery if item @ target < 1.4), key=lambda item: cosine(points[1], item))
+    np.testing.assert_array_equal(at_one, e1 + e2)  # the reference itself comes second: leave it out, as CIRR does
 
 
 def test_closest_alpha_minimises_the_gap():
