@@ -118,7 +118,10 @@ def test_interrupted_index_keeps_its_work_and_says_how_to_go_on(
         (folder / f"{number:02}.png").write_bytes((folder / "00.png").read_bytes())
     words = ["index", str(folder), "--out", str(out), "--model", str(run_folder), "--batch-size", "2", "--workers", "1"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    child = subprocess.Popen([*COMMAND, *words], stderr=subprocess.PIPE, text=True, cwd=ROOT, env=environment)
+    child = subprocess.Popen(
+        [*COMMAND, *words], stderr=subprocess.PIPE, text=True, cwd=ROOT, env=environment,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # shells let background jobs ignore Ctrl-C
+    )  # fmt: skip
     deadline = time.monotonic() + 200
     while not out.exists() and time.monotonic() < deadline:
         time.sleep(0.02)
