@@ -162,7 +162,7 @@ class Searcher:
     def by_id(
         self, item: int, k: int = 10, *, where: Where = None, max_distance: int | None = None, rerank: int = 0
     ) -> list[Hit]:
-        """Search by an item of the collection itself, which comes first; needs no model and no torch."""
+        """Search by an item of the collection itself, found at distance 0; needs no model and no torch."""
         vector = self.collection.vectors([item]) if rerank else None
         return self.by_codes(
             self.code_of(item), k, where=where, max_distance=max_distance, vector=vector, rerank=rerank

@@ -1,0 +1,257 @@
+"""The page in a real headless Chromium: what visitors do, once each."""
+
+import contextlib
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.paths import shared_data
+from tests.web.conftest import Visit, visiting
+
+pytestmark = pytest.mark.browser
+
+GLYPHS = {  # strokes on a sheet of 336 pixels
+    "0": [[(168, 50), (100, 110), (90, 200), (130, 280), (190, 285), (240, 220), (235, 120), (168, 50)]],
+    "1": [[(168, 50), (168, 290)]],
+    "7": [[(90, 60), (235, 60), (150, 290)]],
+}
+
+
+def outside_photo(name: str = "sunflower", number: int = 0) -> str:
+    return str(sorted(shared_data("caltech101", "test", name).iterdir())[number])
+
+
+def upload(visit: Visit, path: str) -> None:
+    visit.page.set_input_files("#dh-picture input[type=file]", path)
+
+
+def test_the_first_page_shows_examples_and_no_foreign_request(visit):
+    visit.open()
+    assert len(visit.shown()) == 12
+    assert "96 pictures" in visit.page.inner_text("#dh-results h2")
+    for picture in visit.page.query_selector_all("#dh-results img"):
+        assert picture.get_attribute("alt")
+    buttons = visit.page.query_selector_all("#dh-results button")
+    assert all(button.get_attribute("aria-label") for button in buttons)
+    assert visit.page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+def test_upload_then_click_then_back(visit, server):
+    visit.open()
+    upload(visit, outside_photo())
+    visit.wait_status("24 of 96 pictures")
+    uploaded = visit.shown()
+    assert len(uploaded) == 24
+    path = outside_photo()
+    expected = server.workspace.place("photos").searcher.by_image(path, 24)
+    assert uploaded == [hit.id for hit in expected]
+    item = visit.click_result(1)
+    assert visit.shown()[0] == item
+    assert visit.page.inner_text("#dh-results .dh-card:first-child .dh-facts b") == "0"
+    assert f"id={item}" in visit.page.url
+    visit.page.click(".dh-back")
+    visit.page.wait_for_selector('.dh-trail li:first-child button[aria-current="step"]')
+    assert visit.shown() == uploaded
+    assert "id=" not in visit.page.url  # a picture never travels in the address
+
+
+def test_the_address_names_an_item_query(visit):
+    visit.open("?collection=other&id=5")
+    visit.wait_status("32 bits")
+    assert visit.shown()[0] == 5
+
+
+def test_bad_uploads_are_explained_and_the_page_goes_on(visit, tmp_path):
+    visit.open()
+    for name, content in (("notes.jpg", b"no picture"), ("cut.png", b"\x89PNG\r\n\x1a\n" + b"\0" * 20)):
+        (tmp_path / name).write_bytes(content)
+        upload(visit, str(tmp_path / name))
+        visit.page.wait_for_selector(f"#dh-results .dh-error:has-text('{name}')")
+        assert "Traceback" not in visit.page.content()
+        visit.page.click("#dh-picture button[aria-label='Remove Image']")
+        visit.page.wait_for_selector("#dh-results .dh-welcome")
+    visit.click_result(0)
+
+
+def test_code_view_follows_hover_and_focus(visit):
+    visit.open()
+    visit.click_result(2)
+    assert len(visit.page.query_selector_all(".dh-bits i")) == 64
+    for place in (0, 5):
+        card = visit.page.locator("#dh-results .dh-hit").nth(place)
+        card.hover()
+        distance = int(visit.page.locator("#dh-results .dh-facts b").nth(place).inner_text())
+        assert visit.page.inner_text(".dh-diff").startswith(f"{distance} bit")
+        assert visit.page.locator(".dh-bits i.diff").count() == distance
+    visit.page.locator("#dh-results .dh-hit").nth(3).focus()
+    assert visit.page.inner_text(".dh-diff").endswith("#4")
+
+
+def test_keyboard_walks_searches_and_goes_back(visit):
+    visit.open()
+    first = visit.click_result(0)
+    visit.page.locator("#dh-results .dh-hit").first.focus()
+    visit.page.keyboard.press("ArrowRight")
+    focused = visit.page.evaluate("Number(document.activeElement.dataset.id)")
+    assert focused == visit.shown()[1]
+    visit.page.keyboard.press("Enter")
+    visit.page.wait_for_selector(f'#dh-results .dh-card:first-child .dh-hit[data-id="{focused}"]')
+    visit.page.evaluate("document.activeElement.blur()")
+    visit.page.keyboard.press("Backspace")
+    visit.page.wait_for_selector(f'#dh-results .dh-card:first-child .dh-hit[data-id="{first}"]')
+
+
+def test_the_cutoff_hides_results_and_says_when_nothing_is_near(visit):
+    visit.open()
+    upload(visit, outside_photo("dalmatian"))
+    visit.wait_status("24 of 96")
+    slider = visit.page.locator(".dh-cutoff")
+    distances = [int(text) for text in visit.page.locator("#dh-results .dh-facts b").all_inner_texts()]
+    move = "node => { node.value = %d; node.dispatchEvent(new Event('%s', {bubbles: true})) }"
+    slider.evaluate(move % (distances[3], "input"))
+    within = sum(distance <= distances[3] for distance in distances)
+    assert len(visit.shown()) == within  # at once, without the server
+    assert visit.page.inner_text(".dh-within .n") == str(within)
+    slider.evaluate(move % (2, "change"))
+    visit.page.wait_for_selector("text=No match within 2 bits")
+    assert f"at {distances[0]} of 64 bits" in visit.page.inner_text(".dh-message")
+    visit.page.click(".dh-action")
+    visit.page.wait_for_selector(f'#dh-results .dh-card[data-distance="{distances[0]}"]')
+
+
+def test_filter_fold_and_number_of_results(visit):
+    visit.open()
+    visit.click_result(0)
+    visit.page.click("#dh-options button")
+    visit.page.fill("#dh-where :is(input, textarea)", "label = chair")
+    visit.page.keyboard.press("Enter")
+    visit.wait_status("12 of 96")
+    assert {text.split("/")[0] for text in visit.page.locator("#dh-results .dh-path").all_inner_texts()} == {"chair"}
+    visit.page.fill("#dh-where :is(input, textarea)", "label = nobody")
+    visit.page.keyboard.press("Enter")
+    visit.page.wait_for_selector("text=No item passes the filter")
+    visit.page.fill("#dh-where :is(input, textarea)", "colour = red")
+    visit.page.keyboard.press("Enter")
+    visit.page.wait_for_selector("#dh-results .dh-error:has-text('colour')")
+    visit.page.fill("#dh-where :is(input, textarea)", "")
+    visit.page.keyboard.press("Enter")
+    visit.wait_status("24 of 96")
+
+
+def test_steering_towards_and_away(visit):
+    visit.open()
+    visit.click_result(0)
+    card = visit.page.locator("#dh-results .dh-card").nth(7)
+    card.hover()
+    card.locator('.dh-steer[data-sign="1"]').click()
+    visit.page.wait_for_selector(".dh-trail li:nth-child(2)")
+    assert " + " in visit.page.get_attribute(".dh-trail li:nth-child(2) button", "title")
+
+
+def test_download_of_the_list(visit):
+    visit.open()
+    visit.click_result(0)
+    with visit.page.expect_download() as download:
+        visit.page.click("text=Download list")
+    lines = Path(download.value.path()).read_text().splitlines()
+    assert lines[0] == "rank,distance,similarity,path,id,tie_size"
+    assert len(lines) == 25
+
+
+@pytest.mark.parametrize("digit", list(GLYPHS))
+def test_drawing_a_digit_finds_that_digit(visit, digit):
+    visit.open("?collection=digits")
+    visit.tab("Draw")
+    box = visit.page.locator("#dh-draw canvas").bounding_box()
+    scale = box["width"] / 336
+    for stroke in GLYPHS[digit]:
+        points = [(box["x"] + x * scale, box["y"] + y * scale) for x, y in stroke]
+        visit.page.mouse.move(*points[0])
+        visit.page.mouse.down()
+        for point in points[1:]:
+            visit.page.mouse.move(*point, steps=4)
+        visit.page.mouse.up()
+    visit.wait_status("24 of 600")
+    paths = visit.page.locator("#dh-results .dh-path").all_inner_texts()[:10]
+    assert sum(path.startswith(f"{digit}/") for path in paths) >= 8
+    assert len(visit.page.query_selector_all(".dh-trail li")) == 1
+
+
+def test_two_visitors_do_not_disturb_each_other(visit, chromium, server):
+    visit.open()
+    with contextlib.contextmanager(visiting)(chromium, server) as other:
+        other.open("?collection=other")
+        one, two = visit.click_result(3), other.click_result(3)
+        visit.click_result(1)
+        assert len(visit.page.query_selector_all(".dh-trail li")) == 2
+        assert len(other.page.query_selector_all(".dh-trail li")) == 1
+        assert other.shown()[0] == two
+        assert f"id={one}" not in other.page.url or one == two
+
+
+def test_a_pasted_picture_is_searched(visit):
+    visit.open()
+    visit.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    visit.page.evaluate(
+        """async address => {
+            const bitmap = await createImageBitmap(await (await fetch(address)).blob());
+            const canvas = new OffscreenCanvas(bitmap.width, bitmap.height);
+            canvas.getContext('2d').drawImage(bitmap, 0, 0);
+            const png = await canvas.convertToBlob({type: 'image/png'});
+            await navigator.clipboard.write([new ClipboardItem({'image/png': png})]);
+            return (await navigator.clipboard.read()).length;
+        }""",
+        "api/items/30/thumbnail?side=1024",
+    )
+    visit.page.click("#dh-picture button[aria-label='Paste from clipboard']")
+    visit.wait_status("24 of 96")
+    assert visit.shown()[0] == 30
+
+
+def test_a_phone_in_the_dark(chromium, server):
+    with contextlib.contextmanager(visiting)(chromium, server, color_scheme="dark", has_touch=True) as phone:
+        phone.page.set_viewport_size({"width": 390, "height": 844})
+        phone.open()
+        phone.click_result(0)
+        assert phone.page.evaluate("document.documentElement.scrollWidth") <= 390
+        order = phone.page.evaluate(
+            "['#dh-how', '#dh-results', '#dh-insight'].map(q => document.querySelector(q).getBoundingClientRect().top)"
+        )
+        assert order == sorted(order)
+        shade = phone.page.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)")
+        assert max(shade[:3]) < 60
+
+
+def test_large_text_keeps_everything_reachable(visit):
+    visit.page.set_viewport_size({"width": 640, "height": 430})  # what 200 % zoom leaves of 1280 x 860
+    visit.open()
+    visit.click_result(0)
+    assert visit.page.evaluate("document.documentElement.scrollWidth") <= 640
+
+
+def test_an_unreadable_picture_of_the_collection_shows_a_placeholder(visit, server, pictures):
+    path = pictures / "lotus" / "image_0001.jpg"
+    if not path.exists():
+        path = sorted((pictures / "lotus").iterdir())[0]
+    kept = path.read_bytes()
+    try:
+        path.unlink()
+        item = server.workspace.find(path.relative_to(pictures).as_posix())[1]
+        visit.open(f"?id={item}")
+        visit.wait_status("24 of 96")
+        assert visit.shown()[0] == item
+        answer = visit.page.request.get(f"{server.address}api/items/{item}/thumbnail?side=77")
+        assert answer.status == 404
+        assert answer.headers["content-type"] == "image/png"
+    finally:
+        path.write_bytes(kept)
+
+
+def test_a_large_photograph_from_a_phone_is_taken(visit, tmp_path):
+    photo = Image.open(outside_photo("sunflower", 2)).convert("RGB").resize((4000, 3000))
+    photo.save(tmp_path / "IMG_2023 große Blüte.jpg", quality=90)
+    visit.open()
+    upload(visit, str(tmp_path / "IMG_2023 große Blüte.jpg"))
+    visit.wait_status("24 of 96")
+    assert "große" in visit.page.get_attribute(".dh-trail li button", "title")

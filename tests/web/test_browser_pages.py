@@ -1,0 +1,157 @@
+"""Compare, collection, evaluation, live changes and restart, in a real headless Chromium."""
+
+import contextlib
+
+import numpy as np
+import pytest
+
+from deephash.codes import BinaryCodes
+from deephash.collection import Collection
+from deephash.evaluation.report import evaluate_codes
+from tests.paths import shared_data
+from tests.web.collections import caltech_collection
+from tests.web.conftest import Server, visiting
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture
+def live(pictures, photo_model, tmp_path):
+    """A server of its own: its collection may be changed, and it may be restarted."""
+    caltech_collection(tmp_path / "live.dh", pictures, photo_model)
+    running = Server([tmp_path / "live.dh"]).start()
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def guest(chromium, live):
+    with contextlib.contextmanager(visiting)(chromium, live) as opened:
+        yield opened
+
+
+def test_compare_two_models_and_two_lengths(visit):
+    visit.open()
+    visit.tab("Compare")
+    visit.page.wait_for_selector("#dh-compare .dh-error:has-text('search something first')")
+    visit.tab("Search")
+    visit.click_result(4)
+    visit.tab("Compare")
+    visit.page.wait_for_selector("#dh-compare .dh-sides")
+    sides = visit.page.locator("#dh-compare .dh-sides section")
+    assert sides.count() == 2
+    assert [sides.nth(side).locator(".dh-hit").count() for side in (0, 1)] == [10, 10]
+    text = visit.page.inner_text("#dh-compare")
+    assert "overlap@10" in text
+    assert "8 bytes an item" in text
+    assert "4 bytes an item" in text
+    visit.page.click("#dh-right input")
+    visit.page.click("[role=option]:has-text('photos, first 32 bits')")
+    visit.page.wait_for_selector("#dh-compare h3:has-text('photos, first 32 bits')")
+    sides.nth(0).locator(".dh-hit").nth(2).click()  # leads back to the search tab
+    visit.page.wait_for_selector(".dh-trail li:nth-child(2)")
+    assert visit.page.is_visible("#dh-results")
+
+
+def test_the_collection_page_tells_what_is_there(visit):
+    visit.open()
+    visit.tab("Collection")
+    visit.page.wait_for_selector("#dh-facts .dh-tiles")
+    text = visit.page.inner_text("#dh-facts")
+    for words in ("96", "different codes", "8 bytes", "float32 take 256", "exact", "version"):
+        assert words in text
+    assert visit.page.locator("#dh-facts .dh-balance rect.bar").count() == 64
+
+
+def test_the_evaluation_page_shows_a_report(visit, pictures, tmp_path):
+    generator = np.random.default_rng(0)
+    labels = np.repeat(np.arange(4), 25)
+    bits = (generator.random((100, 32)) < 0.15) ^ np.repeat(generator.integers(0, 2, (4, 32)), 25, axis=0).astype(bool)
+    codes = BinaryCodes.from_bits(bits)
+    names = [f"chair/image_{number:04d}.jpg" for number in range(20)]
+    report = evaluate_codes(
+        codes[:20], codes[20:], labels[:20], labels[20:], query_names=names, method="four noisy words"
+    )
+    (tmp_path / "report.json").write_text(report.to_json())
+    visit.open()
+    visit.tab("Evaluation")
+    visit.page.wait_for_selector("#dh-report:has-text('No report yet')")
+    visit.page.set_input_files("#dh-report-file input[type=file]", str(tmp_path / "report.json"))
+    visit.page.wait_for_selector("#dh-report h3:has-text('four noisy words')")
+    assert f"{report.headline.value:.4f}" in visit.page.inner_text("#dh-report")
+    assert visit.page.locator("#dh-report polyline.line").count() == 2
+    assert visit.page.locator("#dh-report .dh-hit img").count() > 0
+    (tmp_path / "bad.json").write_text("{}")
+    visit.page.reload()
+    visit.page.wait_for_selector("#dh-results .dh-hit")
+    visit.tab("Evaluation")
+    visit.page.set_input_files("#dh-report-file input[type=file]", str(tmp_path / "bad.json"))
+    visit.page.wait_for_selector("#dh-report .dh-error")
+
+
+def test_adding_searching_undoing_and_removing(guest, live):
+    photo = sorted(shared_data("caltech101", "test", "dalmatian").iterdir())[0]
+    guest.open()
+    guest.tab("Collection")
+    guest.page.set_input_files("#dh-add input[type=file]", [str(photo), __file__])
+    guest.page.wait_for_selector("#dh-said:has-text('Added 1 picture. Left out: test_browser_pages.py')")
+    added = int(Collection.open(live.paths[0]).ids()[-1])
+    guest.tab("Search")
+    guest.page.set_input_files("#dh-picture input[type=file]", str(photo))
+    guest.wait_status("24 of 97 pictures")
+    assert guest.shown()[0] == added
+    guest.tab("Collection")
+    guest.page.click("#dh-undo")
+    guest.page.wait_for_selector("#dh-said:has-text('taken out again')")
+    assert len(Collection.open(live.paths[0])) == 96
+    assert not list((live.paths[0] / "uploads").iterdir())
+    guest.tab("Search")
+    guest.wait_status("24 of 96 pictures")
+    card = guest.page.locator("#dh-results .dh-card").first
+    removed = guest.shown()[0]
+    card.hover()
+    card.locator(".dh-remove").click()
+    guest.wait_status("24 of 95 pictures")
+    assert removed not in guest.shown()
+    guest.tab("Collection")
+    guest.page.click("#dh-undo")
+    guest.page.wait_for_selector("#dh-said:has-text('put back')")
+    assert len(Collection.open(live.paths[0])) == 96
+
+
+def test_a_collection_that_changes_under_the_page(guest, live):
+    guest.open()
+    item = guest.click_result(0)
+    Collection.open(live.paths[0]).remove([guest.shown()[1]])
+    gone = guest.shown()[1]
+    guest.page.locator("#dh-results .dh-hit").nth(1).click()
+    guest.page.wait_for_selector(f"#dh-results .dh-error:has-text('{gone}')")
+    guest.page.click(".dh-trail [data-step='0']")
+    guest.wait_status("24 of 95 pictures")
+    assert guest.shown()[0] == item
+
+
+def test_after_a_restart_the_page_works_again(guest, live):
+    guest.open()
+    item = guest.click_result(2)
+    live.stop()
+    live.start()
+    guest.page.reload()
+    guest.wait_status("24 of 96 pictures")  # the address still names the query
+    assert guest.shown()[0] == item
+    guest.click_result(1)
+
+
+def test_read_only_offers_no_changes(chromium, pictures, photo_model, tmp_path):
+    caltech_collection(tmp_path / "fixed.dh", pictures, photo_model)
+    running = Server([tmp_path / "fixed.dh"], read_only=True).start()
+    try:
+        with contextlib.contextmanager(visiting)(chromium, running) as guest:
+            guest.open()
+            guest.click_result(0)
+            assert not guest.page.query_selector_all(".dh-remove")
+            guest.tab("Collection")
+            guest.page.wait_for_selector("#dh-facts .dh-tiles")
+            assert not guest.page.is_visible("#dh-add")
+    finally:
+        running.stop()
