@@ -69,6 +69,7 @@ class ClipTexts(TextEncoder):
         del model.visual
         self.network, self.spec = model, spec
         self._tokenizer = _tokenizer(spec, architecture_of(detail), int(getattr(model, "context_length", 77)))
+        self._reads_english = type(self._tokenizer).__name__ == "SimpleTokenizer"  # CLIP's own word pieces
 
     def forward(self, batch: Tensor) -> Tensor:
         """Return embeddings [B, D]."""
@@ -76,8 +77,8 @@ class ClipTexts(TextEncoder):
         return embedded
 
     def preprocess(self) -> Callable[[Any], Tensor]:
-        """Return the tokeniser of one phrase, to int64 [L]; an empty phrase is refused."""
-        return lambda phrase: self._tokens(checked_phrase(phrase))
+        """Return the tokeniser of one phrase, to int64 [L]; it refuses empty phrases and scripts it never learned."""
+        return self._query_tokens
 
     def preprocess_data(self) -> Callable[[str], Tensor]:
         """Return the tokeniser of one text, which may be empty."""
@@ -86,6 +87,17 @@ class ClipTexts(TextEncoder):
     def neutral(self) -> Tensor:
         """Return the tokens of "a photo"."""
         return self._tokens(self.neutral_phrase)
+
+    def _query_tokens(self, phrase: Any) -> Tensor:
+        text = checked_phrase(phrase)
+        letters = [letter for letter in text if letter.isalpha()]
+        if self._reads_english and letters and not any(letter < "\u0250" for letter in letters):  # beyond Latin
+            raise UsageError(
+                f"the text tower of {self.spec.name} learned English captions and cannot read {text!r}. Translate the "
+                "phrase, or index with a tower of many languages: --model "
+                "clip:xlm-roberta-base-ViT-B-32/laion5b_s13b_b90k"
+            )
+        return self._tokens(text)
 
     def _tokens(self, text: str) -> Tensor:
         tokens: Tensor = self._tokenizer([text])[0]

@@ -52,6 +52,11 @@ def test_phrases():
     for phrase in ("", "   ", "\n"):
         with pytest.raises(UsageError, match="empty"):
             texts.preprocess()(phrase)
+    for phrase in ("犬が二匹", "собака"):
+        with pytest.raises(UsageError, match=r"learned English.*clip:xlm-roberta-base-ViT-B-32/laion5b_s13b_b90k"):
+            texts.preprocess()(phrase)
+    for phrase in ("café à Paris", "12", "dog 犬"):
+        assert texts.preprocess()(phrase).shape == (20,)
     with pytest.raises(UsageError, match="not int"):
         texts.preprocess()(3)
 
