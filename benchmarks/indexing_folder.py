@@ -123,9 +123,7 @@ def main() -> None:
     middle = {kind: statistics.median(values) for kind, values in times.items()}
     per = {kind: 1000 * value / given.pictures for kind, value in middle.items()}
     limit = per["decode"] + per["forward"]
-    print(
-        f"{given.backbone}, {given.pictures} JPEGs of {given.side} px, {os.cpu_count()} cores, {given.rounds} rounds, ms a picture"
-    )
+    print(f"{given.backbone}, {given.pictures} JPEGs of {given.side} px, {os.cpu_count()} cores; ms a picture")
     print(f"  decode, reduced        {per['decode']:7.2f}")
     print(f"  bare forward           {per['forward']:7.2f}")
     print(f"  limit (their sum)      {limit:7.2f}")
