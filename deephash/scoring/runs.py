@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-import deephash.data
 from deephash.codes import BinaryCodes
 from deephash.data.protocols import short_checksum
 from deephash.errors import DataError, UsageError, did_you_mean
@@ -65,23 +64,38 @@ def data_of_run(run: Path) -> HashDataModule:
         UsageError: another class, or options it does not take.
     """
     import yaml  # type: ignore[import-untyped]
+    from jsonargparse import ArgumentParser, Namespace
 
+    from deephash.data import HashDataModule
+
+    file = run / "config.yaml"
     try:
-        config = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
-        spec = config["data"]
-        name, options = spec["class_path"].rpartition(".")[2], spec.get("init_args") or {}
-    except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{run / 'config.yaml'} names no data set: {error}") from None
-    known = [each for each in deephash.data.__all__ if each != "HashDataModule"]
-    if name not in known:
-        raise UsageError(
-            f"data set {name!r} of {run / 'config.yaml'} is not in deephash.data{did_you_mean(name, known)}"
-        )
+        spec = yaml.safe_load(file.read_text(encoding="utf-8"))["data"]
+        names = _class_paths(spec)
+    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
+        raise DataError(f"{file} names no data set: {error}") from None
+    foreign = [name for name in names if not name.startswith("deephash.data.")]
+    if foreign or not names:
+        raise UsageError(f"{file}: a data set of deephash.data is needed, not {foreign[:1] or spec}")
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_subclass_arguments(HashDataModule, "data")
+    instantiate = getattr(parser, "instantiate", None) or parser.instantiate_classes  # the older name
     try:
-        module: HashDataModule = getattr(deephash.data, name)(**options)
-    except TypeError as error:
-        raise UsageError(f"{run / 'config.yaml'}: {error}") from None
+        built: Namespace = instantiate(parser.parse_object({"data": spec}))
+    except Exception as error:  # jsonargparse raises its own errors and the constructor's
+        raise UsageError(f"{file}: {' '.join(str(error).split())}") from None
+    module: HashDataModule = built.data
     return module
+
+
+def _class_paths(spec: Any) -> list[str]:
+    """Return every ``class_path`` in a configuration, at any depth."""
+    if isinstance(spec, list):
+        return [name for each in spec for name in _class_paths(each)]
+    if not isinstance(spec, dict):
+        return []
+    own = [str(spec["class_path"])] if "class_path" in spec else []
+    return own + [name for each in spec.values() for name in _class_paths(each)]
 
 
 def _model_folder(run: Path) -> Path:

@@ -59,10 +59,16 @@ def test_a_run_folder_knows_its_data(fitted, tmp_path):
 @pytest.mark.parametrize(
     ("text", "error", "message"),
     [
-        ("data: 3", DataError, "names no data set"),
-        ("data: {class_path: os.system}", UsageError, "not in deephash.data"),
-        ("data: {class_path: Digitz}", UsageError, "did you mean 'Digits'"),
-        ("data: {class_path: Digits, init_args: {sead: 3}}", UsageError, "sead"),
+        ("data: 3", UsageError, "a data set of deephash.data is needed"),
+        ("model: 3", DataError, "names no data set"),
+        ("data: {class_path: os.system}", UsageError, r"not \['os.system'\]"),
+        (
+            "data: {class_path: deephash.data.Digits, init_args: {base: {class_path: os.system}}}",
+            UsageError,
+            "os.system",
+        ),
+        ("data: {class_path: deephash.data.Digitz}", UsageError, "Digitz"),
+        ("data: {class_path: deephash.data.Digits, init_args: {sead: 3}}", UsageError, "sead"),
         ("data: [", DataError, "names no data set"),
     ],
 )
