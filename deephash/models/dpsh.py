@@ -112,10 +112,12 @@ class DPSH(HeadHashModel):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the memory, so that resuming continues as if never stopped."""
+        super().on_save_checkpoint(checkpoint)
         if self.memory is not None:
             checkpoint["memory"] = {"codes": self.memory.codes, "labels": self.memory.labels}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Bring the memory back."""
+        super().on_load_checkpoint(checkpoint)
         if self.memory is not None and "memory" in checkpoint:
             self.memory.codes, self.memory.labels = checkpoint["memory"]["codes"], checkpoint["memory"]["labels"]

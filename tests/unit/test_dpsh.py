@@ -68,7 +68,7 @@ def test_a_batch_meets_rows_of_earlier_batches():
 
 
 def test_the_memory_travels_with_a_checkpoint_but_not_with_the_model():
-    model, checkpoint = DPSH(8, FEATURES), {}
+    model, checkpoint = DPSH(8, FEATURES), {"state_dict": {}}
     model.compute_losses(batch())
     model.on_save_checkpoint(checkpoint)
     resumed = DPSH(8, FEATURES)
