@@ -38,8 +38,8 @@ class FashionItems(HashDataModule):
 
     @property
     def protocol_name(self) -> str:
-        """The file's split."""
-        return "fashion-items/v1"
+        """The split of the file, 800 / 4,000 / 10,201."""
+        return "fashion/v1"
 
     def read(self) -> ItemTable:
         """Read titles and the pictures' bytes. Raises DatasetNotFound or DataError."""
