@@ -38,7 +38,7 @@ Examples
   deephash train --config orthohash/cifar10_64 --data.init_args.root=data --bits 16 32 64 --seeds 3
 """
 
-DEV_ITEMS, DEV_EPOCHS = 64, 2
+DEV_ITEMS, DEV_EPOCHS = 128, 2
 
 
 @dataclass(frozen=True)
