@@ -23,6 +23,7 @@ from typing import Any
 
 import torch
 from lightning import LightningDataModule, Trainer, seed_everything
+from measured import write_measured
 from torch import Tensor
 
 from deephash.backbones import Backbone
@@ -201,6 +202,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="finished runs, one JSON object a line")
     parser.add_argument("--seconds", type=float, default=500)
     parser.add_argument("--only", help="methods whose name holds this")
+    parser.add_argument("--page", type=Path, help="page whose table is to be replaced")
     arguments = parser.parse_args()
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", message=".*many workers.*")
@@ -219,8 +221,11 @@ def main() -> None:
         with arguments.out.open("a") as file:
             file.write(json.dumps(rows[-1]) + "\n")
         print(f"{name} {method} {bits} bits seed {seed}: {row['mAP']:.4f}, {row['seconds']:.1f} s", flush=True)
-    for text in dict.fromkeys(row["protocol"] for row in rows):
-        print(f"\n`{text}`\n\n{table([row for row in rows if row['protocol'] == text])}")
+    protocols = dict.fromkeys(row["protocol"] for row in rows)
+    tables = [f"`{text}`\n\n{table([row for row in rows if row['protocol'] == text])}" for text in protocols]
+    print("\n" + "\n\n".join(tables))
+    if arguments.page is not None:
+        write_measured(arguments.page, "\n\n".join(tables))
 
 
 if __name__ == "__main__":

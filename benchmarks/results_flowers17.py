@@ -21,6 +21,7 @@ from typing import Any
 
 import torch
 from lightning import LightningDataModule, Trainer, seed_everything
+from measured import write_measured
 from torch import Tensor
 
 from deephash.backbones import Backbone
@@ -145,6 +146,7 @@ def main() -> None:
     parser.add_argument("--cache", required=True, help="folder of cached features")
     parser.add_argument("--out", type=Path, required=True, help="finished runs, one JSON object a line")
     parser.add_argument("--seconds", type=float, default=500)
+    parser.add_argument("--page", type=Path, help="page whose table is to be replaced")
     arguments = parser.parse_args()
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     deadline = time.monotonic() + arguments.seconds
@@ -159,6 +161,8 @@ def main() -> None:
             file.write(json.dumps(rows[-1]) + "\n")
         print(f"{name} {bits} bits seed {seed}: {rows[-1]['mAP']:.4f}, {rows[-1]['seconds']:.1f} s", flush=True)
     print(f"\n`{protocol}`\n\n{table(rows)}")
+    if arguments.page is not None:
+        write_measured(arguments.page, f"`{protocol}`\n\n{table(rows)}")
 
 
 if __name__ == "__main__":

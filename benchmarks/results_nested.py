@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from lightning import seed_everything
+from measured import write_measured
 from results_cifar10 import ADAM, FEATURES, CachedSplits, load, spread, train
 
 from deephash.codes import BinaryCodes
@@ -99,6 +100,7 @@ def main() -> None:
     parser.add_argument("--file", required=True)
     parser.add_argument("--cache", required=True)
     parser.add_argument("--out", type=Path, required=True, help="finished rows, one JSON object a line")
+    parser.add_argument("--page", type=Path, help="page whose table is to be replaced")
     arguments = parser.parse_args()
     rows = [json.loads(line) for line in arguments.out.read_text().splitlines()] if arguments.out.exists() else []
     splits, protocol = load("cifar10-i", arguments.file, arguments.cache, None)
@@ -110,6 +112,8 @@ def main() -> None:
                 with arguments.out.open("a") as file:
                     file.writelines(json.dumps(row) + "\n" for row in fresh)
     print(f"`{protocol}`\n\n{table(rows)}")
+    if arguments.page is not None:
+        write_measured(arguments.page, f"`{protocol}`\n\n{table(rows)}")
 
 
 if __name__ == "__main__":

@@ -10,10 +10,12 @@ pair to its feature cosine; SDC pulls the sorted code cosines to the quantiles o
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 import numpy as np
 import torch
 from lightning import seed_everything
+from measured import write_measured
 from numpy.typing import NDArray
 from results_cifar10 import ADAM, FEATURES, STEPS, CachedSplits, load, train
 from torch import Tensor
@@ -100,16 +102,23 @@ def main() -> None:
     parser.add_argument("--file", required=True)
     parser.add_argument("--cache", required=True)
     parser.add_argument("--picture", required=True)
+    parser.add_argument("--page", type=Path, help="page whose table is to be replaced")
     arguments = parser.parse_args()
     splits, protocol = load("cifar10-i", arguments.file, arguments.cache, 1000)
     found, scores = measure(splits)
     draw(found, arguments.picture)
-    print(f"`{protocol}`, {BITS} bits, {STEPS} steps\n")
-    print("| | same class, mean ± std | different class, mean ± std | overlap | mAP@1000 |\n|---|---|---|---|---|")
+    lines = [f"`{protocol}`, {BITS} bits, {STEPS} steps", ""]
+    lines += [
+        "| | same class, mean ± std | different class, mean ± std | overlap | mAP@1000 |",
+        "|---|---|---|---|---|",
+    ]
     for name, cosines in found.items():
         cells = [f"{values.mean():.3f} ± {values.std():.3f}" for values in cosines.values()]
         score = f"{scores[name]:.3f}" if name in scores else ""
-        print(f"| {name} | {' | '.join(cells)} | {overlap(cosines):.3f} | {score} |")
+        lines.append(f"| {name} | {' | '.join(cells)} | {overlap(cosines):.3f} | {score} |")
+    print("\n".join(lines))
+    if arguments.page is not None:
+        write_measured(arguments.page, "\n".join(lines))
 
 
 if __name__ == "__main__":

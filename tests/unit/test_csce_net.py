@@ -15,7 +15,7 @@ from deephash.models.csce_layers import (
     num_windows,
 )
 from deephash.models.csce_net import dynamic_sign, elastic_margins, trainable_dynamic_sign
-from deephash.objectives.margin_softmax import margin_softmax
+from deephash.objectives.margin_softmax import cosines, margin_softmax
 from tests.contract.model_contract import HashModelContract
 from tests.image_methods_toy import FEATURES
 
@@ -119,14 +119,21 @@ def test_margin_loss_closed_forms():
 def test_margins_differ_by_row_only_while_training_and_for_single_labels():
     margins = elastic_margins(10_000, 0.15, 0.125, torch.device("cpu"))
     assert (margins.mean().item(), margins.std().item()) == pytest.approx((0.15, 0.125), abs=0.01)
-    model, rows = CSCENet(8, 4, SMALL), pictures()
-    codes, features = torch.randn(4, 8), torch.randn(4, 2 * 192)
+    model, rows = CSCENet(8, 4, SMALL, width=32), pictures()
+    codes, features = torch.randn(4, 8), torch.randn(4, 64)
     twice = [model.code_losses(codes, features, rows)["margin"].item() for _ in range(2)]
     assert twice[0] != twice[1]
     rows["labels"] = torch.eye(4)
     several = [model.code_losses(codes, features, rows)["margin"].item() for _ in range(2)]
     calm = model.eval().code_losses(codes, features, pictures())["margin"].item()
     assert several[0] == several[1] == pytest.approx(calm, abs=1e-6)
+
+
+def test_without_elastic_noise_the_loss_is_that_of_orthoarc():
+    model, rows = CSCENet(8, 4, SMALL, margin_deviation=0.0, width=32), pictures()
+    codes, features = torch.randn(4, 8), torch.randn(4, 64)
+    arc = margin_softmax(cosines(codes, model.centres), rows["labels"], margin=0.15, scale=10.0, kind="arc")
+    assert model.train().code_losses(codes, features, rows)["margin"].item() == pytest.approx(arc.item(), abs=1e-6)
 
 
 def test_quantisation_vanishes_beyond_half():
