@@ -37,15 +37,3 @@ def write_fashion(folder: Path) -> Path:
     np.savez(folder / "fashion" / "fashion_images.npz", blob=np.concatenate(files), offsets=offsets)
     (folder / "fashion" / "fashion_items.jsonl").write_text("\n".join(map(json.dumps, lines)))
     return folder / "fashion"
-
-
-def write_embeddings(folder: Path) -> Path:
-    """Write ``embeddings.npz``: 160 pairs of 512 numbers in one space, the two modalities at different places."""
-    draw = np.random.default_rng(0)
-    shared = draw.standard_normal((160, 512))
-    views = {
-        f"{name}_features": shared + draw.standard_normal(512) + 0.3 * draw.standard_normal((160, 512))
-        for name in ("image", "text")
-    }
-    np.savez(folder / "embeddings.npz", labels=np.arange(160) % 8, **views)
-    return folder / "embeddings.npz"
