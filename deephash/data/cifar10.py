@@ -24,8 +24,8 @@ OFFICIAL_TRAIN = 50_000
 class Cifar10(HashDataModule):
     """CIFAR-10 in torchvision's format, or as one compact file of JPEG pictures.
 
-    The compact file is lossy (JPEG quality 75). What is measured on it says ``pictures=jpeg-q75`` in its protocol string
-    and is not comparable with published tables.
+    The compact file is lossy (JPEG quality 75). What is measured on it says ``pictures=jpeg-q75`` in its protocol
+    string and is not comparable with published tables.
 
     Args:
         root: folder that holds ``cifar-10-batches-py``.

@@ -164,7 +164,7 @@ class StreamEncoder:
 
 
 def find_device(name: str) -> torch.device:
-    """Return the device called ``name``; ``auto`` is a GPU where there is one. Raises UsageError where it cannot be used."""
+    """Return the device called ``name``; ``auto`` is a GPU where there is one. Raises UsageError if it is unusable."""
     import torch
 
     try:
