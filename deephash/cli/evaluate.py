@@ -85,12 +85,7 @@ def evaluate(
         num_queries=queries,
         seed=seed,
     )
-    if json:
-        print_json(report_to_data(report))
-    else:
-        report.print_table()
-    if save is not None:
-        _save(report, save)
+    _hand_over(report, save, json)
 
 
 def _sources(target: Path | None, query: Path | None, database: Path | None) -> tuple[Path, Path | None]:
@@ -118,6 +113,11 @@ def _read_protocol(text: str | None) -> Protocol | None:
     )
 
 
-def _save(report: EvaluationReport, folder: Path) -> None:
-    files = report.save(folder, pictures=True)
-    note(f"saved {folder}: {', '.join(path.name for path in files)}")
+def _hand_over(report: EvaluationReport, folder: Path | None, as_json: bool) -> None:
+    if as_json:
+        print_json(report_to_data(report))
+    else:
+        report.print_table()
+    if folder is not None:
+        files = report.save(folder, pictures=True)
+        note(f"saved {folder}: {', '.join(path.name for path in files)}")

@@ -211,7 +211,7 @@ def read_item_table(path: str | Path) -> SplitManifest:
     return SplitManifest(
         protocol=f"{Path(path).stem}/v1",
         names=tuple(names),
-        labels=tuple(tuple(number[word] for word in labels) for labels in sets or [()] * len(names)),
+        labels=tuple(tuple(number[word] for word in labels) for labels in sets or [[] for _ in names]),
         splits={split: np.array(rows, dtype=np.int64) for split, rows in splits.items()},
         class_names=tuple(words),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ DPI = 110
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#777777"
 MOST_CLASSES = 60  # more bars than this cannot be read: the lowest and the highest are shown
 SHEET_ROWS = 8
+LONGEST_NAME = 24
 
 
 def draw_report(report: EvaluationReport, directory: Path) -> list[Path]:
@@ -44,9 +46,11 @@ def draw_report(report: EvaluationReport, directory: Path) -> list[Path]:
     if open_picture is not None and any(query.name for query in report.hardest):
         drawings["hardest_queries.png"] = lambda each: draw_hardest(each, open_picture)
     written = []
-    for name, draw in drawings.items():
-        draw(report).savefig(directory / name, dpi=DPI)
-        written.append(directory / name)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # a class named in a script the font lacks
+        for name, draw in drawings.items():
+            draw(report).savefig(directory / name, dpi=DPI)
+            written.append(directory / name)
     return written
 
 
@@ -93,7 +97,8 @@ def draw_classes(report: EvaluationReport) -> Canvas:
     canvas, axes = _axes("", report.headline.label, title, width=max(SIZE[0], 0.22 * len(ordered)))
     axes.bar(range(len(ordered)), [each.value for each in ordered], color=BLUE)
     axes.axhline(report.headline.value, color=GREY, linestyle="--", linewidth=1)
-    axes.set_xticks(range(len(ordered)), [each.name for each in ordered], rotation=90, fontsize=7)
+    names = [_short(each.name) for each in ordered]
+    axes.set_xticks(range(len(ordered)), names, rotation=90, fontsize=7, parse_math=False)
     axes.set_xlim(-0.6, len(ordered) - 0.4)
     return canvas
 
@@ -105,12 +110,12 @@ def draw_hardest(report: EvaluationReport, open_picture: Callable[[str], Image])
     canvas = _canvas((1.3 * columns, 1.45 * len(queries)))
     grid = canvas.subplots(len(queries), columns, squeeze=False)
     for row, query in zip(grid, queries, strict=True):
-        title = f"{', '.join(query.labels)} {query.value:.3f}"
+        title = f"{_short(', '.join(query.labels))} {query.value:.3f}"
         for place, axes in enumerate(row):
             axes.set_axis_off()
             if place <= len(query.nearest):
                 _show(axes, query.name if place == 0 else query.nearest[place - 1], open_picture)
-        row[0].set_title(title, fontsize=7, color=ORANGE)
+        row[0].set_title(title, fontsize=7, color=ORANGE, parse_math=False)
     return canvas
 
 
@@ -136,6 +141,10 @@ def _axes(x_label: str, y_label: str, title: str, *, width: float = SIZE[0]) -> 
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     return canvas, axes
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
 
 
 def _marked_radii(recall: list[float]) -> list[int]:

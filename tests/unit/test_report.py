@@ -189,6 +189,13 @@ def test_contact_sheet_opens_each_picture_and_survives_a_lost_one(report, tmp_pa
     assert set(opened) >= {report.hardest[0].name, *report.hardest[1].nearest}
 
 
+def test_class_names_of_any_script_are_drawn(tmp_path):
+    words = ("$x_{$", "犬", "a" * 80, "", "%\\")
+    report = replace(evaluated(class_names=words), open_picture=lambda name: Image.new("RGB", (8, 8)))
+    assert len(report.plot(tmp_path)) == 5
+    assert "犬" in report.to_markdown()
+
+
 def test_many_classes_are_shown_by_their_ends(tmp_path):
     labels = np.arange(40) * 3, np.arange(300) % 120
     report = evaluate_codes(QUERY, DATABASE, *labels)
