@@ -12,6 +12,7 @@ machines without Numba) NumPy; the numbers are integers and identical.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -27,7 +28,8 @@ from deephash.evaluation.relevance import IGNORED, ListedPairs, Relevance, Share
 
 Engine = Literal["auto", "numba", "numpy"]
 
-NUMBA_PAYS_FROM = 50_000_000  # pairs; below, importing Numba takes longer than counting with NumPy
+NUMBA_PAYS_FROM = 300_000_000  # pairs; below, importing Numba and its cache (1.7 s) takes longer than NumPy
+KERNELS_PAY_FROM = 1_000_000  # pairs, once the kernels are loaded
 QUERIES_PER_TASK = 64  # their histograms stay in the second-level cache
 COUNTS_BYTES = 4 << 20  # of one block of queries in count_blocks; what metrics build on it is up to 100 times larger
 
@@ -168,7 +170,8 @@ def takes_numba(engine: Engine, pairs: int) -> bool:
     if engine not in ("auto", "numba", "numpy"):
         raise UsageError(f"engine is 'auto', 'numba' or 'numpy', not {engine!r}")
     if engine == "auto":
-        return pairs >= NUMBA_PAYS_FROM and find_spec("numba") is not None
+        loaded = "deephash.evaluation.kernels" in sys.modules
+        return pairs >= (KERNELS_PAY_FROM if loaded else NUMBA_PAYS_FROM) and find_spec("numba") is not None
     return engine == "numba"
 
 

@@ -1,5 +1,7 @@
 """Counts: three engines, one answer; free of database order; inputs stay as they were."""
 
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 from deephash.codes import BinaryCodes
 from deephash.errors import UsageError
 from deephash.evaluation import metrics
-from deephash.evaluation.counts import count_blocks, distance_counts
+from deephash.evaluation.counts import count_blocks, distance_counts, takes_numba
 from deephash.evaluation.ordered import reordered
 from deephash.evaluation.relevance import IGNORED, ListedPairs, relevance_from_labels
 from deephash.evaluation.torch_counts import torch_distance_counts
@@ -68,6 +70,17 @@ def test_blocks_of_queries_and_threads_change_nothing(monkeypatch):
         blocks = list(count_blocks(*codes, relevance, engine=engine, threads=threads))
         assert [rows.start for rows, _ in blocks] == [0, 64, 128, 192]
         np.testing.assert_array_equal(np.concatenate([part.by_gain for _, part in blocks]), whole.by_gain)
+
+
+def test_numba_is_imported_only_where_it_pays(monkeypatch):
+    monkeypatch.delitem(sys.modules, "deephash.evaluation.kernels", raising=False)
+    assert not takes_numba("auto", 50_000_000)
+    assert takes_numba("auto", 500_000_000)
+    monkeypatch.setitem(sys.modules, "deephash.evaluation.kernels", object())
+    assert takes_numba("auto", 50_000_000)
+    assert not takes_numba("auto", 1_000)
+    monkeypatch.setattr("deephash.evaluation.counts.find_spec", lambda _: None)  # a machine without Numba
+    assert not takes_numba("auto", 500_000_000)
 
 
 def test_several_levels_are_summed():
