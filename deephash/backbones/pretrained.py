@@ -132,6 +132,8 @@ class TorchvisionEncoder(PictureEncoder):
 
         if name not in models.list_models(module=models):
             raise UsageError(f"torchvision has no network {name!r}" + did_you_mean(name, models.list_models(models)))
+        if name in ("inception_v3", "googlenet"):
+            raise UsageError(f"torchvision:{name} has auxiliary outputs; choose another network, such as timm:resnet18")
         published = models.get_model_weights(name)
         entry = self._entry(spec, name, published)
         try:
@@ -177,8 +179,6 @@ def take_off_classifier(network: nn.Module, name: str) -> int:
     if name.startswith("squeezenet"):
         network.classifier = nn.AdaptiveAvgPool2d(1)
         return 512
-    if name in ("inception_v3", "googlenet"):
-        raise UsageError(f"torchvision:{name} has auxiliary outputs; use timm:{name} instead")
     linear = [(path, layer) for path, layer in network.named_modules() if isinstance(layer, nn.Linear)]
     path, last = linear[-1]
     owner, _, attribute = path.rpartition(".")

@@ -1,0 +1,155 @@
+"""Model folders: damaged, foreign, too new or half-replaced ones; and optimisers."""
+
+import json
+
+import pytest
+import torch
+
+from deephash.backbones import Backbone
+from deephash.errors import CollectionDamaged, FormatTooNew, UsageError
+from deephash.models import Optimizer, OrthoHash, load_model
+from deephash.models.optimizers import build_optimizer
+
+
+@pytest.fixture
+def saved(tmp_path):
+    OrthoHash(16, 3, Backbone("features:8", weights=None)).save(tmp_path / "model")
+    return tmp_path / "model"
+
+
+def change(folder, **entries):
+    path = folder / "model.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | entries))
+
+
+def test_no_folder(tmp_path):
+    with pytest.raises(CollectionDamaged, match="deephash train"):
+        load_model(tmp_path / "nothing")
+
+
+def test_not_json(saved):
+    (saved / "model.json").write_text("{")
+    with pytest.raises(CollectionDamaged, match="cannot be read"):
+        load_model(saved)
+
+
+def test_entries_missing(saved):
+    (saved / "model.json").write_text("{}")
+    with pytest.raises(CollectionDamaged, match="lacks class"):
+        load_model(saved)
+
+
+def test_newer_format(saved):
+    change(saved, format_version=99)
+    with pytest.raises(FormatTooNew, match="pip install --upgrade deephash"):
+        load_model(saved)
+
+
+@pytest.mark.parametrize("name", ["os.system", "HashModel", "load_model", "OrthoHach"])
+def test_only_exported_methods_are_built(saved, name):
+    change(saved, **{"class": name})
+    with pytest.raises(UsageError, match="which is not one of"):
+        load_model(saved)
+
+
+def test_unknown_argument(saved):
+    change(saved, init_args={"num_bits": 16, "num_classes": 3, "colour": "red"})
+    with pytest.raises(CollectionDamaged, match="no argument colour"):
+        load_model(saved)
+
+
+def test_other_weights(saved, tmp_path):
+    OrthoHash(16, 3, Backbone("features:8", weights=None), target_seed=1).save(tmp_path / "other")
+    (tmp_path / "other" / "model.safetensors").replace(saved / "model.safetensors")
+    with pytest.raises(CollectionDamaged, match="is not the file"):
+        load_model(saved)
+
+
+def test_weights_missing(saved):
+    (saved / "model.safetensors").unlink()
+    with pytest.raises(CollectionDamaged, match="cannot be read"):
+        load_model(saved)
+
+
+def test_tensors_that_do_not_fit(saved):
+    args = json.loads((saved / "model.json").read_text())["init_args"]
+    change(saved, init_args=args | {"num_bits": 8})
+    with pytest.raises(CollectionDamaged, match="does not fit"):
+        load_model(saved)
+
+
+def test_saving_replaces_and_leaves_nothing_behind(saved, tmp_path):
+    newer = OrthoHash(16, 3, Backbone("features:8", weights=None), target_seed=9)
+    newer.save(saved)
+    assert load_model(saved).fingerprint() == newer.fingerprint()
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_a_failing_save_keeps_the_older_model(saved, tmp_path, monkeypatch):
+    before = load_model(saved).fingerprint()
+    model = OrthoHash(16, 3, Backbone("features:8", weights=None), target_seed=9)
+    monkeypatch.setattr(model, "fingerprint", lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        model.save(saved)
+    assert load_model(saved).fingerprint() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_a_crash_between_the_two_renames_is_mended(saved):
+    saved.rename(saved.with_name(".model.old"))
+    assert load_model(saved).num_bits == 16
+
+
+def test_fingerprint_ignores_the_optimiser_and_defaults_written_out():
+    torch.manual_seed(0)
+    first = OrthoHash(16, 3, Backbone("features:8", weights=None))
+    second = OrthoHash(16, 3, Backbone("features:8", weights=None), margin=0.2, optimizer=Optimizer(learning_rate=1.0))
+    second.load_state_dict(first.state_dict())
+    assert first.fingerprint() == second.fingerprint()
+    third = OrthoHash(16, 3, Backbone("features:8", weights=None), margin=0.3)
+    third.load_state_dict(first.state_dict())
+    assert third.fingerprint() != first.fingerprint()
+
+
+def test_arrays_as_arguments_are_refused():
+    model = OrthoHash(16, 3, Backbone("features:8", weights=None))
+    model.hparams["margin"] = torch.zeros(3)
+    with pytest.raises(UsageError, match="plain JSON"):
+        model.init_args()
+
+
+class TestOptimizers:
+    NETWORK = Backbone("small_cnn:2", weights=None, frozen=False, image_size=8)
+
+    @pytest.mark.parametrize(
+        ("name", "kind"),
+        [
+            ("adam", torch.optim.Adam),
+            ("adamw", torch.optim.AdamW),
+            ("sgd", torch.optim.SGD),
+            ("rmsprop", torch.optim.RMSprop),
+        ],
+    )
+    def test_backbone_learns_slower(self, name, kind):
+        plan = Optimizer(name, learning_rate=0.1, backbone_factor=0.01)
+        built = build_optimizer(OrthoHash(16, 3, self.NETWORK, optimizer=plan))
+        assert type(built) is kind
+        assert [group["lr"] for group in built.param_groups] == [0.1, pytest.approx(0.001)]
+        assert all(group["weight_decay"] == 5e-4 for group in built.param_groups)
+
+    def test_frozen_backbone_is_in_no_group(self):
+        built = build_optimizer(OrthoHash(16, 3, Backbone("small_cnn:2", weights=None, image_size=8)))
+        assert [group["name"] for group in built.param_groups] == ["new"]
+
+    def test_schedule(self):
+        built = build_optimizer(OrthoHash(16, 3, self.NETWORK, optimizer=Optimizer(milestones=(2,), gamma=0.5)))
+        rates = []
+        for _ in range(3):
+            built["optimizer"].step()
+            built["lr_scheduler"].step()
+            rates.append(built["optimizer"].param_groups[0]["lr"])
+        assert rates == [1e-4, 5e-5, 5e-5]
+
+    def test_misspelt(self):
+        with pytest.raises(UsageError, match="did you mean 'adam'"):
+            build_optimizer(OrthoHash(16, 3, self.NETWORK, optimizer=Optimizer("addam")))
