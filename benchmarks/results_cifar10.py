@@ -67,6 +67,12 @@ Factory = Callable[[int, int], HashModel]
 
 SUPERVISED: dict[str, Factory] = {
     "OrthoHash": lambda bits, seed: OrthoHash(bits, 10, FEATURES, margin=0.3, target_seed=seed, optimizer=ADAM),
+    "OrthoHash, no margin": lambda bits, seed: OrthoHash(
+        bits, 10, FEATURES, margin=0.0, target_seed=seed, optimizer=ADAM
+    ),
+    "OrthoHash, no batch norm": lambda bits, seed: OrthoHash(
+        bits, 10, FEATURES, margin=0.3, batch_norm=False, target_seed=seed, optimizer=ADAM
+    ),
     "HashNet (paper)": lambda bits, seed: HashNet(bits, FEATURES, ADAM),
     "HashNet (release)": lambda bits, seed: HashNet(bits, FEATURES, ADAM, preset="release"),
     "DPSH": lambda bits, seed: DPSH(bits, FEATURES, ADAM),
