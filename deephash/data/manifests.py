@@ -45,6 +45,8 @@ class SplitManifest:
         class_names: words, in the order of the class numbers; may be empty.
         seed: of the draw, None where nothing was drawn.
         pairs: True where query and database are two sides of the same items (texts ask for their pictures).
+        by_row: True where entries are all items of a data set in official order, and the checksum is taken of their row
+            numbers, as a data module without file names does.
         remarks: lines for the reader.
     """
 
@@ -55,6 +57,7 @@ class SplitManifest:
     class_names: tuple[str, ...] = ()
     seed: int | None = None
     pairs: bool = False
+    by_row: bool = False
     remarks: tuple[str, ...] = field(default=())
 
     def __post_init__(self) -> None:
@@ -76,7 +79,9 @@ class SplitManifest:
 
     @property
     def checksum(self) -> str:
-        """Checksum of who is query, train and database, by name; it enters the protocol string."""
+        """Checksum of who is query, train and database; it enters the protocol string."""
+        if self.by_row:
+            return split_checksum(self.splits)
         return split_checksum({name: self.names_of(name) for name in self.splits})
 
     @property
@@ -103,6 +108,7 @@ class SplitManifest:
             "counts": " ".join(f"{name}={len(rows)}" for name, rows in self.splits.items()),
             **({"classes": _CLASS_SEPARATOR.join(self.class_names)} if self.class_names else {}),
             **({"pairs": "yes"} if self.pairs else {}),
+            **({"by-row": "yes"} if self.by_row else {}),
             "checksum": _digest(body),
         }
         remarks = [f"# remark: {remark}" for remark in self.remarks]
@@ -161,6 +167,7 @@ def parse_manifest(text: str, *, source: str = "manifest") -> SplitManifest:
         class_names=tuple(classes.split(_CLASS_SEPARATOR)) if classes else (),
         seed=int(head["seed"]) if head.get("seed", "none").isdecimal() else None,
         pairs=head.get("pairs") == "yes",
+        by_row=head.get("by-row") == "yes",
         remarks=remarks,
     )
 
@@ -264,6 +271,7 @@ def manifest_of_rule(
         splits=splits,
         class_names=class_names,
         seed=seed,
+        by_row=names is None,
         remarks=(rule.summary,),
     )
 
