@@ -18,7 +18,7 @@ SHEET = """
 <div class="dh-sheet"><canvas width="336" height="336" tabindex="0" role="img"
  aria-label="Drawing sheet: draw with mouse, pen or finger; results follow every stroke"></canvas>
 <div class="dh-tools"><label>Pen <input class="dh-pen" type="range" min="4" max="48" value="26"></label>
-<button class="dh-undo">Undo stroke</button><button class="dh-clear">Clear</button></div></div>
+<button class="dh-undo">Undo</button><button class="dh-clear">Clear</button></div></div>
 """
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 Outputs = tuple[Any, ...]
@@ -112,7 +112,10 @@ class SearchPage:
 
     def _connect(self) -> None:
         words = [self.words, self.minus, self.share]
-        self.picture.input(self.on_picture, [self.picture, *self.common], self.outputs, **QUIET)
+        # always_last: pasting first tells of an empty box, and the picture must not be lost behind that
+        self.picture.input(
+            self.on_picture, [self.picture, *self.common], self.outputs, trigger_mode="always_last", **QUIET
+        )
         self.sheet.drawn(self.on_drawn, self.common, self.outputs, trigger_mode="always_last", **QUIET)
         for event in (self.words.submit, self.minus.submit, self.search.click):
             event(self.on_words, [self.picture, *words, *self.common], self.outputs, **QUIET)
