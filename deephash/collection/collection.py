@@ -169,7 +169,7 @@ class Collection(CollectionReader):
                 table = table.set_column(place, table.field(name), columns.attribute_array(table.field(name), new))
             if uris is not None:
                 self._check_free(uris, rows)
-                table = table.append_column(self._rows.schema.field(URI), pa.array(list(uris), pa.string()))
+                table = table.append_column(self._rows.schema.field(URI), columns.text_array("uris", uris))
             if table.num_columns > 1 and len(rows):
                 self._rows.merge(table)
 
@@ -289,8 +289,8 @@ class Collection(CollectionReader):
             raise UsageError(f"uri {_first_twice(uris)!r} is given twice")
         self._add_attribute_columns(attributes)
         schema = self._rows.schema
-        arrays = {URI: pa.array(list(uris), pa.string()), HASH: pa.array(list(hashes), pa.string())}
-        for name in dict.fromkeys(name for row in attributes for name, value in row.items() if value is not None):
+        arrays = {URI: columns.text_array("uris", uris), HASH: columns.text_array("content_hashes", hashes)}
+        for name in (name for name in columns.names_in(attributes) if name in schema.names):
             arrays[name] = columns.attribute_array(schema.field(name), [row.get(name) for row in attributes])
         if vectors is not None:
             arrays[VECTOR] = columns.vector_array(vectors, self._needed_dim(), count)

@@ -182,15 +182,19 @@ class CollectionReader:
     def codes(self, column: str = CODE) -> tuple[Ids, BinaryCodes]:
         """Return (ids int64 [N] ascending, codes) of every row that has a code in ``column``."""
         spec = columns.column_of(self._rows.schema, column)
-        table = self._rows.read([ID, column])
-        if table.column(column).null_count:
-            table = table.filter(pc.is_valid(table.column(column)))
-        ids = table.column(ID).to_numpy()
-        packed = columns.matrix(table.column(column), np.uint8, spec.width)
+        ids = np.empty(len(self._rows), np.int64)
+        packed = np.empty((len(ids), spec.width), np.uint8)
+        end = 0
+        for batch in self._rows.batches([ID, column]):  # so that the rows are never in memory twice
+            batch = batch.filter(batch.column(1).is_valid()) if batch.column(1).null_count else batch
+            start, end = end, end + len(batch)
+            ids[start:end] = batch.column(0).to_numpy()
+            packed[start:end] = batch.column(1).flatten().to_numpy().reshape(-1, spec.width)
+        ids, packed = ids[:end], packed[:end]
         if not bool((ids[1:] > ids[:-1]).all()):
             order = np.argsort(ids, kind="stable")
             ids, packed = ids[order], packed[order]
-        return ids.astype(np.int64, copy=False), BinaryCodes(packed, spec.num_bits, spec.num_levels)
+        return ids, BinaryCodes(packed, spec.num_bits, spec.num_levels)
 
     def ids(self) -> Ids:
         """Return the ids of all rows, ascending."""
@@ -219,7 +223,7 @@ class CollectionReader:
     def find(self, uris: Sequence[str]) -> dict[str, int]:
         """Return {uri: id} of those ``uris`` that are in the collection."""
         table = self._rows.read([ID, URI])
-        table = table.filter(pc.is_in(table.column(URI), value_set=pa.array(uris, pa.string())))
+        table = table.filter(pc.is_in(table.column(URI), value_set=columns.text_array("uris", uris)))
         return dict(zip(table.column(URI).to_pylist(), table.column(ID).to_pylist()))
 
     def table(self, names: Sequence[str]) -> pa.Table:

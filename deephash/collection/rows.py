@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -82,6 +82,12 @@ class Rows:
         """Return columns of all rows, or of those that pass the SQL of a filter, in the order they lie on disk."""
         return _guarded(self._path, lambda: self._data.to_table(columns=list(names), filter=where))
 
+    def batches(self, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """Yield columns of all rows, a few thousand at a time."""
+        source = _guarded(self._path, lambda: iter(self._data.to_batches(columns=list(names))))
+        while (batch := _guarded(self._path, lambda: next(source, None))) is not None:
+            yield batch
+
     def ids(self) -> Ids:
         """Return all ids, ascending."""
         return self._sorted_ids()[0]
@@ -111,7 +117,7 @@ class Rows:
     def check(self) -> None:
         """Read every column of every row. Raises CollectionDamaged at the first thing that cannot be read."""
         _guarded(self._path, self._data.validate)
-        for batch in _guarded(self._path, lambda: iter(self._data.to_batches())):
+        for batch in self.batches(self.schema.names):
             batch.validate()
 
     def _sorted_ids(self) -> tuple[Ids, Ids | None]:

@@ -53,6 +53,7 @@ _KINDS = {
     "yes/no": pa.bool_(),
     "time": pa.timestamp("us"),
 }
+_EXACT = {pa.string(): str, pa.int64(): int, pa.float64(): float, pa.bool_(): bool, pa.timestamp("us"): datetime}
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 _META = "deephash:"
 
@@ -121,26 +122,47 @@ def check_name(name: str) -> None:
         )
 
 
-def new_fields(schema: pa.Schema, rows: Iterable[Mapping[str, Any]]) -> list[pa.Field]:
+def new_fields(schema: pa.Schema, rows: Sequence[Mapping[str, Any]]) -> list[pa.Field]:
     """Return fields for the attributes in ``rows`` that ``schema`` lacks; their kinds follow the values."""
-    found: dict[str, pa.DataType] = {}
-    named: dict[str, None] = {}
-    for row in rows:
-        named |= dict.fromkeys(row)
-        for name, value in row.items():
-            if value is not None and name not in schema.names:
-                found[name] = _wider(name, found.get(name), _kind_of(name, value))
     codes = code_columns(schema)
-    for name in named:
+    fields = []
+    for name in names_in(rows):
         check_name(name)
         if name in codes:
             raise UsageError(f"{name!r} is a column of codes here; choose another name for the attribute")
-    return [pa.field(name, kind) for name, kind in found.items()]
+        if name not in schema.names:
+            kind = None
+            for row in rows:
+                if (value := row.get(name)) is not None:
+                    kind = _wider(name, kind, _kind_of(name, value))
+            fields += [pa.field(name, kind)] if kind is not None else []
+    return fields
+
+
+def names_in(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return the names in any of ``rows``, in the order they are met."""
+    names: dict[str, Any] = {}
+    for row in rows:
+        names.update(row)
+    return list(names)
 
 
 def attribute_array(field: pa.Field, values: Sequence[Any]) -> pa.Array:
     """Return one attribute column. Raises UsageError naming the first value that does not fit."""
-    return pa.array([None if value is None else _fit(field, value) for value in values], field.type)
+    if set(map(type, values)) - {_EXACT[field.type], type(None)}:
+        values = [None if value is None else _fit(field, value) for value in values]
+    try:
+        return pa.array(values, field.type)
+    except (pa.ArrowInvalid, OverflowError, UnicodeEncodeError) as error:
+        raise UsageError(f"attribute {field.name!r} holds {field.type}, and a value is beyond it: {error}") from None
+
+
+def text_array(name: str, values: Sequence[str]) -> pa.Array:
+    """Return a column of text. Raises UsageError for what is no Unicode text."""
+    try:
+        return pa.array(list(values), pa.string())
+    except (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeEncodeError) as error:
+        raise UsageError(f"{name} must be Unicode text: {error}") from None
 
 
 def code_array(codes: BinaryCodes) -> pa.Array:
