@@ -68,9 +68,7 @@ class Manifest(HashDataModule):
         """Read the list. Raises DatasetNotFound, DataError or UsageError."""
         columns = read_columns(self.path)
         paths, texts = columns.get("path"), columns.get("text")
-        first = paths if paths is not None else texts
-        if first is None:
-            raise UsageError(f"{self.path} has neither a column 'path' nor 'text'; it has {', '.join(columns)}")
+        first = paths if paths is not None else columns["text"]
         self._split = columns.get("split")
         labels, class_names = parse_labels(columns["labels"]) if "labels" in columns else (None, [])
         return ItemTable(
@@ -124,8 +122,11 @@ def read_columns(path: Path) -> dict[str, list[str]]:
         raise DataError(f"{path} cannot be read as {path.suffix or 'CSV'}: {error}") from None
     unknown = [name for name in table.column_names if name not in _COLUMNS]
     known = [name for name in table.column_names if name in _COLUMNS]
-    if not known:
-        raise UsageError(f"{path} has no known column, first {unknown[0]!r}" + did_you_mean(unknown[0], list(_COLUMNS)))
+    if not {"path", "text"} & set(known):
+        hint = did_you_mean(unknown[0], list(_COLUMNS)) if unknown else ""
+        raise UsageError(
+            f"{path} has neither 'path' nor 'text' among its columns {', '.join(table.column_names)}{hint}"
+        )
     if not table.num_rows:
         raise DataError(f"{path} lists no items")
     return {name: [_text(value) for value in table[name].to_pylist()] for name in known}

@@ -8,6 +8,7 @@ from lightning import Trainer
 from deephash.backbones import Backbone
 from deephash.data import HashDataModule
 from deephash.models import LSH, OrthoHash
+from deephash.training.fitting import quiet_lightning
 
 
 class DataModuleContract:
@@ -87,7 +88,8 @@ class DataModuleContract:
     def test_a_trainer_needs_nothing_else(self, data):
         model = LSH(16, self.backbone)
         options = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
-        Trainer(max_epochs=1, enable_model_summary=False, accelerator="cpu", **options).fit(model, datamodule=data)
+        with quiet_lightning():
+            Trainer(max_epochs=1, enable_model_summary=False, accelerator="cpu", **options).fit(model, datamodule=data)
         assert len(data.codes(model, "database")) == len(data.splits["database"])
 
     def test_limited_items(self, data):

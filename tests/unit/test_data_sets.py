@@ -107,7 +107,7 @@ class TestPictureFolder(DataModuleContract):
             PictureFolder(str(tmp_path / "no")).setup()
         Image.new("RGB", (4, 4)).save(tmp_path / "alone.png")
         (tmp_path / "flat").mkdir()
-        with pytest.raises(DatasetNotFound, match="CLASS/picture.jpg"):
+        with pytest.raises(DatasetNotFound, match="in sub-folders"):
             PictureFolder(str(tmp_path / "flat")).setup()
 
     def test_features_are_kept_on_disk_and_found_again(self, tmp_path, monkeypatch):
@@ -163,7 +163,7 @@ class TestManifest(DataModuleContract):
             ("paht,labels\na,b\n", UsageError, "did you mean 'path'"),
             ("path,split\na.png,trian\n", (UsageError, DatasetNotFound), "."),
             ("text,split,labels\na,trian,x\n", UsageError, "did you mean 'train'"),
-            ("labels\nx\n", UsageError, "neither"),
+            ("labels\nx\n", UsageError, "nor"),
             ("path,labels\n", DataError, "no items"),
             ("path,labels\nmissing.png,x\n", DatasetNotFound, "none of the pictures"),
             ("text\nhello\n", UsageError, "who is query"),

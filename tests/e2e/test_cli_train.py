@@ -1,0 +1,165 @@
+"""`deephash train` and `deephash demo` as people type them; in this process, because importing torch takes seconds."""
+
+import json
+import re
+
+import pytest
+import yaml
+
+from deephash.cli.main import main
+from deephash.cli.train import read_options
+from deephash.errors import UsageError
+from deephash.models import load_model
+
+FAST = ["--trainer.accelerator=cpu", "--data.init_args.batch_size=64"]
+
+
+@pytest.fixture(autouse=True)
+def quiet(monkeypatch, tmp_path):
+    monkeypatch.setenv("DEEPHASH_QUIET", "1")
+    monkeypatch.chdir(tmp_path)
+
+
+def train(*words):
+    return main(["train", "--config", "itq/digits_32", *FAST, *words])
+
+
+def test_help_is_not_an_error(capsys):
+    assert main(["train", "--help"]) == 0
+    assert "--bits N" in capsys.readouterr().out
+
+
+def test_lists_configurations(capsys):
+    assert main(["train", "--list"]) == 0
+    assert "orthohash/digits_64" in capsys.readouterr().out.split()
+
+
+def test_a_run_folder_tells_everything(tmp_path, capsys):
+    assert train("--bits", "16", "--out", "run", "--epochs", "3") == 0
+    out = capsys.readouterr().out
+    assert re.search(r"ITQ  16 bits  seed 0  mAP@all 0\.\d{4}", out)
+    assert "digits-fifth/v1 | mAP@all" in out
+    run = tmp_path / "run"
+    facts, splits = (json.loads((run / name).read_text()) for name in ("run.json", "splits.json"))
+    assert facts["status"] == "finished"
+    assert facts["versions"]["torch"]
+    assert facts["machine"]["cores"]
+    assert splits["checksum"] == facts["split_checksum"]
+    assert splits["counts"]["query"] == len(splits["splits"]["query"]) == 359
+    assert yaml.safe_load((run / "config.yaml").read_text())["model"]["init_args"]["num_bits"] == 16
+    assert (run / "metrics.csv").read_text().count("\n") > 3
+    assert load_model(run / "model").num_bits == load_model(run / "last").num_bits == 16
+
+
+def test_the_same_seed_gives_the_same_model(tmp_path):
+    for name in ("a", "b", "c"):
+        seed = "1" if name == "c" else "0"
+        words = ["train", "--config", "orthohash/digits_64", "--bits", "8", "--epochs", "1", "--seed", seed]
+        assert main([*words, "--fast-dev-run", "--out", name, "--trainer.accelerator=cpu"]) == 0
+    first, again, other = (load_model(tmp_path / name / "last").fingerprint() for name in ("a", "b", "c"))
+    assert first == again != other
+
+
+def test_a_grid_prints_mean_and_spread(capsys, tmp_path):
+    assert train("--bits", "8", "16", "--seeds", "2", "--fast-dev-run", "--out", "grid") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[:2] for line in lines[-2:]] == [["ITQ", "8"], ["ITQ", "16"]]
+    assert len([path for path in (tmp_path / "grid").iterdir() if path.is_dir()]) == 4
+
+
+def test_a_run_is_never_overwritten(tmp_path):
+    for _ in range(2):
+        assert train("--fast-dev-run", "--bits", "8", "--out", "run") == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"run", "run-2"}
+
+
+def test_json(capsys):
+    assert train("--fast-dev-run", "--bits", "8", "--json") == 0
+    record = json.loads(capsys.readouterr().out)
+    assert record["method"] == "ITQ"
+    assert 0 < record["scores"][""] < 1
+
+
+def test_ctrl_c_keeps_finished_epochs_and_resumes(tmp_path, capsys, monkeypatch):
+    from deephash.models import OrthoHash
+
+    words = ["train", "--config", "orthohash/digits_64", "--bits", "8", "--epochs", "3", "--fast-dev-run"]
+    usual = OrthoHash.training_step
+
+    def stop_in_second_epoch(self, batch, batch_index):
+        if self.current_epoch == 1:
+            raise KeyboardInterrupt
+        return usual(self, batch, batch_index)
+
+    monkeypatch.setattr(OrthoHash, "training_step", stop_in_second_epoch)
+    assert main([*words, "--out", "run", "--trainer.accelerator=cpu"]) == 130
+    assert "Resume with: deephash train --resume run" in capsys.readouterr().err
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "interrupted"
+    epochs = []
+    monkeypatch.setattr(
+        OrthoHash, "training_step", lambda self, *args: (epochs.append(self.current_epoch), usual(self, *args))[1]
+    )
+    assert main(["train", "--resume", "run"]) == 0, capsys.readouterr().err
+    assert set(epochs) == {1}
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "finished"
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--config", "orthohash/digits_46"], "did you mean 'orthohash/digits_64'"),
+        (["--config", "itq/digits_32", "--model.init_args.sed=1"], "did you mean 'seed'"),
+        (["--config", "itq/digits_32", "--trainer.max_epoch=3"], "did you mean 'max_epochs'"),
+        (["--config", "itq/digits_32", "--bogus=1"], "unknown option"),
+        (["--config", "itq/digits_32", "--bits", "many"], "whole numbers"),
+        (["--config", "itq/digits_32", "--bits"], "needs a value"),
+        (["--config", "itq/digits_32", "--seed", "1", "--seeds", "2"], "not both"),
+        (["--config", "itq/digits_32", "--model=ITK"], "did you mean 'ITQ'"),
+        (["--config", "itq/digits_32", "--bits", "65"], "principal axes"),
+        (["--config", "itq/digits_32", "--backbone", "features:63"], "use features:64"),
+        (["--config", "orthohash/digits_64", "--model.init_args.num_classes=9"], "num_classes=10"),
+        (["--config", "orthohash/digits_64", "--model.init_args.backbone.frozen=true"], "never learn"),
+        (["--fast-dev-run"], "nothing to train"),
+    ],
+)
+def test_mistakes_are_answered_in_words(words, says, capsys):
+    assert main(["train", *words]) == 2
+    err = capsys.readouterr().err
+    assert says in err
+    assert "Traceback" not in err
+
+
+def test_resuming_nothing(capsys):
+    assert main(["train", "--resume", "nowhere"]) == 4
+    assert "no run that can be resumed" in capsys.readouterr().err
+
+
+def test_friendly_options():
+    options = read_options(["--config=a", "--bits", "8", "16", "--seeds=2", "--epochs", "3", "--trainer.devices", "1"])
+    assert (options.configs, options.bits, options.seeds) == (("a",), (8, 16), (0, 1))
+    assert options.rest == ("--trainer.devices", "1", "--trainer.max_epochs=3")
+    with pytest.raises(UsageError, match="--config NAME"):
+        read_options(["--bits", "8"])
+
+
+def test_demo(tmp_path, capsys):
+    assert main(["demo", "--no-serve"]) == 0, capsys.readouterr().err
+    out = capsys.readouterr().out
+    rows = {tuple(line.split()[:1]): line for line in out.splitlines()[:7]}
+    scores = {
+        key[0]: [float(number) for number in line.split()[-3:]] for key, line in rows.items() if key[0] in METHODS
+    }
+    assert list(scores) == METHODS
+    assert min(scores["OrthoHash"]) > 0.9 > max(scores["ITQ"]) > max(scores["LSH"])
+    assert "digits-fifth/v1 | mAP@all" in out
+    from deephash.collection import Collection
+
+    collection = Collection.open(tmp_path / "deephash-demo" / "digits.dh")
+    assert len(collection) == 1438
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "letter.txt").write_text("dear")
+    assert main(["demo", "--no-serve", "--out", "mine"]) == 2
+    assert (tmp_path / "mine" / "letter.txt").read_text() == "dear"
+
+
+METHODS = ["OrthoHash", "ITQ", "PCASign", "LSH"]
