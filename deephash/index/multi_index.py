@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from deephash.index.kernels import ROW_BITS, compiled, grown, popcount
 
 BAND_BITS = 16  # 65,536 buckets a table: about N / 65,536 rows in each
-COST_OF_LOOK_UP = 64  # one look-up or candidate costs about as much as scanning this many codes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,13 +55,17 @@ class BandTables:
         return np.where(np.arange(len(self.rows)) <= rest, most, most - 1)
 
     def search_radius(
-        self, planes: NDArray[np.uint64], queries: NDArray[np.uint64], radius: int, mask: NDArray[np.bool_]
+        self,
+        planes: NDArray[np.uint64],
+        queries: NDArray[np.uint64],
+        radius: int,
+        mask: NDArray[np.bool_],
+        budget: int,
     ) -> Any:
-        """Return (candidates, limits, look-ups [Q]) for queries [Q, W]; -1 look-ups = the query was not answered."""
+        """Return (candidates, limits, look-ups [Q]) for queries [Q, W]; -1 = more than ``budget``, not answered."""
         flips = self.flips(radius)
-        budget = planes.shape[1] // COST_OF_LOOK_UP
         probes = sum(comb(BAND_BITS, j) for most in flips.tolist() for j in range(most + 1))
-        if probes > budget:  # more keys to try than a scan would cost
+        if probes > budget:
             return np.empty(0, np.uint64), np.zeros(len(queries) + 1, np.int64), np.full(len(queries), -1)
         patterns, ends = _patterns(max(0, int(flips.max())))
         return _look_up(planes, queries, self.starts, self.rows, flips, patterns, ends, radius, budget, mask)

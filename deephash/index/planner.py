@@ -8,7 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 GATHER_COST = 4.0  # gathering one code costs about as much as scanning this many for one query
-PRUNING_PAYS_BELOW = 0.15  # estimated share of the codes touched, from which on pivot lists beat the plain scan clearly
+PRUNING_PAYS_BELOW = 0.01  # share of the codes touched, for each 64 bits: a short slice costs more a code than a scan
+LOOK_UP_COST = 400  # one random look-up or candidate of the band tables costs about as much as scanning this many codes
+LOOK_UPS_A_PIVOT = 0.25  # a radius search by pivot lists costs about as much as this many look-ups a pivot
 GROUPS_PAY_BELOW = 0.5  # unique codes per item: below it, searching the unique codes saves more than listing costs
 HAS_MANY = 10_000  # below this every way answers within a millisecond
 
@@ -44,9 +46,15 @@ def filter_first(num_rows: int, num_allowed: int, num_queries: int, *, reused: b
     return num_allowed * (GATHER_COST + num_queries) < num_rows * num_queries
 
 
-def wants_pruning(touched_share: float) -> bool:
-    """Decide from the estimated share of codes a pruned query touches whether pivot lists are worth their memory."""
-    return touched_share < PRUNING_PAYS_BELOW
+def look_up_budget(num_rows: int, num_pivots: int) -> int:
+    """Return how many look-ups of the band tables cost as much as the next best way (``num_pivots`` 0 = the scan)."""
+    budget = num_rows // LOOK_UP_COST
+    return min(budget, int(LOOK_UPS_A_PIVOT * num_pivots)) if num_pivots else budget
+
+
+def wants_pruning(touched_share: float, num_words: int) -> bool:
+    """Decide from the estimated share of codes (of ``num_words`` x 64 bits) a pruned query touches whether it pays."""
+    return touched_share < PRUNING_PAYS_BELOW * num_words
 
 
 def wants_groups(num_items: int, num_unique: int) -> bool:

@@ -19,6 +19,8 @@ from deephash.index.kernels import CHUNK, NOTHING, ROW_BITS, compiled, distances
 from deephash.index.threads import in_parts
 
 PAYS_BELOW = 0.25  # share of the codes touched; above it the plain scan's blocks under many queries are faster
+PIVOTS = 2.0  # times sqrt(N): enough that each of a few thousand clusters has one
+PIVOT_SAMPLE = 4  # sampled codes a pivot
 SAMPLE_QUERIES, SAMPLE_ROWS = 16, 4096
 
 
@@ -31,6 +33,7 @@ class PivotLists:
         planes: uint64 [W, N], the codes in list order.
         rows: int64 [N], the row each of them has in the database.
         starts: int64 [P * (longest + 1) + 1]; cell (p, r) begins at ``starts[p * (longest + 1) + r]``.
+        reach: int32 [P, 2], the smallest and the largest distance in each list; first > last where it is empty.
         longest: the largest possible distance.
     """
 
@@ -38,16 +41,21 @@ class PivotLists:
     planes: NDArray[np.uint64]
     rows: NDArray[np.int64]
     starts: NDArray[np.int64]
+    reach: NDArray[np.int32]
     longest: int
 
     @classmethod
     def build(cls, planes: NDArray[np.uint64], longest: int, threads: int) -> PivotLists:
-        """Assign each code to the nearest of about sqrt(N) sampled codes; N * sqrt(N) distances."""
+        """Assign each code to the nearest of about 2 sqrt(N) pivots; 2 N sqrt(N) distances."""
         pivots = sample_pivots(planes)
         parts = in_parts(planes.shape[1], threads, lambda lo, hi: _assign(planes, pivots, lo, hi, longest))
         cells = np.concatenate(parts)
         starts, order = _sorted_cells(cells, pivots.shape[1] * (longest + 1))
-        return cls(pivots, np.ascontiguousarray(planes[:, order]), order, starts, longest)
+        lists, radii = np.divmod(cells, longest + 1)
+        reach = np.tile(np.array([[longest + 1, -1]], np.int32), (pivots.shape[1], 1))
+        np.minimum.at(reach[:, 0], lists, radii.astype(np.int32))
+        np.maximum.at(reach[:, 1], lists, radii.astype(np.int32))
+        return cls(pivots, np.ascontiguousarray(planes[:, order]), order, starts, reach, longest)
 
     @property
     def give_up(self) -> int:
@@ -60,7 +68,15 @@ class PivotLists:
             len(queries),
             threads,
             lambda lo, hi: _pruned_top_k(
-                self.pivots, self.starts, self.planes, self.rows, queries[lo:hi], k, self.longest, self.give_up, mask
+                self.pivots,
+                (self.starts, self.reach),
+                self.planes,
+                self.rows,
+                queries[lo:hi],
+                k,
+                self.longest,
+                self.give_up,
+                mask,
             ),
         )
         return tuple(np.concatenate(both) for both in zip(*parts, strict=True))
@@ -68,15 +84,29 @@ class PivotLists:
     def search_radius(self, queries: NDArray[np.uint64], radius: int, mask: NDArray[np.bool_]) -> Any:
         """Return (candidates, limits, codes touched [Q]); -1 touched = the query was not answered."""
         return _pruned_radius(
-            self.pivots, self.starts, self.planes, self.rows, queries, radius, self.longest, self.give_up, mask
+            self.pivots,
+            (self.starts, self.reach),
+            self.planes,
+            self.rows,
+            queries,
+            radius,
+            self.longest,
+            self.give_up,
+            mask,
         )
 
 
 def sample_pivots(planes: NDArray[np.uint64], seed: int = 0) -> NDArray[np.uint64]:
-    """Return about sqrt(N) codes of the database as pivots [W, P]."""
+    """Return about PIVOTS * sqrt(N) codes of the database, far apart, as pivots [W, P].
+
+    Farthest first over a sample: each cluster gets a pivot before any gets two, where a plain draw would leave many
+    clusters with none, and their codes in lists too wide to skip.
+    """
     size = planes.shape[1]
-    chosen = np.random.default_rng(seed).choice(size, max(1, int(size**0.5)), replace=False)
-    return np.ascontiguousarray(planes[:, np.sort(chosen)])
+    number = min(size, max(1, int(PIVOTS * size**0.5)))
+    chosen = np.random.default_rng(seed).choice(size, min(size, PIVOT_SAMPLE * number), replace=False)
+    sample = np.ascontiguousarray(planes[:, np.sort(chosen)])
+    return np.ascontiguousarray(sample[:, _farthest_first(sample, number)])
 
 
 def touched_share(planes: NDArray[np.uint64], longest: int, k: int = 10, seed: int = 0) -> float:
@@ -122,6 +152,26 @@ def _assign(planes: Any, pivots: Any, first: int, last: int, longest: int) -> An
 
 
 @compiled
+def _farthest_first(planes: Any, number: int) -> Any:
+    """Return the columns of ``number`` codes, each the farthest from those chosen before (Gonzalez, 1985)."""
+    size = planes.shape[1]
+    chosen = np.zeros(number, np.int64)
+    gap = np.full(size, NOTHING, np.uint64)
+    scratch = np.empty(size, np.uint64)
+    for step in range(1, number):
+        distances_into(planes, planes[:, chosen[step - 1]], 0, size, scratch)
+        farthest = np.uint64(0)
+        for j in range(size):
+            gap[j] = scratch[j] if scratch[j] < gap[j] else gap[j]
+            farthest = gap[j] if gap[j] > farthest else farthest
+        for j in range(size):
+            if gap[j] == farthest:
+                chosen[step] = j
+                break
+    return chosen
+
+
+@compiled
 def _sorted_cells(cells: Any, number: int) -> Any:
     """Counting sort: return (starts [number + 1], row numbers in cell order, ascending within a cell)."""
     starts = np.zeros(number + 1, np.int64)
@@ -153,20 +203,25 @@ def _nearest_first(distances: Any, longest: int) -> Any:
 
 
 @compiled
-def _slice(starts: Any, pivot: int, distance: int, cut: int, longest: int) -> Any:
-    """Return the bounds of the part of a list that can hold items within ``cut`` of the query."""
-    base = pivot * (longest + 1)
-    low, high = max(0, distance - cut), min(longest, distance + cut)
+def _slice(lists: Any, pivot: int, distance: int, cut: int, longest: int) -> Any:
+    """Return the bounds of the part of a list that can hold items within ``cut`` of the query.
+
+    ``lists`` is (starts, reach); the small table of reaches settles most lists without touching the large one.
+    """
+    starts, reach = lists
+    low: Any = max(distance - cut, np.int64(reach[pivot, 0]))
+    high: Any = min(distance + cut, np.int64(reach[pivot, 1]))
     if low > high:
         return 0, 0
+    base = pivot * (longest + 1)
     return starts[base + low], starts[base + high + 1]
 
 
 @compiled
-def _left_to_do(starts: Any, order: Any, done: int, distances: Any, cut: int, longest: int) -> int:
+def _left_to_do(lists: Any, order: Any, done: int, distances: Any, cut: int, longest: int) -> int:
     total = 0
     for t in range(done, order.size):
-        lo, hi = _slice(starts, order[t], np.int64(distances[order[t]]), cut, longest)
+        lo, hi = _slice(lists, order[t], np.int64(distances[order[t]]), cut, longest)
         total += hi - lo
     return total
 
@@ -217,7 +272,7 @@ def _take_slice(
 
 @compiled
 def _pruned_top_k(
-    pivots: Any, starts: Any, planes: Any, rows: Any, queries: Any, k: int, longest: int, give_up: int, mask: Any
+    pivots: Any, lists: Any, planes: Any, rows: Any, queries: Any, k: int, longest: int, give_up: int, mask: Any
 ) -> Any:
     best = np.full((queries.shape[0], k), NOTHING, np.uint64)
     touched = np.zeros(queries.shape[0], np.int64)
@@ -235,10 +290,10 @@ def _pruned_top_k(
         planned = False
         for t in range(order.size):
             cut = np.int64(state[1])
-            lo, hi = _slice(starts, order[t], np.int64(distances[order[t]]), cut, longest)
+            lo, hi = _slice(lists, order[t], np.int64(distances[order[t]]), cut, longest)
             if not planned and state[2] >= np.uint64(k):
                 planned = True
-                left = _left_to_do(starts, order, t, distances, cut, longest)
+                left = _left_to_do(lists, order, t, distances, cut, longest)
                 if touched[i] + left > give_up:
                     touched[i] = -1
                     break
@@ -254,7 +309,7 @@ def _pruned_top_k(
 
 @compiled
 def _pruned_radius(
-    pivots: Any, starts: Any, planes: Any, rows: Any, queries: Any, radius: int, longest: int, give_up: int, mask: Any
+    pivots: Any, lists: Any, planes: Any, rows: Any, queries: Any, radius: int, longest: int, give_up: int, mask: Any
 ) -> Any:
     touched = np.zeros(queries.shape[0], np.int64)
     limits = np.zeros(queries.shape[0] + 1, np.int64)
@@ -266,13 +321,15 @@ def _pruned_radius(
     for i in range(queries.shape[0]):
         query = queries[i]
         distances_into(pivots, query, 0, pivots.shape[1], distances)
-        touched[i] = _left_to_do(starts, order, 0, distances, radius, longest)
+        touched[i] = _left_to_do(lists, order, 0, distances, radius, longest)
         if touched[i] > give_up:
             touched[i] = -1
         for p in range(order.size if touched[i] >= 0 else 0):
-            first, last = _slice(starts, p, np.int64(distances[p]), radius, longest)
+            first, last = _slice(lists, p, np.int64(distances[p]), radius, longest)
             for lo in range(first, last, CHUNK):
                 hi = min(last, lo + CHUNK)
+                if least_distance(planes, query, lo, hi, scratch) > np.uint64(radius):
+                    continue
                 distances_into(planes, query, lo, hi, scratch)
                 found = grown(found, n + CHUNK)
                 for j in range(hi - lo):

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from deephash.codes import BinaryCodes
 from deephash.index.bands import as_planes
 from deephash.index.base import Neighbors, RowFilter
-from deephash.index.planner import filter_first, wants_pruning
+from deephash.index.planner import filter_first, look_up_budget, wants_pruning
 from deephash.index.threads import in_parts, usable_threads
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class ScanEngine:
         from deephash.index.pruning import touched_share
 
         share = touched_share(self._planes, self._longest)
-        if wants_pruning(share):
+        if wants_pruning(share, len(self._planes)):
             self._build_pivots()
         else:
             self._prune = False
@@ -166,7 +166,8 @@ class ScanEngine:
         left = np.arange(len(queries))
         ways = []
         if self._tables is not None:
-            found, limits, cost = self._tables.search_radius(self._planes, words, radius, mask)
+            budget = look_up_budget(len(self._codes), self._pivots.pivots.shape[1] if self._pivots else 0)
+            found, limits, cost = self._tables.search_radius(self._planes, words, radius, mask, budget)
             left = _fill(answers, left, found, limits, cost)
             ways.append(f"{len(queries) - len(left)} by band tables")
         if self._pivots is not None and len(left):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from deephash.codes import BinaryCodes
-from deephash.index import scan
+from deephash.index import planner, scan
 from deephash.index.faiss_index import FlatEngine
 from deephash.index.multi_index import BandTables
 from deephash.index.scan import ScanEngine
@@ -58,6 +58,7 @@ def test_distances_that_fall_from_row_to_row():
 
 
 def test_pruning_pays_on_clusters_and_is_left_out_on_random_codes(monkeypatch):
+    monkeypatch.setattr(planner, "PRUNING_PAYS_BELOW", 0.15)  # so small a table cannot reach the usual share
     monkeypatch.setattr(scan, "SMALL", 1000)
     clustered = ScanEngine(clustered_codes(20_000, 64))
     clustered.warm()
@@ -80,6 +81,7 @@ def test_a_pruned_search_gives_up_where_it_does_not_pay():
 
 
 def test_helpers_are_built_when_earned(monkeypatch):
+    monkeypatch.setattr(planner, "PRUNING_PAYS_BELOW", 0.15)
     monkeypatch.setattr(scan, "SMALL", 1000)
     codes = clustered_codes(10_000, 64)
     engine = ScanEngine(codes)
@@ -89,12 +91,14 @@ def test_helpers_are_built_when_earned(monkeypatch):
     assert "pruned scan" in engine.explain()
     engine.search_radius(codes[:10], 1, None)
     assert "band tables" not in engine.explain()
+    monkeypatch.setattr(planner, "LOOK_UP_COST", 1)
     engine.search_radius(codes[:60], 1, None)
     assert "band tables" in engine.explain()
 
 
 @pytest.mark.parametrize("num_bits", [16, 40, 64, 72, 128])
-def test_band_tables_are_complete(num_bits):
+def test_band_tables_are_complete(num_bits, monkeypatch):
+    monkeypatch.setattr(planner, "LOOK_UP_COST", 1)  # so that all radii that can be looked up are
     random = np.random.default_rng(num_bits)
     base = random.integers(0, 2, (40, num_bits)).astype(bool)
     bits = base[random.integers(0, 40, 30_000)] ^ (random.random((30_000, num_bits)) < 0.08)
@@ -109,6 +113,8 @@ def test_band_tables_are_complete(num_bits):
         for one, two in zip(found, expected, strict=True):
             np.testing.assert_array_equal(one.ids, two.ids)
             np.testing.assert_array_equal(one.distances, two.distances)
+        if radius == 0:
+            assert "by band tables" in engine.explain()
 
 
 def test_flips_cover_every_way_to_spread_a_distance():
