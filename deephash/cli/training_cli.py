@@ -71,7 +71,7 @@ def train_one(
     model: HashModel = cli.model
     data = _data_of(cli, options, reused)
     run = _run_folder(options, model, seed, in_grid)
-    run.write_config(cli.parser.dump(cli.config, skip_none=False))
+    run.write_config(cli.parser.dump(cli.config, skip_unset=False))
     seconds = fit(cli.make_trainer(run.path), model, data, run, resume=options.resume is not None)
     best = load_model(run.path / "model")
     scores = _test_scores(best, data)
@@ -92,7 +92,7 @@ def train_one(
 def complete_config(options: TrainOptions) -> str:
     """Return the configuration with every default, as YAML."""
     cli = parse(options, next(iter(options.bits), None), next(iter(options.seeds), None))
-    text: str = cli.parser.dump(cli.config, skip_none=False)
+    text: str = cli.parser.dump(cli.config, skip_unset=False)
     return text
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import signal
+import threading
 import time
 import warnings
 from collections.abc import Iterator
@@ -85,6 +87,7 @@ def fit(trainer: Trainer, model: HashModel, data: HashDataModule, run: RunFolder
     check_fit(model, data)
     run.begin(model, data)
     saver = next(callback for callback in trainer.callbacks if isinstance(callback, ModelSaver))  # type: ignore[attr-defined]
+    on_interrupt = signal.getsignal(signal.SIGINT)  # Lightning ignores Ctrl-C for good once it saw one
     try:
         with quiet_lightning():
             trainer.fit(model, datamodule=data, ckpt_path=str(saver.checkpoint) if resume else None, weights_only=True)
@@ -93,6 +96,9 @@ def fit(trainer: Trainer, model: HashModel, data: HashDataModule, run: RunFolder
             raise
         run.finish(status="interrupted", epochs=trainer.current_epoch)
         raise TrainingInterrupted(interrupted_message(run, saver)) from None
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, on_interrupt)
     model.eval()
     seconds = time.monotonic() - began
     run.write_splits(data)  # once more: unreadable pictures were found on the way
