@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from statistics import mean, stdev
 
 BEGIN, END = "<!-- measured: written by the command above, not by hand -->", "<!-- end of measured -->"
 
@@ -14,3 +16,11 @@ def write_measured(page: Path, text: str) -> None:
     if not begin or not end:
         raise ValueError(f"{page} needs the lines {BEGIN!r} and {END!r}")
     page.write_text(f"{before}{BEGIN}\n\n{text.strip()}\n\n{END}{after}", encoding="utf8")
+
+
+def spread(values: Sequence[float], wanted: int) -> str:
+    """Return ``mean ± standard deviation`` of the runs there are, and how many where some are missing."""
+    if not values:
+        return "–"
+    missing = f" ({len(values)} of {wanted})" if len(values) < wanted else ""
+    return f"{mean(values):.3f}" + (f" ± {stdev(values):.3f}" if len(values) > 1 else "") + missing

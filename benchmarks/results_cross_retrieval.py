@@ -1,4 +1,4 @@
-"""Pictures by words and words by pictures on real data: docs/results/cross_modal_retrieval.md.
+"""Pictures by words and words by pictures on real data: a page of results.
 
     DEEPHASH_WEIGHTS=WEIGHTS OMP_NUM_THREADS=1 python benchmarks/results_cross_retrieval.py \\
         --data DATA --cache CACHE --out retrieval.jsonl --seconds 500
@@ -14,12 +14,12 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import sys
 import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import mean, stdev
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,9 @@ import torch
 from lightning import Trainer, seed_everything
 from numpy.typing import NDArray
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.measured import spread, write_measured
 from deephash.backbones import Backbone
 from deephash.codes import BinaryCodes
 from deephash.data import FashionItems, Flickr8k, HashDataModule
@@ -195,6 +198,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seconds", type=float, default=500)
+    parser.add_argument("--page", type=Path, help="page whose measured part is replaced")
     options = parser.parse_args()
     done: dict[tuple[Any, ...], dict[str, Any]] = {}
     if options.out.exists():
@@ -206,25 +210,31 @@ def main() -> None:
                 continue
             if time.monotonic() - start > options.seconds:
                 print(f"{len(done)} of {SEEDS * len(RUNS)} runs done; give the command again")
-                return
+                break
             done[key] = one_run(*key, options)
             print(json.dumps({"key": key, "figures": done[key]}), file=out, flush=True)
-    print_tables(done)
+    report(done, options.page)
 
 
-def print_tables(done: dict[tuple[Any, ...], dict[str, Any]]) -> None:
+def report(done: dict[tuple[Any, ...], dict[str, Any]], page: Path | None) -> None:
+    lines = []
     for name, method in RUNS:
-        runs = [done[(name, method, seed)] for seed in range(SEEDS)]
-        print(f"\n**{name}, {method}, {BITS} bits**: `{runs[0]['t2i|protocol']}`\n")
+        runs = [done[key] for seed in range(SEEDS) if (key := (name, method, seed)) in done]
+        if not runs:
+            continue
         columns = ["hit@1", "hit@5", "hit@10", *(["mAP"] if name == "fashion" else []), "skewness"]
-        print("| direction | scored by | correction | " + " | ".join(columns) + " |")
-        print("|---" * (3 + len(columns)) + "|")
+        lines += [f"**{name}, {method}, {BITS} bits**: `{runs[0]['t2i|protocol']}`", ""]
+        lines += [
+            "| direction | scored by | correction | " + " | ".join(columns) + " |",
+            "|---" * (3 + len(columns)) + "|",
+        ]
         for row in [key for key in runs[0] if not key.endswith("protocol")]:
-            cells = []
-            for column in columns:
-                values = [run[row][column] for run in runs]
-                cells.append(f"{mean(values):.3f} ± {stdev(values):.3f}")
-            print(f"| {row.replace('|', ' | ')} | " + " | ".join(cells) + " |")
+            cells = [spread([run[row][column] for run in runs], SEEDS) for column in columns]
+            lines.append(f"| {row.replace('|', ' | ')} | " + " | ".join(cells) + " |")
+        lines.append("")
+    print("\n".join(lines))
+    if page:
+        write_measured(page, "\n".join(lines))
 
 
 if __name__ == "__main__":

@@ -11,15 +11,16 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
-from statistics import mean, stdev
 from typing import Any
 
 import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks.measured import spread, write_measured
 from deephash.backbones import Backbone
 from deephash.models import CMFH, ITQ, RREH, CCAHash, CrossModalPCA
 from deephash.models.cross_modal import LinearCrossModal, PairedRows
@@ -83,10 +84,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seconds", type=float, default=500)
+    parser.add_argument("--page", type=Path, help="page whose measured part is replaced")
     options = parser.parse_args()
     done = {}
     if options.out.exists():
         done = {tuple(row["key"]): row["map"] for row in map(json.loads, options.out.read_text().splitlines())}
+    start = time.monotonic()
     with options.out.open("a") as out:
         for seed in range(options.seeds):
             image, text, labels = two_views(seed)
@@ -96,21 +100,27 @@ def main() -> None:
                     key = (name, bits, share, seed)
                     if key in done:
                         continue
+                    if time.monotonic() - start > options.seconds:
+                        return report(done, options)
                     model = make(bits, seed).fit(prepare(table), max_sweeps=30, tolerance=1e-6)
                     done[key] = mean_average_precision(model, image, text, labels, TRAIN)
                     print(json.dumps({"key": key, "map": done[key]}), file=out, flush=True)
-    print_table(done, options.seeds)
+    report(done, options)
 
 
-def print_table(done: dict[tuple[Any, ...], float], seeds: int) -> None:
-    print("| bits, pairs | " + " | ".join(METHODS) + " |")
-    print("|---" * (len(METHODS) + 1) + "|")
+def report(done: dict[tuple[Any, ...], float], options: argparse.Namespace) -> None:
+    table = table_of(done, options.seeds)
+    print(table)
+    if options.page:
+        write_measured(options.page, table)
+
+
+def table_of(done: dict[tuple[Any, ...], float], seeds: int) -> str:
+    lines = ["| bits, pairs | " + " | ".join(METHODS) + " |", "|---" * (len(METHODS) + 1) + "|"]
     for bits, share in SETTINGS:
-        cells = []
-        for name in METHODS:
-            values = [done[(name, bits, share, seed)] for seed in range(seeds)]
-            cells.append(f"{mean(values):.3f} ± {stdev(values):.3f}" if seeds > 1 else f"{values[0]:.3f}")
-        print(f"| {bits}, {share:.0%} | " + " | ".join(cells) + " |")
+        runs = [[done[key] for s in range(seeds) if (key := (name, bits, share, s)) in done] for name in METHODS]
+        lines.append(f"| {bits}, {share:.0%} | " + " | ".join(spread(values, seeds) for values in runs) + " |")
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

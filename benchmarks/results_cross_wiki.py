@@ -12,14 +12,17 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import sys
 import time
 import warnings
 from pathlib import Path
-from statistics import mean, stdev
 from typing import Any
 
 from lightning import Trainer, seed_everything
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.measured import spread, write_measured
 from deephash.backbones import Backbone
 from deephash.data import SemiPaired, Wiki
 from deephash.data.batch import SlicedBatches
@@ -97,6 +100,7 @@ def main() -> None:
     parser.add_argument("--file", required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seconds", type=float, default=500)
+    parser.add_argument("--page", type=Path, help="page whose measured part is replaced")
     options = parser.parse_args()
     done: dict[tuple[Any, ...], dict[str, Any]] = {}
     if options.out.exists():
@@ -109,26 +113,32 @@ def main() -> None:
                 continue
             if time.monotonic() - start > options.seconds:
                 print(f"{len(done)} of {len(wanted)} runs done; give the command again")
-                return
+                break
             done[key] = {"key": key, **scores(*key, options.file)}
             print(json.dumps(done[key]), file=out, flush=True)
-    print_tables(done)
+    report(done, options.page)
 
 
-def print_tables(done: dict[tuple[Any, ...], dict[str, Any]]) -> None:
+def report(done: dict[tuple[Any, ...], dict[str, Any]], page: Path | None) -> None:
+    lines = []
     for metric in ("mAP@all", "mAP@50"):
         for bits in BITS:
-            print(f"\n**{metric}, {bits} bits** (i2t / t2i)\n")
-            print("| method | " + " | ".join(f"{share:.0%} pairs" for share in SHARES) + " |")
-            print("|---" * (len(SHARES) + 1) + "|")
+            lines += [f"**{metric}, {bits} bits** (i2t / t2i)", ""]
+            lines += ["| method | " + " | ".join(f"{share:.0%} pairs" for share in SHARES) + " |"]
+            lines += ["|---" * (len(SHARES) + 1) + "|"]
             for name in METHODS:
                 cells = []
                 for share in SHARES:
-                    rows = [done[(name, bits, share, seed)] for seed in range(MASKS)]
+                    rows = [done[key] for seed in range(MASKS) if (key := (name, bits, share, seed)) in done]
                     parts = [[row[f"{task} {metric}"] for row in rows] for task in ("i2t", "t2i")]
-                    cells.append(" / ".join(f"{mean(part):.3f} ± {stdev(part):.3f}" for part in parts))
-                print(f"| {name} | " + " | ".join(cells) + " |")
-    print("\nprotocol, e.g.", done[("RREH", 32, 0.5, 0)]["protocol"])
+                    cells.append(" / ".join(spread(part, MASKS) for part in parts))
+                lines.append(f"| {name} | " + " | ".join(cells) + " |")
+            lines.append("")
+    if done:
+        lines.append(f"protocol, e.g. `{next(iter(done.values()))['protocol']}`")
+    print("\n".join(lines))
+    if page:
+        write_measured(page, "\n".join(lines))
 
 
 if __name__ == "__main__":
