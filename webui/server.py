@@ -48,7 +48,7 @@ def run(
 def listen(host: str, port: int) -> socket.socket:
     """Return a bound socket. Raises UsageError where the address is taken or not ours."""
     try:
-        return socket.create_server(
+        listening = socket.create_server(
             (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=128
         )
     except (OSError, OverflowError) as error:
