@@ -49,7 +49,7 @@ def encode(
         model: a run of ``deephash train`` or a model folder.
         text: the source is a text file (or standard input), and each line is encoded.
         format: npz, or hex: lines of code, tab, name. By default what the ending of --out says.
-        precision: bf16 is about twice as fast on a CPU and flips a few bits.
+        precision: bf16 helps where the processor is fast at it (measure first) and flips a few bits.
         batch_size: items in one forward pass.
         workers: threads; one a core by default.
         device: auto, cpu, cuda.

@@ -59,7 +59,7 @@ def index(
         follow_symlinks: read linked files and enter linked folders.
         dry_run: only say what would be done.
         keep_vectors: also keep float16 vectors, for re-ranking; decided when the collection is made.
-        precision: bf16 is about twice as fast on a CPU and flips a few bits; the flip rate is shown.
+        precision: bf16 helps where the processor is fast at it (measure first) and flips a few bits; the rate is shown.
         batch_size: pictures in one forward pass.
         workers: threads; one a core by default.
         moved: the pictures of an existing collection are in this folder now, under the same relative paths.

@@ -100,7 +100,8 @@ def index_folder(
         follow_symlinks: read linked files and enter linked folders.
         dry_run: only say what would be done.
         keep_vectors: keep float16 feature vectors for re-ranking; decided when the collection is made.
-        precision: ``bf16`` is about twice as fast on a CPU and flips a few bits near zero; one collection has one.
+        precision: ``bf16`` is faster or slower than fp32 by processor and network, and flips a few bits near zero; one
+            collection has one.
         attributes: {path relative to the root: {attribute: value}}, laid over what the files give.
         moved: the pictures of an existing collection lie below ``folder`` now.
         allow_empty: remove every row where the folder holds no picture any more.
