@@ -215,7 +215,8 @@ class Workspace:
         encoded = time.perf_counter()
         searcher = place.searcher
         k = min(max(int(options.k), 1), MAX_ANSWERS)
-        hits = searcher.by_codes(code, k, where=options.where, max_distance=options.max_distance)
+        itself = query.item[1] if query.item is not None and query.item[0] == place.name else None
+        hits = searcher.by_codes(code, k, where=options.where, max_distance=options.max_distance, first=itself)
         searched = time.perf_counter()
         place.search_times.append(1000 * (searched - encoded))
         codes = searcher.codes_of(hits) if hits else None

@@ -50,8 +50,10 @@ class Chance:
     Attributes:
         mean: mean distance of random pairs, in bits.
         deviation: its standard deviation.
-        cutoff: the largest distance that at most 1 % of random pairs reach or stay below; -1 where there is none, as
-            when most items share one code.
+        cutoff: below the distances of unrelated pairs; -1 where there is none, as when most items share one code.
+            Usually the largest distance that at most 1 % of random pairs reach or stay below. Where the collection
+            falls into groups of nearly one code each (:attr:`grouped`), that point says nothing, and the cut-off is
+            read off the far side of the curve, which related pairs do not touch.
         share: float64 [K + 1], the share of random pairs at each distance.
     """
 
@@ -60,10 +62,24 @@ class Chance:
     cutoff: int
     share: NDArray[np.float64]
 
+    @property
+    def nearer(self) -> float:
+        """Share of random pairs that reach the cut-off or stay below it."""
+        return float(self.share[: self.cutoff + 1].sum())
+
+    @property
+    def grouped(self) -> bool:
+        """Whether more pairs are near than chance leaves, as with codes of classes."""
+        return self.nearer > CHANCE_TAIL
+
     def __str__(self) -> str:
         level = f"chance level for this collection: {self.mean:.0f} +- {self.deviation:.0f} bits"
         if self.cutoff < 0:
-            return f"{level}; no cut-off: more than 1 % of random pairs share one code"
+            return f"{level}; no cut-off: most random pairs share one code"
+        if self.grouped:
+            return (
+                f"{level}; cut-off {self.cutoff} (between groups: {100 * self.nearer:.0f} % of random pairs are nearer)"
+            )
         return f"{level}; cut-off {self.cutoff} (99 % of random pairs are farther)"
 
 
@@ -80,8 +96,18 @@ def chance_level(codes: BinaryCodes, *, pairs: int = CHANCE_PAIRS, seed: int = 0
         second = (first + generator.integers(1, total, pairs)) % total  # never the item itself
     differing = np.bitwise_count(codes.packed[first] ^ codes.packed[second]).sum(axis=1, dtype=np.int64)
     share = np.bincount(differing, minlength=codes.num_bits + 1) / len(differing)
-    cutoff = int(np.searchsorted(np.cumsum(share), CHANCE_TAIL, side="right")) - 1
-    return Chance(float(differing.mean()), float(differing.std()), cutoff, share)
+    return Chance(float(differing.mean()), float(differing.std()), _cutoff(share), share)
+
+
+def _cutoff(share: NDArray[np.float64]) -> int:
+    """Return the 1 % point, or the mirrored 99 % point where the near tail is more than twice as long as the far one.
+
+    Unrelated pairs alone are about symmetric around their median, so their far tail tells how long their near one is.
+    """
+    below = np.cumsum(share)
+    cutoff = int(np.searchsorted(below, CHANCE_TAIL, side="right")) - 1
+    median, far = (int(np.searchsorted(below, level - 1e-9)) for level in (0.5, 1 - CHANCE_TAIL))
+    return max(-1, 2 * median - far - 1) if median - cutoff - 1 > 2 * (far - median) else cutoff
 
 
 def group_near_duplicates(codes: BinaryCodes, radius: int) -> list[int]:

@@ -162,10 +162,13 @@ class Searcher:
     def by_id(
         self, item: int, k: int = 10, *, where: Where = None, max_distance: int | None = None, rerank: int = 0
     ) -> list[Hit]:
-        """Search by an item of the collection itself, found at distance 0; needs no model and no torch."""
+        """Search by an item of the collection itself; needs no model and no torch.
+
+        The item itself comes first, before others that share its code, unless ``where`` leaves it out.
+        """
         vector = self.collection.vectors([item]) if rerank else None
         return self.by_codes(
-            self.code_of(item), k, where=where, max_distance=max_distance, vector=vector, rerank=rerank
+            self.code_of(item), k, where=where, max_distance=max_distance, vector=vector, rerank=rerank, first=item
         )
 
     def by_codes(
@@ -177,6 +180,7 @@ class Searcher:
         max_distance: int | None = None,
         vector: ArrayLike | None = None,
         rerank: int = 0,
+        first: int | None = None,
     ) -> list[Hit]:
         """Search by one code of the collection's length.
 
@@ -187,6 +191,7 @@ class Searcher:
             max_distance: only hits at most so many bits away.
             vector: float [1, D] of the query, for re-ranking.
             rerank: length of the shortlist that is put in order by stored vectors; 0 keeps the order of the codes.
+            first: the item whose code this is; it goes before the others that share it.
 
         Raises:
             UsageError: several codes, another length, a k below 1, a filter that does not fit, or re-ranking where the
@@ -209,6 +214,8 @@ class Searcher:
         else:
             found = snapshot.index.search(code, k, allowed=allowed)
             ids, distances = found.ids[0], found.distances[0]
+            if first is not None and (allowed is None or np.isin(first, allowed)):
+                ids = _itself_first(ids, distances, first)
         if max_distance is not None:
             near = distances <= max_distance
             ids, distances, scores = ids[near], distances[near], None if scores is None else scores[near]
@@ -297,6 +304,15 @@ class Searcher:
             )
             for place, item in enumerate(snapshot.collection.items(ids))
         ]
+
+
+def _itself_first(ids: NDArray[np.int64], distances: NDArray[np.int32], item: int) -> NDArray[np.int64]:
+    """Move an item before those at its own distance 0; where it is not among the k, all of them share its code."""
+    found = np.flatnonzero(ids == item)
+    place = int(found[0]) if len(found) else len(ids) - 1
+    if place < 0 or distances[place] > 0:
+        return ids
+    return np.concatenate([[item], ids[:place], ids[place + 1 :]])
 
 
 def _counts(snapshot: Snapshot, code: BinaryCodes, allowed: NDArray[np.int64] | None) -> NDArray[np.int64]:

@@ -45,6 +45,19 @@ def test_collapsed_codes_have_no_cutoff():
     assert "no cut-off" in str(chance)
 
 
+def test_codes_of_classes_get_a_cutoff_between_their_groups():
+    draw = np.random.default_rng(0)
+    words = np.repeat(draw.integers(0, 2, (10, 64)), 60, axis=0)
+    codes = BinaryCodes.from_bits(words ^ (draw.random(words.shape) < 0.01))
+    distances = hamming_distance(codes, codes)
+    same = np.equal.outer(np.arange(600) // 60, np.arange(600) // 60)
+    chance = chance_level(codes)
+    assert distances[same].max() <= chance.cutoff < np.percentile(distances[~same], 5)
+    assert chance.grouped
+    assert chance.nearer == pytest.approx(0.1, abs=0.03)
+    assert "between groups: 1" in str(chance)
+
+
 @pytest.mark.parametrize("count", [0, 1])
 def test_too_few_items_have_no_chance_level(count):
     assert chance_level(random_codes(5, 8)[:count]) is None

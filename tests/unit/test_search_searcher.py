@@ -157,6 +157,23 @@ def test_several_threads_get_the_same_answers(opened):
     assert found == wanted
 
 
+def test_an_item_comes_before_those_that_share_its_code(tmp_path):
+    collection = Collection.create(tmp_path / "same.dh", num_bits=8)
+    codes = BinaryCodes.from_hex(["0f"] * 6 + ["1f"])
+    ids = collection.append(
+        uris=[f"{row}.jpg" for row in range(7)], codes=codes, attributes=[{"n": r} for r in range(7)]
+    )
+    searcher = Searcher.open(tmp_path / "same.dh")
+    for k in (3, 7):
+        hits = searcher.by_id(int(ids[4]), k)
+        expected = [int(ids[row]) for row in (4, 0, 1, 2, 3, 5, 6)]
+        assert [hit.id for hit in hits] == expected[:k]
+        assert [hit.rank for hit in hits] == list(range(1, k + 1))
+        assert hits[0].tie_size == 6
+    assert [hit.id for hit in searcher.by_id(int(ids[4]), 2, where="n < 4")] == [int(ids[0]), int(ids[1])]
+    assert searcher.by_id(int(ids[4]), 2, where="n > 90") == []
+
+
 def test_searching_by_id_imports_no_torch(opened):
     searcher, _ = opened
     code = (
