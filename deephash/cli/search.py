@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import time
 import urllib.request
+import webbrowser
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.error import URLError
@@ -24,9 +26,12 @@ _WEIGHTED = re.compile(r"(\d+(?:\.\d+)?):(.+)", re.DOTALL)
 
 def search(
     collection: Path,
-    query: Annotated[str, Parameter(allow_leading_hyphen=True)],
+    query: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
     /,
     *,
+    image: str | None = None,
+    text: str | None = None,
+    beta: float = 0.5,
     k: Annotated[int, Parameter(name=["-k", "--k"])] = 10,
     plus: Annotated[list[str], Parameter(negative="")] = [],  # noqa: B006 - read only; None would read "[default: None]"
     minus: Annotated[list[str], Parameter(negative="")] = [],  # noqa: B006
@@ -38,6 +43,7 @@ def search(
     json: bool = False,
     paths: bool = False,
     null: Annotated[bool, Parameter(name=["-0", "--null"])] = False,
+    open: bool = False,
     model: Path | None = None,
     index: str = "faiss:flat",
 ) -> int:
@@ -47,12 +53,16 @@ def search(
     $ deephash search pictures.dh "two dogs on a beach" -k 20 --where 'year >= 2019'
     $ deephash search pictures.dh id:123 --max-distance 12
     $ deephash search pictures.dh cat.jpg --plus "on a sofa" --minus 0.5:dog.jpg
+    $ deephash search pictures.dh --image street.jpg --text "at night" --beta 0.7 --minus people
     $ deephash search pictures.dh cat.jpg --paths -0 | xargs -0 ls -l
 
     Args:
         collection: made by ``deephash index``.
         query: a picture file, an http(s) address of a picture, ``id:NUMBER``, ``-`` for a picture on standard input, or
-            words.
+            words. Left out where --image or --text say it.
+        image: a picture, as a file, an address, ``id:NUMBER`` or ``-``.
+        text: words, whatever they look like; with --image, the picture as these words change it.
+        beta: share of --text beside --image: 0 is the picture alone, 1 the words alone.
         k: at most so many answers.
         plus: move the query towards this too (a query like the first one, optionally ``WEIGHT:QUERY``).
         minus: move the query away from this.
@@ -64,18 +74,22 @@ def search(
         json: one JSON object a line.
         paths: only the paths, one a line.
         null: with --paths, end each with a NUL byte instead of a new line.
+        open: show the best answer in the system's picture viewer or browser.
         model: encode the query with this model folder instead of the collection's own.
         index: which index answers; ``auto`` starts slower and pays for many queries, as in ``deephash serve``.
     """
     searcher = Searcher.open(collection, model=model, index=index)
     started = time.perf_counter()
-    terms = [_term(searcher, query, 1.0)]
+    asked, terms = _asked(searcher, query, image, text, beta)
     terms += [_weighted(searcher, text, 1.0) for text in plus]
     terms += [_weighted(searcher, text, -1.0) for text in minus]
     code = searcher.encoder.compose(terms)
     encoded = time.perf_counter()
-    vector = _vector(searcher, terms, query) if rerank else None
-    hits = searcher.by_codes(code, k, where=where, max_distance=max_distance, vector=vector, rerank=rerank)
+    vector = _vector(searcher, terms, asked) if rerank else None
+    itself = int(asked.removeprefix("id:")) if len(terms) == 1 and terms[0].kind == "code" else None
+    hits = searcher.by_codes(
+        code, k, where=where, max_distance=max_distance, vector=vector, rerank=rerank, first=itself
+    )
     times = (1000 * (encoded - started), 1000 * (time.perf_counter() - encoded))
     if not hits:
         note(_nothing(searcher, searcher.nearest_distance(code, where=where), where, max_distance))
@@ -84,16 +98,41 @@ def search(
     if group_duplicates:
         hits, notes = _first_of_groups(searcher, hits, notes)
     if json:
-        _print_records(hits, query)
+        _print_records(hits, asked)
     elif paths or null:
         _print_paths(searcher, hits, "\0" if null else "\n")
     else:
-        _print_table(searcher, hits, notes, query, times)
+        _print_table(searcher, hits, notes, asked, times)
     if explain:
         note(f"engine: {searcher.snapshot.index.explain()}\nquery:  {code.hex()[0]}")
-        for hit, text in zip(hits, searcher.codes_of(hits).hex()):
-            note(f"#{hit.rank:<5} {text}")
+        for hit, hexadecimal in zip(hits, searcher.codes_of(hits).hex()):
+            note(f"#{hit.rank:<5} {hexadecimal}")
+    if open:
+        _open(searcher, hits[0])
     return 0
+
+
+def _asked(
+    searcher: Searcher, query: str | None, image: str | None, text: str | None, beta: float
+) -> tuple[str, list[Term]]:
+    """Return what was asked as one line for people, and as terms."""
+    if (query is None) == (image is None and text is None):
+        raise UsageError("give a query, or --image and --text, one of them or both: deephash search X.dh cat.jpg")
+    if not 0 <= beta <= 1:
+        raise UsageError(f"--beta is the share of --text beside --image and lies between 0 and 1, not {beta:g}")
+    if query is not None:
+        return query, [_term(searcher, query, 1.0)]
+    both = image is not None and text is not None
+    terms = [] if image is None else [_picture(searcher, image, 1 - beta if both else 1.0)]
+    terms += [] if text is None else [Term("text", text, beta if both else 1.0)]
+    return " + ".join(filter(None, [image, text])), [term for term in terms if term.weight]
+
+
+def _picture(searcher: Searcher, text: str, weight: float) -> Term:
+    term = _term(searcher, text, weight)
+    if term.kind == "text":
+        raise DataError(f"--image {text}: no such file")
+    return term
 
 
 def _term(searcher: Searcher, text: str, weight: float) -> Term:
@@ -107,8 +146,10 @@ def _term(searcher: Searcher, text: str, weight: float) -> Term:
     if text.startswith(("http://", "https://")):
         searcher.encoder.require("image")
         return Term("image", _download(text), weight)
-    if Path(text).is_file():
+    if os.path.isfile(text):  # not Path.is_file, which raises for words longer than a file name can be
         return Term("image", text, weight)
+    if os.path.exists(text) and (looks_like_picture(text) or "/" in text):
+        raise DataError(f"{text} is a folder or a device; the query is one picture file")
     if looks_like_picture(text) or ("/" in text and " " not in text):
         raise DataError(f"{text}: no such file. To search for these words, add a space or leave out the suffix")
     return Term("text", text, weight)
@@ -116,7 +157,7 @@ def _term(searcher: Searcher, text: str, weight: float) -> Term:
 
 def _vector(searcher: Searcher, terms: list[Term], query: str) -> Any:
     if len(terms) > 1:
-        raise UsageError("--rerank compares one picture or phrase with stored vectors; leave out --plus and --minus")
+        raise UsageError("--rerank compares one picture or phrase with stored vectors; leave out the others")
     if query.startswith("id:"):
         return searcher.collection.vectors([int(query.removeprefix("id:"))])
     return searcher.encoder.vector(terms[0].kind, terms[0].value)
@@ -180,6 +221,15 @@ def _print_paths(searcher: Searcher, hits: list[Hit], end: str) -> None:
     for item in collection.items([hit.id for hit in hits]):
         print(collection.picture_path(item) if collection.root else item.uri, end=end)
     sys.stdout.flush()
+
+
+def _open(searcher: Searcher, hit: Hit) -> None:
+    collection = searcher.collection
+    path = collection.picture_path(collection.items([hit.id])[0])
+    if not path.is_file():
+        raise DataError(f"{path}: no such file, so it cannot be shown; run deephash index again where it was moved")
+    if not webbrowser.open(path.resolve().as_uri()):
+        note(f"nothing on this machine opens pictures; the best answer is {path}")
 
 
 def _print_table(searcher: Searcher, hits: list[Hit], notes: list[str], query: str, times: tuple[float, float]) -> None:

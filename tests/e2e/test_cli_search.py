@@ -102,6 +102,11 @@ def test_plus_minus_folding_and_explanation(capfd, monkeypatch, indexed):
         (["photos.dh", "id:1", "--rerank", "9"], 2, "vectors"),
         (["photos.dh", "http://127.0.0.1:9/x.jpg"], 3, "save the picture"),
         (["photos.dh", "id:1", "--model", "photos"], 4, "model.json"),
+        (["photos.dh"], 2, "give a query"),
+        (["photos.dh", "id:1", "--text", "night"], 2, "give a query"),
+        (["photos.dh", "--image", "nowhere"], 3, "--image nowhere: no such file"),
+        (["photos.dh", "--image", "id:1", "--text", "night", "--beta", "7"], 2, "between 0 and 1, not 7"),
+        (["photos.dh", "--image", "id:1", "--text", "night"], 2, "reads pictures, not words"),
     ],
 )
 def test_every_mistake_gets_a_sentence_and_a_code(capfd, monkeypatch, indexed, words, code, message):
@@ -109,6 +114,14 @@ def test_every_mistake_gets_a_sentence_and_a_code(capfd, monkeypatch, indexed, w
     assert found == code
     assert message in err
     assert out == ""
+
+
+def test_the_best_answer_is_opened(capfd, monkeypatch, indexed):
+    opened = []
+    monkeypatch.setattr("webbrowser.open", lambda address: opened.append(address) or True)
+    code, *_ = search(capfd, monkeypatch, indexed, "photos.dh", "--image", "photos/chair/image_0001.jpg", "--open")
+    assert code == 0
+    assert opened == [(indexed / "photos" / "chair" / "image_0001.jpg").as_uri()]
 
 
 def test_another_models_codes_are_not_compared(capfd, monkeypatch, indexed, tmp_path):

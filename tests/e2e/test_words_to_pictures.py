@@ -89,6 +89,18 @@ def test_words_change_a_picture(collection, capsys):
     assert count(after, "blue") > count(before, "blue")
 
 
+def test_image_text_and_beta_go_from_the_picture_to_the_words(collection, capsys):
+    red = next(collection.parent.glob("colours*/red_0.png"))
+    ask = [collection, "--image", red, "--text", "something blue", "-k", 8]
+    ends = [names_found(capsys, *ask, "--beta", beta)[1] for beta in (0, 1)]
+    paths = [[json.loads(line)["path"] for line in lines] for lines in ends]
+    assert sum(path.startswith("red_") for path in paths[0]) >= 7
+    assert sum(path.startswith("blue_") for path in paths[1]) >= 7
+    code, lines = names_found(capsys, *ask, "--beta", 0.7, "--minus", "red")
+    assert code == 0
+    assert sum("blue_" in json.loads(line)["path"] for line in lines) >= 7
+
+
 def test_a_model_without_text_tower_says_so(tmp_path, capsys):
     for number in range(6):
         plain("red", number).save(tmp_path / f"{number}.png")
