@@ -96,12 +96,14 @@ def average_precisions(
             database, relevance = database[order], reordered(relevance, order)
         return ordered_average_precision(queries, database, relevance, depth, normalize)
 
+    sought = whole if normalize == "first-k" else depth  # where a query may find something
+
     def of_groups(groups: RankedGroups) -> FloatArray:
-        return np.stack([average_precision(groups, top_k, normalize), hit(groups, depth)], axis=1)
+        return np.stack([average_precision(groups, top_k, normalize), hit(groups, sought)], axis=1)
 
     def of_counts(counts: DistanceCounts) -> FloatArray:
         values = average_precision_from_counts(counts, top_k=top_k, normalize=normalize, ties=ties)
-        return np.stack([values, hit_from_counts(counts, top_k=depth, ties=ties)], axis=1)
+        return np.stack([values, hit_from_counts(counts, top_k=sought, ties=ties)], axis=1)
 
     # first-k reads on until the k-th relevant item, so an explicit order must go all the way
     reach = None if normalize == "first-k" else top_k

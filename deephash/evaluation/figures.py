@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from deephash.evaluation.bootstrap import bootstrap_interval
 from deephash.evaluation.protocol import Protocol
-from deephash.evaluation.scores import Column, Settings
+from deephash.evaluation.scores import Column, QueryScores, Settings
 
 HARDEST = 20  # queries listed
 
@@ -23,7 +23,7 @@ class Figure:
         metric: e.g. ``mAP@all``.
         value: under the protocol's tie policy.
         protocol: what the number means.
-        pessimistic: mean under the worst order of tied items; None for a metric that knows no ties.
+        pessimistic: mean under the worst order of tied items; None for a metric that knows no ties, and for kNN votes.
         optimistic: mean under the best.
         low: lower end of the bootstrap interval over queries; None where none was made.
         high: upper end.
@@ -71,22 +71,50 @@ class HardQuery:
 
 
 def figure_of(column: Column, protocol: Protocol, settings: Settings) -> Figure:
-    """Average a column over the queries, with the range over tie orders and the bootstrap interval."""
+    """Average a column over the queries, with the range over tie orders and the bootstrap interval.
+
+    The protocol says what the column was made with: only AP drops queries that find nothing, and a metric that needs no
+    order, or has none but the expected one, does not carry the ``stable`` of the others.
+    """
     low, high = None, None
     if settings.resamples:
         interval = bootstrap_interval(
             column.scores.values, weights=column.scores.found, resamples=settings.resamples, seed=settings.seed
         )
         low, high = interval.low, interval.high
+    own = {"empty": protocol.empty if column.scores.found is not None else "zero", "ties": column.ties or protocol.ties}
+    worst, best = tie_range(column)
     return Figure(
         metric=column.metric,
         value=column.scores.mean(),
-        protocol=protocol.for_metric(column.metric, normalize=column.normalize, gain=column.gain),
-        pessimistic=column.worst.mean() if column.worst else None,
-        optimistic=column.best.mean() if column.best else None,
+        protocol=protocol.for_metric(column.metric, normalize=column.normalize, gain=column.gain, **own),
+        pessimistic=worst,
+        optimistic=best,
         low=low,
         high=high,
     )
+
+
+def tie_range(column: Column) -> tuple[float | None, float | None]:
+    """Return the lowest and the highest mean that any orders of tied items give; None where no bound is made."""
+    if column.worst is None or column.best is None:
+        return None, None
+    if column.worst.found is None or column.best.found is None:
+        return column.worst.mean(), column.best.mean()
+    means = [_means_with_optional(column, side, sign) for side, sign in ((column.worst, 1), (column.best, -1))]
+    return float(means[0].min()), float(means[1].max())
+
+
+def _means_with_optional(column: Column, side: QueryScores, sign: int) -> NDArray[np.float64]:
+    """Means over the queries that find something in every order and the 0, 1, 2, ... lowest (highest) of the others.
+
+    Under ``empty="drop"`` the order of ties also decides who is in the mean, so no query's best order is best for all.
+    """
+    assured, possible = (found.found for found in (column.worst, column.best) if found is not None)
+    always = np.equal(assured, 1)
+    others = sign * np.sort(sign * side.values[np.equal(possible, 1) & ~always])
+    sums = side.values[always].sum() + np.concatenate([[0.0], np.cumsum(others)])
+    return np.asarray(sums / np.maximum(always.sum() + np.arange(len(sums)), 1))
 
 
 def class_figures(column: Column, labels: NDArray[np.integer], class_names: Sequence[str]) -> tuple[ClassFigure, ...]:

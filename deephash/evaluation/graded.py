@@ -9,9 +9,11 @@ from __future__ import annotations
 import numpy as np
 
 from deephash.evaluation.counts import DistanceCounts
+from deephash.evaluation.cut import CutGroup, precision_sum
 from deephash.evaluation.groups import (
     FloatArray,
     GainScale,
+    HarmonicNumbers,
     IntArray,
     RankedGroups,
     exclusive_cumsum,
@@ -36,7 +38,9 @@ def acg_from_counts(counts: DistanceCounts, *, top_k: int, ties: str = "expected
 def weighted_average_precision_from_counts(
     counts: DistanceCounts, *, top_k: int | None = None, ties: str = "expected"
 ) -> FloatArray:
-    """Return WAP@k of every query, [Q]; NaN where N_q = 0. For "optimistic" and "pessimistic" see there."""
+    """Return WAP@k of every query, [Q]; NaN where N_q = 0. "optimistic" and "pessimistic" are strict bounds."""
+    if ties in ("optimistic", "pessimistic") and top_k is not None:
+        return _extreme_weighted_precision(counts, top_k, ties)
     return weighted_average_precision(groups_from_counts(counts, ties), top_k)
 
 
@@ -68,8 +72,8 @@ def weighted_average_precision(groups: RankedGroups, top_k: int | None = None) -
     """WAP@k = sum_{j <= k} r_j ACG@j / (relevant items found in the top k), [Q].
 
     As in IDHN (Zhang et al., IEEE TMM 2020, arXiv 1803.02987) and its successors. With gains of 0 and 1 it is AP@k with
-    norm "hits". The optimistic and pessimistic policies order each tied group by gain; with ``top_k`` they are the
-    scores of those two orders, not strict bounds, since finding more items also raises the denominator.
+    norm "hits". Groups split by gain are two orders, not the bounds of a cut ranking, since finding more items also
+    raises the denominator: ``weighted_average_precision_from_counts`` makes the bounds.
     """
     return weighted_precision(groups, groups.gain, top_k, "hits")
 
@@ -80,3 +84,42 @@ def _ideal_gain(groups: RankedGroups, discounts: FloatArray, depth: int) -> Floa
     stop = np.minimum(np.cumsum(falling, axis=1), depth)
     start = np.minimum(exclusive_cumsum(falling), depth)
     return np.asarray(((discounts[stop] - discounts[start]) * groups.gain_values[::-1]).sum(axis=1))
+
+
+def _extreme_weighted_precision(counts: DistanceCounts, top_k: int, ties: str) -> FloatArray:
+    """The largest (smallest) WAP@k over all tie orders, [Q].
+
+    Whole groups stand in order of gain. In the cut group every possible number h of hits is tried: the h highest gains
+    first in falling order (the h lowest last, in rising order).
+    """
+    groups, split = groups_from_counts(counts), groups_from_counts(counts, ties)
+    depth = validate_top_k(top_k, groups)
+    harmonic = HarmonicNumbers(int(groups.num_items.max(initial=1)))
+    before, weight_before = exclusive_cumsum(split.items), exclusive_cumsum(split.gain)
+    sums = precision_sum(split.items, split.relevant, split.gain, before, weight_before, split.items, harmonic)
+    whole = groups.ends <= depth
+    total = np.where(np.repeat(whole, len(groups.gain_values), axis=1), sums, 0.0).sum(axis=1)
+    cut = CutGroup.at(groups, depth, groups.gain)
+    column = np.minimum(whole.sum(axis=1), whole.shape[1] - 1)
+    scores = np.zeros(len(counts))
+    for row in range(len(counts)):  # a row may have as many possibilities as places
+        kinds = counts.by_gain[row, 1:, column[row]]
+        scores[row] = _extreme_of_cut(cut, row, kinds, float(total[row]), harmonic, best=ties == "optimistic")
+    return np.where(groups.num_relevant > 0, scores, np.nan)
+
+
+def _extreme_of_cut(
+    cut: CutGroup, row: int, kinds: IntArray, total: float, harmonic: HarmonicNumbers, *, best: bool
+) -> float:
+    """Best (worst) of (total + sum of ACG over h hits of the cut group) / (M + h); ``kinds`` counts gains 1..G."""
+    places, relevant = int(cut.places[row]), int(cut.relevant[row])
+    hits = np.arange(max(0, places - int(cut.items[row]) + relevant), min(relevant, places) + 1)[:, None]
+    gain = np.arange(1, len(kinds) + 1)[:: -1 if best else 1]
+    kinds = kinds[:: -1 if best else 1]
+    taken = np.clip(hits - (np.cumsum(kinds) - kinds), 0, kinds)
+    start = cut.before[row] + (0 if best else places - hits) + exclusive_cumsum(taken)
+    weight = cut.weight_before[row] + exclusive_cumsum(taken * gain)
+    # A run of c items of gain g after P items of weight W: sum_i (W + g i) / (P + i) = c g + (W - g P)(H(P+c) - H(P))
+    inside = (taken * gain + (weight - gain * start) * harmonic.between(start, start + taken)).sum(axis=1)
+    scores = (total + inside) / np.maximum(cut.relevant_before[row] + hits[:, 0], 1)
+    return float(scores.max() if best else scores.min())

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from deephash.codes import BinaryCodes, hamming_distance
 from deephash.errors import UsageError, did_you_mean
-from deephash.evaluation.groups import FloatArray, IntArray
+from deephash.evaluation.groups import FloatArray, IntArray, require_depth
 from deephash.evaluation.ranking import Normalize, average_precision
 from deephash.evaluation.rankings import SortRows, ranked_blocks, stable_order
 from deephash.evaluation.relevance import as_codes, relevance_from_labels
@@ -61,8 +61,9 @@ def legacy_mean_average_precision(
     rule = LEGACY_RULES[repository]
     queries, database = as_codes(query_codes, "query codes"), as_codes(database_codes, "database codes")
     relevance = relevance_from_labels(query_labels, database_labels)
-    whole = top_k is None or rule.normalize == "first-k"
-    depth = len(database) if whole or top_k is None else top_k
+    depth = len(database) if top_k is None else require_depth(top_k, len(database))
+    if rule.normalize == "first-k":
+        depth = len(database)
     blocks = ranked_blocks(queries, database, relevance, rule.sort_rows, depth)
     found = [(average_precision(groups, top_k, rule.normalize), groups.relevant.sum(axis=1)) for _, groups in blocks]
     values = np.nan_to_num(np.concatenate([value for value, _ in found]))

@@ -125,7 +125,9 @@ def mean_average_precision(
         normalize: denominator of AP@R: "hits" (relevant items found in the top R; most hashing papers), "min"
             (min(R, N_q)), "total" (N_q), "first-k" (AP over the first min(R, N_q) relevant items; DCMH lineage).
         ties: see the module.
-        empty: a query that finds nothing in its top R counts as 0 ("zero") or is left out ("drop", HashNet).
+        empty: a query that finds nothing in its top R counts as 0 ("zero") or is left out ("drop", HashNet). Under
+            "drop" the two tie bounds are each query's best and worst order; the mean over the queries that then find
+            something need not bound the expected one. "first-k" reads on until it finds, so nothing is left out.
 
     Raises:
         UsageError: codes, labels or options that do not fit, or no query with a relevant item.
@@ -270,6 +272,7 @@ def mean_weighted_average_precision(
             lambda groups: weighted_average_precision(groups, top_k),
             ties=ties,
             top_k=top_k,
+            of_counts=lambda counts: weighted_average_precision_from_counts(counts, top_k=top_k, ties=ties),
         )
     )
 

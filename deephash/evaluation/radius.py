@@ -78,8 +78,6 @@ def ball_scores_from_counts(counts: DistanceCounts, *, radius: int) -> BallScore
     precision = relevant / np.maximum(items, 1)
     recall = relevant / np.maximum(counts.num_relevant, 1)
     f1 = 2 * relevant / np.maximum(items + counts.num_relevant, 1)  # = 2PR / (P + R)
-    ball = DistanceCounts(counts.by_gain[:, :, : radius + 1])
-    inside = np.nan_to_num(average_precision(groups_from_counts(ball)))
 
     def where_answerable(values: FloatArray) -> FloatArray:
         return np.where(answerable, values, np.nan)
@@ -89,9 +87,22 @@ def ball_scores_from_counts(counts: DistanceCounts, *, radius: int) -> BallScore
         precision=where_answerable(precision),
         recall=where_answerable(recall),
         f1=where_answerable(f1),
-        average_precision=where_answerable(inside),
+        average_precision=average_precision_within_radius_from_counts(counts, radius=radius),
         ball_size=items.astype(np.float64),
     )
+
+
+def average_precision_within_radius_from_counts(
+    counts: DistanceCounts, *, radius: int, ties: str = "expected"
+) -> FloatArray:
+    """Return AP of the ranking inside the ball d <= ``radius``, over the relevant items found there, [Q].
+
+    0 where the ball holds nothing relevant, NaN where N_q = 0. The ball itself is free of ties, its order is not.
+    """
+    _within(counts, radius)
+    ball = DistanceCounts(counts.by_gain[:, :, : radius + 1])
+    inside = np.nan_to_num(average_precision(groups_from_counts(ball, ties)))
+    return np.where(counts.num_relevant > 0, inside, np.nan)
 
 
 def curve_by_radius_from_counts(counts: DistanceCounts, *, average: Average = "macro") -> PrecisionRecallCurve:

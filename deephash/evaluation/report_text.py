@@ -26,7 +26,7 @@ def report_to_table(report: EvaluationReport) -> str:
     if report.baselines:
         lines.append("baselines: " + "   ".join(_baseline_words(report)))
     lines += [f"warning: {warning}" for warning in report.warnings]
-    return "\n".join([*lines, f"protocol: {protocol}"])
+    return "\n".join([*lines, f"protocol: {protocol}", *_other_conventions(report)])
 
 
 def report_to_markdown(report: EvaluationReport, pictures: Sequence[str] = ()) -> str:
@@ -44,6 +44,7 @@ def report_to_markdown(report: EvaluationReport, pictures: Sequence[str] = ()) -
         _class_table(report),
         _hardest_table(report),
         "\n".join(f"![{PICTURES.get(name, name)}]({name})" for name in pictures),
+        "## Protocol of each figure\n\n" + "\n".join(f"- `{each.protocol}`" for each in report.figures),
         "## How it was made\n\n" + "\n".join(_origin_lines(report)),
     ]
     return "\n\n".join(block for block in blocks if block.strip()) + "\n"
@@ -59,6 +60,17 @@ def _figure_lines(figures: Sequence[Figure]) -> Iterator[str]:
     for figure in figures:
         interval = f"    {_interval(figure):13}" if has_interval else ""
         yield f"{figure.label:{width}}  {_number(figure.value):6}{interval}    {_tie_range(figure)}".rstrip()
+
+
+def _other_conventions(report: EvaluationReport) -> Iterator[str]:
+    """Name the figures whose protocol differs from the headline's in more than the metric, and in what."""
+    figures: dict[str, list[str]] = {}
+    for figure in report.figures:
+        fields = report.protocol.differences(figure.protocol, ignoring=("metric",))
+        if fields:
+            words = ", ".join(f"{name}={theirs}" for name, (_, theirs) in fields.items())
+            figures.setdefault(words, []).append(figure.label)
+    yield from (f"  {words}: {', '.join(labels)}" for words, labels in figures.items())
 
 
 def _code_lines(report: EvaluationReport) -> Iterator[str]:
@@ -88,7 +100,9 @@ def _baseline_table(report: EvaluationReport) -> str:
         return ""
     metrics = [figure.label for figure in next(iter(report.baselines.values()))]
     rows = [(report.method, *(_number(report.figure(metric).value) for metric in metrics))]
-    rows += [(name, *(_number(figure.value) for figure in figures)) for name, figures in report.baselines.items()]
+    for name, figures in report.baselines.items():
+        values = {figure.label: figure.value for figure in figures}  # cosine has mAP only
+        rows.append((name, *(_number(values.get(metric)) for metric in metrics)))
     return "## Baselines from the same features\n\n" + _markdown_table(("codes", *metrics), rows)
 
 

@@ -16,11 +16,16 @@ from deephash.codes import BinaryCodes
 from deephash.errors import UsageError
 from deephash.evaluation.counts import DistanceCounts, count_blocks, max_distance
 from deephash.evaluation.curves import Curves, CurveSums
-from deephash.evaluation.graded import average_gain, normalised_discounted_gain, weighted_average_precision
+from deephash.evaluation.graded import (
+    average_gain,
+    normalised_discounted_gain,
+    weighted_average_precision,
+    weighted_average_precision_from_counts,
+)
 from deephash.evaluation.groups import FloatArray, RankedGroups, gain_values, groups_from_counts
 from deephash.evaluation.knn import knn_correct
 from deephash.evaluation.metrics import COUNT_TIES, score_queries
-from deephash.evaluation.radius import ball_scores_from_counts
+from deephash.evaluation.radius import average_precision_within_radius_from_counts, ball_scores_from_counts
 from deephash.evaluation.ranking import (
     NORMALIZE,
     average_precision,
@@ -106,9 +111,11 @@ class Column:
         metric: e.g. ``mAP@all``.
         normalize: the denominator it was made with.
         scores: under the chosen tie policy.
-        best: the best any order of tied items can give; None for a metric that knows no ties.
-        worst: the worst.
+        best: the best any order of tied items can give; None for a metric that knows no ties, and for kNN votes. With
+            ``found`` (``empty="drop"``): the best of a query that finds something, and whether it can.
+        worst: the worst; with ``found``: the worst of a query that finds something, and whether it must.
         gain: how a number of shared labels counts, where the metric uses it.
+        ties: the policy of ``scores`` where it is not that of the settings.
     """
 
     metric: str
@@ -117,6 +124,7 @@ class Column:
     best: QueryScores | None = None
     worst: QueryScores | None = None
     gain: str = "none"
+    ties: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,17 +145,20 @@ def score(query: BinaryCodes, database: BinaryCodes, relevance: Relevance, setti
     _validate(settings, query, database)
     formulas = list(_formulas(settings, len(database), is_graded=relevance.max_gain > 1))
     curves = CurveSums(len(database), max_distance(query))
-    blocks, balls = [], []
+    blocks, balls, inside = [], [], []
     for _, counts in count_blocks(query, database, relevance):
         blocks.append([formula.all_orders(counts, settings.ties) for formula in formulas])
         balls.append(ball_scores_from_counts(counts, radius=settings.radius))
+        inside.append(_orders_within_radius(counts, settings))
         curves.add(counts)
     columns = [_joined(formula, [block[place] for block in blocks]) for place, formula in enumerate(formulas)]
     if settings.ties not in COUNT_TIES:
         columns = _in_explicit_order(columns, formulas, query, database, relevance, settings)
-    for name, field in (("P", "precision"), ("R", "recall"), ("F1", "f1"), ("mAP", "average_precision")):
+    for name, field in (("P", "precision"), ("R", "recall"), ("F1", "f1")):
         values = np.concatenate([getattr(ball, field) for ball in balls])
         columns.append(Column(f"{name}@H<={settings.radius}", settings.normalize, QueryScores(values)))
+    orders = [QueryScores(np.concatenate([block[place] for block in inside])) for place in range(3)]
+    columns.append(Column(f"mAP@H<={settings.radius}", "hits", *orders, ties=_count_policy(settings.ties)))
     if isinstance(relevance, SharedClass) and len(database) >= NEIGHBOURS:
         columns.append(_knn(query, database, relevance, settings, ~np.isnan(columns[0].scores.values)))
     return ScoreTable(tuple(columns), curves.curves(), np.concatenate([ball.ball_size for ball in balls]))
@@ -170,13 +181,25 @@ class _Formula:
 
     def all_orders(self, counts: DistanceCounts, ties: str) -> list[QueryScores]:
         """Scores under the policy, the best and the worst order."""
-        policy = ties if ties in COUNT_TIES else "expected"
-        return [self.scores(counts, order) for order in (policy, "optimistic", "pessimistic")]
+        return [self.scores(counts, _count_policy(ties)), self.scores(counts, "optimistic"), self.worst(counts)]
 
     def scores(self, counts: DistanceCounts, ties: str) -> QueryScores:
         if self.found_within is None:
             return QueryScores(self.of_counts(counts, ties))
         return QueryScores(self.of_counts(counts, ties), hit(groups_from_counts(counts, ties), self.found_within))
+
+    def worst(self, counts: DistanceCounts) -> QueryScores:
+        """Scores in the worst order; with ``found_within`` = R, of those that find something (at worst one, at rank R).
+
+        "drop" leaves the others out of the mean, so their 0 is not the worst they can add to it.
+        """
+        scores = self.scores(counts, "pessimistic")
+        if scores.found is None or self.found_within is None:
+            return scores
+        relevant = np.maximum(counts.num_relevant, 1)
+        denominator = {"total": relevant, "min": np.minimum(relevant, self.found_within)}.get(self.normalize, 1)
+        least = 1 / self.found_within / denominator
+        return QueryScores(np.where(scores.found == 0, least, scores.values), scores.found)
 
 
 def _formulas(settings: Settings, size: int, *, is_graded: bool) -> Iterator[_Formula]:
@@ -203,7 +226,7 @@ def _average_precision(
         normalize,
         lambda groups: average_precision(groups, top_k, normalize),
         lambda counts, ties: average_precision_from_counts(counts, top_k=top_k, normalize=normalize, ties=ties),
-        (top_k or size) if empty == "drop" else None,
+        (size if normalize == "first-k" else top_k or size) if empty == "drop" else None,
         depth=None if normalize == "first-k" else top_k,
     )
 
@@ -231,7 +254,12 @@ def _graded(rank: int, settings: Settings) -> Iterator[_Formula]:
 
     yield _Formula(f"NDCG@{rank}", settings.normalize, exponential, ndcg, gain=EXPONENTIAL, depth=rank)
     yield replace(_at_rank(f"ACG@{rank}", average_gain, rank, settings), gain=LINEAR)
-    yield replace(_at_rank(f"WAP@{rank}", weighted_average_precision, rank, settings), normalize="hits", gain=LINEAR)
+    yield replace(
+        _at_rank(f"WAP@{rank}", weighted_average_precision, rank, settings),
+        normalize="hits",
+        gain=LINEAR,
+        of_counts=lambda counts, ties: weighted_average_precision_from_counts(counts, top_k=rank, ties=ties),
+    )
 
 
 def _on_exponential_scale(groups: RankedGroups) -> RankedGroups:
@@ -273,6 +301,18 @@ def _in_explicit_order(
     return [replace(column, scores=ordered) for column, ordered in zip(columns, scores, strict=True)]
 
 
+def _count_policy(ties: str) -> str:
+    """The policy that counts can decide; a single order of ties is left to ``_in_explicit_order``."""
+    return ties if ties in COUNT_TIES else "expected"
+
+
+def _orders_within_radius(counts: DistanceCounts, settings: Settings) -> list[FloatArray]:
+    return [
+        average_precision_within_radius_from_counts(counts, radius=settings.radius, ties=order)
+        for order in (_count_policy(settings.ties), "optimistic", "pessimistic")
+    ]
+
+
 def _first(groups: RankedGroups, depth: int | None) -> RankedGroups:
     """Cut rankings of single items after ``depth`` places; a metric that looks no further is unchanged."""
     if depth is None or groups.items.min(initial=1) < 1:  # ignored items take no place
@@ -289,7 +329,8 @@ def _knn(
 ) -> Column:
     asked, searched = _class_numbers(relevance.query), _class_numbers(relevance.database)
     correct = knn_correct(query, database, asked, searched, NEIGHBOURS)
-    return Column(f"kNN@{NEIGHBOURS}", settings.normalize, QueryScores(np.where(answered, correct, np.nan)))
+    scores = QueryScores(np.where(answered, correct, np.nan))
+    return Column(f"kNN@{NEIGHBOURS}", settings.normalize, scores, ties="expected")
 
 
 def _class_numbers(side: NDArray[np.uint64]) -> NDArray[np.int64]:

@@ -62,7 +62,7 @@ class HammingMetric(Metric, ABC):
             database: the batch belongs to the database.
 
         Raises:
-            UsageError: shapes that do not fit, NaN, or 0/1 integers (whose bits would all be 1).
+            UsageError: shapes that do not fit, NaN, or 0/1 numbers (whose bits would all be 1).
         """
         bits = _bits(values)
         if labels.ndim != 1 + self.multi_label or not len(bits) == len(labels) == len(index):
@@ -266,6 +266,8 @@ def _bits(values: Tensor) -> Tensor:
         raise UsageError("0/1 integers are not codes of signs; pass values.bool(), or -1/+1, or continuous codes")
     if bool(torch.isnan(values).any()):
         raise UsageError("continuous codes hold NaN; they have no sign")
+    if bool((values == 0).any()) and bool(((values == 0) | (values == 1)).all()):
+        raise UsageError("codes of only 0.0 and 1.0 look like bits, which as signs would all be 1; pass values.bool()")
     return values >= 0
 
 

@@ -139,7 +139,11 @@ def _cosine(
     report: EvaluationReport, pair: CodePair, query_labels: NDArray[Any], database_labels: NDArray[Any]
 ) -> tuple[Figure, ...]:
     """Score the mAP figures of the report on the exact cosine ranking; equal similarities keep database order."""
-    wanted = [figure for figure in report.figures if figure.is_mean_ap and figure.protocol.radius is None]
+    wanted = [
+        figure
+        for figure in report.figures
+        if figure.is_mean_ap and figure.protocol.radius is None and figure.protocol.legacy == "none"
+    ]
     kept = report.per_query["row"]
     query, database = _unit(pair.query.features)[kept], _unit(pair.database.features)
     relevance = relevance_from_labels(query_labels[kept], database_labels)
@@ -156,7 +160,7 @@ def _cosine(
         Figure(
             figure.metric,
             QueryScores(np.concatenate(values[figure.label])).mean(),
-            replace(figure.protocol, rerank="cosine", ties="stable"),
+            replace(figure.protocol, rerank="cosine", ties="stable", empty="zero"),
         )
         for figure in wanted
     )
