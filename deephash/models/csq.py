@@ -72,7 +72,9 @@ PRESETS: Final[Mapping[str, CSQConstants]] = {
         0.05,
         2,
         0.5,
-        Optimizer(learning_rate=1e-3, backbone_factor=0.05, weight_decay=0, milestones=(30, 60), gamma=0.3),
+        Optimizer(
+            learning_rate=1e-3, backbone_factor=0.05, weight_decay=0, milestones=tuple(range(10, 90, 10)), gamma=0.7
+        ),
     ),
     "deephash_pytorch": CSQConstants(
         1e-4, 0, 0.0, Optimizer("rmsprop", learning_rate=1e-5, backbone_factor=1.0, weight_decay=1e-5, momentum=0.0)
@@ -89,8 +91,8 @@ class CSQ(HeadHashModel):
         num_classes: C.
         backbone: see :class:`Backbone`.
         optimizer: see :class:`Optimizer`; None takes the preset's.
-        preset: ``release`` (two hidden layers, lambda .05, as for ResNet-50; its schedule of x.7 every 10 epochs is
-            rendered as x.3 every 30), ``deephash_pytorch``, or ``orthohash`` (both a single layer).
+        preset: ``release`` (two hidden layers, lambda .05, as for ResNet-50; rate x.7 every 10 of 90
+            epochs), ``deephash_pytorch``, or ``orthohash`` (both a single layer).
         quantization_weight: overrides the preset's lambda.
         centres: ``hadamard`` is the paper's recipe; ``bernoulli`` and ``maxhd`` work for any K. Nested codes take
             nested centres instead.

@@ -111,8 +111,10 @@ class DPN(HeadHashModel):
     def on_train_epoch_end(self) -> None:
         """Replace the targets where it is time."""
         sums, self._output_sums = self._output_sums, None
-        if sums is None or (self.current_epoch + 1) % self.update_targets_every:
+        if not self.update_targets_every or (self.current_epoch + 1) % self.update_targets_every:
             return
+        if sums is None:  # no labelled row here, but another process may wait for this one
+            sums = torch.zeros_like(self.targets)
         if num_processes() > 1:
             dist.all_reduce(sums)
         has_pictures = sums.abs().sum(dim=1, keepdim=True) > 0

@@ -40,7 +40,7 @@ class OrthoHash(HeadHashModel):
         target_seed: the codebook depends on nothing else, and is saved with the weights.
         quantization: weight of a further term 1 - cos(v, sign v); the paper leaves it at 0.
         batch_norm: the paper needs it for balanced bits; False only for ablations.
-        optimizer: see :class:`Optimizer`.
+        optimizer: see :class:`Optimizer`; None takes Adam with rate 1e-4, divided by 10 after 80 epochs.
         nested: which prefixes are to be good codes too; their targets are then nested as well.
     """
 
@@ -64,7 +64,7 @@ class OrthoHash(HeadHashModel):
         optimizer: Optimizer | None = None,
         nested: Nested | None = None,
     ) -> None:
-        super().__init__(num_bits, backbone, optimizer, nested)
+        super().__init__(num_bits, backbone, optimizer or Optimizer(milestones=(80,)), nested)
         self.save_hyperparameters()
         self.num_classes, self.margin, self.margin_kind = num_classes, margin, margin_kind
         self.scale = resolve_scale(scale, preset, num_bits, num_classes)

@@ -166,7 +166,7 @@ class SDC(HeadHashModel):
         if self.num_views == 1:
             return self.features(batch)
         both = self.constants.both_views
-        return two_views(self, batch, feature_dropout=self.feature_dropout, augment_first=both)
+        return two_views(self, batch, feature_dropout=self.feature_dropout, blur=1.0, augment_first=both)
 
     def code_losses(self, codes: Tensor, features: Tensor, batch: Batch) -> dict[str, Tensor]:
         """Return ``calibration`` and ``quantization``, and ``contrast`` where it has a weight."""

@@ -4,8 +4,7 @@
 A picture's features and those of one of its nearest neighbours are projected so that the projections agree and their
 dimensions are decorrelated (Barlow Twins). Hashing is ours: either the K projections are rotated by ITQ and cut at
 zero, or a straight-through sign stands before the projector, so that decorrelation acts on the bits themselves.
-Measured
-results: docs/methods/tldr.md.
+Measured results: docs/methods/tldr.md.
 """
 
 from __future__ import annotations

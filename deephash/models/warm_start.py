@@ -35,6 +35,8 @@ def warm_start(model: HashModel, directory: str | Path) -> WarmStartReport:
     """
     saved, own = load_model(directory).state_dict(), model.state_dict()
     fitting = {name: tensor for name, tensor in saved.items() if name in own and own[name].shape == tensor.shape}
+    if set(fitting) != set(own):  # half a closed-form model is not a fitted one
+        fitting.pop("fitted", None)
     if not fitting:
         raise UsageError(
             f"no tensor of {directory} fits {type(model).__name__} with {model.num_bits} bits, so there is nothing to "

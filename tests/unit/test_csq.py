@@ -49,6 +49,8 @@ def test_presets_differ_in_head_and_lambda():
     assert [type(layer).__name__ for layer in plain.head] == ["Linear"]
     assert (released.constants.quantization_weight, plain.constants.quantization_weight) == (0.05, 1e-3)
     assert CSQ(16, 4, FEATURES, quantization_weight=0.0).constants.quantization_weight == 0
+    assert released.optimizer.milestones == (10, 20, 30, 40, 50, 60, 70, 80)
+    assert released.optimizer.gamma == 0.7
 
 
 def test_centres_are_saved_with_the_weights_and_a_seed_repeats_them():

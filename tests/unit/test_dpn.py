@@ -56,6 +56,16 @@ def test_updated_targets_are_signs_of_class_means_and_a_class_without_pictures_k
     assert torch.equal(model.targets[4], before[4])
 
 
+def test_an_epoch_without_labelled_rows_keeps_the_targets_and_keeps_no_other_process_waiting(monkeypatch):
+    model = DPN(8, 4, FEATURES, update_targets_every=1)
+    before, reduced = model.targets.clone(), []
+    monkeypatch.setattr("deephash.models.dpn.num_processes", lambda: 2)
+    monkeypatch.setattr("deephash.models.dpn.dist.all_reduce", reduced.append)
+    model.on_train_epoch_end()
+    assert torch.equal(model.targets, before)
+    assert [sums.shape for sums in reduced] == [(4, 8)]
+
+
 def test_targets_stay_without_an_update():
     model, rows = DPN(8, 4, FEATURES), batch()
     before = model.targets.clone()

@@ -158,6 +158,15 @@ def test_raw_pictures_are_augmented_into_two_views(name):
     assert all(p.grad is not None for p in model.encoders.parameters())
 
 
+def test_views_of_sdc_are_always_blurred_and_those_of_cibhash_half_of_the_time(monkeypatch):
+    chances = []
+    monkeypatch.setattr("deephash.models.views.PictureViews", lambda model, blur: chances.append(blur) or (lambda x: x))
+    backbone = Backbone("small_cnn:8", weights=None, frozen=False, image_size=32)
+    for name in ("SDC_simclr", "CIBHash"):
+        UNSUPERVISED[name](backbone).views({"image": torch.rand(2, 3, 32, 32)})
+    assert chances == [1.0, 0.5]
+
+
 def test_views_of_nothing_are_refused():
     with pytest.raises(UsageError, match="two views need 'image' or 'image_features'"):
         CIBHash(8, FEATURES).compute_losses({"index": torch.arange(4)})

@@ -130,6 +130,11 @@ class TestModel:
         assert isinstance(norm, torch.nn.BatchNorm1d)
         assert (norm.momentum, norm.affine) == (0.1, True)
 
+    def test_the_optimiser_is_that_of_the_paper_unless_another_is_given(self):
+        expected = Optimizer("adam", learning_rate=1e-4, backbone_factor=0.1, weight_decay=5e-4, milestones=(80,))
+        assert OrthoHash(32, 10, BACKBONE).optimizer == expected
+        assert OrthoHash(32, 10, BACKBONE, optimizer=Optimizer()).optimizer.milestones == ()
+
     def test_targets_get_no_gradient_and_are_saved(self):
         model = OrthoHash(32, 10, BACKBONE)
         sum(model.compute_losses(batch()).values()).backward()

@@ -5,7 +5,7 @@ from lightning import Trainer
 from deephash.backbones import Backbone
 from deephash.data.batch import SlicedBatches
 from deephash.errors import UsageError
-from deephash.models import CSQ, BiHalf, GreedyHash
+from deephash.models import CSQ, ITQ, BiHalf, GreedyHash
 from deephash.models.warm_start import WarmStart, warm_start
 from tests.image_methods_toy import FEATURES, batch
 
@@ -29,6 +29,18 @@ def test_a_model_that_does_not_fit_at_all_is_refused(tmp_path):
     BiHalf(8, Backbone("features:3", weights=None)).save(tmp_path / "model")
     with pytest.raises(UsageError, match=r"no tensor of .* fits CSQ with 16 bits"):
         warm_start(CSQ(16, 4, FEATURES), tmp_path / "model")
+
+
+def test_half_a_fitted_model_does_not_count_as_fitted(tmp_path):
+    source = ITQ(8, FEATURES).fit(batch(64)["image_features"])
+    source.save(tmp_path / "model")
+    longer = ITQ(16, FEATURES)
+    assert warm_start(longer, tmp_path / "model").copied == ("mean",)
+    with pytest.raises(UsageError, match="was not fitted"):
+        longer.encode(batch())
+    same = ITQ(8, FEATURES)
+    warm_start(same, tmp_path / "model")
+    assert same.encode(batch()) == source.encode(batch())
 
 
 def test_the_callback_starts_there(tmp_path):
