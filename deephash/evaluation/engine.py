@@ -96,7 +96,7 @@ def average_precisions(
             database, relevance = database[order], reordered(relevance, order)
         return ordered_average_precision(queries, database, relevance, depth, normalize)
 
-    sought = whole if normalize == "first-k" else depth  # where a query may find something
+    sought = None if normalize == "first-k" else top_k  # where a query may find something; None = anywhere
 
     def of_groups(groups: RankedGroups) -> FloatArray:
         return np.stack([average_precision(groups, top_k, normalize), hit(groups, sought)], axis=1)

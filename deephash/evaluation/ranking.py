@@ -65,7 +65,7 @@ def recall_from_counts(counts: DistanceCounts, *, top_k: int, ties: str = "expec
     return recall(groups_from_counts(counts, ties), top_k)
 
 
-def hit_from_counts(counts: DistanceCounts, *, top_k: int, ties: str = "expected") -> FloatArray:
+def hit_from_counts(counts: DistanceCounts, *, top_k: int | None, ties: str = "expected") -> FloatArray:
     """Return the chance of at least one relevant item among the top N of every query, [Q]; NaN where N_q = 0."""
     return hit(groups_from_counts(counts, ties), top_k)
 
@@ -115,8 +115,8 @@ def recall(groups: RankedGroups, top_k: int) -> FloatArray:
     return _where_answerable(groups, relevant_within(groups, depth) / np.maximum(groups.num_relevant, 1))
 
 
-def hit(groups: RankedGroups, top_k: int) -> FloatArray:
-    """Expected hit@N, [Q]: 1 if a whole group holds a relevant item, else 1 - P(no hit in the cut group).
+def hit(groups: RankedGroups, top_k: int | None) -> FloatArray:
+    """Expected hit@N, [Q] (None: of all): 1 if a whole group holds a relevant item, else 1 - P(no hit in the cut group).
 
     With k places left in a group of n items, m relevant, P(no hit) = C(n - m, k) / C(n, k).
     """

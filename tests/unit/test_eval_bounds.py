@@ -10,7 +10,9 @@ from deephash.errors import UsageError
 from deephash.evaluation import metrics
 from deephash.evaluation.codefile import CodeFile
 from deephash.evaluation.counts import DistanceCounts
+from deephash.evaluation.engine import average_precisions
 from deephash.evaluation.legacy import legacy_mean_average_precision
+from deephash.evaluation.relevance import ListedPairs, relevance_from_labels
 from deephash.evaluation.report import evaluate_codes
 from deephash.evaluation.scores import Settings
 from deephash.scoring.targets import evaluate
@@ -132,3 +134,18 @@ def test_torchmetrics_faces_refuse_bits_stored_as_floats():
     bits = torch.tensor([[0.0, 1.0], [1.0, 1.0]])
     with pytest.raises(UsageError, match=r"values\.bool"):
         HammingMAP().update(bits, torch.tensor([0, 1]), torch.arange(2), database=False)
+
+
+@pytest.mark.parametrize("ties", ["expected", "stable"])
+@pytest.mark.parametrize("normalize", ["hits", "first-k"])
+def test_ignored_items_in_every_ranking_leave_the_whole_database_rankable(ties, normalize):
+    draw = np.random.default_rng(0)
+    query, database = draw.integers(0, 2, (4, 16)), draw.integers(0, 2, (12, 16))
+    right, junk = [[0, 3, 7]] * 4, [[1, 2]] * 4
+    found = average_precisions(
+        query, database, ListedPairs.from_lists(right, 12, ignored=junk), ties=ties, normalize=normalize
+    )
+    kept = np.setdiff1d(np.arange(12), [1, 2])
+    labels = np.isin(kept, right[0]).astype(int)
+    plain = average_precisions(query, database[kept], relevance_from_labels([1] * 4, labels), ties=ties)
+    assert found == pytest.approx(plain, abs=1e-12)
