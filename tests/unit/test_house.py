@@ -1,4 +1,4 @@
-"""The house rules that a machine can hold: sizes, links that lead somewhere, commands that exist, nothing of one machine."""
+"""House rules that a machine can hold: sizes, live links, commands that exist, nothing of one machine."""
 
 import ast
 import re
