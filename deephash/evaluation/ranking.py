@@ -116,7 +116,7 @@ def recall(groups: RankedGroups, top_k: int) -> FloatArray:
 
 
 def hit(groups: RankedGroups, top_k: int | None) -> FloatArray:
-    """Expected hit@N, [Q] (None: of all): 1 if a whole group holds a relevant item, else 1 - P(no hit in the cut group).
+    """Expected hit@N, [Q] (None: of all): 1 if a whole group holds a hit, else 1 - P(no hit in the cut group).
 
     With k places left in a group of n items, m relevant, P(no hit) = C(n - m, k) / C(n, k).
     """
