@@ -14,8 +14,8 @@ import json
 import logging
 import time
 import warnings
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
 from statistics import mean, stdev
@@ -29,6 +29,7 @@ from torch import Tensor
 from deephash.backbones import Backbone
 from deephash.data import Cifar10
 from deephash.data.batch import SlicedBatches
+from deephash.data.table import Split
 from deephash.evaluation.health import code_health
 from deephash.evaluation.metrics import mean_average_precision, precision_within_radius
 from deephash.evaluation.protocol import Protocol
@@ -73,12 +74,17 @@ SUPERVISED: dict[str, Factory] = {
     "OrthoHash, no batch norm": lambda bits, seed: OrthoHash(
         bits, 10, FEATURES, margin=0.3, batch_norm=False, target_seed=seed, optimizer=ADAM
     ),
+    "OrthoHash, Hadamard targets": lambda bits, seed: OrthoHash(
+        bits, 10, FEATURES, margin=0.3, targets="hadamard", target_seed=seed, optimizer=ADAM
+    ),
     "HashNet (paper)": lambda bits, seed: HashNet(bits, FEATURES, ADAM),
     "HashNet (release)": lambda bits, seed: HashNet(bits, FEATURES, ADAM, preset="release"),
     "DPSH": lambda bits, seed: DPSH(bits, FEATURES, ADAM),
+    "DPSH, centred features": lambda bits, seed: DPSH(bits, FEATURES, ADAM),
     "DTSH": lambda bits, seed: DTSH(bits, FEATURES, ADAM),
     "GreedyHash": lambda bits, seed: GreedyHash(bits, 10, FEATURES, ADAM),
     "CSQ": lambda bits, seed: CSQ(bits, 10, FEATURES, ADAM),
+    "CSQ, Bernoulli centres": lambda bits, seed: CSQ(bits, 10, FEATURES, ADAM, centres="bernoulli", centre_seed=seed),
     "DPN": lambda bits, seed: DPN(bits, 10, FEATURES, ADAM, target_seed=seed),
 }
 UNSUPERVISED: dict[str, Factory] = {
@@ -106,9 +112,15 @@ HEALTH = {"unique_codes": 0, "dead_bits": 1, "imbalance": 3, "mean_correlation":
 class CachedSplits(LightningDataModule):
     """Features of a data set's splits, computed once for all methods; training batches are slices."""
 
-    def __init__(self, data: Cifar10) -> None:
+    def __init__(self, splits: Mapping[str, Split]) -> None:
         super().__init__()
-        self.splits = data.splits
+        self.splits = splits
+
+    def centred(self) -> CachedSplits:
+        """Return the splits with the mean of the training features taken off."""
+        mean = self.splits["train"].features["image"].mean(dim=0)
+        moved = {name: {"image": split.features["image"] - mean} for name, split in self.splits.items()}
+        return CachedSplits({name: replace(split, features=moved[name]) for name, split in self.splits.items()})
 
     @cached_property
     def neighbours(self) -> Tensor:
@@ -149,6 +161,7 @@ def measure(model: HashModel, splits: CachedSplits, top_k: int | None) -> dict[s
 
 def run(name: str, factory: Factory, bits: int, seed: int, splits: CachedSplits, top_k: int | None) -> dict[str, Any]:
     """Train and measure one model."""
+    splits = splits.centred() if name.endswith("centred features") else splits
     seed_everything(seed, verbose=False)
     model = factory(bits, seed)
     seconds = train(model, splits)
@@ -171,7 +184,7 @@ def load(name: str, file: str, cache: str, top_k: int | None) -> tuple[CachedSpl
     """Return the cached splits of a protocol and its protocol string."""
     data = Cifar10(file=file, cache_dir=cache, protocol=name, hold_out=False)
     data.attach(LSH(16, NETWORK))
-    return CachedSplits(data), protocol(data, top_k)
+    return CachedSplits(data.splits), protocol(data, top_k)
 
 
 def protocol(data: Cifar10, top_k: int | None) -> str:
