@@ -197,6 +197,6 @@ def not_on_hub(name: str, folders: list[Path], error: Exception) -> WeightsNotFo
     reason = str(error).strip().split("\n")[0][:200]
     return WeightsNotFound(
         f"weights of {name} are not on this machine (looked in {', '.join(map(str, folders))}) and could not be "
-        f"fetched: {reason}. With network: run the same command again. Without: give a local file, for example "
-        "--model.init_args.backbone.weights=FILE.safetensors, or `weights: null` for fresh weights that are trained too"
+        f"fetched: {reason}. With network: run the same command again. Without: give a local file, --weights FILE "
+        "(also looked for in $DEEPHASH_WEIGHTS), or train from fresh weights: weights: null, frozen: false"
     )

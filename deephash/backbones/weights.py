@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 from pathlib import Path
 
 import torch
@@ -45,7 +46,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
             return load_file(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # readers of damaged files raise nearly anything
-        reason = str(error).split("\n")[0]
+        reason = _reason(error)
         raise DataError(
             f"{path} is neither a safetensors file nor a state dict of tensors alone: {reason}. Files that need code "
             "to be read are refused"
@@ -57,6 +58,12 @@ def read_state(path: Path) -> dict[str, Tensor]:
     if not tensors:
         raise DataError(f"{path} holds no state dict")
     return {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, pickle.UnpicklingError):  # torch's own words tell people to run the code of the file
+        return "it is damaged, of another kind, or holds more than tensors"
+    return str(error).split("\n")[0]
 
 
 def load_into(network: nn.Module, path: Path, name: str) -> None:

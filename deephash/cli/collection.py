@@ -119,9 +119,12 @@ def verify(
     """
     from deephash.index import open_index
     from deephash.index.verify import choose_shortlist, verify_recall
+    from deephash.models import load_model
 
     opened = Collection.open(collection)
     opened.check()
+    if opened.model_path is not None:
+        load_model(opened.model_path)  # a collection whose model is damaged answers no picture
     ids, codes = opened.codes()
     built = open_index(index, ids, codes)
     check = verify_recall(built, ids, codes, sample, k)

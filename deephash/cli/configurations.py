@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
 
@@ -30,12 +31,14 @@ def find_config(name: str) -> Path:
     if shipped.is_file():
         return shipped
     raise UsageError(
-        f"no configuration {name!r}: neither a file nor one that ships" + did_you_mean(short, _near(short))
+        f"no configuration {name!r}: neither a file nor one that ships"
+        f"{did_you_mean(short, _near(short))}. All: deephash train --list"
     )
 
 
 def _near(name: str) -> list[str]:
-    """Return the shipped names worth listing: of the same method, else all methods' first ones."""
+    """Return the shipped names worth listing: of the same method, else the most alike, else the first ones."""
     names = shipped_configs()
     method = name.split("/")[0]
-    return [each for each in names if each.startswith(f"{method}/")] or names[:20]
+    same = [each for each in names if each.startswith(f"{method}/")]
+    return same or get_close_matches(name, names, n=5, cutoff=0.5) or names[:20]

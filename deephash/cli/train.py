@@ -161,9 +161,14 @@ def read_options(words: Sequence[str]) -> TrainOptions:
             given.setdefault(_VALUED[name], []).extend(values)
         else:
             rest.append(f"{name}={value}" if equals else name)
+    if "epochs" in given:
+        _number("--epochs", given["epochs"][-1], least=1)
     rest += [_PATHS[key].format(given[key][-1]) for key in _PATHS if key in given]
     if "resume" not in given and "configs" not in given and not any(word.startswith("--model") for word in rest):
-        raise UsageError("nothing to train: give --config NAME (see deephash train --list), or --model and --data")
+        strange = f" ({rest[0]} is no option of its own)" if rest else ""
+        raise UsageError(
+            f"nothing to train{strange}: give --config NAME (see deephash train --list), or --model and --data"
+        )
     return TrainOptions(
         configs=tuple(given.get("configs", ())),
         bits=tuple(_number("--bits", text) for text in given.get("bits", ())),
@@ -186,12 +191,15 @@ def _seeds(given: dict[str, list[str]]) -> tuple[int, ...]:
     if "seed" in given and "seeds" in given:
         raise UsageError("give --seed (one run) or --seeds (how many runs), not both")
     if "seeds" in given:
-        return tuple(range(_number("--seeds", given["seeds"][-1])))
+        return tuple(range(_number("--seeds", given["seeds"][-1], least=1)))
     return tuple(_number("--seed", text) for text in given.get("seed", ()))
 
 
-def _number(name: str, text: str) -> int:
+def _number(name: str, text: str, *, least: int | None = None) -> int:
     try:
-        return int(text)
+        number = int(text)
     except ValueError:
         raise UsageError(f"{name} takes whole numbers, not {text!r}") from None
+    if least is not None and number < least:
+        raise UsageError(f"{name} must be at least {least}, not {number}")
+    return number

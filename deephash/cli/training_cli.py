@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import yaml
 from jsonargparse import ArgumentError
 from lightning import Trainer
 from lightning.pytorch.cli import LightningCLI
@@ -22,7 +23,7 @@ from deephash.data import HashDataModule
 from deephash.errors import CollectionDamaged, DeephashError, UsageError, did_you_mean
 from deephash.models import HashModel, load_model
 from deephash.training import RunFolder, fit, mean_average_precision_of
-from deephash.training.fitting import MetricsFile, quiet_lightning, run_callbacks
+from deephash.training.fitting import MetricsFile, check_fit, quiet_lightning, run_callbacks
 
 if TYPE_CHECKING:
     from deephash.cli.train import TrainOptions
@@ -70,9 +71,15 @@ def train_one(
     seed = int(cli.config["seed_everything"])
     model: HashModel = cli.model
     data = _data_of(cli, options, reused)
+    data.setup()
+    check_fit(model, data)  # before a folder is made, which would take the name of the run that is meant
     run = _run_folder(options, model, seed, in_grid)
     run.write_config(cli.parser.dump(cli.config, skip_unset=False))
-    seconds = fit(cli.make_trainer(run.path), model, data, run, resume=options.resume is not None)
+    try:
+        seconds = fit(cli.make_trainer(run.path), model, data, run, resume=options.resume is not None)
+    except DeephashError:
+        run.withdraw()
+        raise
     best = load_model(run.path / "model")
     scores = _test_scores(best, data)
     protocol = _protocol(best, data) if scores else ""
@@ -169,7 +176,7 @@ def parse(options: TrainOptions, bits: int | None, seed: int | None) -> TrainCLI
 
 def _configs(options: TrainOptions) -> list[Path]:
     if options.resume is None:
-        return [find_config(name) for name in options.configs]
+        return [_readable(find_config(name)) for name in options.configs]
     config = options.resume / "config.yaml"
     if not config.is_file() or not (options.resume / "last.ckpt").is_file():
         raise CollectionDamaged(
@@ -177,6 +184,17 @@ def _configs(options: TrainOptions) -> list[Path]:
             "Start afresh with --config"
         )
     return [config]
+
+
+def _readable(path: Path) -> Path:
+    """Return ``path``. Raises UsageError naming the file where it is no YAML or holds no settings."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf8"))
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UsageError(f"{path} is not a YAML configuration: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise UsageError(f"{path} holds no settings; a configuration has the keys model, data and trainer")
+    return path
 
 
 @contextmanager
@@ -216,9 +234,10 @@ def _explained(error: BaseException, options: TrainOptions) -> UsageError | Deep
 
 def _valid_names(name: str, text: str) -> list[str]:
     """Return the options that ``name`` may have meant, judged by where it stood."""
-    within = re.search(r"class_path '([\w.]+)'", text)
+    within = re.findall(r"class_path '([\w.]+)'", text)
     if within:
-        cls = getattr(sys.modules.get(within[1].rpartition(".")[0]), within[1].rpartition(".")[2], None)
+        module, _, last = within[-1].rpartition(".")  # the innermost: an option of the optimizer is none of the model's
+        cls = getattr(sys.modules.get(module), last, None)
         if cls is not None:
             return [key for key in inspect.signature(cls.__init__).parameters if key != "self"]
     if name.startswith("trainer.") or "Group 'trainer'" in text:

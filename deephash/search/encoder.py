@@ -41,7 +41,7 @@ class QueryEncoder:
     """Encodes queries with the model a collection was made with; the model is loaded at the first need.
 
     Args:
-        source: a model folder, or a model in memory; None for codes from elsewhere, which only codes and ids search.
+        source: a run, a model folder, or a model in memory; None for codes from elsewhere: only codes and ids search.
         fingerprint: the one the collection's codes were made with; None accepts any.
         collection: how the collection is called in messages.
 
@@ -58,7 +58,7 @@ class QueryEncoder:
         if source is None:
             return
         if isinstance(source, (str, Path)):
-            self.directory = Path(source)
+            self.directory = _model_folder(Path(source))
             self.record = _read_record(self.directory)
             self._check(str(self.record.get("fingerprint")), self.description)
         else:
@@ -208,6 +208,10 @@ class QueryEncoder:
 
 def _unit(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(values / max(float(np.linalg.norm(values)), 1e-12))
+
+
+def _model_folder(path: Path) -> Path:
+    return path / "model" if (path / "model" / "model.json").is_file() else path
 
 
 def _read_record(directory: Path) -> dict[str, Any]:

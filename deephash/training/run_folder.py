@@ -8,6 +8,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -42,6 +43,15 @@ class RunFolder:
         while folder.exists() and any(folder.iterdir()):
             folder, number = wanted.with_name(f"{wanted.name}-{number}"), number + 1
         return cls(folder)
+
+    def withdraw(self) -> None:
+        """Take the folder away, to free its name, unless it holds a model or what is not written here."""
+        if (self.path / "last.ckpt").exists() or (self.path / "model").exists():
+            return
+        for name in ("config.yaml", "splits.json", "run.json", "metrics.csv", "skipped.tsv"):
+            (self.path / name).unlink(missing_ok=True)
+        with suppress(OSError):  # not empty
+            self.path.rmdir()
 
     def write_config(self, text: str) -> None:
         """Keep the resolved configuration."""

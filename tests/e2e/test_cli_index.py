@@ -173,6 +173,11 @@ def test_verify_reads_everything_and_writes_into_the_card(indexed: Path, capsys:
     text, _ = said(capsys, ["collection", "verify", indexed])
     assert "4 rows read, auto: recall@10 1.0000" in text
     assert Collection.open(indexed).card.notes["recall"]["sound"] is True
+    (weights,) = (indexed / "models").rglob("model.safetensors")
+    sound = weights.read_bytes()
+    weights.write_bytes(sound[:100])
+    assert "model.safetensors is not the file" in said(capsys, ["collection", "verify", indexed], 4)[1]
+    weights.write_bytes(sound)
     for file in (indexed / "rows.lance" / "data").iterdir():
         file.write_bytes(file.read_bytes()[:100])
     _, errors = said(capsys, ["collection", "verify", indexed], 4)

@@ -119,14 +119,25 @@ def test_ctrl_c_keeps_finished_epochs_and_resumes(tmp_path, capsys, monkeypatch)
         (["--config", "itq/digits_32", "--backbone", "features:63"], "use features:64"),
         (["--config", "orthohash/digits_64", "--model.init_args.num_classes=9"], "num_classes=10"),
         (["--config", "orthohash/digits_64", "--model.init_args.backbone.frozen=true"], "never learn"),
+        (["--config", "orthohas/digits_64"], "did you mean 'orthohash/digits_64'"),
+        (["--config", "orthohash/digits_64", "--model.init_args.optimizer.learning_ratee=1"], "'learning_rate'?"),
+        (["--config", "itq/digits_32", "--epochs", "0"], "--epochs must be at least 1"),
+        (["--config", "itq/digits_32", "--epochs=-1"], "--epochs must be at least 1"),
+        (["--config", "itq/digits_32", "--seeds", "0"], "--seeds must be at least 1"),
+        (["--config", "picture.yaml"], "picture.yaml is not a YAML configuration"),
+        (["--config", "words.yaml"], "words.yaml holds no settings"),
+        (["--confg", "itq/digits_32"], "--confg is no option"),
         (["--fast-dev-run"], "nothing to train"),
     ],
 )
-def test_mistakes_are_answered_in_words(words, says, capsys):
+def test_mistakes_are_answered_in_words(words, says, capsys, tmp_path):
+    (tmp_path / "picture.yaml").write_bytes(b"\xff\xd8\xff")
+    (tmp_path / "words.yaml").write_text("hello")
     assert main(["train", *words]) == 2
     err = capsys.readouterr().err
     assert says in err
     assert "Traceback" not in err
+    assert not list(tmp_path.glob("runs/*"))  # or the run that is meant would be called NAME-2
 
 
 def test_resuming_nothing(capsys):

@@ -100,3 +100,10 @@ def _pil(array):
     from PIL import Image
 
     return Image.fromarray(array)
+
+
+def test_a_run_is_taken_as_its_model(model, tmp_path):
+    model.save(tmp_path / "run" / "model")
+    encoder = QueryEncoder(tmp_path / "run", model.fingerprint(), "x.dh")
+    assert encoder.directory == tmp_path / "run" / "model"
+    assert encoder.compose([Term("image", pictures()[0])]) == model.encode_images([pictures()[0]])
