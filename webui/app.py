@@ -41,7 +41,7 @@ def build_page(workspace: Workspace) -> gr.Blocks:
             with gr.Tab("Search", id="search"):
                 search = SearchPage(workspace, name)
             Panels(workspace, search, tabs)
-        outputs = [name, *search.outputs, search.slots, *search.filters]
+        outputs = [name, *search.outputs, *search.offers]
         page.load(search.on_load, [name], outputs, show_progress="hidden", api_visibility="private")
     page.queue(default_concurrency_limit=CONCURRENT, max_size=WAITING)
     return page
@@ -86,4 +86,12 @@ def _theme() -> gr.themes.Base:
     mono = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"]
     return gr.themes.Base(
         primary_hue="teal", neutral_hue="slate", radius_size="md", spacing_size="md", font=sans, font_mono=mono
-    ).set(block_border_width="1px", block_shadow="none", body_background_fill="#fbfcfd", block_background_fill="white")
+    ).set(
+        block_border_width="1px",
+        block_shadow="none",
+        body_background_fill="#fbfcfd",
+        block_background_fill="white",
+        body_text_color_subdued="*neutral_500",  # these three: a contrast of at least 4.5
+        button_primary_background_fill="*primary_700",
+        button_primary_background_fill_hover="*primary_800",
+    )

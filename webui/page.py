@@ -47,8 +47,6 @@ class SearchPage:
 
     def __init__(self, workspace: Workspace, name: gr.Dropdown) -> None:
         self.workspace, self.name = workspace, name
-        places = workspace.places.values()
-        self.reads_words = any("text" in place.searcher.encoder.modalities for place in places)
         self.session = gr.State(Session(), time_to_live=3600)
         self.cutoff = gr.State(None)
         self.slots = gr.State([])
@@ -61,7 +59,7 @@ class SearchPage:
                 self.trail = gr.HTML("", elem_id="dh-trail", js_on_load=script("trail"))
                 self.status = gr.HTML("", elem_id="dh-status")
                 self.results = gr.HTML("", elem_id="dh-results", js_on_load=script("results"))
-        self.filters = [*self.chosen, self.span]
+        self.offers = [self.slots, *self.chosen, self.span, self.worded]
         self.outputs = [self.session, self.trail, self.status, self.results, self.insight]
         self.common = [self.name, self.session, self.k, self.cutoff, self.group, self.where, self.slots, *self.chosen]
         self.common += [self.span, self.low, self.high]
@@ -83,7 +81,7 @@ class SearchPage:
                 self.picture.preprocess = uploaded_path  # type: ignore[method-assign]
             with gr.Tab("Draw"):
                 self.sheet = gr.HTML(SHEET, elem_id="dh-draw", js_on_load=script("draw"))
-        with gr.Group(visible=self.reads_words):
+        with gr.Group(visible=False) as self.worded:
             self.words = gr.Textbox(
                 label="Words", placeholder="two dogs on a beach", elem_id="dh-words", max_length=400, lines=1
             )
@@ -128,7 +126,7 @@ class SearchPage:
         for event in (*changes, *(slot.input for slot in self.chosen)):
             event(self.on_again, self.common, self.outputs, **QUIET)
         self.span.input(self.on_span, [self.name, self.span], [self.low, self.high], **QUIET)
-        self.name.input(self.offer_filters, [self.name], [self.slots, *self.filters], **QUIET).then(
+        self.name.input(self.offer, [self.name], self.offers, **QUIET).then(
             self.on_again, self.common, self.outputs, **QUIET
         )
 
@@ -148,7 +146,7 @@ class SearchPage:
                 return ask(self.workspace, name, Session(), words_query(asked["q"]), Options())
             return start(self.workspace, name)
 
-        return (name, *shown_view(guarded(Session(), action)), *self.offer_filters(name))
+        return (name, *shown_view(guarded(Session(), action)), *self.offer(name))
 
     def on_picture(self, path: str | None, name: str, session: Session, *options: Any) -> Outputs:
         """Answer an uploaded, pasted or photographed picture; go back to the examples where it was taken away."""
@@ -206,16 +204,18 @@ class SearchPage:
                 return shown(span.smallest), shown(span.largest)
         return "", ""
 
-    def offer_filters(self, name: str) -> Outputs:
-        """Offer the attributes of a collection."""
-        choices, spans = offered(self.workspace.place(name).searcher.collection)
+    def offer(self, name: str) -> Outputs:
+        """Offer the attributes of a collection, and words where its model reads them."""
+        searcher = self.workspace.place(name).searcher
+        choices, spans = offered(searcher.collection)
         slots = [
             gr.Dropdown(list(choice.values), value=[], label=choice.attribute.capitalize(), visible=True)
             for choice in choices
         ]
         slots += [gr.Dropdown([], value=[], visible=False)] * (SLOTS - len(slots))
         names = ["", *(span.attribute for span in spans)]
-        return [choice.attribute for choice in choices], *slots, gr.Dropdown(names, value="")
+        worded = gr.Group(visible="text" in searcher.encoder.modalities)
+        return [choice.attribute for choice in choices], *slots, gr.Dropdown(names, value=""), worded
 
     def _answer(self, name: str, session: Session, options: Sequence[Any], make: Callable[[], Query]) -> Outputs:
         return shown_view(guarded(session, lambda: ask(self.workspace, name, session, make(), read_options(*options))))

@@ -1,4 +1,4 @@
-"""Real collections for the web tests: photographs of Caltech-101, and the digits of scikit-learn."""
+"""Collections for the web tests: photographs of Caltech-101, the digits of scikit-learn, colours with words."""
 
 from __future__ import annotations
 
@@ -104,6 +104,41 @@ def _digits_model(count: int):
             loss.backward()
             optimizer.step()
     return model.eval(), images, labels
+
+
+COLOURS = {"red": (220, 30, 30), "green": (30, 200, 40), "blue": (30, 40, 220), "yellow": (230, 220, 30)}
+
+
+def coloured(name: str, seed: int, side: int = 24) -> Image.Image:
+    """Return a noisy square of one colour."""
+    noise = np.random.default_rng(seed).normal(0, 25, (side, side, 3))
+    return Image.fromarray(np.clip(np.array(COLOURS[name]) + noise, 0, 255).astype(np.uint8))
+
+
+def colours_collection(path: Path, folder: Path, count: int = 40) -> Collection:
+    """Join pictures and words by CCA from sixty captioned squares, then index others."""
+    import torch
+
+    from deephash.backbones import Backbone
+    from deephash.models import CCAHash
+
+    torch.manual_seed(0)
+    model = CCAHash(24, Backbone("small_cnn:16", weights=None, image_size=24), Backbone("tfidf:20", weights=None))
+    names = [list(COLOURS)[row % 4] for row in range(60)]
+    captions = [f"a {name} square, nothing else" if row % 2 else f"something {name}" for row, name in enumerate(names)]
+    texts, pictures = model.encoders["text"], model.encoders["image"].eval()
+    texts.fit_texts(captions)
+    with torch.inference_mode():
+        image = pictures(torch.stack([model.preprocess("image")(coloured(n, s)) for s, n in enumerate(names)])).clone()
+        text = texts(torch.stack([texts.preprocess_data()(caption) for caption in captions])).clone()
+    model.fit({"image_features": image, "text_features": text}).eval()
+    folder.mkdir(parents=True, exist_ok=True)
+    uris = [f"{list(COLOURS)[row % 4]}_{row}.png" for row in range(count)]
+    for row, uri in enumerate(uris):
+        coloured(uri.split("_")[0], 1000 + row).save(folder / uri)
+    collection = Collection.create(path, num_bits=24, model=model, root=folder)
+    collection.append(uris=uris, content_hashes=uris, codes=model.encode_images([folder / uri for uri in uris]))
+    return collection
 
 
 def random_collection(path: Path, count: int, num_bits: int = 64, seed: int = 0) -> Collection:

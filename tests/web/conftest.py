@@ -17,7 +17,13 @@ from deephash.webui.server import listen
 from deephash.webui.workspace import Workspace
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from tests.web.collections import caltech_collection, caltech_folder, caltech_model, digits_collection
+from tests.web.collections import (
+    caltech_collection,
+    caltech_folder,
+    caltech_model,
+    colours_collection,
+    digits_collection,
+)
 
 CHROMIUM = os.environ.get("DEEPHASH_CHROMIUM", "/usr/bin/chromium")
 FLAGS = [
@@ -27,6 +33,8 @@ FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--use-fake-device-for-media-stream",  # a camera that films a test picture
+    "--use-fake-ui-for-media-stream",
 ]
 
 
@@ -115,12 +123,13 @@ def photo_model(pictures):
 
 @pytest.fixture(scope="session")
 def server(pictures, photo_model, tmp_path_factory) -> Iterator[Server]:
-    """Serves ``photos`` (64 bits), ``other`` (the same pictures, another model) and ``digits``."""
+    """Serves ``photos`` (64 bits), ``other`` (another model), ``digits``, ``colours`` (with words)."""
     base = tmp_path_factory.mktemp("served")
     caltech_collection(base / "photos.dh", pictures, photo_model)
     caltech_collection(base / "other.dh", pictures, caltech_model(pictures, num_bits=32, seed=1))
     digits_collection(base / "digits.dh", base / "digits", count=600)
-    running = Server([base / "photos.dh", base / "other.dh", base / "digits.dh"]).start()
+    colours_collection(base / "colours.dh", base / "colours")
+    running = Server([base / f"{name}.dh" for name in ("photos", "other", "digits", "colours")]).start()
     yield running
     running.stop()
 

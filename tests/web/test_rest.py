@@ -67,7 +67,7 @@ def test_encode_gives_the_stored_code(client, pictures):
 
 def test_stats_and_the_description_of_the_routes(client):
     stats = client.get("api/stats").json()
-    assert [one["name"] for one in stats["collections"]] == ["photos", "other", "digits"]
+    assert [one["name"] for one in stats["collections"]] == ["photos", "other", "digits", "colours"]
     assert stats["collections"][0]["items"] == 96
     assert "exact" in stats["collections"][0]["index"]
     paths = client.get("api/openapi.json").json()["paths"]
