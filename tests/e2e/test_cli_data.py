@@ -88,7 +88,7 @@ def test_check_of_real_pictures(capsys):
 
 def test_check_of_a_table(tmp_path, capsys):
     table = tmp_path / "t.csv"
-    table.write_text("path,split,labels\na.jpg,query,cat\nb.jpg,\"train,database\",cat|dog\nb.jpg,query,dog\n")
+    table.write_text('path,split,labels\na.jpg,query,cat\nb.jpg,"train,database",cat|dog\nb.jpg,query,dog\n')
     assert run("data", "check", table) == 1
     said = capsys.readouterr().out
     for kind in ("query-in-database: 1 of 2", "query-in-train: 1 of 2", "two-labellings: 1"):
