@@ -14,6 +14,7 @@ from deephash.errors import UsageError
 
 CHANCE_PAIRS = 20_000  # the 1 % point of 20,000 pairs has a standard error of 0.07 percentage points
 CHANCE_TAIL = 0.01
+SHORTEST = 16  # so many independent bits have their 1 % point at 3; a 0 comes from groups, or from shorter codes
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ class Chance:
         cutoff: below the distances of unrelated pairs; -1 where there is none, as when most items share one code.
             Usually the largest distance that at most 1 % of random pairs reach or stay below. Where the collection
             falls into groups of nearly one code each (:attr:`grouped`), that point says nothing, and the cut-off is
-            read off the far side of the curve, which related pairs do not touch.
+            read off the far side of the curve, which related pairs do not touch, or is half the median.
         share: float64 [K + 1], the share of random pairs at each distance.
     """
 
@@ -103,11 +104,16 @@ def _cutoff(share: NDArray[np.float64]) -> int:
     """Return the 1 % point, or the mirrored 99 % point where the near tail is more than twice as long as the far one.
 
     Unrelated pairs alone are about symmetric around their median, so their far tail tells how long their near one is.
+    Where both are long and the 1 % point is 0, half the median lies between pairs of one group and the others.
     """
     below = np.cumsum(share)
     cutoff = int(np.searchsorted(below, CHANCE_TAIL, side="right")) - 1
     median, far = (int(np.searchsorted(below, level - 1e-9)) for level in (0.5, 1 - CHANCE_TAIL))
-    return max(-1, 2 * median - far - 1) if median - cutoff - 1 > 2 * (far - median) else cutoff
+    if median - cutoff - 1 > 2 * (far - median):
+        return max(-1, 2 * median - far - 1)
+    if cutoff < 1 and len(share) > SHORTEST and median > 1:
+        return median // 2
+    return cutoff
 
 
 def group_near_duplicates(codes: BinaryCodes, radius: int) -> list[int]:

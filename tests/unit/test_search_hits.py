@@ -58,6 +58,18 @@ def test_codes_of_classes_get_a_cutoff_between_their_groups():
     assert "between groups: 1" in str(chance)
 
 
+def test_loose_groups_get_half_the_median_and_short_codes_keep_their_zero():
+    draw = np.random.default_rng(1)
+    words = draw.random((10, 32)) < 0.25  # as far apart as 6 to 20 bits: both tails are long
+    codes = BinaryCodes.from_bits(np.repeat(words, 60, axis=0) ^ (draw.random((600, 32)) < 0.02))
+    chance = chance_level(codes)
+    assert 3 <= chance.cutoff <= 8
+    assert chance.grouped
+    short = chance_level(random_codes(500, 8))
+    assert short.cutoff == 0
+    assert not short.grouped
+
+
 @pytest.mark.parametrize("count", [0, 1])
 def test_too_few_items_have_no_chance_level(count):
     assert chance_level(random_codes(5, 8)[:count]) is None
