@@ -99,18 +99,20 @@ def tie_range(column: Column) -> tuple[float | None, float | None]:
     """Return the lowest and the highest mean that any orders of tied items give; None where no bound is made."""
     if column.worst is None or column.best is None:
         return None, None
-    if column.worst.found is None or column.best.found is None:
+    assured, possible = column.worst.found, column.best.found
+    if assured is None or possible is None:
         return column.worst.mean(), column.best.mean()
-    means = [_means_with_optional(column, side, sign) for side, sign in ((column.worst, 1), (column.best, -1))]
+    means = [_means_with_optional(side, assured, possible, s) for side, s in ((column.worst, 1), (column.best, -1))]
     return float(means[0].min()), float(means[1].max())
 
 
-def _means_with_optional(column: Column, side: QueryScores, sign: int) -> NDArray[np.float64]:
+def _means_with_optional(
+    side: QueryScores, assured: NDArray[np.float64], possible: NDArray[np.float64], sign: int
+) -> NDArray[np.float64]:
     """Means over the queries that find something in every order and the 0, 1, 2, ... lowest (highest) of the others.
 
     Under ``empty="drop"`` the order of ties also decides who is in the mean, so no query's best order is best for all.
     """
-    assured, possible = (found.found for found in (column.worst, column.best) if found is not None)
     always = np.equal(assured, 1)
     others = sign * np.sort(sign * side.values[np.equal(possible, 1) & ~always])
     sums = side.values[always].sum() + np.concatenate([[0.0], np.cumsum(others)])

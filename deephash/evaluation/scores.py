@@ -157,8 +157,9 @@ def score(query: BinaryCodes, database: BinaryCodes, relevance: Relevance, setti
     for name, field in (("P", "precision"), ("R", "recall"), ("F1", "f1")):
         values = np.concatenate([getattr(ball, field) for ball in balls])
         columns.append(Column(f"{name}@H<={settings.radius}", settings.normalize, QueryScores(values)))
-    orders = [QueryScores(np.concatenate([block[place] for block in inside])) for place in range(3)]
-    columns.append(Column(f"mAP@H<={settings.radius}", "hits", *orders, ties=_count_policy(settings.ties)))
+    given, best, worst = (QueryScores(np.concatenate([block[place] for block in inside])) for place in range(3))
+    name = f"mAP@H<={settings.radius}"
+    columns.append(Column(name, "hits", given, best, worst, ties=_count_policy(settings.ties)))
     if isinstance(relevance, SharedClass) and len(database) >= NEIGHBOURS:
         columns.append(_knn(query, database, relevance, settings, ~np.isnan(columns[0].scores.values)))
     return ScoreTable(tuple(columns), curves.curves(), np.concatenate([ball.ball_size for ball in balls]))
