@@ -208,6 +208,16 @@ def within_radius(planes: Any, queries: Any, first: int, last: int, radius: int,
 
 
 @compiled
+def ascends(ids: Any) -> bool:
+    """Say whether each id is larger than the one before; read once, with no branch in the loop."""
+    wrong: Any = 0
+    later, earlier = ids[1:], ids[:-1]
+    for i in range(later.size):
+        wrong |= np.int64(later[i] <= earlier[i])
+    return wrong == 0
+
+
+@compiled
 def mark_rows(wanted: Any, ids: Any, mask: Any) -> int:
     """Set ``mask`` at the rows whose id is wanted, both ascending; return how many, -1 where wanted does not ascend."""
     count = 0

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from deephash.codes import BinaryCodes
 from deephash.errors import UsageError
-from deephash.index.base import Allowed, Engine, Neighbors, PreparedFilter, RowFilter
+from deephash.index.base import Allowed, Engine, GaplessFilter, Neighbors, PreparedFilter, RowFilter
 from deephash.index.engines import has_numba, plain_exact
 
 Ids = NDArray[np.int64]
@@ -217,14 +217,22 @@ def positions(wanted: Ids, ids: Ids) -> NDArray[np.int64]:
         return np.empty(0, dtype=np.int64)
     first, last = int(ids[0]), int(ids[-1])
     if last - first + 1 == len(ids):  # no gaps: a subtraction instead of a search
-        return wanted[np.searchsorted(wanted, first) : np.searchsorted(wanted, last, side="right")] - first
+        return _between(wanted, first, last) - first
     rows = np.searchsorted(ids, wanted)
     rows[rows == len(ids)] = 0
     found: NDArray[np.int64] = rows[ids[rows] == wanted]
     return found
 
 
+def _between(wanted: Ids, first: int, last: int) -> Ids:
+    """Return the ascending ids from ``first`` to ``last``, as a view."""
+    return wanted[np.searchsorted(wanted, first) : np.searchsorted(wanted, last, side="right")]
+
+
 def _rows_of(wanted: Ids, ids: Ids, alive: NDArray[np.bool_] | None, reused: bool) -> RowFilter:
+    if alive is None and len(ids) and int(ids[-1]) - int(ids[0]) + 1 == len(ids):
+        first, last = int(ids[0]), int(ids[-1])
+        return GaplessFilter(_between(_ascending(wanted), first, last), first, len(ids), reused=reused)
     mask = np.zeros(len(ids), dtype=bool)
     if len(ids) >= MANY and DENSE * len(wanted) >= len(ids) and has_numba():
         from deephash.index.kernels import mark_rows
@@ -239,9 +247,11 @@ def _rows_of(wanted: Ids, ids: Ids, alive: NDArray[np.bool_] | None, reused: boo
 
 
 def _ascending(wanted: Ids) -> Ids:
-    if len(wanted) > 1 and not (wanted[1:] > wanted[:-1]).all():
-        wanted = np.unique(wanted)
-    return wanted
+    if len(wanted) >= MANY and has_numba():
+        from deephash.index.kernels import ascends
+
+        return wanted if ascends(wanted) else np.unique(wanted)
+    return wanted if (wanted[1:] > wanted[:-1]).all() else np.unique(wanted)
 
 
 def _as_ids(ids: Ids) -> Ids:

@@ -8,9 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 GATHER_COST = 4.0  # gathering one code costs about as much as scanning this many for one query
+FEW_QUERIES, FEW_PASS, FETCHES_AT_MOST = 4, 5, 500  # marking a million rows costs as much as one scan of them
 PRUNING_PAYS_BELOW = 0.01  # share of the codes touched, for each 64 bits: a short slice costs more a code than a scan
 LOOK_UP_COST = 400  # one random look-up or candidate of the band tables costs about as much as scanning this many codes
-LOOK_UPS_A_PIVOT = 0.25  # a radius search by pivot lists costs about as much as this many look-ups a pivot
+LOOK_UPS_A_PIVOT = 0.125  # a radius search by pivot lists costs about as much as this many look-ups a pivot
 GROUPS_PAY_BELOW = 0.5  # unique codes per item: below it, searching the unique codes saves more than listing costs
 HAS_MANY = 10_000  # below this every way answers within a millisecond
 
@@ -44,6 +45,11 @@ def filter_first(num_rows: int, num_allowed: int, num_queries: int, *, reused: b
     if reused:  # the gathered codes are kept, so only their memory speaks against it
         return 2 * num_allowed < num_rows
     return num_allowed * (GATHER_COST + num_queries) < num_rows * num_queries
+
+
+def filter_last(num_rows: int, num_allowed: int, num_queries: int, k: int) -> bool:
+    """Decide whether to search without the filter for more items than wanted, and to look up only those."""
+    return num_queries <= FEW_QUERIES and num_allowed * FEW_PASS >= num_rows and k * FEW_PASS <= FETCHES_AT_MOST
 
 
 def look_up_budget(num_rows: int, num_pivots: int) -> int:

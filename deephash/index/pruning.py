@@ -2,9 +2,10 @@
 
 Each code x lies in the list of its nearest pivot p, sorted by d(p, x). Since d(q, x) >= |d(q, p) - d(p, x)|, a list can
 hold an item within distance c of the query only at pivot distances d(q, p) - c .. d(q, p) + c: one contiguous slice.
-Lists are visited nearest pivot first, so c falls early. On learned codes, which cluster, a few per cent of the database
-is touched; on random codes nearly all of it. So a query is planned before it is paid for: as soon as k items are held,
-the slices that are left are summed, and where they are too many the query goes back to the plain scan.
+Lists are visited nearest pivot first, so c falls early. On learned codes, which cluster, about a per cent of the
+database is touched, a few codes here and a few there; so they are kept row by row (a slice lies in one place), where
+the plain scan keeps planes of words. On random codes nearly all are touched. So whether lists pay is estimated before
+they are built, and a query that has touched too many codes all the same goes back to the plain scan.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deephash.index.kernels import CHUNK, NOTHING, ROW_BITS, compiled, distances_into, grown, least_distance, top_k
+from deephash.index.kernels import CHUNK, NOTHING, ROW_BITS, compiled, distances_into, grown, popcount, top_k
 from deephash.index.threads import in_parts
 
-PAYS_BELOW = 0.25  # share of the codes touched; above it the plain scan's blocks under many queries are faster
-PIVOTS = 2.0  # times sqrt(N): enough that each of a few thousand clusters has one
+PAYS_BELOW = 0.05  # share of the codes a query may touch before it goes back to the plain scan
+PIVOTS = 4.0  # times sqrt(N): enough that each of a few thousand clusters has one; measured: 2..6 within 1.8x
 PIVOT_SAMPLE = 4  # sampled codes a pivot
 SAMPLE_QUERIES, SAMPLE_ROWS = 16, 4096
 
@@ -30,23 +31,23 @@ class PivotLists:
 
     Attributes:
         pivots: uint64 [W, P].
-        planes: uint64 [W, N], the codes in list order.
+        codes: uint64 [N, W], the codes in list order, row by row.
         rows: int64 [N], the row each of them has in the database.
-        starts: int64 [P * (longest + 1) + 1]; cell (p, r) begins at ``starts[p * (longest + 1) + r]``.
+        starts: int32 or int64 [P * (longest + 1) + 1]; cell (p, r) begins at ``starts[p * (longest + 1) + r]``.
         reach: int32 [P, 2], the smallest and the largest distance in each list; first > last where it is empty.
         longest: the largest possible distance.
     """
 
     pivots: NDArray[np.uint64]
-    planes: NDArray[np.uint64]
+    codes: NDArray[np.uint64]
     rows: NDArray[np.int64]
-    starts: NDArray[np.int64]
+    starts: NDArray[Any]
     reach: NDArray[np.int32]
     longest: int
 
     @classmethod
     def build(cls, planes: NDArray[np.uint64], longest: int, threads: int) -> PivotLists:
-        """Assign each code to the nearest of about 2 sqrt(N) pivots; 2 N sqrt(N) distances."""
+        """Assign each code to the nearest of about 4 sqrt(N) pivots; 4 N sqrt(N) distances."""
         pivots = sample_pivots(planes)
         parts = in_parts(planes.shape[1], threads, lambda lo, hi: _assign(planes, pivots, lo, hi, longest))
         cells = np.concatenate(parts)
@@ -55,7 +56,8 @@ class PivotLists:
         reach = np.tile(np.array([[longest + 1, -1]], np.int32), (pivots.shape[1], 1))
         np.minimum.at(reach[:, 0], lists, radii.astype(np.int32))
         np.maximum.at(reach[:, 1], lists, radii.astype(np.int32))
-        return cls(pivots, np.ascontiguousarray(planes[:, order]), order, starts, reach, longest)
+        starts = starts.astype(np.int32) if len(order) < 1 << 31 else starts  # half the cache misses
+        return cls(pivots, np.ascontiguousarray(planes.T[order]), order, starts, reach, longest)
 
     @property
     def give_up(self) -> int:
@@ -70,7 +72,7 @@ class PivotLists:
             lambda lo, hi: _pruned_top_k(
                 self.pivots,
                 (self.starts, self.reach),
-                self.planes,
+                self.codes,
                 self.rows,
                 queries[lo:hi],
                 k,
@@ -86,7 +88,7 @@ class PivotLists:
         return _pruned_radius(
             self.pivots,
             (self.starts, self.reach),
-            self.planes,
+            self.codes,
             self.rows,
             queries,
             radius,
@@ -218,17 +220,63 @@ def _slice(lists: Any, pivot: int, distance: int, cut: int, longest: int) -> Any
 
 
 @compiled
-def _left_to_do(lists: Any, order: Any, done: int, distances: Any, cut: int, longest: int) -> int:
+def _codes_within(lists: Any, distances: Any, cut: int, longest: int) -> int:
     total = 0
-    for t in range(done, order.size):
-        lo, hi = _slice(lists, order[t], np.int64(distances[order[t]]), cut, longest)
+    for p in range(distances.size):
+        lo, hi = _slice(lists, p, np.int64(distances[p]), cut, longest)
         total += hi - lo
     return total
 
 
 @compiled
+def _distances_by_row(codes: Any, query: Any, first: int, last: int, out: Any) -> None:
+    """Write the distances of rows first..last of codes [N, W] into ``out``; 64, 128 and 256 bits without a loop."""
+    width = codes.shape[1]
+    a = query[0]
+    if width == 1:
+        for j in range(first, last):
+            out[j - first] = popcount(codes[j, 0] ^ a)
+    elif width == 2:
+        b = query[1]
+        for j in range(first, last):
+            out[j - first] = popcount(codes[j, 0] ^ a) + popcount(codes[j, 1] ^ b)
+    elif width == 4:
+        b, c, d = query[1], query[2], query[3]
+        for j in range(first, last):
+            near = popcount(codes[j, 0] ^ a) + popcount(codes[j, 1] ^ b)
+            out[j - first] = near + popcount(codes[j, 2] ^ c) + popcount(codes[j, 3] ^ d)
+    else:
+        for j in range(first, last):
+            distance = popcount(codes[j, 0] ^ a)
+            for w in range(1, width):
+                distance += popcount(codes[j, w] ^ query[w])
+            out[j - first] = distance
+
+
+@compiled
+def offer(candidate: Any, k: int, kept: Any, histogram: Any, state: Any) -> None:
+    """Take a candidate at or below the cut-off. Rows come in any order: a full buffer is sorted, and its k-th entry is
+    the bound that later candidates must get under. ``state``: candidates held, cut-off, how many at or below it, bound.
+    """
+    count = np.int64(state[0])
+    if count == kept.size:
+        kept.sort()
+        count = k
+        state[3] = kept[k - 1]
+    kept[count] = candidate
+    state[0] = count + 1
+    cut: Any = np.int64(state[1])
+    inside: Any = np.int64(state[2]) + 1
+    histogram[np.int64(candidate >> ROW_BITS)] += 1
+    while inside - histogram[cut] >= k:
+        inside -= histogram[cut]
+        cut -= 1
+    state[1], state[2] = cut, inside
+
+
+@compiled
 def _take_slice(
-    planes: Any,
+    codes: Any,
     rows: Any,
     query: Any,
     span: Any,
@@ -239,40 +287,22 @@ def _take_slice(
     state: Any,
     scratch: Any,
 ) -> None:
-    """Offer a slice to the candidates. Rows come in any order: a full buffer is sorted, its k-th entry is the bound."""
-    lo, hi = span
-    count: Any
-    count, cut, inside = np.int64(state[0]), np.int64(state[1]), np.int64(state[2])
-    for start in range(lo, hi, CHUNK):
-        stop = min(hi, start + CHUNK)
-        if least_distance(planes, query, start, stop, scratch) > np.uint64(cut):
-            continue
-        distances_into(planes, query, start, stop, scratch)
-        for j in range(stop - start):
-            distance = np.int64(scratch[j])
-            if distance > cut:
+    """Offer a slice of a list to the candidates."""
+    for first in range(span[0], span[1], CHUNK):
+        last = min(span[1], first + CHUNK)
+        _distances_by_row(codes, query, first, last, scratch)
+        for j in range(last - first):
+            if scratch[j] > state[1]:
                 continue
-            row = rows[start + j]
+            row = rows[first + j]
             candidate = scratch[j] << ROW_BITS | np.uint64(row)
-            if candidate >= state[3] or (mask.size > 0 and not mask[row]):
-                continue
-            if count == kept.size:
-                kept.sort()
-                count = k
-                state[3] = kept[k - 1]
-            kept[count] = candidate
-            count += 1
-            histogram[distance] += 1
-            inside += 1
-            while inside - histogram[cut] >= k:
-                inside -= histogram[cut]
-                cut -= 1
-    state[0], state[1], state[2] = count, cut, inside
+            if candidate < state[3] and (mask.size == 0 or mask[row]):
+                offer(candidate, k, kept, histogram, state)
 
 
 @compiled
 def _pruned_top_k(
-    pivots: Any, lists: Any, planes: Any, rows: Any, queries: Any, k: int, longest: int, give_up: int, mask: Any
+    pivots: Any, lists: Any, codes: Any, rows: Any, queries: Any, k: int, longest: int, give_up: int, mask: Any
 ) -> Any:
     best = np.full((queries.shape[0], k), NOTHING, np.uint64)
     touched = np.zeros(queries.shape[0], np.int64)
@@ -280,28 +310,23 @@ def _pruned_top_k(
     kept = np.empty(2 * k + CHUNK, np.uint64)
     scratch = np.empty(CHUNK, np.uint64)
     histogram = np.empty(longest + 1, np.int64)
-    state = np.empty(4, np.uint64)  # candidates held, cut-off, candidates at or below it, bound (see _take_slice)
+    state = np.empty(4, np.uint64)  # candidates held, cut-off, candidates at or below it, bound (see offer)
     for i in range(queries.shape[0]):
         query = queries[i]
         distances_into(pivots, query, 0, pivots.shape[1], distances)
         order = _nearest_first(distances, longest)
         histogram[:] = 0
         state[0], state[1], state[2], state[3] = 0, longest, 0, NOTHING
-        planned = False
         for t in range(order.size):
             cut = np.int64(state[1])
             lo, hi = _slice(lists, order[t], np.int64(distances[order[t]]), cut, longest)
-            if not planned and state[2] >= np.uint64(k):
-                planned = True
-                left = _left_to_do(lists, order, t, distances, cut, longest)
-                if touched[i] + left > give_up:
-                    touched[i] = -1
-                    break
-            if not planned and touched[i] > give_up:
+            if lo == hi:  # most lists; a call of _take_slice would cost more than all its work
+                continue
+            touched[i] += hi - lo
+            if touched[i] > give_up:  # counted as it goes: summing what is left would miss the cache for every list
                 touched[i] = -1
                 break
-            touched[i] += hi - lo
-            _take_slice(planes, rows, query, (lo, hi), k, mask, kept, histogram, state, scratch)
+            _take_slice(codes, rows, query, (lo, hi), k, mask, kept, histogram, state, scratch)
         held = np.sort(kept[: np.int64(state[0])])[:k]
         best[i, : held.size] = held
     return best, touched
@@ -309,28 +334,25 @@ def _pruned_top_k(
 
 @compiled
 def _pruned_radius(
-    pivots: Any, lists: Any, planes: Any, rows: Any, queries: Any, radius: int, longest: int, give_up: int, mask: Any
+    pivots: Any, lists: Any, codes: Any, rows: Any, queries: Any, radius: int, longest: int, give_up: int, mask: Any
 ) -> Any:
     touched = np.zeros(queries.shape[0], np.int64)
     limits = np.zeros(queries.shape[0] + 1, np.int64)
     distances = np.empty(pivots.shape[1], np.uint64)
     scratch = np.empty(CHUNK, np.uint64)
     found = np.empty(1024, np.uint64)
-    order = np.arange(pivots.shape[1])
     n = 0
     for i in range(queries.shape[0]):
         query = queries[i]
         distances_into(pivots, query, 0, pivots.shape[1], distances)
-        touched[i] = _left_to_do(lists, order, 0, distances, radius, longest)
+        touched[i] = _codes_within(lists, distances, radius, longest)
         if touched[i] > give_up:
             touched[i] = -1
-        for p in range(order.size if touched[i] >= 0 else 0):
+        for p in range(distances.size if touched[i] >= 0 else 0):
             first, last = _slice(lists, p, np.int64(distances[p]), radius, longest)
             for lo in range(first, last, CHUNK):
                 hi = min(last, lo + CHUNK)
-                if least_distance(planes, query, lo, hi, scratch) > np.uint64(radius):
-                    continue
-                distances_into(planes, query, lo, hi, scratch)
+                _distances_by_row(codes, query, lo, hi, scratch)
                 found = grown(found, n + CHUNK)
                 for j in range(hi - lo):
                     if scratch[j] <= np.uint64(radius) and (mask.size == 0 or mask[rows[lo + j]]):
@@ -339,24 +361,3 @@ def _pruned_radius(
         found[limits[i] : n].sort()
         limits[i + 1] = n
     return found[:n], limits, touched
-
-
-@compiled
-def slice_top_k(planes: Any, rows: Any, queries: Any, first: int, last: int, k: int, longest: int) -> Any:
-    """Return the k best candidates among the columns first..last, uint64 [Q, k] ascending; ``rows`` names the columns.
-
-    For tables that are not in the order of their names (``window.py``); ties are broken by name all the same.
-    """
-    best = np.full((queries.shape[0], k), NOTHING, np.uint64)
-    kept = np.empty(2 * k + CHUNK, np.uint64)
-    scratch = np.empty(CHUNK, np.uint64)
-    histogram = np.empty(longest + 1, np.int64)
-    state = np.empty(4, np.uint64)
-    mask = np.empty(0, np.bool_)
-    for i in range(queries.shape[0]):
-        histogram[:] = 0
-        state[0], state[1], state[2], state[3] = 0, longest, 0, NOTHING
-        _take_slice(planes, rows, queries[i], (first, last), k, mask, kept, histogram, state, scratch)
-        held = np.sort(kept[: np.int64(state[0])])[:k]
-        best[i, : held.size] = held
-    return best

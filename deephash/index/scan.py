@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from deephash.codes import BinaryCodes
 from deephash.index.bands import as_planes
-from deephash.index.base import Neighbors, RowFilter
-from deephash.index.planner import filter_first, look_up_budget, wants_pruning
+from deephash.index.base import GaplessFilter, Neighbors, RowFilter
+from deephash.index.planner import filter_first, filter_last, look_up_budget, wants_pruning
 from deephash.index.threads import in_parts, usable_threads
 
 if TYPE_CHECKING:
@@ -97,6 +97,10 @@ class ScanEngine:
                 within.gathered = ScanEngine(self._codes[within.rows], threads=self._threads, prune=False)
             found = within.gathered.search(queries, k, None)
             return Neighbors(within.rows[found.ids], found.distances)
+        if isinstance(within, GaplessFilter) and not within.resolved:
+            after = self._filtered_last(queries, k, within)
+            if after is not None:
+                return after
         mask = NO_MASK if within is None else within.mask
         self._asked += len(queries)
         if len(self._codes) >= SMALL and self._asked**2 >= len(self._codes) and self._pivots is None:
@@ -104,6 +108,22 @@ class ScanEngine:
         words = _words(queries)
         best = np.sort(self._pruned(words, k, mask) if self._pivots else self._scanned(words, k, mask), axis=1)
         return _unpacked(best)
+
+    def _filtered_last(self, queries: BinaryCodes, k: int, within: GaplessFilter) -> Neighbors | None:
+        """Search without the filter for so many items that k of them should pass; None where they did not.
+
+        Exact: items come in order, so the first k that pass are the k nearest that pass.
+        """
+        if not filter_last(len(self._codes), within.count, len(queries), k):
+            return None
+        fetched = int(1.5 * k * len(self._codes) / within.count) + 16
+        found = self.search(queries, fetched, None)
+        passed = within.passes(found.ids)
+        if (passed.sum(axis=1) < k).any():
+            return None
+        places = np.argsort(~passed, axis=1, kind="stable")[:, :k]
+        self._last += f"; filtered last: {k} of the nearest {fetched}"
+        return Neighbors(np.take_along_axis(found.ids, places, 1), np.take_along_axis(found.distances, places, 1))
 
     def _scanned(self, words: NDArray[np.uint64], k: int, mask: NDArray[np.bool_]) -> Candidates:
         from deephash.index.kernels import top_k

@@ -110,6 +110,6 @@ class WindowIndex:
 
 
 def _top_k_of() -> Any:
-    from deephash.index.pruning import slice_top_k
+    from deephash.index.slices import slice_top_k
 
     return slice_top_k

@@ -60,6 +60,9 @@ def test_explains_filter_and_empty(codes):
     index.search(codes, 3, allowed=np.array([4, 7]))
     assert "filtered first: 2 codes gathered" in index.explain()
     index.search(codes[:1], 3, allowed=np.arange(40))
+    assert "filtered last: 3 of the nearest 21" in index.explain()
+    index.remove(np.array([49]))
+    index.search(codes[:1], 3, allowed=np.arange(40))
     assert "filter applied to rows under the cut-off" in index.explain()
     index.remove(np.arange(50))
     assert index.explain().startswith("empty")
@@ -108,6 +111,17 @@ def test_dense_filters_of_large_tables(gaps):
     np.testing.assert_array_equal(found.ids, flat.ids)
     whole = index.search(codes[:3], 4, allowed=ids)
     np.testing.assert_array_equal(whole.ids, index.search(codes[:3], 4).ids)
+
+
+def test_a_filter_looked_up_last_gives_way_where_the_nearest_do_not_pass():
+    """The items nearest to the query are all filtered out, so more than those fetched must be looked at."""
+    bits = np.tril(np.ones((256, 256), bool), -1).repeat(30, axis=0)
+    codes = BinaryCodes.from_bits(bits)
+    query = BinaryCodes.from_bits(np.zeros((1, 256)))
+    index = open_index("scan", np.arange(len(codes)) + 3, codes, threads=1)
+    found = index.search(query, 5, allowed=np.arange(3503, 6503))
+    assert found.ids.tolist() == [[3503, 3504, 3505, 3506, 3507]]
+    assert "filter applied to rows under the cut-off" in index.explain()
 
 
 def test_codes_of(codes):
