@@ -214,7 +214,7 @@ def ascends(ids: Any) -> bool:
     later, earlier = ids[1:], ids[:-1]
     for i in range(later.size):
         wrong |= np.int64(later[i] <= earlier[i])
-    return wrong == 0
+    return bool(wrong == 0)
 
 
 @compiled

@@ -258,7 +258,7 @@ def offer(candidate: Any, k: int, kept: Any, histogram: Any, state: Any) -> None
     """Take a candidate at or below the cut-off. Rows come in any order: a full buffer is sorted, and its k-th entry is
     the bound that later candidates must get under. ``state``: candidates held, cut-off, how many at or below it, bound.
     """
-    count = np.int64(state[0])
+    count: Any = np.int64(state[0])
     if count == kept.size:
         kept.sort()
         count = k
