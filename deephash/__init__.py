@@ -6,6 +6,8 @@ The public names below are loaded when first used, so that ``import deephash`` c
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from deephash.version import __version__
+
 if TYPE_CHECKING:
     from deephash.codes import BinaryCodes as BinaryCodes
     from deephash.collection import Collection as Collection
@@ -15,8 +17,6 @@ if TYPE_CHECKING:
     from deephash.scoring import evaluate as evaluate
     from deephash.search import Hit as Hit
     from deephash.search import Searcher as Searcher
-
-__version__ = "0.1.0"
 
 _HOME = {
     "BinaryCodes": "deephash.codes",

@@ -13,7 +13,7 @@ import gradio as gr
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from deephash import __version__
+from deephash.version import __version__
 
 from .actions import MAX_UPLOAD_BYTES
 from .guard import Guard

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 
-from deephash import __version__
 from deephash.cli.output import print_json
+from deephash.version import __version__
 
 PACKAGES = ["numpy", "faiss-cpu", "pylance", "pyarrow", "pillow", "numba", "torch", "torchvision", "timm"]
 PACKAGES += ["open-clip-torch", "lightning", "scikit-learn", "gradio"]

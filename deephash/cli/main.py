@@ -14,8 +14,8 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any
 
-from deephash import __version__
 from deephash.errors import DeephashError, UsageError, did_you_mean
+from deephash.version import __version__
 
 CODE_FORMAT = 1  # version of BinaryCodes on disk, printed by --version
 

@@ -23,11 +23,11 @@ import safetensors
 import torch
 from safetensors.torch import load_file, save_file
 
-from deephash import __version__
 from deephash.backbones import Backbone, Encoder
 from deephash.codes import BinaryCodes
 from deephash.errors import CollectionDamaged, FormatTooNew, UsageError, did_you_mean
 from deephash.models.base import HashModel, Optimizer
+from deephash.version import __version__
 
 FORMAT_VERSION = 1
 JSON_NAME, TENSORS_NAME, CODES_NAME, CARD_NAME = "model.json", "model.safetensors", "learned_codes.npz", "README.md"

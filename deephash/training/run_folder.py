@@ -16,9 +16,9 @@ from typing import Any
 
 import torch
 
-from deephash import __version__
 from deephash.data.datamodule import HashDataModule
 from deephash.models import HashModel
+from deephash.version import __version__
 
 _PACKAGES = ("torch", "torchvision", "timm", "lightning", "numpy", "scikit-learn", "faiss-cpu")
 
