@@ -138,7 +138,8 @@ class TestOptimizers:
         assert all(group["weight_decay"] == 5e-4 for group in built.param_groups)
 
     def test_frozen_backbone_is_in_no_group(self):
-        built = build_optimizer(OrthoHash(16, 3, Backbone("small_cnn:2", weights=None, image_size=8)))
+        backbone = Backbone("small_cnn:2", weights=None, image_size=8)
+        built = build_optimizer(OrthoHash(16, 3, backbone, optimizer=Optimizer()))
         assert [group["name"] for group in built.param_groups] == ["new"]
 
     def test_schedule(self):
