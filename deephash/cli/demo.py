@@ -82,7 +82,7 @@ def _train(runs: Path) -> tuple[list[dict[str, Any]], Digits]:
 def _compare(trained: list[dict[str, Any]], data: Digits) -> list[Row]:
     """Return the rows of the table: codes, and the float vectors behind them as what they could reach at best."""
     from deephash.models import ITQ, LSH, PCASign, load_model
-    from deephash.training import float_mean_average_precision
+    from deephash.scoring import float_mean_average_precision
 
     network = load_model(Path(trained[-1]["run"]) / "model")
     frozen = _frozen_copy(network)
@@ -104,7 +104,7 @@ def _compare(trained: list[dict[str, Any]], data: Digits) -> list[Row]:
 
 def _shallow(method: Any, bits: int, data: Digits) -> float:
     from deephash.backbones import Backbone
-    from deephash.training import mean_average_precision_of
+    from deephash.scoring import mean_average_precision_of
 
     model = method(bits, Backbone("features:64", weights=None))
     data.attach(model)

@@ -22,7 +22,8 @@ from deephash.cli.configurations import find_config
 from deephash.data import HashDataModule
 from deephash.errors import CollectionDamaged, DeephashError, UsageError, did_you_mean
 from deephash.models import HashModel, load_model
-from deephash.training import RunFolder, fit, mean_average_precision_of
+from deephash.scoring.encoding import mean_average_precision_of, protocol_of_test
+from deephash.training import RunFolder, fit
 from deephash.training.fitting import MetricsFile, check_fit, quiet_lightning, run_callbacks
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def train_one(
         raise
     best = load_model(run.path / "model")
     scores = _test_scores(best, data)
-    protocol = _protocol(best, data) if scores else ""
+    protocol = str(protocol_of_test(best, data)) if scores else ""
     run.update(test_scores=scores, test_protocol=protocol)
     return {
         "method": type(model).__name__,
@@ -126,12 +127,6 @@ def _test_scores(model: HashModel, data: HashDataModule) -> dict[str, float]:
     if data.splits["query"].labels is None:
         return {}
     return mean_average_precision_of(model, data)
-
-
-def _protocol(model: HashModel, data: HashDataModule) -> str:
-    from deephash.training.scoring import protocol_of
-
-    return str(protocol_of(model, data))
 
 
 # Parsing -------------------------------------------------------------------------------------------

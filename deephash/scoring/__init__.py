@@ -5,9 +5,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from deephash.scoring.comparison import compare_reports as compare_reports
+    from deephash.scoring.encoding import mean_average_precision_of as mean_average_precision_of
+    from deephash.scoring.floats import float_mean_average_precision as float_mean_average_precision
     from deephash.scoring.targets import evaluate as evaluate
 
-_HOME = {"compare_reports": "comparison", "evaluate": "targets"}
+_HOME = {
+    "compare_reports": "comparison",
+    "evaluate": "targets",
+    "float_mean_average_precision": "floats",
+    "mean_average_precision_of": "encoding",
+}
 __all__ = list(_HOME)
 
 

@@ -21,18 +21,13 @@ from numpy.typing import NDArray
 from deephash.codes import BinaryCodes
 from deephash.errors import UsageError
 from deephash.evaluation.figures import Figure
-from deephash.evaluation.ranking import average_precision
-from deephash.evaluation.rankings import groups_of_one
-from deephash.evaluation.relevance import relevance_from_labels
 from deephash.evaluation.report import EvaluationReport, evaluate_codes
-from deephash.evaluation.scores import QueryScores, Settings
+from deephash.evaluation.scores import Settings
+from deephash.scoring.floats import Floats, cosine_mean_average_precisions
 from deephash.scoring.sides import CodePair
-
-Floats = NDArray[np.floating]
 
 FITTED_TO = 10_000  # training rows used at most; more change the axes little
 RIDGE = 1e-2  # of the class-code classifier, times the mean variance of a feature
-BLOCK_PAIRS = 4_000_000  # similarities held at once
 
 
 def score_baselines(
@@ -138,31 +133,25 @@ def _class_codes(
 def _cosine(
     report: EvaluationReport, pair: CodePair, query_labels: NDArray[Any], database_labels: NDArray[Any]
 ) -> tuple[Figure, ...]:
-    """Score the mAP figures of the report on the exact cosine ranking; equal similarities keep database order."""
+    """Score the mAP figures of the report on the exact cosine ranking."""
     wanted = [
         figure
         for figure in report.figures
         if figure.is_mean_ap and figure.protocol.radius is None and figure.protocol.legacy == "none"
     ]
+    if pair.query.features is None or pair.database.features is None:
+        return ()
     kept = report.per_query["row"]
-    query, database = _unit(pair.query.features)[kept], _unit(pair.database.features)
-    relevance = relevance_from_labels(query_labels[kept], database_labels)
-    kinds = {figure.label: _kind(figure) for figure in wanted}
-    values: dict[str, list[Floats]] = {figure.label: [] for figure in wanted}
-    step = max(1, BLOCK_PAIRS // max(1, len(database)))
-    for start in range(0, len(query), step):
-        rows = slice(start, min(start + step, len(query)))
-        order = np.argsort(-(query[rows] @ database.T), axis=1, kind="stable")
-        groups = groups_of_one(relevance.rows(rows).gains(), order, relevance.max_gain)
-        for label, (top_k, normalize) in kinds.items():
-            values[label].append(average_precision(groups, top_k, normalize))
+    means = cosine_mean_average_precisions(
+        pair.query.features[kept],
+        pair.database.features,
+        query_labels[kept],
+        database_labels,
+        [_kind(figure) for figure in wanted],
+    )
     return tuple(
-        Figure(
-            figure.metric,
-            QueryScores(np.concatenate(values[figure.label])).mean(),
-            replace(figure.protocol, rerank="cosine", ties="stable", empty="zero"),
-        )
-        for figure in wanted
+        Figure(figure.metric, mean, replace(figure.protocol, rerank="cosine", ties="stable", empty="zero"))
+        for figure, mean in zip(wanted, means, strict=True)
     )
 
 
@@ -174,9 +163,3 @@ def _sample(size: int, draw: np.random.Generator) -> NDArray[np.int64]:
     if size <= FITTED_TO:
         return np.arange(size)
     return np.sort(draw.permutation(size)[:FITTED_TO])
-
-
-def _unit(features: NDArray[np.floating] | None) -> Floats:
-    table = np.asarray(features, dtype=np.float32)
-    length = np.linalg.norm(table, axis=1, keepdims=True)
-    return np.asarray(table / np.maximum(length, np.finfo(np.float32).tiny))

@@ -10,19 +10,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from deephash.codes import BinaryCodes
-from deephash.data.protocols import short_checksum
-from deephash.errors import DataError, UsageError, did_you_mean
-from deephash.evaluation.codefile import CodeFile
-from deephash.evaluation.protocol import Protocol
+from deephash.errors import DataError, UsageError
 from deephash.models import HashModel, load_model
+from deephash.scoring.encoding import described_side, direction_of, encoded_side, known_protocol
 from deephash.scoring.sides import CodePair
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
     from deephash.data import HashDataModule
-
-TASKS = {"i2t": ("image", "text"), "t2i": ("text", "image"), "i2i": ("image", "image"), "t2t": ("text", "text")}
 
 
 def model_pair(target: Any, data: HashDataModule | None, task: str | None) -> CodePair:
@@ -40,17 +36,18 @@ def model_pair(target: Any, data: HashDataModule | None, task: str | None) -> Co
         if run is None or not (run / "config.yaml").is_file():
             raise UsageError("which data set? give one: evaluate(model, Digits()), or a run folder with config.yaml")
         data = data_of_run(run)
-    ask, answer, chosen = _modalities(model, task)
+    chosen, (ask, answer) = direction_of(model, task)
     started = time.perf_counter()
     data.setup()
     data.attach(model)
-    query, database = (data.codes(model, name, modality=side) for name, side in (("query", ask), ("database", answer)))
+    rows = np.arange(len(data.splits["train"]))
+    no_codes = BinaryCodes.from_bits(np.zeros((len(rows), 1)))  # baselines are fitted to the features
     return CodePair(
-        query=_side(data, "query", query, ask),
-        database=_side(data, "database", database, answer),
+        query=encoded_side(model, data, "query", ask),
+        database=encoded_side(model, data, "database", answer),
         method=type(model).__name__,
-        protocol=_protocol_of(model, data, chosen),
-        train=_side(data, "train", None, "image"),
+        protocol=known_protocol(model, data, chosen),
+        train=described_side(data, "train", no_codes, "image", rows),
         open_picture=_opener(data),
         timings={"encoding": time.perf_counter() - started},
     )
@@ -103,43 +100,6 @@ def _model_folder(run: Path) -> Path:
         if (folder / "model.json").is_file():
             return folder
     raise DataError(f"{run} holds no model: neither model.json nor model/model.json; `deephash train` writes them")
-
-
-def _modalities(model: HashModel, task: str | None) -> tuple[str | None, str | None, str]:
-    """Return what asks, what answers (None: all the model reads) and the word for the protocol."""
-    encoders = list(model.encoders)
-    if set(encoders) != {"image", "text"}:
-        if task is not None:
-            raise UsageError(f"this {type(model).__name__} reads {', '.join(encoders)} only; leave the task out")
-        return None, None, "same-side"
-    if task is not None and task not in TASKS:
-        raise UsageError(f"no task is called {task!r}{did_you_mean(task, list(TASKS))}")
-    chosen = task or "i2t"
-    return *TASKS[chosen], chosen
-
-
-def _side(data: HashDataModule, name: str, codes: BinaryCodes | None, modality: str | None) -> CodeFile:
-    split = data.splits[name]
-    features = split.features.get(modality or "image")
-    return CodeFile(
-        codes=codes if codes is not None else BinaryCodes.from_bits(np.zeros((len(split), 1))),
-        labels=split.labels,
-        names=np.asarray(split.names, dtype=str),
-        features=None if features is None else features.cpu().numpy(),
-        class_names=tuple(data.class_names),
-        source=f"split {name} of {data.protocol_name}",
-    )
-
-
-def _protocol_of(model: HashModel, data: HashDataModule, task: str) -> Protocol:
-    names = [encoder.spec.name for encoder in model.encoders.values()]
-    return Protocol(
-        dataset=data.protocol_name,
-        split=short_checksum(data.split_checksum),
-        task=task,
-        backbone=" + ".join(names),
-        pictures=data.pictures,
-    )
 
 
 def _opener(data: HashDataModule) -> Callable[[str], Image] | None:

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from deephash.data.datamodule import HashDataModule
 from deephash.errors import UsageError
 from deephash.models import HashModel
-from deephash.training.scoring import mean_average_precision_of
+from deephash.scoring.encoding import mean_average_precision_of
 
 SCORE = "validation/mAP"
 

@@ -15,7 +15,7 @@ from deephash.data import Digits
 from deephash.data.batch import SlicedBatches
 from deephash.models import DPSH, SDC, GreedyHash, HashNet, Optimizer, OrthoHash, load_model
 from deephash.training.callbacks import RetrievalEvaluation
-from deephash.training.scoring import mean_average_precision_of
+from deephash.scoring import mean_average_precision_of
 from tests.e2e import ddp_child
 from tests.image_methods_toy import FEATURES, batch
 from tests.paths import ROOT

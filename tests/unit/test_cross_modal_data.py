@@ -66,16 +66,17 @@ def test_missing_halves_are_missing_in_the_database_too(feature_file):
 
 
 def test_absent_halves_are_not_scored(feature_file):
-    from deephash.training.scoring import codes_and_labels
+    from deephash.scoring.encoding import encoded_side
 
     data = SemiPaired(FeatureFile(feature_file), share=0.5, scheme="missing")
     model = RREH(4, Backbone("features:6"), Backbone("features:4"))
     data.attach(model)
     model.fit(data.splits["train"].columns())
-    codes, labels = codes_and_labels(model, data, "database", "text")
+    side = encoded_side(model, data, "database", "text")
     present = data.splits["database"].present["text"]
-    assert len(codes) == len(labels) == present.sum() == 60
-    np.testing.assert_array_equal(labels, data.splits["database"].labels[present])
+    assert len(side) == present.sum() == 60
+    np.testing.assert_array_equal(side.names, np.array(data.splits["database"].names)[present])
+    np.testing.assert_array_equal(side.labels, data.splits["database"].labels[present])
 
 
 def test_the_split_never_reshuffles_and_the_mask_is_kept(feature_file, tmp_path):

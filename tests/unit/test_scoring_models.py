@@ -12,6 +12,7 @@ from deephash.evaluation.metrics import mean_average_precision
 from deephash.evaluation.scores import Settings
 from deephash.models import ITQ
 from deephash.models.cca import CCAHash
+from deephash.scoring import float_mean_average_precision, mean_average_precision_of
 
 QUICK = Settings(resamples=0)
 
@@ -90,6 +91,13 @@ def test_baselines_stand_in_the_expected_order(fitted):
     assert "Baselines from the same features" in report.to_markdown()
 
 
+def test_the_float_figure_is_the_cosine_baseline(fitted):
+    report = deephash.evaluate(*fitted, settings=QUICK, baselines=True)
+    assert float_mean_average_precision(fitted[1]) == pytest.approx(report.baselines["cosine"][0].value)
+    with pytest.raises(UsageError, match="cached features"):
+        float_mean_average_precision(fitted[1], "text")
+
+
 def test_cosine_is_exact(fitted):
     model, data = fitted
     report = deephash.evaluate(model, data, settings=Settings(resamples=0, top_k=50), baselines=True)
@@ -129,6 +137,8 @@ def test_cross_modal_tasks_are_told_apart(tmp_path):
     assert {task: report.protocol.task for task, report in reports.items()} == {task: task for task in reports}
     assert len({report.headline.value for report in reports.values()}) == 4
     assert deephash.evaluate(model, data, settings=QUICK).protocol.task == "i2t"
+    while_training = mean_average_precision_of(model, data)
+    assert while_training == pytest.approx({task: reports[task].headline.value for task in ("i2t", "t2i")})
     with pytest.raises(UsageError, match="no task is called 'it2'; did you mean"):
         deephash.evaluate(model, data, task="it2")
 

@@ -1,0 +1,125 @@
+"""A model's codes of the splits of a data set: who asks, who answers, and under which protocol.
+
+Training scores its epochs with this and `deephash evaluate` its reports, so both print the same number.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+
+import numpy as np
+
+from deephash.codes import BinaryCodes
+from deephash.data.datamodule import HashDataModule
+from deephash.data.protocols import short_checksum
+from deephash.errors import UsageError, did_you_mean
+from deephash.evaluation.codefile import CodeFile
+from deephash.evaluation.metrics import UnanswerableQueries, mean_average_precision
+from deephash.evaluation.protocol import Protocol
+from deephash.models import HashModel
+
+SAME_SIDE = "same-side"
+TASKS = {"i2t": ("image", "text"), "t2i": ("text", "image"), "i2i": ("image", "image"), "t2t": ("text", "text")}
+ACROSS = ("i2t", "t2i")
+
+Direction = tuple[str | None, str | None]
+"""(modality of the query, modality of the database); None is all that the model reads."""
+
+
+def direction_of(model: HashModel, task: str | None = None) -> tuple[str, Direction]:
+    """Return the word for the protocol and the modalities of a task; a cross-modal model does ``i2t`` when left out.
+
+    Raises:
+        UsageError: a task that the model cannot do.
+    """
+    encoders = list(model.encoders)
+    if set(encoders) != {"image", "text"}:
+        if task is not None:
+            raise UsageError(f"this {type(model).__name__} reads {', '.join(encoders)} only; leave the task out")
+        return SAME_SIDE, (None, None)
+    if task is not None and task not in TASKS:
+        raise UsageError(f"no task is called {task!r}{did_you_mean(task, list(TASKS))}")
+    chosen = task or ACROSS[0]
+    return chosen, TASKS[chosen]
+
+
+def tasks_of(model: HashModel) -> tuple[str, ...]:
+    """Return the tasks a model is judged by: both ways across modalities, or one without a name."""
+    return ("",) if direction_of(model)[0] == SAME_SIDE else ACROSS
+
+
+def encoded_side(model: HashModel, data: HashDataModule, split_name: str, modality: str | None) -> CodeFile:
+    """Encode those items of a split that have ``modality``; half-paired data lack some halves."""
+    split = data.splits[split_name]
+    codes, present = data.codes(model, split_name, modality=modality), split.present.get(modality or "")
+    rows = np.arange(len(split)) if present is None else np.flatnonzero(present)
+    return described_side(data, split_name, codes[rows], modality, rows)
+
+
+def described_side(
+    data: HashDataModule, split_name: str, codes: BinaryCodes, modality: str | None, rows: np.ndarray
+) -> CodeFile:
+    """Put labels, names and cached features of ``rows`` of a split beside their codes."""
+    split = data.splits[split_name]
+    features = split.features.get(modality or "image")
+    return CodeFile(
+        codes=codes,
+        labels=None if split.labels is None else split.labels[rows],
+        names=np.asarray(split.names, dtype=str)[rows],
+        features=None if features is None else features.cpu().numpy()[rows],
+        class_names=tuple(data.class_names),
+        source=f"split {split_name} of {data.protocol_name}",
+    )
+
+
+def mean_average_precision_of(
+    model: HashModel,
+    data: HashDataModule,
+    *,
+    query: str = "query",
+    database: str = "database",
+    top_k: int | None = None,
+) -> dict[str, float]:
+    """Return task -> exact mAP@R (ties by expectation); the same-side task has the empty name.
+
+    Raises:
+        UsageError: the splits have no labels, so that nothing says what is relevant.
+    """
+    scores = {}
+    for task in tasks_of(model):
+        sides = zip((query, database), direction_of(model, task or None)[1], strict=True)
+        asking, answering = (encoded_side(model, data, name, modality) for name, modality in sides)
+        if asking.labels is None or answering.labels is None:
+            raise UsageError(f"{type(data).__name__} has no labels; mAP needs to know what is relevant")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UnanswerableQueries)  # told once by the report, not after every epoch
+            scores[task] = mean_average_precision(
+                asking.codes,
+                answering.codes,
+                query_labels=asking.labels,
+                database_labels=answering.labels,
+                top_k=top_k,
+            )
+    return scores
+
+
+def protocol_of_test(model: HashModel, data: HashDataModule) -> Protocol:
+    """Return what :func:`mean_average_precision_of` means on the test queries."""
+    return replace(
+        known_protocol(model, data, " + ".join(tasks_of(model)) or SAME_SIDE),
+        num_bits=model.num_bits,
+        num_queries=len(data.splits["query"]),
+        num_database=len(data.splits["database"]),
+    )
+
+
+def known_protocol(model: HashModel, data: HashDataModule, task: str = SAME_SIDE) -> Protocol:
+    """Return what model and data say about a figure; metric and counts are filled in by who scores."""
+    return Protocol(
+        dataset=data.protocol_name,
+        split=short_checksum(data.split_checksum),
+        task=task,
+        backbone=" + ".join(encoder.spec.name for encoder in model.encoders.values()),
+        pictures=data.pictures,
+    )
