@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
-from importlib.resources import files
 from pathlib import Path
 
 from deephash.errors import UsageError, did_you_mean
@@ -12,7 +11,7 @@ from deephash.errors import UsageError, did_you_mean
 def config_folder() -> Path:
     """Return the folder of shipped configurations."""
     beside = Path(__file__).resolve().parents[2] / "configs"  # a checkout
-    return beside if beside.is_dir() else Path(str(files("deephash.configs")))
+    return beside if beside.is_dir() else Path(__file__).resolve().parents[1] / "configs"  # an installed wheel
 
 
 def shipped_configs() -> list[str]:
