@@ -16,7 +16,7 @@ class UnanswerableQueries(UserWarning):
     """Some queries have no relevant item in the database and were left out of a mean."""
 
 
-def mean_over_queries(values: FloatArray, weights: NDArray[Any] | None = None) -> float:
+def mean_over_queries(values: FloatArray, weights: NDArray[Any] | None = None, *, stacklevel: int = 3) -> float:
     """Return the mean over the queries that can be answered, sum(values) / sum(weights).
 
     Args:
@@ -24,6 +24,7 @@ def mean_over_queries(values: FloatArray, weights: NDArray[Any] | None = None) -
         weights: [Q], 1 for each query when left out. With ``values`` = AP@R (0 for a query that finds nothing) and
             ``weights`` = hit@R, this is the mean over the queries that find something (``empty="drop"``): exact for a
             fixed order, and the expected sum over the expected number of such queries under ties.
+        stacklevel: whose line the warning names, as in ``warnings.warn``; 3 is the caller of the function that asks.
 
     Raises:
         UsageError: no query can be answered.
@@ -39,7 +40,7 @@ def mean_over_queries(values: FloatArray, weights: NDArray[Any] | None = None) -
         warnings.warn(
             f"{missing:,} of {len(values):,} queries have no relevant item in the database; the mean leaves them out",
             UnanswerableQueries,
-            stacklevel=3,
+            stacklevel=stacklevel,
         )
     if weights is None:
         return float(values[answered].mean())

@@ -41,9 +41,12 @@ class DistanceCounts:
     Attributes:
         by_gain: int64 [Q, G + 1, D + 1]; ``by_gain[q, g, d]`` = database items at distance d with gain g, where gain 0
             means irrelevant.
+        num_database: N, items that a query may ignore included; None takes the longest ranking there is. Cut-offs are
+            held against it, so that what is allowed does not depend on which queries stand together in a block.
     """
 
     by_gain: NDArray[np.int64]
+    num_database: int | None = None
 
     @classmethod
     def from_items(cls, items: ArrayLike, relevant: ArrayLike) -> DistanceCounts:
@@ -86,6 +89,11 @@ class DistanceCounts:
         return np.asarray(self.by_gain.sum(axis=(1, 2)))
 
     @property
+    def longest(self) -> int:
+        """The largest cut-off R one may ask for: N."""
+        return int(self.num_items.max(initial=1)) if self.num_database is None else self.num_database
+
+    @property
     def unanswerable(self) -> int:
         """Number of queries without any relevant item; no ranking metric is defined for them."""
         return int((self.num_relevant == 0).sum())
@@ -120,7 +128,7 @@ def distance_counts(
         count(query_codes, database_codes, relevance, counts, threads or default_threads())
     if isinstance(relevance, ListedPairs):
         _move_listed_pairs(query_codes, database_codes, relevance, counts)
-    return DistanceCounts(counts)
+    return DistanceCounts(counts, len(database_codes))
 
 
 def count_blocks(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -62,10 +62,9 @@ class CurveSums:
         weight = int(answered.sum())
         if not weight:
             return
-        kept = DistanceCounts(counts.by_gain[answered])
+        kept = replace(counts, by_gain=counts.by_gain[answered])
         by_radius = curve_by_radius_from_counts(kept)
-        depth = int(kept.num_items.min())  # ignored items make single rankings shorter
-        by_rank = curve_by_rank_from_counts(kept, ranks=np.minimum(self._ranks, depth).astype(np.float64))
+        by_rank = curve_by_rank_from_counts(kept, ranks=self._ranks)
         self._by_radius += weight * np.stack([by_radius.precision, by_radius.recall])
         self._by_rank += weight * np.stack([by_rank.precision, by_rank.recall])
         self._pairs += np.stack([kept.relevant.sum(axis=0), (kept.items - kept.relevant).sum(axis=0)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
@@ -10,7 +11,8 @@ from numpy.typing import ArrayLike
 
 from deephash.codes import BinaryCodes
 from deephash.errors import UsageError, did_you_mean
-from deephash.evaluation.counts import DistanceCounts, count_blocks, require_fit, takes_numba
+from deephash.evaluation.averaging import mean_over_queries
+from deephash.evaluation.counts import DistanceCounts, count_blocks, distance_counts, require_fit, takes_numba
 from deephash.evaluation.groups import FloatArray, GainScale, RankedGroups, groups_from_counts, require_depth
 from deephash.evaluation.ordered import ordered_average_precision, reordered
 from deephash.evaluation.ranking import (
@@ -22,11 +24,65 @@ from deephash.evaluation.ranking import (
     hit_from_counts,
 )
 from deephash.evaluation.rankings import ranked_blocks, shuffle_of_ties, sort_of_ties
-from deephash.evaluation.relevance import ListedPairs, Relevance, as_codes
+from deephash.evaluation.relevance import ListedPairs, Relevance, as_codes, relevance_from_labels
 
 COUNT_TIES = ("expected", "optimistic", "pessimistic")
 SORTING_COSTS = 10  # times as much as counting in NumPy, so the kernel pays for smaller jobs
 Codes: TypeAlias = BinaryCodes | ArrayLike
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Retrieval:
+    """Queries, a database, and which item is right for which query: what every metric is asked about.
+
+    Attributes:
+        query: Q codes.
+        database: N codes.
+        relevance: of both sides.
+    """
+
+    query: BinaryCodes
+    database: BinaryCodes
+    relevance: Relevance
+
+    @classmethod
+    def of(
+        cls, query_codes: Codes, database_codes: Codes, query_labels: ArrayLike, database_labels: ArrayLike
+    ) -> Retrieval:
+        """Read codes and labels in any of the forms that ``deephash.evaluation.metrics`` accepts."""
+        query, database = as_codes(query_codes, "query codes"), as_codes(database_codes, "database codes")
+        return cls(query, database, relevance_from_labels(query_labels, database_labels))
+
+    def mean(
+        self,
+        of_groups: Callable[[RankedGroups], FloatArray],
+        *,
+        ties: str = "expected",
+        scale: GainScale = "linear",
+        top_k: int | None = None,
+        of_counts: Callable[[DistanceCounts], FloatArray] | None = None,
+    ) -> float:
+        """Mean of a formula over the queries that can be answered; arguments as in ``score_queries``."""
+        scores = score_queries(
+            self.query,
+            self.database,
+            self.relevance,
+            of_groups,
+            ties=ties,
+            scale=scale,
+            top_k=top_k,
+            of_counts=of_counts,
+        )
+        return mean_over_queries(scores, stacklevel=4)
+
+    def mean_of_counts(self, of_counts: Callable[[DistanceCounts], FloatArray]) -> float:
+        """Mean of a formula that knows no ties, or only their expectation."""
+        blocks = [of_counts(counts) for _, counts in count_blocks(self.query, self.database, self.relevance)]
+        return mean_over_queries(_joined(blocks), stacklevel=4)
+
+    def counts(self) -> DistanceCounts:
+        """Per-distance counts of all queries at once."""
+        return distance_counts(self.query, self.database, self.relevance)
 
 
 def score_queries(
@@ -56,15 +112,20 @@ def score_queries(
         [Q] or [Q, columns].
     """
     queries, database = as_codes(query_codes, "query codes"), as_codes(database_codes, "database codes")
+    if top_k is not None:
+        require_depth(top_k, len(database))
     if ties in COUNT_TIES:
         formula = of_counts or (lambda counts: of_groups(groups_from_counts(counts, ties, scale)))
         blocks = [formula(counts) for _, counts in count_blocks(queries, database, relevance)]
     else:
         require_fit(queries, database, relevance)
         sort_rows = sort_of_ties(ties, len(database))
-        depth = len(database) if top_k is None else require_depth(top_k, len(database))
-        ranked = ranked_blocks(queries, database, relevance, sort_rows, depth, scale)
+        ranked = ranked_blocks(queries, database, relevance, sort_rows, top_k or len(database), scale)
         blocks = [of_groups(groups) for _, groups in ranked]
+    return _joined(blocks)
+
+
+def _joined(blocks: list[FloatArray]) -> FloatArray:
     if not blocks:
         raise UsageError("there are no queries")
     return np.concatenate(blocks)

@@ -34,6 +34,7 @@ class RankedGroups:
         gain: float64 [Q, J], sum of the gains of each group on the chosen scale.
         totals: int64 [Q, G + 1], items of each gain in the whole database (which may be larger than the ranking).
         gain_values: float64 [G + 1], the value of each gain on the chosen scale.
+        longest: N, the size of the database; a query that ignores items has a shorter ranking.
     """
 
     items: IntArray
@@ -41,6 +42,7 @@ class RankedGroups:
     gain: FloatArray
     totals: IntArray
     gain_values: FloatArray
+    longest: int
 
     @property
     def num_relevant(self) -> IntArray:
@@ -77,7 +79,7 @@ def groups_from_counts(counts: DistanceCounts, ties: str = "expected", scale: Ga
     values = gain_values(counts.by_gain.shape[1] - 1, scale)
     if ties == "expected":
         gain = np.einsum("qgd,g->qd", counts.by_gain, values)
-        return RankedGroups(counts.items, counts.relevant, gain, counts.totals, values)
+        return RankedGroups(counts.items, counts.relevant, gain, counts.totals, values, counts.longest)
     if ties in ("optimistic", "pessimistic"):
         return _split_by_gain(counts, values, highest_first=ties == "optimistic")
     raise UsageError(
@@ -91,7 +93,8 @@ def _split_by_gain(counts: DistanceCounts, values: FloatArray, *, highest_first:
     items = np.ascontiguousarray(counts.by_gain[:, order].transpose(0, 2, 1))  # [Q, D + 1, G + 1]
     shape = (len(counts), -1)
     relevant, gain = items * (order > 0), items * values[order]
-    return RankedGroups(items.reshape(shape), relevant.reshape(shape), gain.reshape(shape), counts.totals, values)
+    columns = (items.reshape(shape), relevant.reshape(shape), gain.reshape(shape))
+    return RankedGroups(*columns, counts.totals, values, counts.longest)
 
 
 def exclusive_cumsum(values: NDArray[Any]) -> NDArray[Any]:
@@ -100,13 +103,12 @@ def exclusive_cumsum(values: NDArray[Any]) -> NDArray[Any]:
 
 
 def validate_top_k(top_k: int | None, groups: RankedGroups) -> int:
-    """Return R, the largest ranking where ``top_k`` is None.
+    """Return R, the size of the database where ``top_k`` is None.
 
     Raises:
         UsageError: not a whole number of 1..N. (A slice ``[:-1]`` would silently drop an item, so -1 is not "all".)
     """
-    longest = int(groups.num_items.max(initial=1))
-    return longest if top_k is None else require_depth(top_k, longest)
+    return groups.longest if top_k is None else require_depth(top_k, groups.longest)
 
 
 def require_depth(top_k: int, longest: int) -> int:

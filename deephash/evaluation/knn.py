@@ -1,18 +1,37 @@
-"""kNN classification accuracy: a cheap and telling monitor of how well codes separate classes."""
+"""kNN classification accuracy: a cheap and telling monitor of how well codes separate classes.
+
+The voting rule. The k nearest items vote for their class, each with one vote; the class with the most votes wins, and
+classes that draw share the decision evenly, so a query may score 1/2. Unlabelled items take a place but cast no vote; a
+query whose neighbours are all unlabelled is wrong. Where items are tied at the k-th distance:
+
+- ``expected``: they cast *expected* votes: each the chance that it is among the k. This is one election by expected
+  votes, not the mean over the elections of all orders;
+- ``optimistic`` / ``pessimistic``: 1 where some (every) choice of the tied items lets the query's class win. How a draw
+  between classes is decided is as arbitrary as the order, so it is decided for (against) the query. The expected vote
+  and every single order lie between the two;
+- ``stable``, ``random:SEED``: the first k items of that order vote.
+
+Both bounds follow in closed form from two numbers a class: its votes nearer than the k-th distance and its items at it.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from deephash.codes import BinaryCodes
 from deephash.errors import UsageError
 from deephash.evaluation.averaging import mean_over_queries
-from deephash.evaluation.groups import FloatArray
+from deephash.evaluation.groups import FloatArray, IntArray
 from deephash.evaluation.neighbourhoods import find_edges, neighbour_blocks
+from deephash.evaluation.rankings import sort_of_ties
 from deephash.evaluation.relevance import as_codes
 
 EQUAL_VOTES = 1e-9  # shares like 1/3 are summed in different orders; votes this close are a draw
+BALLOTS = 1 << 18  # queries x classes counted at once
 
 
 def knn_accuracy(
@@ -22,24 +41,31 @@ def knn_accuracy(
     query_labels: ArrayLike,
     database_labels: ArrayLike,
     k: int = 20,
+    ties: str = "expected",
 ) -> float:
-    """Mean chance that the k nearest items vote for the class of the query; see ``knn_correct``.
+    """Mean share of the decision that the k nearest items give to the class of the query; see the module.
 
     Raises:
-        UsageError: multi-hot labels, or k outside 1..N.
+        UsageError: multi-hot labels, an unknown ``ties``, or k outside 1..N.
     """
     queries, database = as_codes(query_codes, "query codes"), as_codes(database_codes, "database codes")
-    return mean_over_queries(knn_correct(queries, database, np.asarray(query_labels), np.asarray(database_labels), k))
+    correct = knn_correct(queries, database, query_labels, database_labels, k, policies=[ties])
+    return mean_over_queries(correct[:, 0])
 
 
 def knn_correct(
-    queries: BinaryCodes, database: BinaryCodes, query_labels: ArrayLike, database_labels: ArrayLike, k: int
+    queries: BinaryCodes,
+    database: BinaryCodes,
+    query_labels: ArrayLike,
+    database_labels: ArrayLike,
+    k: int,
+    *,
+    policies: Sequence[str] = ("expected",),
 ) -> FloatArray:
-    """Chance that each query is classified correctly, [Q]; NaN for unlabelled queries (class -1).
+    """Share of the decision for the own class of each query under each tie policy, [Q, P]; NaN for class -1.
 
-    Votes are expected votes: items nearer than the k-th distance count 1, the tied ones at that distance the chance
-    that they are among the k. Classes that draw share the decision evenly. Unlabelled items take a place but cast no
-    vote; a query whose neighbours are all unlabelled is wrong.
+    Raises:
+        UsageError: as ``knn_accuracy``.
     """
     truth, classes = np.asarray(query_labels), np.asarray(database_labels)
     if truth.ndim != 1 or classes.ndim != 1 or truth.dtype.kind not in "iu" or classes.dtype.kind not in "iu":
@@ -47,22 +73,111 @@ def knn_correct(
     if (len(truth), len(classes)) != (len(queries), len(database)):
         raise UsageError(f"{len(truth)} and {len(classes)} labels for {len(queries)} and {len(database)} codes")
     num_classes = int(max(truth.max(initial=0), classes.max(initial=0))) + 1
-    votes = expected_votes(queries, database, classes, k, num_classes)
-    best = votes.max(axis=1, keepdims=True)
-    winners = (votes >= best - EQUAL_VOTES) & (best > 0)
-    own = winners[np.arange(len(truth)), np.maximum(truth, 0)]
-    return np.where(truth >= 0, own / np.maximum(winners.sum(axis=1), 1), np.nan)
+    correct = np.empty((len(queries), len(policies)))
+    step = max(1, BALLOTS // num_classes)
+    for start in range(0, len(queries), step):
+        rows = slice(start, start + step)
+        votes = count_votes(queries[rows], database, classes, k, num_classes)
+        own = np.maximum(truth[rows], 0)
+        for column, ties in enumerate(policies):
+            if ties in _ELECTIONS:
+                correct[rows, column] = _ELECTIONS[ties](votes, own)
+            else:
+                order = sort_of_ties(ties, len(database))(queries[rows], database, k)
+                correct[rows, column] = _share_of_decision(_tally(classes[order], num_classes), own)
+    return np.where(truth[:, None] >= 0, correct, np.nan)
 
 
-def expected_votes(
-    queries: BinaryCodes, database: BinaryCodes, classes: ArrayLike, k: int, num_classes: int
-) -> FloatArray:
-    """Expected number of the k nearest items of each class, [Q, num_classes]."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Votes:
+    """What is known of the k nearest items of Q queries among C classes.
+
+    Attributes:
+        sure: votes of items that are among the k in every order, int64 [Q, C].
+        tied: items at the k-th distance, where they do not all fit, int64 [Q, C].
+        items: such items, unlabelled ones included, [Q].
+        places: how many of them are among the k, [Q].
+    """
+
+    sure: IntArray
+    tied: IntArray
+    items: IntArray
+    places: IntArray
+
+    @property
+    def expected(self) -> FloatArray:
+        """Expected votes, [Q, C]."""
+        return np.asarray(self.sure + self.tied * (self.places / np.maximum(self.items, 1))[:, None])
+
+
+def count_votes(queries: BinaryCodes, database: BinaryCodes, classes: ArrayLike, k: int, num_classes: int) -> Votes:
+    """Count the k nearest items of each query by class (-1 = unlabelled).
+
+    Raises:
+        UsageError: k is not 1..N.
+    """
     labels = np.asarray(classes)
-    votes = np.zeros(len(queries) * num_classes)
+    shape = (len(queries), num_classes)
+    sure, tied = np.zeros(shape[0] * shape[1], np.int64), np.zeros(shape[0] * shape[1], np.int64)
     edge = find_edges(queries, database, k)
     for query, item, chance in neighbour_blocks(queries, database, edge):
         labelled = labels[item] >= 0
         ballot = query[labelled] * num_classes + labels[item][labelled].astype(np.int64)
-        votes += np.bincount(ballot, weights=chance[labelled], minlength=len(votes))
-    return votes.reshape(len(queries), num_classes)
+        is_sure = chance[labelled] == 1
+        sure += np.bincount(ballot[is_sure], minlength=len(sure))
+        tied += np.bincount(ballot[~is_sure], minlength=len(tied))
+    is_cut = edge.places < edge.items
+    return Votes(sure.reshape(shape), tied.reshape(shape), edge.items * is_cut, edge.places * is_cut)
+
+
+# Elections: votes [Q, C] and the own class of each query [Q] -> share of the decision [Q] ----------------
+
+
+def _share_of_decision(votes: NDArray[np.number], own: NDArray[np.integer]) -> FloatArray:
+    best = votes.max(axis=1, keepdims=True)
+    winners = (votes >= best - EQUAL_VOTES) & (best > 0)
+    return np.asarray(_of_class(winners, own) / np.maximum(winners.sum(axis=1), 1))
+
+
+def _is_possible(votes: Votes, own: NDArray[np.integer]) -> FloatArray:
+    """Whether the own class can win or draw: all its tied items vote, and nobody else gets more.
+
+    The places that are left go to unlabelled items and to classes that stay at or below the own class.
+    """
+    tied = np.minimum(_of_class(votes.tied, own), votes.places)
+    most = _of_class(votes.sure, own) + tied
+    room = _others(np.clip(most[:, None] - votes.sure, 0, votes.tied), own, 0).sum(axis=1)
+    unlabelled = votes.items - votes.tied.sum(axis=1)
+    is_ahead = votes.sure.max(axis=1) <= most
+    return ((most > 0) & is_ahead & (room + unlabelled >= votes.places - tied)).astype(np.float64)
+
+
+def _is_certain(votes: Votes, own: NDArray[np.integer]) -> FloatArray:
+    """Whether the own class wins alone in every order: with its fewest votes, against each rival's most."""
+    fewest = np.maximum(votes.places - (votes.items - _of_class(votes.tied, own)), 0)
+    most = votes.sure + np.minimum(votes.tied, votes.places[:, None])
+    return (_of_class(votes.sure, own) + fewest > _others(most, own, 0).max(axis=1)).astype(np.float64)
+
+
+_ELECTIONS = {
+    "expected": lambda votes, own: _share_of_decision(votes.expected, own),
+    "optimistic": _is_possible,
+    "pessimistic": _is_certain,
+}
+
+
+def _of_class(table: NDArray[np.number] | NDArray[np.bool_], own: NDArray[np.integer]) -> IntArray:
+    return np.asarray(table[np.arange(len(own)), own])
+
+
+def _others(table: IntArray, own: NDArray[np.integer], instead: int) -> IntArray:
+    others = table.copy()
+    others[np.arange(len(own)), own] = instead
+    return others
+
+
+def _tally(classes: NDArray[np.integer], num_classes: int) -> IntArray:
+    """Count the classes of each row [Q, k], -1 left out: [Q, C]."""
+    query, place = np.nonzero(classes >= 0)
+    ballots = query * num_classes + classes[query, place].astype(np.int64)
+    return np.bincount(ballots, minlength=len(classes) * num_classes).reshape(len(classes), num_classes)

@@ -48,7 +48,7 @@ def legacy_mean_average_precision(
     database_labels: ArrayLike,
     top_k: int | None = None,
 ) -> float:
-    """mAP@R as ``repository`` computes it; see ``LEGACY_RULES`` for the names.
+    """mAP@R as ``repository`` computes it: ``metrics.mean_average_precision(..., legacy=repository)``.
 
     Where a repository writes ``topk = -1`` for "all" and slices ``[:-1]``, it loses the last item: pass ``top_k=N - 1``
     to replay that.
@@ -57,7 +57,10 @@ def legacy_mean_average_precision(
         UsageError: an unknown repository, or codes and labels that do not fit.
     """
     if repository not in LEGACY_RULES:
-        raise UsageError(f"legacy={repository!r} is unknown{did_you_mean(repository, list(LEGACY_RULES))}")
+        raise UsageError(
+            f"legacy={repository!r} is unknown{did_you_mean(repository, list(LEGACY_RULES))}; "
+            f"choose one of {', '.join(LEGACY_RULES)}"
+        )
     rule = LEGACY_RULES[repository]
     queries, database = as_codes(query_codes, "query codes"), as_codes(database_codes, "database codes")
     relevance = relevance_from_labels(query_labels, database_labels)

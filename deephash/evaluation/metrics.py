@@ -15,13 +15,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from deephash.errors import UsageError
 from deephash.evaluation.averaging import UnanswerableQueries, mean_over_queries
-from deephash.evaluation.counts import DistanceCounts, count_blocks, distance_counts
-from deephash.evaluation.engine import COUNT_TIES, Codes, average_precisions, score_queries
+from deephash.evaluation.counts import DistanceCounts, distance_counts
+from deephash.evaluation.engine import COUNT_TIES, Codes, Retrieval, average_precisions, score_queries
 from deephash.evaluation.graded import (
     acg_from_counts,
     average_gain,
@@ -30,13 +29,15 @@ from deephash.evaluation.graded import (
     weighted_average_precision,
     weighted_average_precision_from_counts,
 )
-from deephash.evaluation.groups import FloatArray, GainScale
+from deephash.evaluation.groups import GainScale
 from deephash.evaluation.health import CodeHealth, code_health
 from deephash.evaluation.hubness_measures import Hubness, hubness
 from deephash.evaluation.knn import knn_accuracy
+from deephash.evaluation.legacy import legacy_mean_average_precision
 from deephash.evaluation.radius import (
     BallScores,
     PrecisionRecallCurve,
+    average_precision_within_radius_from_counts,
     ball_scores_from_counts,
     curve_by_radius_from_counts,
     curve_by_rank_from_counts,
@@ -53,7 +54,7 @@ from deephash.evaluation.ranking import (
     trapezoid_average_precision,
     trapezoid_average_precision_from_counts,
 )
-from deephash.evaluation.relevance import ListedPairs, as_codes, relevance_from_labels
+from deephash.evaluation.relevance import ListedPairs, relevance_from_labels
 
 __all__ = [
     "COUNT_TIES",
@@ -113,6 +114,7 @@ def mean_average_precision(
     normalize: Normalize = "hits",
     ties: str = "expected",
     empty: Literal["zero", "drop"] = "zero",
+    legacy: str | None = None,
 ) -> float:
     """mAP@R, the mean over queries of AP@R = sum_{j <= R} r_j P@j / denominator.
 
@@ -128,12 +130,25 @@ def mean_average_precision(
         empty: a query that finds nothing in its top R counts as 0 ("zero") or is left out ("drop", HashNet). Under
             "drop" the two tie bounds are each query's best and worst order; the mean over the queries that then find
             something need not bound the expected one. "first-k" reads on until it finds, so nothing is left out.
+        legacy: print what the script of a public repository prints for these codes, tie order of its own sort call
+            included; one of ``legacy.LEGACY_RULES``. The repository decides ``normalize``, ``ties`` and ``empty``, so
+            none of them may be given.
 
     Raises:
         UsageError: codes, labels or options that do not fit, or no query with a relevant item.
     """
     if empty not in ("zero", "drop"):
         raise UsageError(f"empty is 'zero' or 'drop', not {empty!r}")
+    if legacy is not None:
+        _refuse_contradictions(legacy, normalize=normalize, ties=ties, empty=empty)
+        return legacy_mean_average_precision(
+            legacy,
+            query_codes,
+            database_codes,
+            query_labels=query_labels,
+            database_labels=database_labels,
+            top_k=top_k,
+        )
 
     scores = average_precisions(
         query_codes,
@@ -146,6 +161,13 @@ def mean_average_precision(
     return mean_over_queries(scores[:, 0], scores[:, 1] if empty == "drop" else None)
 
 
+def _refuse_contradictions(legacy: str, *, normalize: str, ties: str, empty: str) -> None:
+    given = {"normalize": (normalize, "hits"), "ties": (ties, "expected"), "empty": (empty, "zero")}
+    changed = [f"{name}={value!r}" for name, (value, default) in given.items() if value != default]
+    if changed:
+        raise UsageError(f"legacy={legacy!r} brings its own conventions; leave out {', '.join(changed)}, or legacy")
+
+
 def precision_at(
     query_codes: Codes,
     database_codes: Codes,
@@ -156,10 +178,8 @@ def precision_at(
     ties: str = "expected",
 ) -> float:
     """P@N: mean share of relevant items among the top N = ``top_k``."""
-    relevance = relevance_from_labels(query_labels, database_labels)
-    return mean_over_queries(
-        score_queries(query_codes, database_codes, relevance, lambda g: precision(g, top_k), ties=ties, top_k=top_k)
-    )
+    retrieval = Retrieval.of(query_codes, database_codes, query_labels, database_labels)
+    return retrieval.mean(lambda groups: precision(groups, top_k), ties=ties, top_k=top_k)
 
 
 def recall_at(
@@ -172,10 +192,8 @@ def recall_at(
     ties: str = "expected",
 ) -> float:
     """recall@N: mean share of the N_q relevant items that are among the top N. Not ``hit_at``."""
-    relevance = relevance_from_labels(query_labels, database_labels)
-    return mean_over_queries(
-        score_queries(query_codes, database_codes, relevance, lambda g: recall(g, top_k), ties=ties, top_k=top_k)
-    )
+    retrieval = Retrieval.of(query_codes, database_codes, query_labels, database_labels)
+    return retrieval.mean(lambda groups: recall(groups, top_k), ties=ties, top_k=top_k)
 
 
 def hit_at(
@@ -188,10 +206,8 @@ def hit_at(
     ties: str = "expected",
 ) -> float:
     """hit@N: mean chance of at least one relevant item among the top N ("Recall@k" of metric learning)."""
-    relevance = relevance_from_labels(query_labels, database_labels)
-    return mean_over_queries(
-        score_queries(query_codes, database_codes, relevance, lambda g: hit(g, top_k), ties=ties, top_k=top_k)
-    )
+    retrieval = Retrieval.of(query_codes, database_codes, query_labels, database_labels)
+    return retrieval.mean(lambda groups: hit(groups, top_k), ties=ties, top_k=top_k)
 
 
 def mean_trapezoid_average_precision(
@@ -203,10 +219,8 @@ def mean_trapezoid_average_precision(
     ties: str = "expected",
 ) -> float:
     """Mean over queries of the area under the PR curve by trapezoids (ROxford, RParis); lower than mAP@all."""
-    relevance = relevance_from_labels(query_labels, database_labels)
-    return mean_over_queries(
-        score_queries(query_codes, database_codes, relevance, trapezoid_average_precision, ties=ties)
-    )
+    retrieval = Retrieval.of(query_codes, database_codes, query_labels, database_labels)
+    return retrieval.mean(trapezoid_average_precision, ties=ties)
 
 
 # Graded relevance: the gain of an item is the number of labels it shares with the query ---------------
@@ -223,18 +237,8 @@ def ndcg_at(
     ties: str = "expected",
 ) -> float:
     """NDCG@k: gains 2^g - 1 ("exponential") or g ("linear"), discounts 1/log2(1 + rank), ideal over the database."""
-    relevance = relevance_from_labels(query_labels, database_labels)
-    return mean_over_queries(
-        score_queries(
-            query_codes,
-            database_codes,
-            relevance,
-            lambda groups: normalised_discounted_gain(groups, top_k),
-            ties=ties,
-            scale=scale,
-            top_k=top_k,
-        )
-    )
+    retrieval = Retrieval.of(query_codes, database_codes, query_labels, database_labels)
+    return retrieval.mean(lambda groups: normalised_discounted_gain(groups, top_k), ties=ties, scale=scale, top_k=top_k)
 
 
 def acg_at(
@@ -247,10 +251,8 @@ def acg_at(
     ties: str = "expected",
 ) -> float:
     """ACG@k: mean number of shared labels among the top k."""
-    relevance = relevance_from_labels(query_labels, database_labels)
-    return mean_over_queries(
-        score_queries(query_codes, database_codes, relevance, lambda g: average_gain(g, top_k), ties=ties, top_k=top_k)
-    )
+    retrieval = Retrieval.of(query_codes, database_codes, query_labels, database_labels)
+    return retrieval.mean(lambda groups: average_gain(groups, top_k), ties=ties, top_k=top_k)
 
 
 def mean_weighted_average_precision(
@@ -263,17 +265,12 @@ def mean_weighted_average_precision(
     ties: str = "expected",
 ) -> float:
     """WAP@k: mean over queries of sum_{j <= k} r_j ACG@j / (relevant items found in the top k)."""
-    relevance = relevance_from_labels(query_labels, database_labels)
-    return mean_over_queries(
-        score_queries(
-            query_codes,
-            database_codes,
-            relevance,
-            lambda groups: weighted_average_precision(groups, top_k),
-            ties=ties,
-            top_k=top_k,
-            of_counts=lambda counts: weighted_average_precision_from_counts(counts, top_k=top_k, ties=ties),
-        )
+    retrieval = Retrieval.of(query_codes, database_codes, query_labels, database_labels)
+    return retrieval.mean(
+        lambda groups: weighted_average_precision(groups, top_k),
+        ties=ties,
+        top_k=top_k,
+        of_counts=lambda counts: weighted_average_precision_from_counts(counts, top_k=top_k, ties=ties),
     )
 
 
@@ -289,7 +286,8 @@ def precision_within_radius(
     radius: int = 2,
 ) -> float:
     """P@H<=r: mean share of relevant items among those with d <= r; an empty ball counts as 0."""
-    return mean_over_queries(_balls(query_codes, database_codes, query_labels, database_labels, radius)[:, 0])
+    retrieval = Retrieval.of(query_codes, database_codes, query_labels, database_labels)
+    return retrieval.mean_of_counts(lambda counts: ball_scores_from_counts(counts, radius=radius).precision)
 
 
 def recall_within_radius(
@@ -301,7 +299,8 @@ def recall_within_radius(
     radius: int = 2,
 ) -> float:
     """R@H<=r: mean share of the relevant items that have d <= r."""
-    return mean_over_queries(_balls(query_codes, database_codes, query_labels, database_labels, radius)[:, 1])
+    retrieval = Retrieval.of(query_codes, database_codes, query_labels, database_labels)
+    return retrieval.mean_of_counts(lambda counts: ball_scores_from_counts(counts, radius=radius).recall)
 
 
 def f1_within_radius(
@@ -313,7 +312,8 @@ def f1_within_radius(
     radius: int = 2,
 ) -> float:
     """F1@H<=r: mean over queries of 2PR / (P + R)."""
-    return mean_over_queries(_balls(query_codes, database_codes, query_labels, database_labels, radius)[:, 2])
+    retrieval = Retrieval.of(query_codes, database_codes, query_labels, database_labels)
+    return retrieval.mean_of_counts(lambda counts: ball_scores_from_counts(counts, radius=radius).f1)
 
 
 def mean_average_precision_within_radius(
@@ -325,7 +325,8 @@ def mean_average_precision_within_radius(
     radius: int = 2,
 ) -> float:
     """mAP@H<=r: mean AP of the ranking inside the ball, expected over ties; 0 where the ball holds nothing relevant."""
-    return mean_over_queries(_balls(query_codes, database_codes, query_labels, database_labels, radius)[:, 3])
+    retrieval = Retrieval.of(query_codes, database_codes, query_labels, database_labels)
+    return retrieval.mean_of_counts(lambda counts: average_precision_within_radius_from_counts(counts, radius=radius))
 
 
 def precision_recall_by_radius(
@@ -337,8 +338,7 @@ def precision_recall_by_radius(
     average: Literal["macro", "micro"] = "macro",
 ) -> PrecisionRecallCurve:
     """PR curve over radii 0..D; free of ties."""
-    relevance = relevance_from_labels(query_labels, database_labels)
-    counts = distance_counts(as_codes(query_codes), as_codes(database_codes), relevance)
+    counts = Retrieval.of(query_codes, database_codes, query_labels, database_labels).counts()
     return curve_by_radius_from_counts(counts, average=average)
 
 
@@ -353,21 +353,5 @@ def precision_recall_by_rank(
     ties: str = "expected",
 ) -> PrecisionRecallCurve:
     """PR curve over ranks (all of 1..N when ``ranks`` is left out), expected over ties or at a bound."""
-    relevance = relevance_from_labels(query_labels, database_labels)
-    counts = distance_counts(as_codes(query_codes), as_codes(database_codes), relevance)
+    counts = Retrieval.of(query_codes, database_codes, query_labels, database_labels).counts()
     return curve_by_rank_from_counts(counts, ranks=ranks, average=average, ties=ties)
-
-
-def _balls(
-    query_codes: Codes, database_codes: Codes, query_labels: ArrayLike, database_labels: ArrayLike, radius: int
-) -> FloatArray:
-    def of_counts(counts: DistanceCounts) -> FloatArray:
-        ball = ball_scores_from_counts(counts, radius=radius)
-        return np.stack([ball.precision, ball.recall, ball.f1, ball.average_precision], axis=1)
-
-    relevance = relevance_from_labels(query_labels, database_labels)
-    queries, database = as_codes(query_codes, "query codes"), as_codes(database_codes, "database codes")
-    blocks = [of_counts(counts) for _, counts in count_blocks(queries, database, relevance)]
-    if not blocks:
-        raise UsageError("there are no queries")
-    return np.concatenate(blocks)

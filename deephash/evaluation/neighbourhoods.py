@@ -24,11 +24,18 @@ class Edge:
 
     Attributes:
         distance: distance of the k-th nearest item, [Q].
-        share: chance that an item at that distance is one of the k nearest, [Q], in (0, 1].
+        items: items at that distance, [Q].
+        places: how many of them are among the k nearest, [Q], 1..items.
     """
 
     distance: IntArray
-    share: FloatArray
+    items: IntArray
+    places: IntArray
+
+    @property
+    def share(self) -> FloatArray:
+        """Chance that an item at that distance is one of the k nearest, [Q], in (0, 1]."""
+        return np.asarray(self.places / self.items)
 
 
 def find_edges(queries: BinaryCodes, database: BinaryCodes, k: int, *, exclude_self: bool = False) -> Edge:
@@ -56,17 +63,18 @@ def find_edges(queries: BinaryCodes, database: BinaryCodes, k: int, *, exclude_s
     distance = (ends < k).sum(axis=1)
     at_edge = np.take_along_axis(items, distance[:, None], axis=1)[:, 0]
     inside = np.take_along_axis(ends, distance[:, None], axis=1)[:, 0] - at_edge
-    return Edge(distance, (k - inside) / at_edge)
+    return Edge(distance, at_edge, k - inside)
 
 
 def neighbour_blocks(
     queries: BinaryCodes, database: BinaryCodes, edge: Edge, *, exclude_self: bool = False
 ) -> Iterator[tuple[IntArray, IntArray, FloatArray]]:
     """Yield ``(query rows, database rows, chances)`` of all pairs within the edge, block by block, each pair once."""
+    share = edge.share
     for rows, columns, distances in distance_blocks(queries, database):
         limit = edge.distance[rows, None]
         query, item = np.nonzero(distances <= limit)
-        chance = np.where(distances[query, item] == limit[query, 0], edge.share[rows][query], 1.0)
+        chance = np.where(distances[query, item] == limit[query, 0], share[rows][query], 1.0)
         query, item = query + rows.start, item + columns.start
         if exclude_self:
             other = query != item

@@ -7,7 +7,7 @@ skipping lifted 0.327 to 0.597 on 64-bit codes of which 45 % had empty balls.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -132,7 +132,7 @@ def curve_by_rank_from_counts(
     """
     groups = groups_from_counts(_answerable(counts), ties)
     total = groups.num_relevant
-    size = int(groups.num_items.max())
+    size = groups.longest
     slope = groups.relevant / np.maximum(groups.items, 1)
     hits = _summed_hits(groups, slope, size)
     at = np.arange(1, size + 1) if ranks is None else _valid_ranks(ranks, size)
@@ -156,7 +156,7 @@ def _answerable(counts: DistanceCounts) -> DistanceCounts:
     kept = counts.num_relevant > 0
     if not kept.any():
         raise UsageError("no query has a relevant item in the database, so there is no curve")
-    return DistanceCounts(counts.by_gain[kept])
+    return replace(counts, by_gain=counts.by_gain[kept])
 
 
 def _is_micro(average: str) -> bool:

@@ -55,8 +55,8 @@ def groups_of_one(gains: NDArray[Any], order: IntArray, max_gain: int, scale: Ga
     ranked = np.take_along_axis(gains, order, axis=1)
     totals = np.stack([(gains == gain).sum(axis=1) for gain in range(max_gain + 1)], axis=1)
     items = (ranked != IGNORED).astype(np.int64)
-    kept = np.maximum(ranked, 0)
-    return RankedGroups(items, (kept > 0).astype(np.int64), values[kept], totals.astype(np.int64), values)
+    kept, relevant = np.maximum(ranked, 0), (ranked > 0).astype(np.int64)
+    return RankedGroups(items, relevant, values[kept], totals.astype(np.int64), values, gains.shape[1])
 
 
 def sort_of_ties(ties: str, num_database: int) -> SortRows:

@@ -111,8 +111,8 @@ class Column:
         metric: e.g. ``mAP@all``.
         normalize: the denominator it was made with.
         scores: under the chosen tie policy.
-        best: the best any order of tied items can give; None for a metric that knows no ties, and for kNN votes. With
-            ``found`` (``empty="drop"``): the best of a query that finds something, and whether it can.
+        best: the best any order of tied items can give; None for a metric that knows no ties. With ``found``
+            (``empty="drop"``): the best of a query that finds something, and whether it can.
         worst: the worst; with ``found``: the worst of a query that finds something, and whether it must.
         gain: how a number of shared labels counts, where the metric uses it.
         ties: the policy of ``scores`` where it is not that of the settings.
@@ -329,9 +329,10 @@ def _knn(
     answered: NDArray[np.bool_],
 ) -> Column:
     asked, searched = _class_numbers(relevance.query), _class_numbers(relevance.database)
-    correct = knn_correct(query, database, asked, searched, NEIGHBOURS)
-    scores = QueryScores(np.where(answered, correct, np.nan))
-    return Column(f"kNN@{NEIGHBOURS}", settings.normalize, scores, ties="expected")
+    policies = (settings.ties, "optimistic", "pessimistic")
+    correct = knn_correct(query, database, asked, searched, NEIGHBOURS, policies=policies)
+    given, best, worst = (QueryScores(column) for column in np.where(answered[:, None], correct, np.nan).T)
+    return Column(f"kNN@{NEIGHBOURS}", settings.normalize, given, best, worst)
 
 
 def _class_numbers(side: NDArray[np.uint64]) -> NDArray[np.int64]:

@@ -14,8 +14,8 @@ encoded in two ways.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -28,16 +28,18 @@ from torchmetrics.utilities import dim_zero_cat
 from deephash.codes import BinaryCodes
 from deephash.errors import UsageError
 from deephash.evaluation import metrics
+from deephash.evaluation.crossmodal import TwoCodeMetric
 from deephash.evaluation.groups import GainScale
 from deephash.evaluation.ranking import Normalize
 
 STATES = {"bits": torch.uint8, "labels": torch.int64, "index": torch.int64}
 
 
-class HammingMetric(Metric, ABC):
-    """Collects codes of queries and database; subclasses score them.
+class HammingMetric(Metric):
+    """Collects codes of queries and database and scores complete sets.
 
     Args:
+        metric: a function of ``metrics`` with its options bound, e.g. ``partial(metrics.acg_at, top_k=100)``.
         multi_label: labels are multi-hot [B, C] instead of class numbers [B].
     """
 
@@ -45,9 +47,9 @@ class HammingMetric(Metric, ABC):
     higher_is_better = True
     full_state_update = False
 
-    def __init__(self, *, multi_label: bool = False) -> None:
+    def __init__(self, metric: TwoCodeMetric, *, multi_label: bool = False) -> None:
         super().__init__()
-        self.multi_label = multi_label
+        self.metric, self.multi_label = metric, multi_label
         for side in ("query", "database"):
             for state in STATES:
                 self.add_state(f"{side}_{state}", default=[], dist_reduce_fx="cat")
@@ -80,13 +82,8 @@ class HammingMetric(Metric, ABC):
         """Score all items of all processes."""
         query, query_labels = self._collected("query")
         database, database_labels = self._collected("database")
-        return torch.tensor(self.score(query, database, query_labels, database_labels), dtype=torch.float64)
-
-    @abstractmethod
-    def score(
-        self, query: BinaryCodes, database: BinaryCodes, query_labels: NDArray[Any], database_labels: NDArray[Any]
-    ) -> float:
-        """Return the metric of complete sets."""
+        score = self.metric(query, database, query_labels=query_labels, database_labels=database_labels)
+        return torch.tensor(score, dtype=torch.float64)
 
     def _sync_dist(self, dist_sync_fn: Callable[..., Any] | None = None, process_group: Any | None = None) -> None:
         for side in ("query", "database"):
@@ -128,72 +125,29 @@ class HammingMAP(HammingMetric):
         empty: Literal["zero", "drop"] = "zero",
         multi_label: bool = False,
     ) -> None:
-        super().__init__(multi_label=multi_label)
-        self.top_k, self.normalize, self.ties, self.empty = top_k, normalize, ties, empty
-
-    def score(
-        self, query: BinaryCodes, database: BinaryCodes, query_labels: NDArray[Any], database_labels: NDArray[Any]
-    ) -> float:
-        """Return mAP@R."""
-        return metrics.mean_average_precision(
-            query,
-            database,
-            query_labels=query_labels,
-            database_labels=database_labels,
-            top_k=self.top_k,
-            normalize=self.normalize,
-            ties=self.ties,
-            empty=self.empty,
-        )
+        options = partial(metrics.mean_average_precision, top_k=top_k, normalize=normalize, ties=ties, empty=empty)
+        super().__init__(options, multi_label=multi_label)
 
 
-class _AtRank(HammingMetric):
-    """A metric of the top N with a tie policy."""
-
-    def __init__(self, *, top_k: int, ties: str = "expected", multi_label: bool = False) -> None:
-        super().__init__(multi_label=multi_label)
-        self.top_k, self.ties = top_k, ties
-
-    def score(
-        self, query: BinaryCodes, database: BinaryCodes, query_labels: NDArray[Any], database_labels: NDArray[Any]
-    ) -> float:
-        """Return the metric of the top N."""
-        return self.function()(
-            query,
-            database,
-            query_labels=query_labels,
-            database_labels=database_labels,
-            top_k=self.top_k,
-            ties=self.ties,
-        )
-
-    @abstractmethod
-    def function(self) -> Callable[..., float]:
-        """Return the function of `metrics`."""
-
-
-class HammingPrecision(_AtRank):
+class HammingPrecision(HammingMetric):
     """``metrics.precision_at``."""
 
-    def function(self) -> Callable[..., float]:
-        """Return P@N."""
-        return metrics.precision_at
+    def __init__(self, *, top_k: int, ties: str = "expected", multi_label: bool = False) -> None:
+        super().__init__(partial(metrics.precision_at, top_k=top_k, ties=ties), multi_label=multi_label)
 
 
-class HammingRecall(_AtRank):
+class HammingRecall(HammingMetric):
     """``metrics.recall_at``."""
 
-    def function(self) -> Callable[..., float]:
-        """Return recall@N."""
-        return metrics.recall_at
+    def __init__(self, *, top_k: int, ties: str = "expected", multi_label: bool = False) -> None:
+        super().__init__(partial(metrics.recall_at, top_k=top_k, ties=ties), multi_label=multi_label)
 
 
-class HammingHitRate(_AtRank):
+class HammingHitRate(HammingMetric):
     """``metrics.hit_at``."""
 
-    def function(self) -> Callable[..., float]:
-        """Return hit@N."""
-        return metrics.hit_at
+    def __init__(self, *, top_k: int, ties: str = "expected", multi_label: bool = False) -> None:
+        super().__init__(partial(metrics.hit_at, top_k=top_k, ties=ties), multi_label=multi_label)
 
 
 class HammingNDCG(HammingMetric):
@@ -207,54 +161,21 @@ class HammingNDCG(HammingMetric):
         ties: str = "expected",
         multi_label: bool = False,
     ) -> None:
-        super().__init__(multi_label=multi_label)
-        self.top_k, self.scale, self.ties = top_k, scale, ties
-
-    def score(
-        self, query: BinaryCodes, database: BinaryCodes, query_labels: NDArray[Any], database_labels: NDArray[Any]
-    ) -> float:
-        """Return NDCG@k."""
-        return metrics.ndcg_at(
-            query,
-            database,
-            query_labels=query_labels,
-            database_labels=database_labels,
-            top_k=self.top_k,
-            scale=self.scale,
-            ties=self.ties,
-        )
+        super().__init__(partial(metrics.ndcg_at, top_k=top_k, scale=scale, ties=ties), multi_label=multi_label)
 
 
 class HammingRadiusPrecision(HammingMetric):
     """``metrics.precision_within_radius``."""
 
     def __init__(self, *, radius: int = 2, multi_label: bool = False) -> None:
-        super().__init__(multi_label=multi_label)
-        self.radius = radius
-
-    def score(
-        self, query: BinaryCodes, database: BinaryCodes, query_labels: NDArray[Any], database_labels: NDArray[Any]
-    ) -> float:
-        """Return P@H<=r."""
-        return metrics.precision_within_radius(
-            query, database, query_labels=query_labels, database_labels=database_labels, radius=self.radius
-        )
+        super().__init__(partial(metrics.precision_within_radius, radius=radius), multi_label=multi_label)
 
 
 class HammingKNNAccuracy(HammingMetric):
     """``metrics.knn_accuracy``; class numbers only."""
 
-    def __init__(self, *, k: int = 20) -> None:
-        super().__init__()
-        self.k = k
-
-    def score(
-        self, query: BinaryCodes, database: BinaryCodes, query_labels: NDArray[Any], database_labels: NDArray[Any]
-    ) -> float:
-        """Return the accuracy."""
-        return metrics.knn_accuracy(
-            query, database, query_labels=query_labels, database_labels=database_labels, k=self.k
-        )
+    def __init__(self, *, k: int = 20, ties: str = "expected") -> None:
+        super().__init__(partial(metrics.knn_accuracy, k=k, ties=ties))
 
 
 def _bits(values: Tensor) -> Tensor:

@@ -8,7 +8,6 @@ from deephash.codes import BinaryCodes
 from deephash.errors import UsageError
 from deephash.evaluation.health import code_health, collision_rate, quantisation_error
 from deephash.evaluation.hubness_measures import hubness, k_occurrence, measures_of_occurrence
-from deephash.evaluation.knn import expected_votes, knn_accuracy, knn_correct
 from tests import evaluation_naive as naive
 
 
@@ -112,29 +111,3 @@ def test_measures_by_hand():
     assert measured.robin_hood == pytest.approx((3 + 3 + 1 + 7) / 24)
     assert (measured.antihub_rate, measured.largest) == (0.5, 10.0)
     assert measured.hub_occurrence == pytest.approx(10 / 12)
-
-
-def test_knn_votes_and_accuracy_under_ties():
-    query = np.zeros((1, 4), int)
-    database = np.array([[0, 0, 0, 0], [0, 0, 0, 1], [0, 0, 1, 0], [0, 1, 0, 0], [1, 1, 1, 1]])
-    classes = np.array([0, 1, 1, 2, 2])
-    votes = expected_votes(BinaryCodes.from_bits(query), BinaryCodes.from_bits(database), classes, 3, 3)
-    np.testing.assert_allclose(votes, [[1, 4 / 3, 2 / 3]])
-    for truth, expected in ((0, 0.0), (1, 1.0), (2, 0.0)):
-        labels = {"query_labels": [truth], "database_labels": classes}
-        assert knn_accuracy(query, database, **labels, k=3) == expected
-    # With k = 2 the sure vote for class 0 beats the shared place; among the first two of a draw each wins half.
-    drawn = knn_accuracy(query, database[:2], query_labels=[1], database_labels=classes[:2], k=2)
-    assert drawn == 0.5
-
-
-def test_knn_ignores_unlabelled_votes_and_queries():
-    codes = BinaryCodes.from_bits([[0, 0], [0, 1], [1, 1]])
-    correct = knn_correct(codes, codes, np.array([0, -1, 1]), np.array([-1, 0, 1]), 1)
-    np.testing.assert_array_equal(correct, [0.0, np.nan, 1.0])
-    with pytest.raises(UsageError, match="class numbers"):
-        knn_correct(codes, codes, np.eye(3), np.eye(3), 1)
-    with pytest.raises(UsageError, match=r"k is 1\.\.3"):
-        knn_accuracy(codes, codes, query_labels=[0, 1, 1], database_labels=[0, 1, 1], k=4)
-    with pytest.raises(UsageError, match="labels for"):
-        knn_accuracy(codes, codes, query_labels=[0, 1], database_labels=[0, 1, 1], k=1)

@@ -6,7 +6,8 @@ import torch
 
 from deephash.errors import UsageError
 from deephash.evaluation import metrics
-from deephash.evaluation.legacy import LEGACY_RULES, legacy_mean_average_precision
+from deephash.evaluation.legacy import LEGACY_RULES
+from deephash.evaluation.metrics import mean_average_precision
 
 BITS = 6
 
@@ -69,8 +70,8 @@ def test_replay(name, top_k, case):
         drops_unlabelled = name == "csq" and not query_labels[row].any()
         if not drops_empty and not drops_unlabelled:
             values.append(ap(found))
-    printed = legacy_mean_average_precision(
-        name, query, database, query_labels=query_labels, database_labels=database_labels, top_k=top_k
+    printed = mean_average_precision(
+        query, database, query_labels=query_labels, database_labels=database_labels, top_k=top_k, legacy=name
     )
     assert printed == pytest.approx(np.mean(values), abs=1e-7)
 
@@ -78,14 +79,14 @@ def test_replay(name, top_k, case):
 def test_the_rules_disagree_on_the_same_codes(case):
     query, database, query_labels, database_labels = case
     names = {"query_labels": query_labels, "database_labels": database_labels}
-    printed = {rule: legacy_mean_average_precision(rule, query, database, **names, top_k=25) for rule in LEGACY_RULES}
+    printed = {rule: mean_average_precision(query, database, **names, top_k=25, legacy=rule) for rule in LEGACY_RULES}
     assert len({round(value, 6) for value in printed.values()}) >= 4
 
 
 def test_faiss_rule_is_our_stable_order(case):
     query, database, query_labels, database_labels = (part[4:] for part in case)
     names = {"query_labels": query_labels, "database_labels": database_labels}
-    assert legacy_mean_average_precision("faiss", query, database, **names) == pytest.approx(
+    assert mean_average_precision(query, database, **names, legacy="faiss") == pytest.approx(
         metrics.mean_average_precision(query, database, **names, ties="stable"), abs=1e-14
     )
 
@@ -93,9 +94,18 @@ def test_faiss_rule_is_our_stable_order(case):
 def test_unknown_rules_and_rules_that_drop_everything(case):
     query, database, query_labels, database_labels = case
     names = {"query_labels": query_labels, "database_labels": database_labels}
-    with pytest.raises(UsageError, match="did you mean 'hashnet'"):
-        legacy_mean_average_precision("hashnett", query, database, **names)
+    with pytest.raises(UsageError, match=r"did you mean 'hashnet'.*; choose one of deephash-pytorch, hashnet, csq"):
+        mean_average_precision(query, database, **names, legacy="hashnett")
     with pytest.raises(UsageError, match="drops every query"):
-        legacy_mean_average_precision(
-            "csq", query[2:3], database, query_labels=query_labels[2:3], database_labels=database_labels
+        mean_average_precision(
+            query[2:3], database, query_labels=query_labels[2:3], database_labels=database_labels, legacy="csq"
         )
+
+
+@pytest.mark.parametrize("option", [{"normalize": "min"}, {"ties": "stable"}, {"empty": "drop"}])
+def test_a_rule_cannot_be_changed_in_part(option, case):
+    query, database, query_labels, database_labels = case
+    names = {"query_labels": query_labels, "database_labels": database_labels}
+    (name, value), *_ = option.items()
+    with pytest.raises(UsageError, match=f"legacy='csq' brings its own conventions; leave out {name}='{value}'"):
+        mean_average_precision(query, database, **names, **option, legacy="csq")
