@@ -15,20 +15,22 @@ import logging
 import time
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
 from typing import Any
 
+import numpy as np
 import torch
 from lightning import LightningDataModule, Trainer, seed_everything
-from measured import write_measured
+from measured import spread, write_measured
 from torch import Tensor
 
 from deephash.backbones import Backbone
 from deephash.data import Cifar10
 from deephash.data.batch import SlicedBatches
+from deephash.data.protocols import short_checksum
 from deephash.data.table import Split
 from deephash.evaluation.health import code_health
 from deephash.evaluation.metrics import mean_average_precision, precision_within_radius
@@ -68,23 +70,12 @@ Factory = Callable[[int, int], HashModel]
 
 SUPERVISED: dict[str, Factory] = {
     "OrthoHash": lambda bits, seed: OrthoHash(bits, 10, FEATURES, margin=0.3, target_seed=seed, optimizer=ADAM),
-    "OrthoHash, no margin": lambda bits, seed: OrthoHash(
-        bits, 10, FEATURES, margin=0.0, target_seed=seed, optimizer=ADAM
-    ),
-    "OrthoHash, no batch norm": lambda bits, seed: OrthoHash(
-        bits, 10, FEATURES, margin=0.3, batch_norm=False, target_seed=seed, optimizer=ADAM
-    ),
-    "OrthoHash, Hadamard targets": lambda bits, seed: OrthoHash(
-        bits, 10, FEATURES, margin=0.3, targets="hadamard", target_seed=seed, optimizer=ADAM
-    ),
     "HashNet (paper)": lambda bits, seed: HashNet(bits, FEATURES, ADAM),
     "HashNet (release)": lambda bits, seed: HashNet(bits, FEATURES, ADAM, preset="release"),
     "DPSH": lambda bits, seed: DPSH(bits, FEATURES, ADAM),
-    "DPSH, centred features": lambda bits, seed: DPSH(bits, FEATURES, ADAM),
     "DTSH": lambda bits, seed: DTSH(bits, FEATURES, ADAM),
     "GreedyHash": lambda bits, seed: GreedyHash(bits, 10, FEATURES, ADAM),
     "CSQ": lambda bits, seed: CSQ(bits, 10, FEATURES, ADAM),
-    "CSQ, Bernoulli centres": lambda bits, seed: CSQ(bits, 10, FEATURES, ADAM, centres="bernoulli", centre_seed=seed),
     "DPN": lambda bits, seed: DPN(bits, 10, FEATURES, ADAM, target_seed=seed),
 }
 UNSUPERVISED: dict[str, Factory] = {
@@ -112,27 +103,24 @@ HEALTH = {"unique_codes": 0, "dead_bits": 1, "imbalance": 3, "mean_correlation":
 class CachedSplits(LightningDataModule):
     """Features of a data set's splits, computed once for all methods; training batches are slices."""
 
-    def __init__(self, splits: Mapping[str, Split]) -> None:
+    def __init__(self, splits: Mapping[str, Split], neighbours_file: Path) -> None:
         super().__init__()
-        self.splits = splits
-
-    def centred(self) -> CachedSplits:
-        """Return the splits with the mean of the training features taken off."""
-        mean = self.splits["train"].features["image"].mean(dim=0)
-        moved = {name: {"image": split.features["image"] - mean} for name, split in self.splits.items()}
-        return CachedSplits({name: replace(split, features=moved[name]) for name, split in self.splits.items()})
+        self.splits, self.neighbours_file = splits, neighbours_file
 
     @cached_property
     def neighbours(self) -> Tensor:
-        """Five nearest neighbours of each training picture; their search is not part of TLDR's seconds."""
-        return nearest_neighbours(self.splits["train"].features["image"], 5, similarity="cosine")
+        """Five nearest neighbours of each training picture, kept on disk; not part of the seconds of TLDR."""
+        if not self.neighbours_file.exists():
+            found = nearest_neighbours(self.splits["train"].features["image"], 5, similarity="cosine")
+            np.save(self.neighbours_file, found.numpy())
+        return torch.from_numpy(np.load(self.neighbours_file))
 
     def train_dataloader(self) -> Any:
         """Return shuffled slices."""
         return SlicedBatches(self.splits["train"].columns(), BATCH_SIZE, shuffle=True, drop_last=True)
 
 
-def train(model: HashModel, splits: CachedSplits) -> float:
+def train(model: HashModel, splits: CachedSplits, steps: int = STEPS) -> float:
     """Train and return CPU seconds."""
     table = splits.splits["train"].features["image"]
     if isinstance(model, TLDR):
@@ -142,7 +130,7 @@ def train(model: HashModel, splits: CachedSplits) -> float:
         model.fit(table)
     else:
         quiet = {"logger": False, "enable_progress_bar": False, "enable_checkpointing": False}
-        Trainer(max_steps=STEPS, accelerator="cpu", enable_model_summary=False, **quiet).fit(model, datamodule=splits)
+        Trainer(max_steps=steps, accelerator="cpu", enable_model_summary=False, **quiet).fit(model, datamodule=splits)
     return time.process_time() - start
 
 
@@ -161,7 +149,6 @@ def measure(model: HashModel, splits: CachedSplits, top_k: int | None) -> dict[s
 
 def run(name: str, factory: Factory, bits: int, seed: int, splits: CachedSplits, top_k: int | None) -> dict[str, Any]:
     """Train and measure one model."""
-    splits = splits.centred() if name.endswith("centred features") else splits
     seed_everything(seed, verbose=False)
     model = factory(bits, seed)
     seconds = train(model, splits)
@@ -184,19 +171,24 @@ def load(name: str, file: str, cache: str, top_k: int | None) -> tuple[CachedSpl
     """Return the cached splits of a protocol and its protocol string."""
     data = Cifar10(file=file, cache_dir=cache, protocol=name, hold_out=False)
     data.attach(LSH(16, NETWORK))
-    return CachedSplits(data.splits), protocol(data, top_k)
+    key = data.split_checksum.removeprefix("sha256:")[:12]
+    return CachedSplits(data.splits, Path(cache, f"neighbours-{key}.npy")), protocol(data, top_k)
 
 
 def protocol(data: Cifar10, top_k: int | None) -> str:
-    """Return the protocol string, with 0 for the number of bits, which varies."""
+    """Return the protocol string; the number of bits stands in each row."""
     sizes = {"num_queries": len(data.splits["query"]), "num_database": len(data.splits["database"])}
-    metric = f"mAP@{top_k or 'all'}"
-    return str(Protocol(data.protocol_name, metric, split=data.split_checksum, pictures=data.pictures, **sizes))
-
-
-def spread(values: list[float]) -> str:
-    """Return mean and standard deviation over seeds; the mean alone where there is one seed."""
-    return f"{mean(values):.3f} ± {stdev(values):.3f}" if len(values) > 1 else f"{values[0]:.3f} (one seed)"
+    text = str(
+        Protocol(
+            data.protocol_name,
+            f"mAP@{top_k or 'all'}",
+            split=short_checksum(data.split_checksum),
+            backbone=NETWORK.name,
+            pictures=data.pictures,
+            **sizes,
+        )
+    )
+    return text.replace("K=0", "K=bits of the row")
 
 
 def table(rows: list[dict[str, Any]]) -> str:
@@ -207,7 +199,7 @@ def table(rows: list[dict[str, Any]]) -> str:
     ]
     for key in dict.fromkeys((row["method"], row["bits"]) for row in rows):
         same = [row for row in rows if (row["method"], row["bits"]) == key]
-        cells = [spread([row[metric] for row in same]) for metric in ("mAP", "P@H<=2")]
+        cells = [spread([row[metric] for row in same], len(SEEDS)) for metric in ("mAP", "P@H<=2")]
         cells += [f"{mean(row[name] for row in same):,.{digits}f}" for name, digits in HEALTH.items()]
         lines.append(f"| {key[0]} | {key[1]} | {' | '.join(cells)} |")
     return "\n".join(lines)

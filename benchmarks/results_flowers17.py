@@ -16,12 +16,12 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
 from typing import Any
 
 import torch
 from lightning import LightningDataModule, Trainer, seed_everything
-from measured import write_measured
+from measured import spread, write_measured
 from torch import Tensor
 
 from deephash.backbones import Backbone
@@ -125,18 +125,13 @@ def run(name: str, bits: int, seed: int, tables: dict[str, Table]) -> dict[str, 
 
 def table(rows: list[dict[str, Any]]) -> str:
     """Return Markdown: mean and spread over seeds."""
-    lines = ["| method | bits | mAP@all | P@10 | seeds | CPU s |", "|---|---|---|---|---|---|"]
+    lines = ["| method | bits | mAP@all | P@10 | CPU s |", "|---|---|---|---|---|"]
     for key in dict.fromkeys((row["method"], row["bits"]) for row in rows):
         same = [row for row in rows if (row["method"], row["bits"]) == key]
-        cells = [spread([row[metric] for row in same]) for metric in ("mAP", "P@10")]
+        cells = [spread([row[metric] for row in same], len(SEEDS)) for metric in ("mAP", "P@10")]
         seconds = mean(row["seconds"] for row in same)
-        lines.append(f"| {key[0]} | {key[1]} | {' | '.join(cells)} | {len(same)} | {seconds:.1f} |")
+        lines.append(f"| {key[0]} | {key[1]} | {' | '.join(cells)} | {seconds:.1f} |")
     return "\n".join(lines)
-
-
-def spread(values: list[float]) -> str:
-    """Return mean and standard deviation over seeds."""
-    return f"{mean(values):.3f} ± {stdev(values):.3f}" if len(values) > 1 else f"{values[0]:.3f}"
 
 
 def main() -> None:

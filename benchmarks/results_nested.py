@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
+import time
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -15,8 +17,8 @@ from typing import Any
 import numpy as np
 import torch
 from lightning import seed_everything
-from measured import write_measured
-from results_cifar10 import ADAM, FEATURES, CachedSplits, load, spread, train
+from measured import spread, write_measured
+from results_cifar10 import ADAM, FEATURES, CachedSplits, load, train
 
 from deephash.codes import BinaryCodes
 from deephash.evaluation.metrics import mean_average_precision
@@ -85,7 +87,7 @@ def table(rows: list[dict[str, Any]]) -> str:
     for kind in dict.fromkeys((row["method"], row["kind"]) for row in rows):
         same = [row for row in rows if (row["method"], row["kind"]) == kind]
         cells = [
-            spread([r["mAP"] for r in same if r["bits"] == m]) if m in {r["bits"] for r in same} else ""
+            spread([r["mAP"] for r in same if r["bits"] == m], len(SEEDS)) if m in {r["bits"] for r in same} else ""
             for m in LENGTHS
         ]
         alone = "alone" in kind[1]
@@ -100,13 +102,17 @@ def main() -> None:
     parser.add_argument("--file", required=True)
     parser.add_argument("--cache", required=True)
     parser.add_argument("--out", type=Path, required=True, help="finished rows, one JSON object a line")
+    parser.add_argument("--seconds", type=float, default=500)
     parser.add_argument("--page", type=Path, help="page whose table is to be replaced")
     arguments = parser.parse_args()
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    deadline = time.monotonic() + arguments.seconds
     rows = [json.loads(line) for line in arguments.out.read_text().splitlines()] if arguments.out.exists() else []
     splits, protocol = load("cifar10-i", arguments.file, arguments.cache, None)
     for seed in SEEDS:
         for method in ("OrthoHash", "CSQ"):
-            if not any((row["method"], row["seed"]) == (method, seed) for row in rows):
+            known = any((row["method"], row["seed"]) == (method, seed) for row in rows)
+            if not known and time.monotonic() < deadline:
                 fresh = measure(method, seed, splits)
                 rows += fresh
                 with arguments.out.open("a") as file:

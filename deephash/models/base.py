@@ -209,8 +209,9 @@ class Optimizer:
         weight_decay: L2 penalty (coupled for adam, as in the papers).
         momentum: for sgd and rmsprop.
         nesterov: for sgd.
-        milestones: epochs after which the rate is multiplied by ``gamma``.
+        milestones: epochs (or steps) after which the rate is multiplied by ``gamma``.
         gamma: see ``milestones``.
+        interval: what milestones count.
     """
 
     name: Literal["adam", "adamw", "sgd", "rmsprop"] = "adam"
@@ -221,6 +222,7 @@ class Optimizer:
     nesterov: bool = False
     milestones: tuple[int, ...] = ()
     gamma: float = 0.1
+    interval: Literal["epoch", "step"] = "epoch"
 
 
 class ObjectiveHashModel(HashModel):

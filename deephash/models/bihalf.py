@@ -13,13 +13,14 @@ from torch import Tensor, nn
 
 from deephash.backbones import Backbone
 from deephash.models.base import Optimizer
-from deephash.models.head import Batch, HeadHashModel
+from deephash.models.centring import CentredHashModel
+from deephash.models.head import Batch
 from deephash.objectives.balance import half_half_sign
-from deephash.objectives.nested import Nested
+from deephash.objectives.nested import NestedLengths
 from deephash.objectives.pairs import structure_loss
 
 
-class BiHalf(HeadHashModel):
+class BiHalf(CentredHashModel):
     """BiHalf on any picture encoder.
 
     A test code is the sign of u with no centring, as released: where the median of a bit over the test pictures is not
@@ -30,7 +31,8 @@ class BiHalf(HeadHashModel):
         backbone: see :class:`Backbone`; frozen in the paper.
         optimizer: see :class:`Optimizer`; None takes SGD with rate 1e-4, divided by 10 after 120 epochs.
         gamma: strength of the pull towards the assigned half.
-        nested: see :class:`Nested`.
+        nested: see :class:`HeadHashModel`.
+        centre: see :class:`CentredHashModel`.
     """
 
     couples_rows: ClassVar[bool] = True
@@ -43,10 +45,11 @@ class BiHalf(HeadHashModel):
         backbone: Backbone = Backbone(),
         optimizer: Optimizer | None = None,
         gamma: float = 6.0,
-        nested: Nested | None = None,
+        nested: NestedLengths | None = None,
+        centre: bool = False,
     ) -> None:
         default = Optimizer("sgd", learning_rate=1e-4, milestones=(120,))
-        super().__init__(num_bits, backbone, optimizer or default, nested)
+        super().__init__(num_bits, backbone, optimizer or default, nested, centre)
         self.save_hyperparameters()
         self.gamma = gamma
         self.head = nn.Linear(self.num_features, num_bits)

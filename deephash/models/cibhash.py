@@ -16,7 +16,7 @@ from deephash.models.base import Optimizer
 from deephash.models.head import Batch, HeadHashModel
 from deephash.models.views import two_views
 from deephash.objectives.contrastive import nt_xent
-from deephash.objectives.nested import Nested
+from deephash.objectives.nested import NestedLengths
 from deephash.objectives.signs import straight_through_sign
 
 
@@ -47,7 +47,7 @@ class CIBHash(HeadHashModel):
         divergence_weight: beta.
         hidden: width of the hidden layer.
         feature_dropout: how the two views differ where only cached features are there (ours; see ``models/views.py``).
-        nested: see :class:`Nested`.
+        nested: see :class:`HeadHashModel`.
     """
 
     num_views: int = 2
@@ -64,7 +64,7 @@ class CIBHash(HeadHashModel):
         divergence_weight: float = 1e-3,
         hidden: int = 1024,
         feature_dropout: float = 0.2,
-        nested: Nested | None = None,
+        nested: NestedLengths | None = None,
     ) -> None:
         default = Optimizer(learning_rate=1e-3, weight_decay=0.0)
         super().__init__(num_bits, backbone, optimizer or default, nested)

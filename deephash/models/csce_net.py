@@ -26,7 +26,7 @@ from deephash.models.csq import class_centres
 from deephash.models.head import Batch, HeadHashModel
 from deephash.models.presets import choose
 from deephash.objectives.margin_softmax import cosines, margin_softmax
-from deephash.objectives.nested import Nested
+from deephash.objectives.nested import NestedLengths
 from deephash.objectives.quantization import cosine_quantization
 from deephash.objectives.signs import sign
 
@@ -110,7 +110,7 @@ class CSCENet(HeadHashModel):
         centres: see :class:`deephash.models.csq.CSQ`.
         centre_seed: centres depend on nothing else, and are saved with the weights.
         width: D of the joint embedding; None takes the channels of the earlier map, rounded up to a multiple of 16.
-        nested: see :class:`Nested`.
+        nested: see :class:`HeadHashModel`.
     """
 
     num_classes: int
@@ -132,7 +132,7 @@ class CSCENet(HeadHashModel):
         centres: Literal["hadamard", "bernoulli", "maxhd"] = "hadamard",
         centre_seed: int = 0,
         width: int | None = None,
-        nested: Nested | None = None,
+        nested: NestedLengths | None = None,
     ) -> None:
         default = Optimizer("rmsprop", learning_rate=1e-5, backbone_factor=1.0, weight_decay=1e-5, momentum=0.0)
         super().__init__(num_bits, backbone, optimizer or default, nested)

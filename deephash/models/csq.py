@@ -16,12 +16,13 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from deephash.backbones import Backbone
 from deephash.models.base import Optimizer
-from deephash.models.head import Batch, HeadHashModel
+from deephash.models.centring import CentredHashModel
+from deephash.models.head import Batch
 from deephash.models.presets import choose
 from deephash.objectives.balanced_centres import csq_centres, nested_centres
 from deephash.objectives.centres import make_centres
 from deephash.objectives.labels import multi_hot
-from deephash.objectives.nested import Nested
+from deephash.objectives.nested import NestedLengths
 from deephash.objectives.quantization import squared_quantization
 from deephash.objectives.signs import sign
 
@@ -83,7 +84,7 @@ PRESETS: Final[Mapping[str, CSQConstants]] = {
 }
 
 
-class CSQ(HeadHashModel):
+class CSQ(CentredHashModel):
     """CSQ on any picture encoder.
 
     Args:
@@ -97,7 +98,8 @@ class CSQ(HeadHashModel):
         centres: ``hadamard`` is the paper's recipe; ``bernoulli`` and ``maxhd`` work for any K. Nested codes take
             nested centres instead.
         centre_seed: centres depend on nothing else, and are saved with the weights.
-        nested: see :class:`Nested`.
+        nested: see :class:`HeadHashModel`.
+        centre: see :class:`CentredHashModel`.
     """
 
     num_classes: int
@@ -114,10 +116,11 @@ class CSQ(HeadHashModel):
         quantization_weight: float | None = None,
         centres: Literal["hadamard", "bernoulli", "maxhd"] = "hadamard",
         centre_seed: int = 0,
-        nested: Nested | None = None,
+        nested: NestedLengths | None = None,
+        centre: bool = False,
     ) -> None:
         constants = choose(PRESETS, preset, {"quantization_weight": quantization_weight})
-        super().__init__(num_bits, backbone, optimizer or constants.optimizer, nested)
+        super().__init__(num_bits, backbone, optimizer or constants.optimizer, nested, centre)
         self.save_hyperparameters()
         self.num_classes, self.constants = num_classes, constants
         self.head = nn.Sequential(*self._hidden(), nn.Linear(self.num_features, num_bits))

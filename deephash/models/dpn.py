@@ -6,7 +6,7 @@ docs/methods/dpn.md.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -15,12 +15,13 @@ from torch import distributed as dist
 from deephash.backbones import Backbone
 from deephash.errors import UsageError
 from deephash.models.base import Optimizer
-from deephash.models.head import Batch, HeadHashModel
+from deephash.models.centring import CentredHashModel
+from deephash.models.head import Batch
 from deephash.objectives.balanced_centres import nested_centres
 from deephash.objectives.centres import make_centres
 from deephash.objectives.gathering import num_processes
 from deephash.objectives.labels import multi_hot
-from deephash.objectives.nested import Nested
+from deephash.objectives.nested import NestedLengths
 from deephash.objectives.signs import sign
 
 
@@ -40,7 +41,7 @@ def polarization_loss(codes: Tensor, targets: Tensor, labels: Tensor, margin: fl
     return (positive * wants_positive + negative * wants_negative).sum(dim=1).mean().to(codes.dtype)
 
 
-class DPN(HeadHashModel):
+class DPN(CentredHashModel):
     """DPN on any picture encoder.
 
     The ternary test code of the paper (an output within the margin counts half) is left out: two symbols are stored.
@@ -57,9 +58,11 @@ class DPN(HeadHashModel):
         target_seed: targets depend on nothing else until updated, and are saved with the weights.
         update_targets_every: epochs after which a class's target becomes the sign of its mean output; 0 never. A class
             without pictures keeps its target.
-        nested: see :class:`Nested`.
+        nested: see :class:`HeadHashModel`.
+        centre: see :class:`CentredHashModel`.
     """
 
+    shared_terms: ClassVar[tuple[str, ...]] = ("regularization",)
     num_classes: int
     targets: Tensor
 
@@ -75,12 +78,13 @@ class DPN(HeadHashModel):
         targets: Literal["bernoulli", "maxhd"] = "bernoulli",
         target_seed: int = 0,
         update_targets_every: int = 0,
-        nested: Nested | None = None,
+        nested: NestedLengths | None = None,
+        centre: bool = False,
     ) -> None:
         if margin <= 0:
             raise UsageError(f"the margin of DPN is positive, not {margin}: with 0 the zero output is optimal")
         default = Optimizer("sgd", learning_rate=1e-4, backbone_factor=1.0, milestones=(100,))
-        super().__init__(num_bits, backbone, optimizer or default, nested)
+        super().__init__(num_bits, backbone, optimizer or default, nested, centre)
         self.save_hyperparameters()
         self.num_classes, self.margin, self.reduction = num_classes, margin, reduction
         self.regularization, self.update_targets_every = regularization, update_targets_every

@@ -13,9 +13,10 @@ from torch import Tensor, nn
 
 from deephash.backbones import Backbone
 from deephash.models.base import Optimizer
-from deephash.models.head import Batch, HeadHashModel
+from deephash.models.centring import CentredHashModel
+from deephash.models.head import Batch
 from deephash.objectives.labels import UNLABELLED, share_label
-from deephash.objectives.nested import Nested
+from deephash.objectives.nested import NestedLengths
 from deephash.objectives.pairs import pair_likelihood
 from deephash.objectives.quantization import squared_quantization
 
@@ -62,7 +63,7 @@ def _grown(table: Tensor, size: int, filling: int) -> Tensor:
     return torch.cat([table, table.new_full((missing, *table.shape[1:]), filling)])
 
 
-class DPSH(HeadHashModel):
+class DPSH(CentredHashModel):
     """DPSH on any picture encoder.
 
     Class balancing of pairs, which one later framework adds, belongs to HashNet and is left out.
@@ -73,7 +74,8 @@ class DPSH(HeadHashModel):
         optimizer: see :class:`Optimizer`; None takes RMSprop with rate 1e-5.
         quantization_weight: of ``mean (u - sign u)^2``.
         memory: compare with the remembered outputs of all rows; False compares within the batch.
-        nested: see :class:`Nested`.
+        nested: see :class:`HeadHashModel`.
+        centre: see :class:`CentredHashModel`.
     """
 
     couples_rows: ClassVar[bool] = True
@@ -86,10 +88,11 @@ class DPSH(HeadHashModel):
         optimizer: Optimizer | None = None,
         quantization_weight: float = 0.1,
         memory: bool = True,
-        nested: Nested | None = None,
+        nested: NestedLengths | None = None,
+        centre: bool = False,
     ) -> None:
         default = Optimizer("rmsprop", learning_rate=1e-5, backbone_factor=1.0, weight_decay=1e-5, momentum=0.0)
-        super().__init__(num_bits, backbone, optimizer or default, nested)
+        super().__init__(num_bits, backbone, optimizer or default, nested, centre)
         self.save_hyperparameters()
         self.quantization_weight = quantization_weight
         self.memory = Memory() if memory else None

@@ -17,10 +17,11 @@ from torch.utils.checkpoint import checkpoint
 
 from deephash.backbones import Backbone
 from deephash.models.base import Optimizer
-from deephash.models.head import Batch, HeadHashModel
+from deephash.models.centring import CentredHashModel
+from deephash.models.head import Batch
 from deephash.models.presets import choose
 from deephash.objectives.labels import share_label
-from deephash.objectives.nested import Nested
+from deephash.objectives.nested import NestedLengths
 from deephash.objectives.quantization import squared_quantization
 
 TRIPLETS_AT_ONCE = 1 << 22  # 16 MiB of float32; blocks of anchors keep memory below B^3
@@ -79,7 +80,7 @@ PRESETS: Final[Mapping[str, DTSHConstants]] = {
 }
 
 
-class DTSH(HeadHashModel):
+class DTSH(CentredHashModel):
     """DTSH on any picture encoder.
 
     Args:
@@ -90,7 +91,8 @@ class DTSH(HeadHashModel):
             memory of the paper and its code, not verified.
         alpha: overrides the preset's margin (not multiplied by K).
         quantization_weight: lambda, of ``mean (u - sign u)^2``.
-        nested: see :class:`Nested`.
+        nested: see :class:`HeadHashModel`.
+        centre: see :class:`CentredHashModel`.
     """
 
     couples_rows: ClassVar[bool] = True
@@ -104,10 +106,11 @@ class DTSH(HeadHashModel):
         preset: Literal["deephash_pytorch", "paper"] = "deephash_pytorch",
         alpha: float | None = None,
         quantization_weight: float = 1.0,
-        nested: Nested | None = None,
+        nested: NestedLengths | None = None,
+        centre: bool = False,
     ) -> None:
         default = Optimizer("rmsprop", learning_rate=1e-5, backbone_factor=1.0, weight_decay=1e-5, momentum=0.0)
-        super().__init__(num_bits, backbone, optimizer or default, nested)
+        super().__init__(num_bits, backbone, optimizer or default, nested, centre)
         self.save_hyperparameters()
         overrides = {"alpha": alpha, "alpha_times_bits": None if alpha is None else False}
         self.constants = choose(PRESETS, preset, overrides)

@@ -14,9 +14,10 @@ from torch.nn.functional import linear, log_softmax
 
 from deephash.backbones import Backbone
 from deephash.models.base import Optimizer
-from deephash.models.head import Batch, HeadHashModel
+from deephash.models.centring import CentredHashModel
+from deephash.models.head import Batch
 from deephash.objectives.labels import target_distribution
-from deephash.objectives.nested import Nested
+from deephash.objectives.nested import NestedLengths
 from deephash.objectives.pairs import structure_loss
 from deephash.objectives.quantization import cubic_quantization
 from deephash.objectives.signs import straight_through_sign
@@ -33,7 +34,7 @@ def bit_classification_loss(bits: Tensor, weight: Tensor, shares: Tensor) -> Ten
     return -(shares * log_softmax(linear(bits, weight), dim=1)).sum(dim=1).mean()
 
 
-class GreedyHash(HeadHashModel):
+class GreedyHash(CentredHashModel):
     """Supervised GreedyHash on any picture encoder.
 
     Args:
@@ -44,7 +45,8 @@ class GreedyHash(HeadHashModel):
         alpha: weight of ``mean ||u| - 1|^3``; 0.1 for CIFAR-10, 1 for ImageNet.
         multi_label: the paper leaves several labels undefined. ``shares`` gives each label the same share of the
             target; ``first`` keeps the first label only, as DeepHash-pytorch does.
-        nested: see :class:`Nested`.
+        nested: see :class:`HeadHashModel`.
+        centre: see :class:`CentredHashModel`.
     """
 
     num_classes: int
@@ -57,10 +59,11 @@ class GreedyHash(HeadHashModel):
         optimizer: Optimizer | None = None,
         alpha: float = 0.1,
         multi_label: Literal["shares", "first"] = "shares",
-        nested: Nested | None = None,
+        nested: NestedLengths | None = None,
+        centre: bool = False,
     ) -> None:
         default = Optimizer("sgd", learning_rate=1e-3, backbone_factor=1.0, milestones=(30,))
-        super().__init__(num_bits, backbone, optimizer or default, nested)
+        super().__init__(num_bits, backbone, optimizer or default, nested, centre)
         self.save_hyperparameters()
         self.num_classes, self.alpha, self.multi_label = num_classes, alpha, multi_label
         self.head = nn.Linear(self.num_features, num_bits)
@@ -79,7 +82,7 @@ class GreedyHash(HeadHashModel):
         }
 
 
-class GreedyHashUnsupervised(HeadHashModel):
+class GreedyHashUnsupervised(CentredHashModel):
     """Unsupervised GreedyHash: ``mean (cos(b_i, b_j) - cos(x_i, x_j))^2`` over random pairs, plus the cubic penalty.
 
     Args:
@@ -87,7 +90,8 @@ class GreedyHashUnsupervised(HeadHashModel):
         backbone: see :class:`Backbone`; frozen in the paper. Its dropout stays off: x is not noisy as in the release.
         optimizer: see :class:`Optimizer`; None takes SGD with rate 1e-4.
         alpha: weight of ``mean ||u| - 1|^3``.
-        nested: see :class:`Nested`.
+        nested: see :class:`HeadHashModel`.
+        centre: see :class:`CentredHashModel`.
     """
 
     couples_rows: ClassVar[bool] = True
@@ -100,9 +104,10 @@ class GreedyHashUnsupervised(HeadHashModel):
         backbone: Backbone = Backbone(),
         optimizer: Optimizer | None = None,
         alpha: float = 0.1,
-        nested: Nested | None = None,
+        nested: NestedLengths | None = None,
+        centre: bool = False,
     ) -> None:
-        super().__init__(num_bits, backbone, optimizer or Optimizer("sgd", learning_rate=1e-4), nested)
+        super().__init__(num_bits, backbone, optimizer or Optimizer("sgd", learning_rate=1e-4), nested, centre)
         self.save_hyperparameters()
         self.alpha = alpha
         self.head = nn.Linear(self.num_features, num_bits)

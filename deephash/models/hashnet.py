@@ -15,10 +15,11 @@ from torch import Tensor, nn
 
 from deephash.backbones import Backbone
 from deephash.models.base import Optimizer
-from deephash.models.head import Batch, HeadHashModel
+from deephash.models.centring import CentredHashModel
+from deephash.models.head import Batch
 from deephash.models.presets import choose
 from deephash.objectives.labels import share_label
-from deephash.objectives.nested import Nested
+from deephash.objectives.nested import NestedLengths
 from deephash.objectives.pairs import balanced_weights, halves, pair_likelihood
 
 
@@ -65,7 +66,16 @@ class HashNetConstants:
     optimizer: Optimizer
 
 
-_SGD = Optimizer("sgd", learning_rate=3e-3, backbone_factor=0.1, weight_decay=5e-4, nesterov=True)
+_SGD = Optimizer(
+    "sgd",
+    learning_rate=3e-3,
+    backbone_factor=0.1,
+    weight_decay=5e-4,
+    nesterov=True,
+    milestones=(2000, 4000, 6000, 8000),  # of 10,000 steps
+    gamma=0.5,
+    interval="step",
+)
 _RMSPROP = Optimizer("rmsprop", learning_rate=1e-5, backbone_factor=1.0, weight_decay=1e-5, momentum=0.0)
 _ADAM = Optimizer("adam", learning_rate=1e-4, weight_decay=5e-4, milestones=(80,))
 PRESETS: Final[Mapping[str, HashNetConstants]] = {
@@ -76,7 +86,7 @@ PRESETS: Final[Mapping[str, HashNetConstants]] = {
 }
 
 
-class HashNet(HeadHashModel):
+class HashNet(CentredHashModel):
     """HashNet on any picture encoder.
 
     Args:
@@ -87,7 +97,8 @@ class HashNet(HeadHashModel):
             ``class_num=1.0`` gives every pair weight 1; ``deephash_pytorch`` and ``orthohash`` are the constants of
             two re-implementations.
         alpha: overrides the preset's steepness (not divided by K).
-        nested: see :class:`Nested`.
+        nested: see :class:`HeadHashModel`.
+        centre: see :class:`CentredHashModel`.
     """
 
     couples_rows: ClassVar[bool] = True
@@ -100,10 +111,11 @@ class HashNet(HeadHashModel):
         optimizer: Optimizer | None = None,
         preset: Literal["paper", "release", "deephash_pytorch", "orthohash"] = "paper",
         alpha: float | None = None,
-        nested: Nested | None = None,
+        nested: NestedLengths | None = None,
+        centre: bool = False,
     ) -> None:
         constants = choose(PRESETS, preset, {"alpha": alpha, "alpha_per_bit": None if alpha is None else False})
-        super().__init__(num_bits, backbone, optimizer or constants.optimizer, nested)
+        super().__init__(num_bits, backbone, optimizer or constants.optimizer, nested, centre)
         self.save_hyperparameters()
         self.constants = constants
         self.head = nn.Linear(self.num_features, num_bits)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import ClassVar
+from dataclasses import asdict
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +20,7 @@ from deephash.models.base import Inputs, ObjectiveHashModel, Optimizer
 from deephash.objectives.checks import require_finite, require_rows
 from deephash.objectives.gathering import gather_rows, mean_over_processes
 from deephash.objectives.labels import labelled_mask
-from deephash.objectives.nested import Nested, cascade_distillation, dominance_weights
+from deephash.objectives.nested import Nested, NestedLengths, cascade_distillation, dominance_weights
 
 Batch = Mapping[str, Tensor]
 
@@ -39,7 +40,8 @@ class HeadHashModel(ObjectiveHashModel):
         num_bits: K.
         backbone: see :class:`Backbone`.
         optimizer: see :class:`Optimizer`.
-        nested: which prefixes are to be good codes too; None trains the whole length only.
+        nested: which prefixes are to be good codes too, as :class:`Nested` or as a bare list of lengths; None trains
+            the whole length only.
     """
 
     num_views: int = 1
@@ -51,12 +53,12 @@ class HeadHashModel(ObjectiveHashModel):
     head: nn.Module
 
     def __init__(
-        self, num_bits: int, backbone: Backbone, optimizer: Optimizer | None = None, nested: Nested | None = None
+        self, num_bits: int, backbone: Backbone, optimizer: Optimizer | None = None, nested: NestedLengths | None = None
     ) -> None:
         super().__init__(num_bits, {"image": backbone}, optimizer)
-        if nested is not None and nested.lengths[-1] != num_bits:
-            raise UsageError(f"the longest nested length is num_bits = {num_bits}, not {nested.lengths[-1]}")
-        self.nested = nested
+        self.nested = nested if nested is None or isinstance(nested, Nested) else Nested(tuple(nested))
+        if self.nested is not None and self.nested.lengths[-1] != num_bits:
+            raise UsageError(f"the longest nested length is num_bits = {num_bits}, not {self.nested.lengths[-1]}")
         self.unlabelled_rows = 0
 
     @property
@@ -68,6 +70,13 @@ class HeadHashModel(ObjectiveHashModel):
     def code_lengths(self) -> tuple[int, ...]:
         """The prefixes that are good codes, the longest last."""
         return self.nested.lengths if self.nested else (self.num_bits,)
+
+    def init_args(self) -> dict[str, Any]:
+        """Return the constructor's arguments; a bare list of lengths as the :class:`Nested` it stands for."""
+        args = super().init_args()
+        if self.nested is not None:
+            args["nested"] = asdict(self.nested) | {"lengths": list(self.nested.lengths)}
+        return args
 
     # What a method says ----------------------------------------------------------------------------
 

@@ -30,7 +30,8 @@ def build_optimizer(model: ObjectiveHashModel) -> Any:
     optimizer = _construct(plan, groups)
     if not plan.milestones:
         return optimizer
-    return {"optimizer": optimizer, "lr_scheduler": MultiStepLR(optimizer, list(plan.milestones), plan.gamma)}
+    schedule = MultiStepLR(optimizer, list(plan.milestones), plan.gamma)
+    return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": plan.interval}}
 
 
 def _construct(plan: Optimizer, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:

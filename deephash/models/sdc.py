@@ -23,7 +23,7 @@ from deephash.models.head import Batch, HeadHashModel
 from deephash.models.presets import choose
 from deephash.models.views import two_views
 from deephash.objectives.contrastive import nt_xent
-from deephash.objectives.nested import Nested
+from deephash.objectives.nested import NestedLengths
 from deephash.objectives.pairs import halves
 from deephash.objectives.quantization import cosine_quantization
 
@@ -124,7 +124,7 @@ class SDC(HeadHashModel):
         contrast_weight: overrides the preset's lambda_cl; above 0 each batch needs two views.
         temperature: T of the contrastive term.
         feature_dropout: how two views differ where only cached features are there (ours; see ``models/views.py``).
-        nested: see :class:`Nested`.
+        nested: see :class:`HeadHashModel`.
     """
 
     couples_rows: ClassVar[bool] = True
@@ -143,7 +143,7 @@ class SDC(HeadHashModel):
         contrast_weight: float | None = None,
         temperature: float = 0.3,
         feature_dropout: float = 0.2,
-        nested: Nested | None = None,
+        nested: NestedLengths | None = None,
     ) -> None:
         constants = choose(PRESETS, preset, {"contrast_weight": contrast_weight})
         default = Optimizer(learning_rate=1e-4, weight_decay=constants.weight_decay, milestones=(80,))

@@ -10,7 +10,7 @@ Measured results: docs/methods/tldr.md.
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -19,9 +19,10 @@ from torch.nn.functional import normalize, pad
 from deephash.backbones import Backbone
 from deephash.errors import UsageError
 from deephash.models.base import Inputs, Optimizer
+from deephash.models.centring import training_features
 from deephash.models.head import Batch, HeadHashModel
 from deephash.models.itq import ITQ
-from deephash.objectives.nested import Nested
+from deephash.objectives.nested import NestedLengths
 from deephash.objectives.signs import straight_through_sign
 
 
@@ -77,7 +78,7 @@ class TLDR(HeadHashModel):
         redundancy_weight: lambda.
         projector_layers: hidden layers of the projector, which is dropped after training.
         projector_width: of each hidden layer and of the output.
-        nested: see :class:`Nested`; only with ``straight_through``.
+        nested: see :class:`HeadHashModel`; only with ``straight_through``.
     """
 
     couples_rows: ClassVar[bool] = True
@@ -98,7 +99,7 @@ class TLDR(HeadHashModel):
         redundancy_weight: float = 3.9e-3,
         projector_layers: int = 1,
         projector_width: int = 2048,
-        nested: Nested | None = None,
+        nested: NestedLengths | None = None,
     ) -> None:
         default = Optimizer(learning_rate=1e-3, weight_decay=1e-6)
         super().__init__(num_bits, backbone, optimizer or default, nested)
@@ -132,8 +133,7 @@ class TLDR(HeadHashModel):
         """Take the training features from the data module, unless :meth:`prepare` was called."""
         if self._neighbours is not None:
             return
-        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
-        table = data.splits["train"].features.get("image") if data is not None else None
+        table = training_features(self.trainer)
         if table is None:
             raise UsageError("TLDR looks neighbours up in cached features: use a frozen backbone and a HashDataModule")
         self.prepare(table.to(self.device))

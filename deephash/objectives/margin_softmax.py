@@ -1,4 +1,4 @@
-"""Softmax over cosines with a margin, for one label a picture or several.
+"""Classification by cosines with a margin, for one label a picture or several.
 
 OrthoHash (arXiv 2109.14449, algorithm 1 of its supplement): c = cos(v, o), z = s (c - m y) or s cos(arccos(c) + m y),
 L = -mean_n sum_i (y_ni / sum_j y_nj) log softmax(z_n)_i. Computed in float32, also under mixed precision.
@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from deephash.errors import UsageError
+from deephash.objectives.labels import multi_hot
 
 MarginKind = Literal["cosine", "arc"]
 ARC_LIMIT = 0.99999  # the gradient of arccos is infinite at 1
+TAKEN_FOR_POSITIVE = 0.7
 
 
 def cosines(codes: Tensor, centres: Tensor) -> Tensor:
@@ -25,34 +26,6 @@ def cosines(codes: Tensor, centres: Tensor) -> Tensor:
         return unit @ F.normalize(centres.float(), dim=1, eps=1e-12).T
 
 
-def target_shares(labels: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
-    """Return ``(shares [L, C], labelled [B])``: for each labelled row its labels, summing to one.
-
-    Args:
-        labels: int64 class numbers [B] with -1 for unlabelled, or multi-hot [B, C] whose unlabelled rows are all zero.
-        num_classes: C.
-
-    Raises:
-        UsageError: a class number out of range, or a multi-hot table of another width.
-    """
-    if labels.ndim == 1:
-        if labels.numel() and (int(labels.max()) >= num_classes or int(labels.min()) < -1):
-            raise UsageError(
-                f"labels run from {int(labels.min())} to {int(labels.max())}, but the model has num_classes="
-                f"{num_classes}: valid are 0..{num_classes - 1}, and -1 for unlabelled"
-            )
-        labelled = labels >= 0
-        return F.one_hot(labels[labelled].long(), num_classes).float(), labelled
-    if labels.shape[1] != num_classes:
-        raise UsageError(
-            f"multi-hot labels have {labels.shape[1]} columns, but the model has num_classes={num_classes}"
-        )
-    multi_hot = labels.float()
-    labelled = multi_hot.sum(dim=1) > 0
-    chosen = multi_hot[labelled]
-    return chosen / chosen.sum(dim=1, keepdim=True), labelled
-
-
 def margin_softmax(
     cosine: Tensor, labels: Tensor, *, margin: float | Tensor, scale: float, kind: MarginKind = "cosine"
 ) -> Tensor:
@@ -60,21 +33,66 @@ def margin_softmax(
 
     Args:
         cosine: cos(v, o) [B, C].
-        labels: class numbers [B] or multi-hot [B, C]; see :func:`target_shares`.
+        labels: int64 class numbers [B] with -1 for unlabelled, or multi-hot [B, C] whose unlabelled rows are all zero.
         margin: m, subtracted from every positive class; one number, or one a row [B].
         scale: s, the inverse temperature.
         kind: ``cosine`` subtracts m from the cosine, ``arc`` adds m to the angle.
+
+    Raises:
+        UsageError: a class number out of range, or a multi-hot table of another width.
     """
-    shares, labelled = target_shares(labels, cosine.shape[1])
+    logits, wanted = margin_logits(cosine, labels, margin=margin, scale=scale, kind=kind)
+    if not len(logits):
+        return cosine.float().sum() * 0.0
+    shares = wanted / wanted.sum(dim=1, keepdim=True)
+    return -(shares * F.log_softmax(logits, dim=1)).sum(dim=1).mean()
+
+
+def margin_binary_cross_entropy(
+    cosine: Tensor,
+    labels: Tensor,
+    *,
+    margin: float | Tensor,
+    scale: float,
+    kind: MarginKind = "cosine",
+    imbalance: bool = False,
+) -> Tensor:
+    """Return the mean over entries of the cross-entropy of ``sigmoid(z)`` with the multi-hot labels.
+
+    The two alternatives for several labels that OrthoHash's supplement compares with its softmax, and finds worse.
+    Unlabelled rows take no part.
+
+    Args:
+        cosine: see :func:`margin_softmax`, as the others.
+        labels: labels.
+        margin: m.
+        scale: s.
+        kind: of margin.
+        imbalance: weigh an entry 1 where it is positive or wrongly taken for it (sigmoid >= .7), else 1/C, and divide
+            by the sum of weights.
+    """
+    logits, wanted = margin_logits(cosine, labels, margin=margin, scale=scale, kind=kind)
+    if not len(logits):
+        return cosine.float().sum() * 0.0
+    weights = torch.ones_like(wanted)
+    if imbalance:
+        heavy = (wanted > 0) | (torch.sigmoid(logits.detach()) >= TAKEN_FOR_POSITIVE)
+        weights = torch.where(heavy, 1.0, 1 / wanted.shape[1])
+    losses = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
+    return (weights * losses).sum() / weights.sum()
+
+
+def margin_logits(
+    cosine: Tensor, labels: Tensor, *, margin: float | Tensor, scale: float, kind: MarginKind
+) -> tuple[Tensor, Tensor]:
+    """Return z [L, C] of the labelled rows in float32, and their multi-hot labels [L, C]; arguments as above."""
+    table = multi_hot(labels, cosine.shape[1]).float()
+    labelled = table.sum(dim=1) > 0
     with torch.autocast(cosine.device.type, enabled=False):
-        chosen = cosine.float()[labelled]
-        if not len(chosen):
-            return cosine.float().sum() * 0.0
-        positive = (shares > 0).float()
+        chosen, wanted = cosine.float()[labelled], table[labelled]
         if isinstance(margin, Tensor):
             margin = margin[labelled, None]
         if kind == "cosine":
-            moved = chosen - margin * positive
-        else:
-            moved = torch.cos(torch.arccos(chosen.clamp(-ARC_LIMIT, ARC_LIMIT)) + margin * positive)
-        return -(shares * F.log_softmax(scale * moved, dim=1)).sum(dim=1).mean()
+            return scale * (chosen - margin * wanted), wanted
+        angles = torch.arccos(chosen.clamp(-ARC_LIMIT, ARC_LIMIT))
+        return scale * torch.cos(angles + margin * wanted), wanted

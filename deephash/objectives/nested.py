@@ -40,6 +40,9 @@ class Nested:
         object.__setattr__(self, "lengths", lengths)
 
 
+NestedLengths = Nested | tuple[int, ...]  # a bare list of lengths stands for Nested(lengths)
+
+
 def dominance_weights(gradients: Sequence[Tensor]) -> Tensor:
     """Return one weight w_l a length, [n], so that no longer code moves a shorter one's block uphill.
 

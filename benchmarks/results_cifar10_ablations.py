@@ -1,0 +1,201 @@
+"""Why methods rank as they do on CIFAR-10 with frozen features: the rows of docs/results/cifar10_ablations.md.
+
+    DEEPHASH_WEIGHTS=WEIGHTS OMP_NUM_THREADS=1 python benchmarks/results_cifar10_ablations.py \\
+        --file cifar10_jpeg.npz --cache CACHE --out cifar10_ablations.jsonl --seconds 500
+
+Set-up and optimiser are those of results_cifar10.py; one code length, three seeds. Finished runs are kept in ``--out``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import torch
+from lightning import seed_everything
+from measured import spread, write_measured
+from results_cifar10 import ADAM, FEATURES, PLANS, SEEDS, STEPS, CachedSplits, load, measure, train
+
+from deephash.evaluation.metrics import mean_average_precision
+from deephash.models import (
+    CSQ,
+    DPN,
+    DPSH,
+    DTSH,
+    SDC,
+    BiHalf,
+    CIBHash,
+    GreedyHash,
+    GreedyHashUnsupervised,
+    HashModel,
+    HashNet,
+    OrthoHash,
+)
+
+BITS = 32
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One variant: how to make the model from a seed, for how many steps it is trained."""
+
+    make: Callable[[int], HashModel]
+    steps: int = STEPS
+
+
+def ortho(**options: Any) -> Callable[[int], HashModel]:
+    """Return OrthoHash with changed options."""
+    chosen: dict[str, Any] = {"margin": 0.3, "optimizer": ADAM} | options
+    return lambda seed: OrthoHash(BITS, 10, FEATURES, target_seed=seed, **chosen)
+
+
+def csq(**options: Any) -> Callable[[int], HashModel]:
+    """Return CSQ with changed options."""
+    return lambda seed: CSQ(BITS, 10, FEATURES, ADAM, centre_seed=seed, **options)
+
+
+def plain(cls: Callable[..., HashModel], **options: Any) -> Callable[[int], HashModel]:
+    """Return a method without classes or seeds of its own."""
+    return lambda seed: cls(BITS, FEATURES, ADAM, **options)
+
+
+def centring() -> dict[str, Trial]:
+    """Every method whose hash layer has no batch norm, with and without the training mean."""
+    methods: dict[str, Callable[[bool, int], HashModel]] = {
+        "HashNet (paper)": lambda centre, seed: HashNet(BITS, FEATURES, ADAM, centre=centre),
+        "HashNet (release)": lambda centre, seed: HashNet(BITS, FEATURES, ADAM, preset="release", centre=centre),
+        "DPSH": lambda centre, seed: DPSH(BITS, FEATURES, ADAM, centre=centre),
+        "DTSH": lambda centre, seed: DTSH(BITS, FEATURES, ADAM, centre=centre),
+        "GreedyHash": lambda centre, seed: GreedyHash(BITS, 10, FEATURES, ADAM, centre=centre),
+        "CSQ": lambda centre, seed: CSQ(BITS, 10, FEATURES, ADAM, centre_seed=seed, centre=centre),
+        "DPN": lambda centre, seed: DPN(BITS, 10, FEATURES, ADAM, target_seed=seed, centre=centre),
+        "BiHalf": lambda centre, seed: BiHalf(BITS, FEATURES, ADAM, centre=centre),
+        "GreedyHash-unsupervised": lambda centre, seed: GreedyHashUnsupervised(BITS, FEATURES, ADAM, centre=centre),
+    }
+    return {
+        f"{name}, {'centred' if centre else 'as they are'}": Trial(lambda seed, c=centre, m=make: m(c, seed))
+        for name, make in methods.items()
+        for centre in (False, True)
+    }
+
+
+def steps(make: Callable[[int], HashModel], name: str, counts: tuple[int, ...]) -> dict[str, Trial]:
+    """One model after different numbers of steps."""
+    return {f"{name}, {count:,} steps": Trial(make, count) for count in counts}
+
+
+# title -> (protocol, variants)
+GROUPS: dict[str, tuple[str, dict[str, Trial]]] = {
+    "Features as they are, or without the training mean": ("cifar10-i", centring()),
+    "OrthoHash and CSQ by steps": (
+        "cifar10-i",
+        steps(ortho(), "OrthoHash", (80, 150, 300, 1200)) | steps(csq(), "CSQ", (80, 150, 300, 1200)),
+    ),
+    "OrthoHash and CSQ by targets, margin and scale": (
+        "cifar10-i",
+        {
+            "OrthoHash, Hadamard targets": Trial(ortho(targets="hadamard")),
+            "OrthoHash, MaxHD targets": Trial(ortho(targets="maxhd")),
+            "CSQ, Bernoulli centres": Trial(csq(centres="bernoulli")),
+            "OrthoHash, margin 0": Trial(ortho(margin=0.0)),
+            "OrthoHash, margin 0.6": Trial(ortho(margin=0.6)),
+            "OrthoHash, scale 8, margin 0.2": Trial(ortho(scale=8.0, margin=0.2)),
+            "OrthoHash, scale 2": Trial(ortho(scale=2.0)),
+            "OrthoHash, quantisation term 1": Trial(ortho(quantization=1.0)),
+            "OrthoHash, no batch norm": Trial(ortho(batch_norm=False)),
+        },
+    ),
+    "Unsupervised methods for longer": (
+        "cifar10-ii",
+        steps(plain(BiHalf), "BiHalf", (300, 3000))
+        | steps(plain(BiHalf, centre=True), "BiHalf, centred", (300, 3000))
+        | steps(plain(GreedyHashUnsupervised), "GreedyHash-unsupervised", (300, 3000))
+        | steps(plain(GreedyHashUnsupervised, centre=True), "GreedyHash-unsupervised, centred", (300, 3000))
+        | steps(plain(SDC), "SDC (release)", (300, 1500))
+        | steps(plain(CIBHash), "CIBHash", (300, 1500)),
+    ),
+}
+
+
+def run(trial: Trial, seed: int, splits: CachedSplits, top_k: int | None) -> dict[str, Any]:
+    """Train and measure one variant."""
+    seed_everything(seed, verbose=False)
+    model = trial.make(seed)
+    seconds = train(model, splits, trial.steps)
+    return {"seconds": seconds, "seen": seen(model, splits)} | measure(model, splits, top_k)
+
+
+def seen(model: HashModel, splits: CachedSplits) -> float:
+    """Return mAP@all of 1,000 training pictures among 5,000; far above the queries where the model over-fits."""
+    split = splits.splits["train"]
+    assert split.labels is not None
+    codes = model.encode({"image_features": split.features["image"][:5000]})
+    labels = split.labels[: len(codes)]
+    return mean_average_precision(codes[:1000], codes, query_labels=labels[:1000], database_labels=labels)
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Return Markdown: mean and spread over seeds."""
+    lines = ["| variant | mAP | P@H<=2 | mAP of pictures trained on | CPU s |", "|---|---|---|---|---|"]
+    for name in dict.fromkeys(row["variant"] for row in rows):
+        same = [row for row in rows if row["variant"] == name]
+        cells = [spread([row[metric] for row in same], len(SEEDS)) for metric in ("mAP", "P@H<=2", "seen")]
+        lines.append(f"| {name} | {' | '.join(cells)} | {mean(row['seconds'] for row in same):.1f} |")
+    return "\n".join(lines)
+
+
+def report(rows: list[dict[str, Any]]) -> str:
+    """Return a section a group."""
+    parts = []
+    for title in GROUPS:
+        own = [row for row in rows if row["group"] == title]
+        if own:
+            parts.append(f"### {title}\n\n`{own[0]['protocol']}`\n\n{table(own)}")
+    return "\n\n".join(parts)
+
+
+def main() -> None:
+    """Do what is missing, for at most ``--seconds``; then print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--file", required=True, help="cifar10_jpeg.npz")
+    parser.add_argument("--cache", required=True, help="folder of cached features")
+    parser.add_argument("--out", type=Path, required=True, help="finished runs, one JSON object a line")
+    parser.add_argument("--seconds", type=float, default=500)
+    parser.add_argument("--page", type=Path, help="page whose tables are to be replaced")
+    arguments = parser.parse_args()
+    for name in ("lightning.pytorch", "deephash.models.centring"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", message=".*many workers.*")
+    deadline = time.monotonic() + arguments.seconds
+    rows = [json.loads(line) for line in arguments.out.read_text().splitlines()] if arguments.out.exists() else []
+    done = {(row["group"], row["variant"], row["seed"]) for row in rows}
+    loaded: dict[str, tuple[CachedSplits, str]] = {}
+    for title, variant, seed in ((t, v, seed) for seed in SEEDS for t, (_, trials) in GROUPS.items() for v in trials):
+        if (title, variant, seed) in done or time.monotonic() > deadline:
+            continue
+        name, trials = GROUPS[title]
+        top_k = PLANS[name][1]
+        if name not in loaded:
+            loaded[name] = load(name, arguments.file, arguments.cache, top_k)
+        splits, protocol = loaded[name]
+        row = {"group": title, "variant": variant, "seed": seed} | run(trials[variant], seed, splits, top_k)
+        rows.append(row | {"protocol": protocol.replace("K=bits of the row", f"K={BITS}")})
+        with arguments.out.open("a") as file:
+            file.write(json.dumps(rows[-1]) + "\n")
+        print(f"{variant}, seed {seed}: {row['mAP']:.4f}, {row['seconds']:.1f} s", flush=True)
+    print("\n" + report(rows))
+    if arguments.page is not None:
+        write_measured(arguments.page, report(rows))
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    main()
