@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import numpy as np
 from cyclopts import Parameter
 
+from deephash.cli.hubs import hubs
 from deephash.cli.output import note, print_json, table
 from deephash.collection import Collection
 from deephash.errors import CollectionError, UsageError
@@ -309,6 +310,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "remove": remove,
     "update": update,
     "verify": verify,
+    "hubs": hubs,
     "versions": versions,
     "restore": restore,
     "compact": compact,

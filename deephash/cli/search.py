@@ -18,6 +18,7 @@ from deephash.cli.output import note, print_json
 from deephash.collection.pictures import looks_like_picture
 from deephash.errors import DataError, UsageError
 from deephash.search import Hit, Searcher, Term, group_near_duplicates, remarks
+from deephash.search.encoder import Kind
 
 LARGEST_DOWNLOAD = 32 << 20
 PATIENCE = 15.0  # seconds for a picture from the network
@@ -39,6 +40,7 @@ def search(
     max_distance: int | None = None,
     group_duplicates: bool = False,
     rerank: int = 0,
+    correct_hubs: bool = False,
     explain: bool = False,
     json: bool = False,
     paths: bool = False,
@@ -54,6 +56,7 @@ def search(
     $ deephash search pictures.dh id:123 --max-distance 12
     $ deephash search pictures.dh cat.jpg --plus "on a sofa" --minus 0.5:dog.jpg
     $ deephash search pictures.dh --image street.jpg --text "at night" --beta 0.7 --minus people
+    $ deephash search pictures.dh "at the sea" --correct-hubs
     $ deephash search pictures.dh cat.jpg --paths -0 | xargs -0 ls -l
 
     Args:
@@ -70,6 +73,7 @@ def search(
         max_distance: only answers at most so many bits away.
         group_duplicates: show one of each group of near-duplicates.
         rerank: reorder so many of the nearest codes by the stored vectors (``deephash index --keep-vectors``).
+        correct_hubs: add to each distance what ``deephash collection hubs`` found the item too near to every query by.
         explain: say which engine answered, and how the codes look.
         json: one JSON object a line.
         paths: only the paths, one a line.
@@ -87,8 +91,9 @@ def search(
     encoded = time.perf_counter()
     vector = _vector(searcher, terms, asked) if rerank else None
     itself = int(asked.removeprefix("id:")) if len(terms) == 1 and terms[0].kind == "code" else None
+    hubs = _single_kind(terms) if correct_hubs else None
     hits = searcher.by_codes(
-        code, k, where=where, max_distance=max_distance, vector=vector, rerank=rerank, first=itself
+        code, k, where=where, max_distance=max_distance, vector=vector, rerank=rerank, first=itself, hubs=hubs
     )
     times = (1000 * (encoded - started), 1000 * (time.perf_counter() - encoded))
     if not hits:
@@ -163,6 +168,12 @@ def _vector(searcher: Searcher, terms: list[Term], query: str) -> Any:
     return searcher.encoder.vector(terms[0].kind, terms[0].value)
 
 
+def _single_kind(terms: list[Term]) -> Kind:
+    if len(terms) > 1 or terms[0].kind == "code":
+        raise UsageError("--correct-hubs knows queries of one phrase or one picture file; leave out the others")
+    return terms[0].kind
+
+
 def _weighted(searcher: Searcher, text: str, sign: float) -> Term:
     match = _WEIGHTED.fullmatch(text)
     weight, value = (float(match[1]), match[2]) if match else (0.5, text)
@@ -213,6 +224,7 @@ def _print_records(hits: list[Hit], query: str) -> None:
             "attributes": dict(hit.attributes),
             "query": query,
         }
+        record |= {} if hit.corrected is None else {"corrected": round(hit.corrected, 4)}
         print_json(record)
 
 
@@ -241,9 +253,11 @@ def _print_table(searcher: Searcher, hits: list[Hit], notes: list[str], query: s
     wide = max(4, *(len(hit.uri) for hit in hits))
     ranks = max(2, len(str(hits[-1].rank)))
     far = max(3, len(str(hits[-1].distance)))
-    print(f"{'#':>{ranks}}  {'d':>{far}}    sim  path")
+    order = "" if hits[0].corrected is None else "  d + bias"
+    print(f"{'#':>{ranks}}  {'d':>{far}}    sim{order}  path")
     for hit, text in zip(hits, notes):
-        line = f"{hit.rank:>{ranks}}  {hit.distance:>{far}}  {hit.similarity:.3f}  {hit.uri:<{wide}}  {text}"
+        by = "" if hit.corrected is None else f"  {hit.corrected:8.1f}"
+        line = f"{hit.rank:>{ranks}}  {hit.distance:>{far}}  {hit.similarity:.3f}{by}  {hit.uri:<{wide}}  {text}"
         print(line.rstrip())
     chance = searcher.chance()
     if chance is not None:

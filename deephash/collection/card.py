@@ -68,11 +68,11 @@ class CollectionCard:
         return cls(**known)
 
 
-def replace_file(path: Path, text: str) -> None:
-    """Replace the file ``path`` atomically, durable before it is visible."""
+def replace_file(path: Path, content: str | bytes) -> None:
+    """Replace the file ``path`` atomically, durable before it is visible; text is written as UTF-8."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
+    with temporary.open("wb") as file:
+        file.write(content.encode() if isinstance(content, str) else content)
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)

@@ -130,8 +130,8 @@ class Collection(CollectionReader):
     ) -> Ids:
         """Do what :meth:`append` does, but replace rows whose uri is known.
 
-        They keep their id and the attributes that are not given; further code columns are emptied there, because they
-        belong to the old content.
+        They keep their id and the attributes that are not given; further code columns and hub biases are emptied there,
+        because they belong to the old content.
         """
         with self._writing():
             known = self.find(uris)
@@ -301,8 +301,11 @@ class Collection(CollectionReader):
     def _overlaid(
         self, uris: Sequence[str], known: Mapping[str, int], attributes: Sequence[Mapping[str, Any]]
     ) -> list[Mapping[str, Any]]:
-        """Return ``attributes`` laid over those that the rows of known uris have."""
-        old = {item.uri: item.attributes for item in self.items(list(known.values()))}
+        """Return ``attributes`` laid over those that the rows of known uris have and that outlive their old code."""
+        old = {
+            item.uri: {name: value for name, value in item.attributes.items() if not columns.is_derived(name)}
+            for item in self.items(list(known.values()))
+        }
         return [{**old.get(uri, {}), **given} for uri, given in zip(uris, attributes)]
 
     def _add_attribute_columns(self, attributes: Sequence[Mapping[str, Any]]) -> None:

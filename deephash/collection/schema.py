@@ -112,6 +112,16 @@ def attribute_kinds(schema: pa.Schema) -> dict[str, str]:
     return {field.name: kinds[field.type] for field in schema if field.name not in skip and field.type in kinds}
 
 
+def hub_column(kind: str) -> str:
+    """Return the name of the column of hub biases for queries of ``kind``; they follow from a row's code."""
+    return f"hub_bias_{kind}"
+
+
+def is_derived(name: str) -> bool:
+    """Say whether an attribute follows from the code, so that it is void once the code is another."""
+    return name.startswith("hub_bias_")
+
+
 def check_name(name: str) -> None:
     """Raise UsageError unless ``name`` can name a column."""
     if not _NAME.fullmatch(name) or name.lower() in RESERVED:

@@ -25,6 +25,7 @@ from deephash.collection.folder import (
     plan_update,
     relative_folder,
 )
+from deephash.collection.hubs import complete_hub_biases
 from deephash.errors import DataError, UsageError
 from deephash.ingest.encoder import Encoded, Job, Precision, StreamEncoder, find_device, rerank_vectors
 from deephash.progress import track
@@ -138,6 +139,7 @@ def index_folder(
     encoder = StreamEncoder(model, precision=precision, device=device, with_vectors=collection.has_vectors)
     report = IngestReport(unchanged=plan.unchanged, skipped=list(listing.skipped))
     _Update(collection, encoder, plan, report).run(batch_size, workers)
+    complete_hub_biases(collection)
     if attributes:
         report.unmatched_attributes = apply_attributes(collection, attributes).unmatched
     if collection.num_files > _MANY_FILES:

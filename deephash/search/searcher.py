@@ -18,11 +18,13 @@ from deephash.collection.filters import Filter
 from deephash.errors import UsageError
 from deephash.index import open_index
 from deephash.index.rerank import search_two_stage
-from deephash.search.encoder import QueryEncoder, Term
-from deephash.search.hits import Chance, Hit, chance_level
+from deephash.search.chance import Chance, chance_level
+from deephash.search.encoder import Kind, QueryEncoder, Term
+from deephash.search.hits import Hit
 
 if TYPE_CHECKING:
     from deephash.index import CodeIndex
+    from deephash.index.querybank import HubCorrection
     from deephash.models.base import HashModel
 
 NEIGHBOURS = 16  # that tell which bits of an item are firm
@@ -44,6 +46,15 @@ class Snapshot:
     ids: NDArray[np.int64]
     codes: BinaryCodes
     index: CodeIndex
+    _corrections: dict[str, HubCorrection] = field(default_factory=dict, repr=False)
+
+    def correction(self, kind: str) -> HubCorrection:
+        """Return the hub correction stored for queries of ``kind``; read once a version."""
+        from deephash.collection.hubs import hub_correction
+
+        if kind not in self._corrections:
+            self._corrections[kind] = hub_correction(self.collection, kind)
+        return self._corrections[kind]
 
     @cached_property
     def chance(self) -> Chance | None:
@@ -66,9 +77,10 @@ class Snapshot:
 class Searcher:
     """Answers queries over one collection.
 
-    Open one with :meth:`open`. Every ``by_*`` method returns hits in the order (distance, id), or by the stored vectors
-    where ``rerank`` asks for it; at most ``k``, fewer where fewer items pass ``where`` or lie within ``max_distance``.
-    Searching needs no torch; encoding a picture or a phrase does. Safe to use from several threads.
+    Open one with :meth:`open`. Every ``by_*`` method returns hits in the order (distance, id), by the stored vectors
+    where ``rerank`` asks for it, or by distance plus hub bias where hubs are corrected; at most ``k``, fewer where
+    fewer items pass ``where`` or lie within ``max_distance``. Searching needs no torch; encoding a picture or a phrase
+    does. Safe to use from several threads.
 
     Attributes:
         path: the collection's folder.
@@ -127,20 +139,43 @@ class Searcher:
     # Queries ---------------------------------------------------------------------------------------
 
     def by_image(
-        self, picture: Any, k: int = 10, *, where: Where = None, max_distance: int | None = None, rerank: int = 0
+        self,
+        picture: Any,
+        k: int = 10,
+        *,
+        where: Where = None,
+        max_distance: int | None = None,
+        rerank: int = 0,
+        correct_hubs: bool = False,
     ) -> list[Hit]:
-        """Search by a picture: a path, the bytes of a file, a PIL picture or an array."""
+        """Search by a picture: a path, the bytes of a file, a PIL picture or an array.
+
+        ``correct_hubs`` takes out items that are near every picture, by the bank stored for picture queries.
+        """
         code = self.encoder.encode("image", picture)
         vector = self.encoder.vector("image", picture) if rerank else None
-        return self.by_codes(code, k, where=where, max_distance=max_distance, vector=vector, rerank=rerank)
+        hubs: Kind | None = "image" if correct_hubs else None
+        return self.by_codes(code, k, where=where, max_distance=max_distance, vector=vector, rerank=rerank, hubs=hubs)
 
     def by_text(
-        self, text: str, k: int = 10, *, where: Where = None, max_distance: int | None = None, rerank: int = 0
+        self,
+        text: str,
+        k: int = 10,
+        *,
+        where: Where = None,
+        max_distance: int | None = None,
+        rerank: int = 0,
+        correct_hubs: bool = False,
     ) -> list[Hit]:
-        """Search by words; the model must read text."""
+        """Search by words; the model must read text.
+
+        ``correct_hubs`` takes out items that are near every phrase, by the bank stored for words
+        (``deephash collection hubs``).
+        """
         code = self.encoder.encode("text", text)
         vector = self.encoder.vector("text", text) if rerank else None
-        return self.by_codes(code, k, where=where, max_distance=max_distance, vector=vector, rerank=rerank)
+        hubs: Kind | None = "text" if correct_hubs else None
+        return self.by_codes(code, k, where=where, max_distance=max_distance, vector=vector, rerank=rerank, hubs=hubs)
 
     def by_both(
         self,
@@ -181,6 +216,7 @@ class Searcher:
         vector: ArrayLike | None = None,
         rerank: int = 0,
         first: int | None = None,
+        hubs: Kind | None = None,
     ) -> list[Hit]:
         """Search by one code of the collection's length.
 
@@ -192,10 +228,11 @@ class Searcher:
             vector: float [1, D] of the query, for re-ranking.
             rerank: length of the shortlist that is put in order by stored vectors; 0 keeps the order of the codes.
             first: the item whose code this is; it goes before the others that share it.
+            hubs: what the query is (``text`` or ``image``), to add the biases stored for such queries to the distances.
 
         Raises:
-            UsageError: several codes, another length, a k below 1, a filter that does not fit, or re-ranking where the
-                collection keeps no vectors.
+            UsageError: several codes, another length, a k below 1, a filter that does not fit, re-ranking where the
+                collection keeps no vectors, or hubs where it has no biases.
         """
         self._check_code(code)
         if k < 1:
@@ -203,7 +240,13 @@ class Searcher:
         snapshot = self.snapshot
         allowed = self._allowed(snapshot, where)
         scores: NDArray[np.float32] | None = None
-        if rerank:
+        corrected: NDArray[np.float64] | None = None
+        if rerank and hubs:
+            raise UsageError("hits are ordered by stored vectors or by corrected distances; leave out rerank or hubs")
+        if hubs:
+            correction = snapshot.correction(hubs)
+            ids, corrected, distances = correction.search(snapshot.index, code, k, allowed=allowed)[0]
+        elif rerank:
             if vector is None:
                 raise UsageError("re-ranking compares float vectors; give the query's with `vector`")
             shortlist = max(k, rerank)
@@ -218,8 +261,9 @@ class Searcher:
                 ids = _itself_first(ids, distances, first)
         if max_distance is not None:
             near = distances <= max_distance
-            ids, distances, scores = ids[near], distances[near], None if scores is None else scores[near]
-        return self._hits(snapshot, code, ids, distances, scores, allowed)
+            ids, distances = ids[near], distances[near]
+            scores, corrected = (None if of is None else of[near] for of in (scores, corrected))
+        return self._hits(snapshot, code, ids, distances, scores, corrected, allowed)
 
     def code_of(self, item: int) -> BinaryCodes:
         """Return the stored code of an item."""
@@ -284,6 +328,7 @@ class Searcher:
         ids: NDArray[np.int64],
         distances: NDArray[np.int32],
         scores: NDArray[np.float32] | None,
+        corrected: NDArray[np.float64] | None,
         allowed: NDArray[np.int64] | None,
     ) -> list[Hit]:
         if not len(ids):
@@ -301,6 +346,7 @@ class Searcher:
                 tie_size=int(ties[far]),
                 attributes=item.attributes,
                 score=None if scores is None else float(scores[place]),
+                corrected=None if corrected is None else float(corrected[place]),
             )
             for place, item in enumerate(snapshot.collection.items(ids))
         ]

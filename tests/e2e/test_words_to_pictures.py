@@ -1,6 +1,7 @@
 """A folder of pictures searched by words: fit, index, search, compose, re-rank, correct hubs."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -9,11 +10,9 @@ from PIL import Image
 
 from deephash.backbones import Backbone
 from deephash.cli.main import main
-from deephash.codes import BinaryCodes
 from deephash.collection import Collection
 from deephash.fitting import fit_training_free
-from deephash.index import open_index
-from deephash.index.querybank import HubCorrection, hub_biases
+from deephash.index.querybank import hub_biases
 from deephash.ingest import index_folder
 from deephash.models import CCAHash
 from deephash.search import Searcher
@@ -110,17 +109,80 @@ def test_a_model_without_text_tower_says_so(tmp_path, capsys):
     assert "not words" in capsys.readouterr().err
 
 
-def test_hub_biases_are_stored_with_the_collection_and_applied(model, collection):
-    opened = Collection.open(collection)
+@pytest.fixture
+def banked(model, collection, tmp_path):
+    """A copy of the collection with a bank of phrases, made by the command line."""
+    copy = shutil.copytree(collection, tmp_path / "banked.dh")
+    bank = tmp_path / "captions.txt"
+    bank.write_text("\n".join([f"something {name}" for name in ("red", "red", "red", "green")] * 5) + "\n\nun chien\n")
+    assert main(["collection", "hubs", str(copy), "--bank", str(bank)]) == 0
+    return copy
+
+
+def test_hub_biases_are_stored_and_order_the_answers(model, banked, capsys):
+    ids, codes = Collection.open(banked).codes()
+    known = [f"something {name}" for name in ("red", "red", "red", "green")] * 5
+    biases = hub_biases(codes, model.encode_texts(known))
+    assert biases.std() > 0.5  # else the order below would prove nothing
+    distances = model.encode_texts(["a blue thing"]).hamming(codes)[0]
+    order = np.lexsort((ids, distances + biases.astype(float)))[:30]
+    assert (order != np.lexsort((ids, distances))[:30]).any()
+    _, lines = names_found(capsys, banked, "a blue thing", "--correct-hubs", "-k", 30)
+    found = [json.loads(line) for line in lines]
+    assert [hit["id"] for hit in found] == ids[order].tolist()
+    assert [hit["corrected"] for hit in found] == pytest.approx((distances + biases)[order], abs=1e-3)
+    assert [hit["distance"] for hit in found] == distances[order].tolist()
+    assert "1 of 21 phrases" not in capsys.readouterr().err
+
+
+def test_new_and_changed_pictures_get_their_own_bias(model, banked, tmp_path, capsys):
+    root = shutil.copytree(Collection.open(banked).root, tmp_path / "pictures")
+    plain("blue", 7).save(root / "blue_new.png")
+    plain("yellow", 8).save(root / "red_0.png")
+    index_folder(root, banked, moved=True)
+    opened = Collection.open(banked)
     ids, codes = opened.codes()
-    bank = model.encode_texts([f"something {name}" for name in COLOURS] * 5)
-    biases = hub_biases(codes, bank)
-    opened.update(ids, [{"hub_bias": float(bias)} for bias in biases])
-    stored = np.array([item.attributes["hub_bias"] for item in Collection.open(collection).items(ids)])
-    np.testing.assert_allclose(stored, biases)
-    query = BinaryCodes.concatenate([model.encode_texts(["blue"])])
-    correction = HubCorrection(ids, stored.astype(np.float32))
-    found, corrected, _ = correction.search(open_index("faiss:flat", ids, codes), query, 10)[0]
-    full = query.hamming(codes)[0] + biases
-    np.testing.assert_array_equal(found, ids[np.lexsort((ids, full))[:10]])
-    np.testing.assert_allclose(corrected, np.sort(full)[:10], rtol=1e-6)
+    bank = model.encode_texts(["something red", "something red", "something red", "something green"])
+    stored = [item.attributes["hub_bias_text"] for item in opened.items(ids)]
+    np.testing.assert_allclose(stored, hub_biases(codes, bank), atol=1e-5)
+    assert main(["collection", "hubs", str(banked)]) == 0
+    assert "0 items" in capsys.readouterr().out
+
+
+def test_hubs_that_cannot_be_corrected_say_why(collection, banked, tmp_path, capsys):
+    red = next(collection.parent.glob("colours*/red_0.png"))
+    for arguments, reason in [
+        ([collection, "something red"], "no hub biases for text queries"),
+        ([banked, red], "no hub biases for image queries"),
+        ([banked, red, "--plus", "something blue"], "one phrase or one picture"),
+        ([banked, "id:1"], "one phrase or one picture"),
+        ([banked, "something red", "--rerank", 20], "leave out rerank or hubs"),
+    ]:
+        assert main(["search", *map(str, arguments), "--correct-hubs"]) == 2
+        assert reason in capsys.readouterr().err
+    empty = tmp_path / "foreign.txt"
+    empty.write_text("un chien\n")
+    for arguments, reason in [
+        ([collection], "keeps no bank"),
+        ([collection, "--bank", tmp_path / "missing.txt"], "no such file"),
+        ([collection, "--bank", empty], "no phrase that the model understands, of 1"),
+        ([collection, "--bank", red.parent, "--beta", 0], "above 0"),
+    ]:
+        assert main(["collection", "hubs", *map(str, arguments)]) in (2, 3)
+        assert reason in capsys.readouterr().err
+
+
+def test_a_bank_of_pictures_corrects_queries_by_picture(model, collection, tmp_path):
+    copy = shutil.copytree(collection, tmp_path / "copy.dh")
+    bank = tmp_path / "bank"
+    bank.mkdir()
+    for seed in range(6):
+        plain("blue" if seed % 3 else "red", 5000 + seed).save(bank / f"{seed}.png")
+    assert main(["collection", "hubs", str(copy), "--bank", str(bank)]) == 0
+    query = plain("red", 99)
+    hits = Searcher.open(copy).by_image(query, k=40, correct_hubs=True)
+    assert [hit.corrected for hit in hits] == sorted(hit.corrected for hit in hits)
+    ids, codes = Collection.open(copy).codes()
+    bank_codes = model.encode_images(sorted(bank.iterdir()))
+    full = dict(zip(ids, model.encode_images([query]).hamming(codes)[0] + hub_biases(codes, bank_codes)))
+    assert [hit.corrected for hit in hits] == pytest.approx([full[hit.id] for hit in hits], abs=1e-4)
