@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from math import sqrt
 
-from deephash.search import Chance
-
 from .workspace import Answer
 
 WIDTH, HEIGHT, BASE = 320.0, 92.0, 78.0  # SVG units: the drawing, and where the bars stand
@@ -87,28 +85,20 @@ def _chance_line(answer: Answer) -> str:
 def _suggestion(answer: Answer) -> str:
     if answer.chance is None or answer.chance.cutoff < 0:
         return ""
-    cutoff = answer.chance.cutoff
-    return f' <button class="dh-suggest" data-cutoff="{cutoff}" title="{_farther(answer.chance)}">use {cutoff}</button>'
-
-
-def _farther(chance: Chance) -> str:
-    share = 100 * (1 - chance.nearer) if chance.grouped else 99
-    return f"{share:.0f} % of random pairs of this collection are farther apart than this"
+    chance = answer.chance
+    return (
+        f' <button class="dh-suggest" data-cutoff="{chance.cutoff}" title="{chance.reason.capitalize()}">'
+        f"use {chance.cutoff}</button>"
+    )
 
 
 def _legend(answer: Answer) -> str:
     if answer.chance is None:
         return '<p class="dh-legend">Chance level: too few items to tell.</p>'
     chance = answer.chance
-    if chance.cutoff < 0:
-        cutoff = "most share one code"
-    elif chance.grouped:
-        cutoff = f"{100 * chance.nearer:.0f} % are within {chance.cutoff}, as items of one group are"
-    else:
-        cutoff = f"99 % are farther than {chance.cutoff}"
     return (
         f'<p class="dh-legend"><span class="key"></span> chance: random pairs are {chance.mean:.0f} ± '
-        f"{chance.deviation:.0f} bits apart; {cutoff}. Heights are square roots.</p>"
+        f"{chance.deviation:.0f} bits apart; {chance.reason}. Heights are square roots.</p>"
     )
 
 

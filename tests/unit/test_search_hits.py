@@ -1,13 +1,13 @@
-"""Chance level, near-duplicates and remarks, against plain loops and hand-made codes."""
+"""Near-duplicates and remarks, against plain loops and hand-made codes."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deephash.codes import BinaryCodes, hamming_distance
+from deephash.codes import BinaryCodes
 from deephash.errors import UsageError
-from deephash.search import Hit, chance_level, group_near_duplicates, remarks
+from deephash.search import Hit, group_near_duplicates, remarks
 
 
 def random_codes(count: int, bits: int, seed: int = 0) -> BinaryCodes:
@@ -16,63 +16,6 @@ def random_codes(count: int, bits: int, seed: int = 0) -> BinaryCodes:
 
 def hit(rank: int, distance: int, tie: int = 1, bits: int = 64) -> Hit:
     return Hit(rank, rank, f"{rank}.jpg", distance, 1 - distance / bits, bits, tie)
-
-
-def test_chance_of_a_small_collection_counts_every_pair():
-    codes = random_codes(40, 20)
-    distances = hamming_distance(codes, codes)[np.triu_indices(40, 1)]
-    chance = chance_level(codes)
-    assert chance.mean == pytest.approx(distances.mean())
-    assert chance.deviation == pytest.approx(distances.std())
-    assert np.allclose(chance.share, np.bincount(distances, minlength=21) / len(distances))
-
-
-def test_cutoff_leaves_at_most_one_percent_of_the_pairs_below():
-    chance = chance_level(random_codes(5000, 64))
-    assert chance.share[: chance.cutoff + 1].sum() <= 0.01 < chance.share[: chance.cutoff + 2].sum()
-    assert 20 <= chance.cutoff <= 25  # binomial(64, 1/2): 1 % point 22.7
-    assert "99 % of random pairs are farther" in str(chance)
-
-
-def test_sampled_chance_never_pairs_an_item_with_itself():
-    codes = BinaryCodes.from_bits(np.eye(400, dtype=int))  # any two different items differ in exactly 2 bits
-    assert chance_level(codes, pairs=500).mean == 2.0
-
-
-def test_collapsed_codes_have_no_cutoff():
-    chance = chance_level(BinaryCodes.from_bits(np.ones((50, 8), int)))
-    assert chance.cutoff == -1
-    assert "no cut-off" in str(chance)
-
-
-def test_codes_of_classes_get_a_cutoff_between_their_groups():
-    draw = np.random.default_rng(0)
-    words = np.repeat(draw.integers(0, 2, (10, 64)), 60, axis=0)
-    codes = BinaryCodes.from_bits(words ^ (draw.random(words.shape) < 0.01))
-    distances = hamming_distance(codes, codes)
-    same = np.equal.outer(np.arange(600) // 60, np.arange(600) // 60)
-    chance = chance_level(codes)
-    assert distances[same].max() <= chance.cutoff < np.percentile(distances[~same], 5)
-    assert chance.grouped
-    assert chance.nearer == pytest.approx(0.1, abs=0.03)
-    assert "between groups: 1" in str(chance)
-
-
-def test_loose_groups_get_half_the_median_and_short_codes_keep_their_zero():
-    draw = np.random.default_rng(1)
-    words = draw.random((10, 32)) < 0.25  # as far apart as 6 to 20 bits: both tails are long
-    codes = BinaryCodes.from_bits(np.repeat(words, 60, axis=0) ^ (draw.random((600, 32)) < 0.02))
-    chance = chance_level(codes)
-    assert 3 <= chance.cutoff <= 8
-    assert chance.grouped
-    short = chance_level(random_codes(500, 8))
-    assert short.cutoff == 0
-    assert not short.grouped
-
-
-@pytest.mark.parametrize("count", [0, 1])
-def test_too_few_items_have_no_chance_level(count):
-    assert chance_level(random_codes(5, 8)[:count]) is None
 
 
 @given(st.integers(0, 30), st.integers(1, 24), st.integers(0, 8), st.integers(0, 99))
