@@ -17,17 +17,20 @@ from numpy.typing import ArrayLike, NDArray
 
 from deephash.codes import BinaryCodes, hamming_distance
 from deephash.errors import UsageError
+from deephash.evaluation.additions import OWN, PAIRS, TARGET, Attack, attack_columns, pair_columns, target_overlap
 from deephash.evaluation.codefile import as_labels
 from deephash.evaluation.curves import Curves
-from deephash.evaluation.figures import Figure, HardQuery, class_figures, figure_of, hardest_queries
+from deephash.evaluation.figures import Figure, HardQuery, class_figures, column_name, figure_of, hardest_queries
 from deephash.evaluation.health import CodeHealth, code_health
+from deephash.evaluation.hubness_measures import Hubness, hubness
 from deephash.evaluation.legacy import LEGACY_RULES, legacy_mean_average_precision
 from deephash.evaluation.protocol import Protocol
 from deephash.evaluation.relevance import relevance_from_labels
 from deephash.evaluation.report import EvaluationReport
-from deephash.evaluation.scores import ScoreTable, Settings, score
+from deephash.evaluation.scores import Column, ScoreTable, Settings, score
 
 NEAREST = 5  # neighbours listed of a hard query
+HUBNESS_K = 10  # neighbours counted for hubness
 WIDE_RANGE = 0.02  # of the headline over tie orders, from which the report warns
 
 
@@ -117,14 +120,46 @@ class Sides:
         return f"labels:{digest.hexdigest()[:12]}"
 
 
+@dataclass(frozen=True, eq=False)
+class Beyond:
+    """What may be scored beside codes and labels.
+
+    Attributes:
+        pairs: pair numbers of the given queries and of the database, for hits at instance level.
+        instead: there are no labels; the pairs stand in their place.
+        attack: the given queries after an attack.
+    """
+
+    pairs: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None
+    instead: bool = False
+    attack: Attack | None = None
+
+    def require_fit(self, num_queries: int, num_items: int) -> None:
+        """Raise UsageError unless there is one of everything for each query and item."""
+        wanted = {"pair numbers of queries": (self.pairs and self.pairs[0], num_queries)}
+        wanted["pair numbers of database items"] = (self.pairs and self.pairs[1], num_items)
+        wanted["attacked codes"] = (self.attack and self.attack.codes, num_queries)
+        wanted["targets"] = (self.attack and self.attack.targets, num_queries)
+        for name, (column, count) in wanted.items():
+            if column is not None and len(column) != count:
+                raise UsageError(f"{len(column):,} {name}; {count:,} are needed, one for each")
+
+
 def assemble(
-    sides: Sides, settings: Settings, protocol: Protocol, method: str, class_names: tuple[str, ...]
+    sides: Sides,
+    settings: Settings,
+    protocol: Protocol,
+    method: str,
+    class_names: tuple[str, ...],
+    beyond: Beyond,
 ) -> EvaluationReport:
     """Score and describe; see :func:`deephash.evaluation.report.evaluate_codes`."""
+    beyond.require_fit(len(sides.given_query), len(sides.database))
     started = time.perf_counter()
     relevance = relevance_from_labels(sides.query_labels, sides.database_labels)
-    scores = score(sides.query, sides.database, relevance, settings)
-    headline = scores.columns[0]
+    scores = score(sides.query, sides.database, relevance, settings, votes=not beyond.instead)
+    entries = _entries(sides, scores, settings, beyond)
+    headline = entries[0][0]
     answered = ~np.isnan(headline.scores.values)
     if not answered.any():
         raise UsageError(
@@ -132,19 +167,22 @@ def assemble(
             "defined; check that both sides use the same class numbers"
         )
     scored = time.perf_counter()
-    full = _complete(protocol, sides, settings, int(answered.sum()))
-    figures = tuple(figure_of(column, full, settings) for column in scores.columns)
+    full = _complete(protocol, sides, settings, checks_overlap=beyond.pairs is None)
+    figures = tuple(_figure(column, relevance_word, full, settings) for column, relevance_word in entries)
+    hubs = hubness(sides.query, sides.database, k=min(HUBNESS_K, len(sides.database)))
+    figures += (_hubness_figure(hubs, figures[0].protocol, len(sides.query)),)
     if settings.legacy is not None:
-        figures += (_legacy_figure(sides, settings, full),)
+        figures += (_legacy_figure(sides, settings, figures[0].protocol),)
     intervals = time.perf_counter()
     health = code_health(sides.database, labels=sides.database_labels)
     report = EvaluationReport(
         method=method,
-        protocol=replace(full, metric=figures[0].metric),
+        protocol=figures[0].protocol,
         figures=figures,
-        per_class=class_figures(headline, sides.query_labels, class_names),
+        per_class=() if beyond.instead else class_figures(headline, sides.query_labels, class_names),
         curves=_curves_to_lists(scores.curves),
         health={"database": asdict(health), "query": asdict(code_health(sides.query, labels=sides.query_labels))},
+        hubness=asdict(hubs),
         counts=_counts(sides, scores, answered),
         hardest=_with_nearest(hardest_queries(headline, sides.query_labels, class_names, sides.query_names), sides),
         timings={
@@ -154,9 +192,9 @@ def assemble(
         },
         environment=environment(),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        per_query=_per_query(sides, scores),
+        per_query=_per_query(sides, entries),
     )
-    return replace(report, warnings=tuple(_warnings(report, health, sides)))
+    return replace(report, warnings=tuple(_warnings(report, health, sides, beyond)))
 
 
 def environment() -> dict[str, str]:
@@ -173,15 +211,48 @@ def _is_labelled(labels: NDArray[Any]) -> NDArray[np.bool_]:
     return np.asarray(labels >= 0 if labels.ndim == 1 else labels.any(axis=1))
 
 
-def _complete(protocol: Protocol, sides: Sides, settings: Settings, answered: int) -> Protocol:
-    overlap = sides.overlap if protocol.task == "same-side" else 0
+def _entries(sides: Sides, scores: ScoreTable, settings: Settings, beyond: Beyond) -> list[tuple[Column, str]]:
+    """Return every column with what made an item right, headline first."""
+    rows = sides.query_rows
+    by_pair: list[tuple[Column, str]] = []
+    if beyond.pairs is not None:
+        pairs = beyond.pairs[0][rows], beyond.pairs[1]
+        by_pair = [(column, PAIRS) for column in pair_columns(sides.query, sides.database, pairs, settings)]
+    if beyond.instead:
+        others = [column for column in scores.columns if column.metric.startswith(("mAP@", "R@"))]
+        return by_pair + [(column, PAIRS) for column in others]
+    entries = [(column, OWN) for column in scores.columns] + by_pair
+    if beyond.attack is not None:
+        labels = sides.query_labels, sides.database_labels
+        entries += attack_columns(sides.query, sides.database, labels, beyond.attack.rows(rows), settings)
+    return entries
+
+
+def _figure(column: Column, relevance: str, protocol: Protocol, settings: Settings) -> Figure:
+    known = int((~np.isnan(column.scores.values)).sum())
+    own = replace(protocol, relevance=relevance, num_queries=known)
+    if relevance == PAIRS and column.metric.startswith("hit@"):
+        own = replace(own, folds=settings.folds)
+    return figure_of(column, own, settings)
+
+
+def _hubness_figure(found: Hubness, protocol: Protocol, num_queries: int) -> Figure:
+    """The skewness; relevance and the order of ties have no say, and all queries count."""
+    own = protocol.for_metric(
+        f"hubness@{found.k}", ties="expected", empty="zero", normalize="hits", num_queries=num_queries, folds=1
+    )
+    return Figure(own.metric, found.skewness, own)
+
+
+def _complete(protocol: Protocol, sides: Sides, settings: Settings, *, checks_overlap: bool) -> Protocol:
+    """Fill in what the settings and the codes decide, all but the metric and the number of queries."""
+    overlap = sides.overlap if checks_overlap and protocol.task == "same-side" else 0
     return replace(
         protocol,
         ties=settings.ties,
         normalize=settings.normalize,
         empty=settings.empty,
         num_bits=sides.query.num_bits,
-        num_queries=answered,
         num_database=len(sides.database),
         split=sides.split if protocol.split == "unknown" else protocol.split,
         overlap=f"{overlap} queries in database" if overlap else protocol.overlap,
@@ -228,14 +299,15 @@ def _curves_to_lists(curves: Curves) -> dict[str, list[float]]:
     return {name: getattr(curves, name).tolist() for name in Curves.__dataclass_fields__}
 
 
-def _per_query(sides: Sides, scores: ScoreTable) -> dict[str, NDArray[Any]]:
+def _per_query(sides: Sides, entries: list[tuple[Column, str]]) -> dict[str, NDArray[Any]]:
     columns: dict[str, NDArray[Any]] = {"row": sides.query_rows, "labels": sides.query_labels}
     if sides.query_names is not None:
         columns["names"] = sides.query_names
-    for column in scores.columns:
-        columns[f"{column.metric}|{column.normalize}"] = column.scores.values
+    for column, relevance in entries:
+        name = column_name(column.metric, column.normalize, relevance)
+        columns[name] = column.scores.values
         if column.scores.found is not None:
-            columns[f"{column.metric}|{column.normalize}|found"] = column.scores.found
+            columns[f"{name}|found"] = column.scores.found
     return columns
 
 
@@ -250,24 +322,39 @@ def _with_nearest(queries: tuple[HardQuery, ...], sides: Sides) -> tuple[HardQue
     )
 
 
-def _warnings(report: EvaluationReport, health: CodeHealth, sides: Sides) -> Iterator[str]:
+def _warnings(report: EvaluationReport, health: CodeHealth, sides: Sides, beyond: Beyond) -> Iterator[str]:
     counts, headline = report.counts, report.headline
-    if sides.overlap and report.protocol.task == "same-side":
+    checks_overlap = beyond.pairs is None and report.protocol.task == "same-side"
+    if sides.overlap and checks_overlap:
         yield f"{sides.overlap:,} of {len(sides.query):,} queries are also in the database; the figures are inflated"
-    if sides.overlap is None:
+    if sides.overlap is None and checks_overlap:
         yield "items have no names, so it was not checked whether queries are in the database"
+    kind = "partner" if beyond.instead else "label"
     if counts["unlabelled_queries"]:
-        yield f"{counts['unlabelled_queries']:,} of {counts['queries']:,} queries have no label and are left out"
+        yield f"{counts['unlabelled_queries']:,} of {counts['queries']:,} queries have no {kind} and are left out"
     if counts["unanswerable_queries"]:
         yield f"{counts['unanswerable_queries']:,} queries have no relevant item in the database and are left out"
     if counts["unlabelled_database"]:
-        yield f"{counts['unlabelled_database']:,} database items have no label; they count as wrong answers"
+        yield f"{counts['unlabelled_database']:,} database items have no {kind}; they count as wrong answers"
     if health.dead_bits:
         yield f"{health.dead_bits} of {health.num_bits} bits never change"
     num_classes = len(np.unique(sides.database_labels, axis=0))
-    if health.unique_codes <= num_classes < health.num_codes:
+    if not beyond.instead and health.unique_codes <= num_classes < health.num_codes:
         yield f"{health.unique_codes:,} different codes for {num_classes:,} different labellings: these are class codes"
     if headline.optimistic is not None and headline.pessimistic is not None:
         width = headline.optimistic - headline.pessimistic
         if width > WIDE_RANGE:
             yield f"{headline.metric} varies by {width:.3f} with the order of tied items: compare under one policy"
+    yield from _target_warnings(report, sides, beyond.attack)
+
+
+def _target_warnings(report: EvaluationReport, sides: Sides, attack: Attack | None) -> Iterator[str]:
+    if attack is None or attack.targets is None:
+        return
+    shared = target_overlap(sides.query_labels, attack.targets[sides.query_rows])
+    if shared:
+        yield f"{shared:,} attacked queries share a label with their target: t-mAP starts from a floor, see clean t-mAP"
+    aimed = next(figure for figure in report.figures if figure.protocol.relevance == TARGET)
+    missing = len(sides.query) - aimed.protocol.num_queries
+    if missing:
+        yield f"{missing:,} attacks aim at a label that no database item has; t-mAP leaves them out"

@@ -10,6 +10,9 @@ The file holds ``codes`` and, for evaluation, ``labels``; everything else is opt
 ``names``          one name an item (also read from ``uris``, ``ids`` or ``index``): finds queries in the database
 ``features``       float [N, D]: what the codes were made from; baselines are computed from it
 ``class_names``    [C] words for reports
+``pairs``          number or name [N] of the pair an item belongs to (a picture and its captions; -1 or empty: none)
+``sessions``       session [N] of a lifelong series an item came with, from 1
+``targets``        labels that an attack aimed at, like ``labels``
 ``protocol``       name of the split, e.g. ``cifar10-i/v1``
 ``split``          checksum of the split
 =================  ====================================================================================================
@@ -17,7 +20,7 @@ The file holds ``codes`` and, for evaluation, ``labels``; everything else is opt
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,6 +48,9 @@ class CodeFile:
         names: str [N] or None.
         features: float [N, D] or None.
         class_names: words for the classes, may be empty.
+        pairs: int64 [N] (-1: none) or str [N] (empty: none), or None.
+        sessions: int64 [N], from 1, or None.
+        targets: labels an attack aimed at, as ``labels``, or None.
         protocol: name of the split protocol, or None.
         split: checksum of the split, or None.
         source: where it was read from, for messages.
@@ -58,9 +64,12 @@ class CodeFile:
     protocol: str | None = None
     split: str | None = None
     source: str = "codes"
+    pairs: NDArray[Any] | None = None
+    sessions: NDArray[np.int64] | None = None
+    targets: NDArray[Any] | None = None
 
     def __post_init__(self) -> None:
-        for column in ("labels", "names", "features"):
+        for column in ("labels", "names", "features", "pairs", "sessions", "targets"):
             values = getattr(self, column)
             if values is not None and len(values) != len(self.codes):
                 raise UsageError(
@@ -92,6 +101,9 @@ def read_code_file(path: str | Path) -> CodeFile:
         protocol=_text(columns, "protocol"),
         split=_text(columns, "split"),
         source=source,
+        pairs=_pairs(columns["pairs"], source) if "pairs" in columns else None,
+        sessions=_sessions(columns["sessions"], source) if "sessions" in columns else None,
+        targets=as_labels(columns["targets"], source=f"targets of {source}") if "targets" in columns else None,
     )
 
 
@@ -172,27 +184,61 @@ def common_labels(query: CodeFile, database: CodeFile) -> tuple[NDArray[Any], ND
     Raises:
         UsageError: labels are missing on a side, or the sides are of different kinds or widths.
     """
-    sides = []
-    for side in (query, database):
-        if side.labels is None:
-            raise UsageError(
-                f"{side.source} has no labels, and without them nothing can be scored; add an array 'labels': "
-                "class numbers [N] or multi-hot [N, C]"
-            )
-        sides.append(side.labels)
-    first, second = sides
-    if (first.ndim, first.dtype.kind == "U") != (second.ndim, second.dtype.kind == "U"):
+    columns = [require_labels(side) for side in (query, database)]
+    (first, second), words = number_labels([(query.source, columns[0]), (database.source, columns[1])])
+    return first, second, words or query.class_names or database.class_names
+
+
+def require_labels(side: CodeFile) -> NDArray[Any]:
+    """Return the labels of a file. Raises UsageError where there are none."""
+    if side.labels is None:
         raise UsageError(
-            f"labels of different kinds: {_kind(first)} in {query.source}, {_kind(second)} in {database.source}"
+            f"{side.source} has no labels, and without them nothing can be scored; add an array 'labels': "
+            "class numbers [N] or multi-hot [N, C] (or 'pairs' on both sides: hits of the own pair)"
         )
-    if first.ndim == 2 and first.shape[1] != second.shape[1]:
-        raise UsageError(f"multi-hot labels of different width: {first.shape[1]} and {second.shape[1]} classes")
-    if first.dtype.kind == "U":
-        words = tuple(sorted({*first.tolist(), *second.tolist()} - {""}))
-        number = {word: index for index, word in enumerate(words)} | {"": -1}
-        numbered = [np.array([number[word] for word in side.tolist()], dtype=np.int64) for side in sides]
-        return numbered[0], numbered[1], words
-    return first, second, query.class_names or database.class_names
+    return side.labels
+
+
+def number_labels(columns: Sequence[tuple[str, NDArray[Any]]]) -> tuple[list[NDArray[Any]], tuple[str, ...]]:
+    """Return the labels of several files in one numbering, and the words for it where the labels are words.
+
+    Args:
+        columns: (source, labels) of each file; an empty word is an unlabelled item.
+
+    Raises:
+        UsageError: labels of different kinds or widths.
+    """
+    (name, first), *others = columns
+    for source, labels in others:
+        if (first.ndim, first.dtype.kind == "U") != (labels.ndim, labels.dtype.kind == "U"):
+            raise UsageError(f"labels of different kinds: {_kind(first)} in {name}, {_kind(labels)} in {source}")
+        if first.ndim == 2 and first.shape[1] != labels.shape[1]:
+            raise UsageError(
+                f"multi-hot labels of different width: {first.shape[1]} and {labels.shape[1]} classes in {name} and "
+                f"{source}"
+            )
+    if first.dtype.kind != "U":
+        return [labels for _, labels in columns], ()
+    words = tuple(sorted({word for _, labels in columns for word in labels.tolist()} - {""}))
+    number = {word: index for index, word in enumerate(words)} | {"": -1}
+    return [np.array([number[word] for word in labels.tolist()], dtype=np.int64) for _, labels in columns], words
+
+
+def common_pairs(query: CodeFile, database: CodeFile) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
+    """Return the pair numbers of both sides in one numbering (-1: none); None where a side has none.
+
+    Raises:
+        UsageError: names on one side and numbers on the other, or no pair with an item on both sides.
+    """
+    if query.pairs is None or database.pairs is None:
+        return None
+    sides = [(query.source, query.pairs), (database.source, database.pairs)]
+    if (query.pairs.dtype.kind == "U") != (database.pairs.dtype.kind == "U"):
+        raise UsageError(f"pairs are numbers in one and names in the other of {sides[0][0]} and {sides[1][0]}")
+    (asking, answering), _ = number_labels(sides)
+    if not np.isin(asking[asking >= 0], answering).any():
+        raise UsageError(f"no pair has an item both in {query.source} and in {database.source}; check 'pairs'")
+    return asking, answering
 
 
 # Reading -----------------------------------------------------------------------------------------------
@@ -215,6 +261,18 @@ def _features(array: NDArray[Any], source: str) -> NDArray[np.floating]:
     if array.ndim != 2 or array.dtype.kind not in "fiu" or not np.isfinite(array).all():
         raise UsageError(f"{source}: features are finite numbers [N, D], not {array.dtype} of shape {array.shape}")
     return array.astype(np.float32)
+
+
+def _pairs(array: NDArray[Any], source: str) -> NDArray[Any]:
+    if array.ndim != 1 or array.dtype.kind not in "iuUS":
+        raise UsageError(f"{source}: pairs are numbers or names [N], not {array.dtype} of shape {list(array.shape)}")
+    return array.astype(str) if array.dtype.kind in "US" else array.astype(np.int64)
+
+
+def _sessions(array: NDArray[Any], source: str) -> NDArray[np.int64]:
+    if array.ndim != 1 or array.dtype.kind not in "iu" or (array < 1).any():
+        raise UsageError(f"{source}: sessions are whole numbers [N] from 1, not {array.dtype} of shape {array.shape}")
+    return array.astype(np.int64)
 
 
 def _is_ambiguous(array: NDArray[Any]) -> bool:

@@ -23,7 +23,7 @@ class Figure:
         metric: e.g. ``mAP@all``.
         value: under the protocol's tie policy.
         protocol: what the number means.
-        pessimistic: mean under the worst order of tied items; None for a metric that knows no ties, and for kNN votes.
+        pessimistic: mean under the worst order of tied items; None for a metric that knows no ties.
         optimistic: mean under the best.
         low: lower end of the bootstrap interval over queries; None where none was made.
         high: upper end.
@@ -42,12 +42,42 @@ class Figure:
         """Metric, with its denominator where that matters."""
         if self.protocol.legacy != "none":
             return f"{self.metric} (as {self.protocol.legacy})"
-        return f"{self.metric} ({self.protocol.normalize})" if self.protocol.top_k and self.is_mean_ap else self.metric
+        words = [self.protocol.normalize] if self.protocol.top_k and "mAP@" in self.metric else []
+        words += ["pairs"] if self.protocol.relevance == "pairs" else []
+        return f"{self.metric} ({', '.join(words)})" if words else self.metric
+
+    @property
+    def column(self) -> str:
+        """Name of the column of one number a query behind this figure, where a report keeps one."""
+        return column_name(self.metric, self.protocol.normalize, self.protocol.relevance)
 
     @property
     def is_mean_ap(self) -> bool:
-        """Whether this is a mean average precision."""
+        """Whether this is a plain mean average precision."""
         return self.metric.startswith("mAP@")
+
+
+def column_name(metric: str, normalize: str, relevance: str) -> str:
+    """Return ``METRIC|DENOMINATOR``, or ``METRIC|pairs`` where the own pair is the right answer."""
+    return f"{metric}|{'pairs' if relevance == 'pairs' else normalize}"
+
+
+@dataclass(frozen=True)
+class Series:
+    """Scores of several models, the table behind a lifelong or compatibility figure.
+
+    Attributes:
+        kind: ``lifelong`` or ``compatibility``.
+        metric: e.g. ``mAP@all``.
+        names: of the stages or models.
+        scores: row t has t + 1 scores. Lifelong: after stage t, queries of session s <= t. Compatibility: queries of
+            model t against the gallery of model k <= t.
+    """
+
+    kind: str
+    metric: str
+    names: tuple[str, ...]
+    scores: tuple[tuple[float, ...], ...]
 
 
 @dataclass(frozen=True)

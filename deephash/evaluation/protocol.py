@@ -26,7 +26,8 @@ class Protocol:
     Attributes:
         dataset: name and version of the split protocol, e.g. ``cifar10-i/v1``; ``custom`` where nobody named it.
         metric: e.g. ``mAP@all``, ``mAP@1000``, ``P@100``, ``P@H<=2``, ``NDCG@100``, ``kNN@20``.
-        relevance: what makes a database item a right answer: ``any-shared-label``, ``pairs``, ``explicit``.
+        relevance: what makes a database item a right answer: ``any-shared-label``, ``pairs`` (belongs
+            to the same pair), ``target-label`` (has the label an attack aimed at), ``explicit``.
         ties: how equal distances are treated (``expected`` is exact; see docs/evaluation.md).
         normalize: denominator of average precision: ``hits``, ``min``, ``total`` or ``first-k``.
         empty: what a query without a hit counts: ``zero`` or ``drop``.
@@ -44,6 +45,8 @@ class Protocol:
         unlabelled: what happened to items without a label.
         overlap: ``none``, or ``allowed`` where queries may be found in the database.
         pictures: remark on the pictures themselves where they are not the original ones, e.g. ``jpeg-q75``.
+        folds: parts of the pairs that are searched each by itself; 5 for "COCO 1K".
+        series: several models in one figure, e.g. ``lifelong-frozen:3`` or ``compatibility:2``; ``none`` for one.
         legacy: name of the public script whose conventions are imitated, or ``none``.
 
     Raises:
@@ -70,6 +73,8 @@ class Protocol:
     unlabelled: str = "excluded"
     overlap: str = "none"
     pictures: str = "original"
+    folds: int = 1
+    series: str = "none"
     legacy: str = "none"
 
     def __post_init__(self) -> None:
@@ -135,7 +140,8 @@ class Protocol:
 
 _ALWAYS = {"relevance": "rel", "ties": "ties", "normalize": "norm", "empty": "empty", "num_bits": "K"}
 _WHEN_SET = (
-    "task", "text", "backbone", "transform", "crops", "rerank", "gain", "unlabelled", "overlap", "pictures", "legacy",
+    "task", "text", "backbone", "transform", "crops", "rerank", "gain", "unlabelled", "overlap", "pictures",
+    "folds", "series", "legacy",
 )  # fmt: skip
 _DEFAULTS: dict[str, Any] = {field.name: field.default for field in fields(Protocol)}
 _KEYS = {

@@ -13,14 +13,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from deephash.codes import BinaryCodes
 from deephash.errors import DataError, FormatTooNew, UsageError, did_you_mean
-from deephash.evaluation.figures import ClassFigure, Figure, HardQuery
+from deephash.evaluation.additions import Attack
+from deephash.evaluation.figures import ClassFigure, Figure, HardQuery, Series
 from deephash.evaluation.protocol import Protocol
 from deephash.evaluation.scores import Settings
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-SCHEMA = 1
+SCHEMA = 2
 REPORT_FILE = "report.json"
 PER_QUERY_FILE = "per_query.npz"
 
@@ -36,6 +37,9 @@ class EvaluationReport:
         per_class: headline metric by class; empty without classes.
         curves: name -> list of numbers, see docs/formats.md.
         health: code health of the database (and ``query``).
+        hubness: how unevenly the items turn up among the nearest of the queries; see
+            :class:`~deephash.evaluation.hubness_measures.Hubness`. Empty in reports of schema 1.
+        series: scores of several models behind a lifelong or compatibility figure; None for one model.
         counts: queries and items that were left out or stand out, and why.
         baselines: name -> figures of the same metrics, from the same features.
         hardest: queries with the lowest headline value.
@@ -53,6 +57,8 @@ class EvaluationReport:
     per_class: tuple[ClassFigure, ...] = ()
     curves: Mapping[str, list[float]] = field(default_factory=dict)
     health: Mapping[str, Mapping[str, float | int | None]] = field(default_factory=dict)
+    hubness: Mapping[str, float | int] = field(default_factory=dict)
+    series: Series | None = None
     counts: Mapping[str, float | int] = field(default_factory=dict)
     baselines: Mapping[str, tuple[Figure, ...]] = field(default_factory=dict)
     hardest: tuple[HardQuery, ...] = ()
@@ -161,8 +167,8 @@ class EvaluationReport:
 def evaluate_codes(
     query: BinaryCodes,
     database: BinaryCodes,
-    query_labels: ArrayLike,
-    database_labels: ArrayLike,
+    query_labels: ArrayLike | None,
+    database_labels: ArrayLike | None,
     *,
     settings: Settings | None = None,
     protocol: Protocol | None = None,
@@ -170,6 +176,8 @@ def evaluate_codes(
     class_names: Sequence[str] = (),
     query_names: ArrayLike | None = None,
     database_names: ArrayLike | None = None,
+    pairs: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None,
+    attack: Attack | None = None,
 ) -> EvaluationReport:
     """Score codes against codes.
 
@@ -178,7 +186,8 @@ def evaluate_codes(
     Args:
         query: Q codes.
         database: N codes of the same length.
-        query_labels: class numbers [Q] (-1: unlabelled) or multi-hot [Q, C].
+        query_labels: class numbers [Q] (-1: unlabelled) or multi-hot [Q, C]; None on both sides where the own pair is
+            all there is to find.
         database_labels: the same for the database.
         settings: what is measured; see :class:`Settings`.
         protocol: what is known about the data and the model (dataset, split, backbone, task ...); the fields that the
@@ -187,11 +196,22 @@ def evaluate_codes(
         class_names: words, in the order of the class numbers.
         query_names: one name a query; with ``database_names`` queries inside the database are found.
         database_names: one name a database item.
+        pairs: pair numbers [Q] and [N] (-1: none) for hits at instance level: a picture and its captions, for example.
+        attack: the same queries after an attack, for t-mAP and the mAP they lose.
 
     Raises:
         UsageError: arrays that do not fit, no labelled query, no query with a right answer, a cut-off out of range.
     """
-    from deephash.evaluation.assembling import Sides, assemble
+    from deephash.evaluation.assembling import Beyond, Sides, assemble
 
-    sides = Sides.of(query, database, query_labels, database_labels, query_names, database_names)
-    return assemble(sides, settings or Settings(), protocol or Protocol(), method, tuple(class_names))
+    labels = (query_labels, database_labels)
+    instead = query_labels is None and database_labels is None
+    if instead and pairs is not None:
+        labels = pairs
+    if labels[0] is None or labels[1] is None:
+        raise UsageError("without labels on both sides, or pairs, nothing says what is relevant")
+    if attack is not None and (instead or (settings or Settings()).empty == "drop"):
+        raise UsageError("an attack is scored by labels, and a query that finds nothing counts 0 (empty='zero')")
+    sides = Sides.of(query, database, labels[0], labels[1], query_names, database_names)
+    beyond = Beyond(pairs, instead, attack)
+    return assemble(sides, settings or Settings(), protocol or Protocol(), method, tuple(class_names), beyond)

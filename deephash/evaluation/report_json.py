@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from deephash.evaluation.figures import ClassFigure, Figure, HardQuery
+from deephash.evaluation.figures import ClassFigure, Figure, HardQuery, Series
 from deephash.evaluation.protocol import Protocol
 from deephash.evaluation.report import SCHEMA, EvaluationReport
 
@@ -27,6 +27,8 @@ def report_to_data(report: EvaluationReport) -> dict[str, Any]:
         "health": {
             side: {key: _finite(value) for key, value in found.items()} for side, found in report.health.items()
         },
+        "hubness": dict(report.hubness),
+        "series": None if report.series is None else asdict(report.series),
         "counts": dict(report.counts),
         "baselines": {name: [_figure_to_data(figure) for figure in found] for name, found in report.baselines.items()},
         "hardest": [asdict(each) for each in report.hardest],
@@ -45,6 +47,8 @@ def report_from_data(data: Mapping[str, Any]) -> EvaluationReport:
         per_class=tuple(ClassFigure(**each) for each in data["per_class"]),
         curves={name: list(values) for name, values in data["curves"].items()},
         health={side: dict(found) for side, found in data["health"].items()},
+        hubness=dict(data.get("hubness", {})),  # since schema 2, as the series
+        series=_series(data.get("series")),
         counts=dict(data["counts"]),
         baselines={name: tuple(map(_figure_from_data, found)) for name, found in data["baselines"].items()},
         hardest=tuple(_hard_query(each) for each in data["hardest"]),
@@ -63,6 +67,13 @@ def _figure_to_data(figure: Figure) -> dict[str, Any]:
 def _figure_from_data(data: Mapping[str, Any]) -> Figure:
     ends = {name: data[name] for name in ("pessimistic", "optimistic", "low", "high")}
     return Figure(data["metric"], float(data["value"]), Protocol.parse(data["protocol"]), **ends)
+
+
+def _series(data: Mapping[str, Any] | None) -> Series | None:
+    if data is None:
+        return None
+    scores = tuple(tuple(float(value) for value in row) for row in data["scores"])
+    return Series(str(data["kind"]), str(data["metric"]), tuple(data["names"]), scores)
 
 
 def _hard_query(data: Mapping[str, Any]) -> HardQuery:

@@ -33,6 +33,8 @@ from deephash.evaluation.ranking import (
     hit,
     precision,
     recall,
+    trapezoid_average_precision,
+    trapezoid_average_precision_from_counts,
 )
 from deephash.evaluation.rankings import sort_of_ties
 from deephash.evaluation.relevance import UNLABELLED_QUERY, Relevance, SharedClass
@@ -56,6 +58,8 @@ class Settings:
         resamples: bootstrap samples; 0 leaves the intervals out.
         seed: of the bootstrap.
         legacy: public repository whose mAP@R is printed too; see ``deephash.evaluation.legacy``.
+        folds: parts into which pairs are cut for the hits at instance level.
+        trapezoid: also report AP by trapezoids, as the scripts of ROxford and RParis compute it.
     """
 
     top_k: int | None = None
@@ -67,6 +71,8 @@ class Settings:
     resamples: int = 1000
     seed: int = 0
     legacy: str | None = None
+    folds: int = 1
+    trapezoid: bool = False
 
     def __post_init__(self) -> None:
         if self.normalize not in NORMALIZE:
@@ -136,8 +142,10 @@ class ScoreTable:
     ball_size: FloatArray
 
 
-def score(query: BinaryCodes, database: BinaryCodes, relevance: Relevance, settings: Settings) -> ScoreTable:
-    """Score every query by every metric.
+def score(
+    query: BinaryCodes, database: BinaryCodes, relevance: Relevance, settings: Settings, *, votes: bool = True
+) -> ScoreTable:
+    """Score every query by every metric; without ``votes`` not by kNN, which is senseless for classes of a few items.
 
     Raises:
         UsageError: nothing to score, a cut-off beyond the database, an unknown tie policy.
@@ -160,7 +168,7 @@ def score(query: BinaryCodes, database: BinaryCodes, relevance: Relevance, setti
     given, best, worst = (QueryScores(np.concatenate([block[place] for block in inside])) for place in range(3))
     name = f"mAP@H<={settings.radius}"
     columns.append(Column(name, "hits", given, best, worst, ties=_count_policy(settings.ties)))
-    if isinstance(relevance, SharedClass) and len(database) >= NEIGHBOURS:
+    if votes and isinstance(relevance, SharedClass) and len(database) >= NEIGHBOURS:
         columns.append(_knn(query, database, relevance, settings, ~np.isnan(columns[0].scores.values)))
     return ScoreTable(tuple(columns), curves.curves(), np.concatenate([ball.ball_size for ball in balls]))
 
@@ -209,6 +217,13 @@ def _formulas(settings: Settings, size: int, *, is_graded: bool) -> Iterator[_Fo
         wanted += [(settings.top_k, "min"), (None, settings.normalize)]
     for top_k, normalize in dict.fromkeys(wanted):
         yield _average_precision(top_k, normalize, settings.empty, size)
+    if settings.trapezoid:
+        yield _Formula(
+            "trapezoid mAP@all",
+            settings.normalize,
+            trapezoid_average_precision,
+            lambda counts, ties: trapezoid_average_precision_from_counts(counts, ties=ties),
+        )
     for rank in settings.ranks:
         if rank <= size:
             yield _at_rank(f"P@{rank}", precision, rank, settings)

@@ -150,7 +150,7 @@ def _per_query(report: EvaluationReport, metric: str) -> NDArray[np.float64] | N
     figure = _figure(report, metric)
     if figure is None or figure.protocol.empty == "drop":
         return None
-    return report.per_query.get(f"{figure.metric}|{figure.protocol.normalize}")
+    return report.per_query.get(figure.column)
 
 
 def _keys(report: EvaluationReport) -> NDArray[Any] | None:

@@ -18,9 +18,9 @@ from deephash.evaluation.codefile import CodeFile
 from deephash.evaluation.metrics import UnanswerableQueries, mean_average_precision
 from deephash.evaluation.protocol import Protocol
 from deephash.models import HashModel
+from deephash.scoring.sides import TASKS
 
 SAME_SIDE = "same-side"
-TASKS = {"i2t": ("image", "text"), "t2i": ("text", "image"), "i2i": ("image", "image"), "t2t": ("text", "text")}
 ACROSS = ("i2t", "t2i")
 
 Direction = tuple[str | None, str | None]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
     from deephash.collection import Collection
 
+TASKS = {"i2t": ("image", "text"), "t2i": ("text", "image"), "i2i": ("image", "image"), "t2t": ("text", "text")}
+QUERY_FILE, DATABASE_FILE = "query.npz", "database.npz"  # of a folder of codes
 LEAST_QUERIES = 1
 ASKING_SHARE = 0.2
 PICTURE_SIDE = 160  # of contact sheets
@@ -44,6 +47,11 @@ class CodePair:
     train: CodeFile | None = None
     open_picture: Callable[[str], Image] | None = None
     timings: Mapping[str, float] = field(default_factory=dict)
+
+
+def is_folder_of_codes(path: str | Path) -> bool:
+    """Whether a folder holds the two sides as ``query.npz`` and ``database.npz``."""
+    return (Path(path) / QUERY_FILE).is_file() and (Path(path) / DATABASE_FILE).is_file()
 
 
 def collection_pair(collection: Collection, *, label: str, num_queries: int, seed: int) -> CodePair:

@@ -6,12 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from deephash.errors import DataError, UsageError
-from deephash.evaluation.codefile import CodeFile, common_labels, read_code_file
+from deephash.errors import DataError, UsageError, did_you_mean
+from deephash.evaluation.codefile import CodeFile, common_labels, common_pairs, read_code_file
 from deephash.evaluation.protocol import Protocol
 from deephash.evaluation.report import EvaluationReport, evaluate_codes
 from deephash.evaluation.scores import Settings
-from deephash.scoring.sides import CodePair, collection_pair
+from deephash.scoring.attacks import attack_of
+from deephash.scoring.sides import DATABASE_FILE, QUERY_FILE, TASKS, CodePair, collection_pair, is_folder_of_codes
 
 if TYPE_CHECKING:
     from deephash.collection import Collection
@@ -34,6 +35,7 @@ def evaluate(
     label: str = "label",
     num_queries: int = 1000,
     seed: int = 0,
+    attacked: str | Path | CodeFile | None = None,
 ) -> EvaluationReport:
     """Score a model on a data set, a run folder, a collection, or codes against codes.
 
@@ -44,6 +46,7 @@ def evaluate(
     collection, or its folder        None; some items ask, the rest is searched, an attribute is the label
     run folder                       None takes the run's own data set; or a data module
     model, or its folder             a data module: its ``query`` split against its ``database`` split
+    folder                           None; holds ``query.npz`` and ``database.npz``
     ===============================  ==================================================================================
 
     Args:
@@ -53,10 +56,12 @@ def evaluate(
         protocol: what is known about the data, where the files do not say so.
         method: name for tables; by default the model's class or the file's name.
         baselines: also score random bits, LSH, PCA-sign, ITQ, class codes and exact cosine on the same features.
-        task: cross-modal models only: ``i2t``, ``t2i``, ``i2i`` or ``t2t``; None is ``i2t`` for them.
+        task: which side asks which, ``i2t``, ``t2i``, ``i2i`` or ``t2t``; None is ``i2t`` for a cross-modal model.
         label: attribute of a collection that holds the class.
         num_queries: items of a collection that ask, at most.
         seed: of the draw of those items, and of random baselines.
+        attacked: codes of the same queries after an attack (``.npz`` or CodeFile; matched by name, else by order), with
+            ``targets`` where the attack aimed at labels: adds attacked mAP, its drop, t-mAP and ASR.
 
     Returns:
         The report; ``print(report)``, ``report.figure("mAP@all").value``, ``report.save(folder, pictures=True)``.
@@ -66,7 +71,32 @@ def evaluate(
         DataError: files that are missing or damaged.
     """
     pair = _pair_of(target, data, task, label, num_queries, seed)
-    query_labels, database_labels, words = common_labels(pair.query, pair.database)
+    return evaluate_pair(
+        pair,
+        settings=settings,
+        protocol=protocol,
+        method=method,
+        baselines=baselines,
+        seed=seed,
+        attacked=None if attacked is None else _as_file(attacked),
+    )
+
+
+def evaluate_pair(
+    pair: CodePair,
+    *,
+    settings: Settings | None = None,
+    protocol: Protocol | None = None,
+    method: str | None = None,
+    baselines: bool = False,
+    seed: int = 0,
+    attacked: CodeFile | None = None,
+) -> EvaluationReport:
+    """Score two sides that are ready; arguments as in :func:`evaluate`."""
+    pairs = common_pairs(pair.query, pair.database)
+    query_labels, database_labels, words = (None, None, ())
+    if pairs is None or (pair.query.labels is not None and pair.database.labels is not None):
+        query_labels, database_labels, words = common_labels(pair.query, pair.database)
     report = evaluate_codes(
         pair.query.codes,
         pair.database.codes,
@@ -78,9 +108,13 @@ def evaluate(
         class_names=words,
         query_names=pair.query.names,
         database_names=pair.database.names,
+        pairs=pairs,
+        attack=None if attacked is None else attack_of(pair, attacked),
     )
     report = replace(report, open_picture=pair.open_picture, timings={**pair.timings, **report.timings})
     if baselines:
+        if query_labels is None or database_labels is None:
+            raise UsageError("baselines are compared by labels; these files have pairs only")
         from deephash.scoring.baselines import score_baselines
 
         report = score_baselines(report, pair, query_labels, database_labels, settings or Settings(), seed)
@@ -89,7 +123,9 @@ def evaluate(
 
 def _pair_of(target: Target, data: Data | None, task: str | None, label: str, num_queries: int, seed: int) -> CodePair:
     if isinstance(target, CodeFile) or (isinstance(target, (str, Path)) and Path(target).suffix == ".npz"):
-        return _pair_of_files(target, data)
+        return _pair_of_files(target, data, task)
+    if data is None and isinstance(target, (str, Path)) and is_folder_of_codes(target):
+        return _pair_of_files(Path(target) / QUERY_FILE, Path(target) / DATABASE_FILE, task, method=Path(target).name)
     if isinstance(target, (str, Path)) and (Path(target) / "collection.json").is_file():
         from deephash.collection import Collection
 
@@ -105,13 +141,21 @@ def _pair_of(target: Target, data: Data | None, task: str | None, label: str, nu
     return model_pair(target, data, task)
 
 
-def _pair_of_files(target: str | Path | CodeFile, data: Data | None) -> CodePair:
+def _pair_of_files(
+    target: str | Path | CodeFile, data: Data | None, task: str | None, *, method: str | None = None
+) -> CodePair:
     if data is None:
         raise UsageError("codes are scored against codes: give the database too (--query q.npz --database d.npz)")
     if not isinstance(data, (str, Path, CodeFile)):
         raise UsageError(f"codes are scored against an .npz file or a CodeFile, not a {type(data).__name__}")
-    query, database = (side if isinstance(side, CodeFile) else read_code_file(side) for side in (target, data))
-    return CodePair(query, database, method=Path(query.source).stem)
+    if task is not None and task not in TASKS:
+        raise UsageError(f"no task is called {task!r}{did_you_mean(task, list(TASKS))}")
+    query, database = _as_file(target), _as_file(data)
+    return CodePair(query, database, method or Path(query.source).stem, Protocol(task=task or Protocol().task))
+
+
+def _as_file(side: str | Path | CodeFile) -> CodeFile:
+    return side if isinstance(side, CodeFile) else read_code_file(side)
 
 
 def _known(pair: CodePair, given: Protocol | None) -> Protocol:

@@ -218,8 +218,8 @@ def test_what_is_no_report_is_refused(text, tmp_path):
 def test_newer_and_missing_reports_are_named(tmp_path):
     with pytest.raises(DataError, match="no such report"):
         EvaluationReport.load(tmp_path)
-    with pytest.raises(FormatTooNew, match="schema 2"):
-        EvaluationReport.from_json('{"schema": 2}')
+    with pytest.raises(FormatTooNew, match="schema 3"):
+        EvaluationReport.from_json('{"schema": 3}')
 
 
 @pytest.mark.parametrize(
