@@ -52,7 +52,7 @@ All commands: deephash --help     One command: deephash COMMAND --help"""
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command, return its exit code: 0 ok, 1 nothing found, 2 usage, 3 data, 4 collection, 130 interrupted."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    # Read once, when torch or Faiss loads: threads that spin while they wait make training 10 times slower beside other work.
+    # Read when torch or Faiss loads. Waiting threads that spin make everything ten times slower beside other work.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         return _dispatch(words)
