@@ -101,6 +101,9 @@ def main() -> None:
                     if key in done:
                         continue
                     if time.monotonic() - start > options.seconds:
+                        print(
+                            f"{len(done)} of {options.seeds * len(SETTINGS) * len(METHODS)} runs done; give the command again"
+                        )
                         return report(done, options)
                     model = make(bits, seed).fit(prepare(table), max_sweeps=30, tolerance=1e-6)
                     done[key] = mean_average_precision(model, image, text, labels, TRAIN)

@@ -15,6 +15,8 @@ import logging
 import sys
 import time
 import warnings
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +31,7 @@ from deephash.data.batch import SlicedBatches
 from deephash.data.protocols import short_checksum
 from deephash.evaluation.metrics import mean_average_precision
 from deephash.evaluation.protocol import Protocol
-from deephash.models import CMFH, DCMH, DJSRH, RREH, AlternatingHashModel, CCAHash, CrossModalPCA, Optimizer
+from deephash.models import CMFH, DCMH, DJSRH, RREH, AlternatingHashModel, CCAHash, CrossModalPCA, HashModel, Optimizer
 from deephash.models.rreh_problem import RelationWeights
 
 PICTURES, TEXTS = Backbone("features:128"), Backbone("features:10")
@@ -41,7 +43,7 @@ METHODS = {
     "CCA-ITQ": lambda k, s: CCAHash(k, PICTURES, TEXTS, seed=s),
     "CMFH": lambda k, s: CMFH(k, PICTURES, TEXTS, seed=s),
     "RREH, synthetic weights": lambda k, s: RREH(k, PICTURES, TEXTS, seed=s),
-    "RREH, beta = 0": lambda k, s: RREH(k, PICTURES, TEXTS, seed=s, weights=weights(beta=0.0)),
+    "RREH, beta = 0": lambda k, s: RREH(k, PICTURES, TEXTS, seed=s, weights=replace(FOR_WIKI, beta=0.0)),
     "RREH": lambda k, s: RREH(k, PICTURES, TEXTS, seed=s, weights=FOR_WIKI),
     "DJSRH": lambda k, s: DJSRH(
         k, PICTURES, TEXTS, text_hidden=(512,), image_hidden=(512,), beta=0.3, intra=(0.3, 0.3)
@@ -50,17 +52,17 @@ METHODS = {
 }
 
 
-def weights(**changed: float) -> RelationWeights:
-    from dataclasses import replace
+def one_run(name: str, bits: int, share: float, seed: int, file: str) -> dict[str, Any]:
+    """Fit one model on the training articles; return its four figures and the protocol."""
+    data = SemiPaired(Wiki(file, hold_out=False), share=share, mask_seed=seed)
+    figures = scores(METHODS[name], bits, seed, data)
+    return {**figures, "protocol": str(protocol(data, bits))}
 
-    return replace(FOR_WIKI, **changed)
 
-
-def scores(name: str, bits: int, share: float, seed: int, file: str) -> dict[str, float]:
+def scores(make: Callable[[int, int], HashModel], bits: int, seed: int, data: SemiPaired) -> dict[str, float]:
     """Fit one model and return its four figures."""
     seed_everything(seed, verbose=False)
-    model = METHODS[name](bits, seed)
-    data = SemiPaired(Wiki(file, hold_out=False), share=share, mask_seed=seed)
+    model = make(bits, seed)
     data.attach(model)
     columns = data.splits["train"].columns()
     if isinstance(model, AlternatingHashModel):
@@ -68,12 +70,11 @@ def scores(name: str, bits: int, share: float, seed: int, file: str) -> dict[str
     else:
         pairs = (columns["has_image"] & columns["has_text"]).nonzero()[:, 0]
         columns = {key: column[pairs] for key, column in columns.items()}
-        size = 64
         trainer = Trainer(
             max_epochs=EPOCHS, accelerator="cpu", logger=False, enable_checkpointing=False,
             enable_progress_bar=False, enable_model_summary=False,
         )  # fmt: skip
-        trainer.fit(model, SlicedBatches(columns, size, shuffle=True, drop_last=True))
+        trainer.fit(model, SlicedBatches(columns, 64, shuffle=True, drop_last=True))
     query, database = data.splits["query"], data.splits["database"]
     found = {}
     for task, asked, searched in (("i2t", "image", "text"), ("t2i", "text", "image")):
@@ -82,7 +83,6 @@ def scores(name: str, bits: int, share: float, seed: int, file: str) -> dict[str
             found[f"{task} {metric}"] = mean_average_precision(
                 *codes, query_labels=query.labels, database_labels=database.labels, top_k=top
             )
-    found["protocol"] = str(protocol(data, bits))  # type: ignore[assignment]
     return found
 
 
@@ -114,7 +114,7 @@ def main() -> None:
             if time.monotonic() - start > options.seconds:
                 print(f"{len(done)} of {len(wanted)} runs done; give the command again")
                 break
-            done[key] = {"key": key, **scores(*key, options.file)}
+            done[key] = {"key": key, **one_run(*key, options.file)}
             print(json.dumps(done[key]), file=out, flush=True)
     report(done, options.page)
 

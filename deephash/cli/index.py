@@ -31,7 +31,7 @@ def index(
     exclude: Annotated[list[str], Parameter(negative="")] = [],  # noqa: B006 - read only
     follow_symlinks: Annotated[bool, Parameter(negative="")] = False,
     dry_run: Annotated[bool, Parameter(negative="")] = False,
-    keep_vectors: Annotated[bool, Parameter(negative="")] = False,
+    keep_vectors: Annotated[bool | None, Parameter(negative="--no-vectors")] = None,
     precision: Literal["fp32", "bf16"] = "fp32",
     batch_size: int = 32,
     workers: int | None = None,
@@ -58,7 +58,8 @@ def index(
         exclude: pass over files and folders that match this glob; what is known of them stays. May be repeated.
         follow_symlinks: read linked files and enter linked folders.
         dry_run: only say what would be done.
-        keep_vectors: also keep float16 vectors, for re-ranking; decided when the collection is made.
+        keep_vectors: also keep float16 vectors, for ``search --rerank``; decided when the collection is made. A new
+            collection of a model named clip:... keeps them unless --no-vectors.
         precision: bf16 helps where the processor is fast at it (measure first) and flips a few bits; the rate is shown.
         batch_size: pictures in one forward pass.
         workers: threads; one a core by default.
@@ -86,7 +87,7 @@ def index(
             exclude=exclude,
             follow_symlinks=follow_symlinks,
             dry_run=dry_run,
-            keep_vectors=keep_vectors,
+            keep_vectors=_kept(keep_vectors, model) if not out.exists() else bool(keep_vectors),
             precision=precision,
             attributes=table,
             moved=moved,
@@ -120,6 +121,11 @@ def open_model(
     raise DataError(
         f"{name}: no such run or model folder; deephash train makes one, or use e.g. --model itq:timm:resnet18"
     )
+
+
+def _kept(wanted: bool | None, model: str | None) -> bool:
+    """Say whether a new collection keeps vectors: as asked, else with CLIP, whose embeddings order answers finely."""
+    return (model or "").startswith("clip:") if wanted is None else wanted
 
 
 def _rows(out: Path) -> int:

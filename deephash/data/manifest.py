@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from deephash.collection.pictures import open_picture
 from deephash.data.datamodule import Augment, HashDataModule
@@ -28,9 +30,13 @@ class Manifest(HashDataModule):
     - ``labels``: class names; several joined by ``|``; empty for an unlabelled item.
     - an empty ``path`` or ``text`` is an item that lacks that half.
 
+    Sentence vectors made elsewhere stand beside the table, in ``text_vectors``; the model's text backbone is then
+    ``features:D``. They need no column ``text``.
+
     Args:
         path: of the ``.csv`` or ``.parquet`` file.
         root: folder that picture paths are relative to; None takes the file's own.
+        text_vectors: a ``.npy`` of floats [N, D], a row a line of the table; a row with NaN is an item without text.
         seed: of the split where there is none, and of the held-out validation items.
         batch_size: see :class:`HashDataModule`.
         hold_out: see :class:`HashDataModule`.
@@ -51,6 +57,7 @@ class Manifest(HashDataModule):
         augment: Augment = "none",
         cache_dir: str | None = None,
         num_workers: int = 0,
+        text_vectors: str | None = None,
     ) -> None:
         super().__init__(
             batch_size=batch_size, hold_out=hold_out, augment=augment, cache_dir=cache_dir, num_workers=num_workers
@@ -58,6 +65,7 @@ class Manifest(HashDataModule):
         self.path = Path(path).expanduser()
         self.root = Path(root).expanduser() if root is not None else self.path.parent
         self.seed = seed
+        self.text_vectors = Path(text_vectors).expanduser() if text_vectors is not None else None
 
     @property
     def protocol_name(self) -> str:
@@ -71,13 +79,19 @@ class Manifest(HashDataModule):
         first = paths if paths is not None else columns["text"]
         self._split = columns.get("split")
         labels, class_names = parse_labels(columns["labels"]) if "labels" in columns else (None, [])
+        present, vectors = _halves(paths, texts), {}
+        if self.text_vectors is not None:
+            vectors["text"], there = read_vectors(self.text_vectors, len(first))
+            if not there.all():
+                present["text"] = there & present.get("text", there)
         return ItemTable(
             names=[f"{row}:{name}" for row, name in enumerate(first)] if len(set(first)) < len(first) else list(first),
             labels=labels,
             class_names=class_names,
-            checksum=hashlib.sha256(self.path.read_bytes() + str(self.root.absolute()).encode()).hexdigest(),
+            checksum=self._checksum(),
             sources=self._sources(paths, texts),
-            present=_halves(paths, texts),
+            vectors=vectors,
+            present=present,
             notes=self._missing_files(paths or []),
         )
 
@@ -88,6 +102,12 @@ class Manifest(HashDataModule):
         if table.labels is None:
             raise UsageError(f"{self.path} has neither split nor labels, so nothing says who is query and who database")
         return build_split("fifth", table.labels, seed=self.seed)
+
+    def _checksum(self) -> str:
+        content = hashlib.sha256(self.path.read_bytes() + str(self.root.absolute()).encode())
+        if self.text_vectors is not None:
+            content.update(self.text_vectors.read_bytes())
+        return content.hexdigest()
 
     def _sources(self, paths: list[str] | None, texts: list[str] | None) -> dict[str, Any]:
         sources: dict[str, Any] = {}
@@ -130,6 +150,28 @@ def read_columns(path: Path) -> dict[str, list[str]]:
     if not table.num_rows:
         raise DataError(f"{path} lists no items")
     return {name: [_text(value) for value in table[name].to_pylist()] for name in known}
+
+
+def read_vectors(path: Path, count: int) -> tuple[Tensor, NDArray[np.bool_]]:
+    """Return float32 vectors [N, D] of a ``.npy`` file and which rows hold one; the others are zeros.
+
+    Raises DatasetNotFound or DataError.
+    """
+    if not path.is_file():
+        raise DatasetNotFound(f"{path.absolute()}: no such file")
+    try:
+        rows = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"{path} cannot be read as .npy: {error}") from None
+    if not isinstance(rows, np.ndarray) or rows.ndim != 2 or len(rows) != count or rows.dtype.kind not in "fiu":
+        found = f"{rows.dtype} {list(rows.shape)}" if isinstance(rows, np.ndarray) else "several arrays"
+        raise DataError(f"{path} must hold numbers [{count}, D], a row a line of the table, not {found}")
+    rows = rows.astype(np.float32)
+    there = ~np.isnan(rows).any(axis=1)
+    rows[~there] = 0
+    if np.isinf(rows).any():
+        raise DataError(f"{path} holds infinite numbers; only NaN marks an item without text")
+    return torch.from_numpy(rows), there
 
 
 def _text(value: Any) -> str:

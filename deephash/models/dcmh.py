@@ -29,8 +29,8 @@ class DCMH(TwoTowers):
         text_backbone: the text encoder; the paper has a bag of words.
         hidden: widths of the hidden layers of both heads; the paper's text network has 8192.
         gamma: weight of the quantisation.
-        eta: weight of the balance of bits. The paper has 1 with slow SGD; under Adam that oscillates, because the kept
-            outputs follow late.
+        eta: weight of the balance of bits, chosen on validation articles of Wiki. The paper has 1 with slow SGD; under
+            Adam that oscillates, because the kept outputs follow late.
         optimizer: see :class:`Optimizer`; None is Adam at 1e-3 without decay.
     """
 
@@ -41,7 +41,7 @@ class DCMH(TwoTowers):
         text_backbone: Backbone,
         hidden: tuple[int, ...] = (1024,),
         gamma: float = 1.0,
-        eta: float = 0.01,
+        eta: float = 0.001,
         optimizer: Optimizer | None = None,
     ) -> None:
         super().__init__(

@@ -59,6 +59,23 @@ def said(capsys: pytest.CaptureFixture[str], arguments: list[object], code: int 
     return captured.out, captured.err
 
 
+@pytest.mark.parametrize(
+    ("spec", "flags", "kept"),
+    [
+        ("clip:ViT-B-32/openai", [], True),
+        ("clip:ViT-B-32/openai", ["--no-vectors"], False),
+        ("itq:timm:resnet18", [], False),
+        ("itq:timm:resnet18", ["--keep-vectors"], True),
+    ],
+)
+def test_clip_keeps_vectors_unless_told_otherwise(folder, tmp_path, monkeypatch, spec, flags, kept):
+    monkeypatch.setattr("deephash.cli.index.open_model", lambda name, **_: tiny_model())  # no weights are here
+    command = ["index", str(folder), "--out", str(tmp_path / "x.dh"), "--model", spec]
+    assert main([*command, *flags]) == 0
+    assert Collection.open(tmp_path / "x.dh").has_vectors == kept
+    assert main(command) == 0  # again, with vectors or without
+
+
 def test_index_says_what_happened_and_what_next(
     folder: Path, run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -8,9 +8,9 @@ import torch
 from PIL import Image
 
 from deephash.backbones import Backbone
-from deephash.data import FashionItems, FeatureFile, Flickr8k, PairingMask, SemiPaired, Wiki
+from deephash.data import FashionItems, FeatureFile, Flickr8k, Manifest, PairingMask, SemiPaired, Wiki
 from deephash.errors import DataError, DatasetNotFound, UsageError
-from deephash.models import RREH
+from deephash.models import RREH, CCAHash
 from tests.paths import shared_data
 
 
@@ -120,6 +120,55 @@ def test_what_cannot_be_taken_apart(tmp_path, feature_file):
         PairingMask.draw(np.arange(4), 0.5, "misssing")
     with pytest.raises(UsageError, match="within"):
         PairingMask.draw(np.arange(4), 1.5)
+
+
+@pytest.fixture
+def listed(tmp_path):
+    """Twelve pictures in a table, and sentence vectors beside it; the fifth line has none."""
+    lines = ["path,split,labels"]
+    for row in range(12):
+        Image.new("RGB", (8, 8), (20 * row, 0, 0)).save(tmp_path / f"{row}.png")
+        lines.append(f"{row}.png,{'query' if row < 2 else 'train'},{'xy'[row % 2]}")
+    (tmp_path / "items.csv").write_text("\n".join(lines) + "\n")
+    vectors = np.random.default_rng(0).normal(size=(12, 5))
+    vectors[4] = np.nan
+    np.save(tmp_path / "sentences.npy", vectors)
+    return tmp_path, vectors
+
+
+def test_sentence_vectors_beside_a_table_of_pictures(listed):
+    folder, vectors = listed
+    data = Manifest(str(folder / "items.csv"), text_vectors=str(folder / "sentences.npy"), hold_out=False)
+    pictures = Backbone("small_cnn:4", None, image_size=8)
+    model = CCAHash(4, pictures, Backbone("features:5"))
+    data.attach(model)
+    train = data.splits["train"]
+    expected = torch.from_numpy(np.nan_to_num(vectors[train.rows])).float()
+    torch.testing.assert_close(train.features["text"], expected)
+    assert (train.rows[~train.columns()["has_text"].numpy()] == [4]).all()
+    model.fit(train.columns())
+    assert len(data.codes(model, "query", modality="text")) == 2
+    other = Manifest(str(folder / "items.csv"))
+    assert data.table.checksum != other.table.checksum
+
+
+@pytest.mark.parametrize(
+    ("content", "error", "says"),
+    [
+        (None, DatasetNotFound, "no such file"),
+        (np.zeros((11, 5)), DataError, r"\[12, D\]"),
+        (np.zeros(12), DataError, "a row a line"),
+        (np.array(["a"] * 12)[:, None], DataError, "must hold numbers"),
+        (np.full((12, 2), np.inf), DataError, "infinite"),
+    ],
+)
+def test_sentence_vectors_that_do_not_fit(listed, content, error, says):
+    folder, _ = listed
+    (folder / "sentences.npy").unlink()
+    if content is not None:
+        np.save(folder / "sentences.npy", content)
+    with pytest.raises(error, match=says):
+        Manifest(str(folder / "items.csv"), text_vectors=str(folder / "sentences.npy")).setup()
 
 
 def test_wiki_is_the_official_split():

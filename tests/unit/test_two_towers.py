@@ -153,7 +153,7 @@ def test_dcmh_balance_counts_all_outputs(toy):
         losses = model.compute_losses(batch_of(toy, range(10, 20)))
         outputs = model({"image_features": toy[0][:20]})
     assert float(losses["balance_image"]) == pytest.approx(
-        0.01 * float(outputs.sum(0).square().sum()) / (10 * 20), rel=1e-4
+        model.eta * float(outputs.sum(0).square().sum()) / (10 * 20), rel=1e-4
     )
 
 
