@@ -76,12 +76,20 @@ def _print_table(found: Comparison, kind: str) -> None:
     ]
     if kind == "markdown":
         print(_markdown([header, ["---"] * len(header), *rows]))
-        print(f"\nProtocol: `{found.protocol}`")
+        print("\n" + "\n".join(_protocol_lines(found, "`")))
     elif kind == "latex":
         print(_latex(header, rows))
+        print("\n".join(f"% {line}" for line in _protocol_lines(found)))
     else:
         print(table(rows, header))
-        print(f"protocol: {found.protocol}")
+        print("\n".join(_protocol_lines(found)))
+
+
+def _protocol_lines(found: Comparison, quote: str = "") -> list[str]:
+    """One line where all rows have one protocol, else one for each with the rows it belongs to."""
+    if len(found.protocols) == 1:
+        return [f"protocol: {quote}{found.protocols[0][0]}{quote}"]
+    return [f"protocol of {', '.join(names)}: {quote}{protocol}{quote}" for protocol, names in found.protocols]
 
 
 def _markdown(lines: Sequence[Sequence[str]]) -> str:
@@ -110,7 +118,7 @@ def _print_csv(found: Comparison) -> None:
             ("", "", "", "") if test is None else (test.difference, test.interval.low, test.interval.high, test.p_value)
         )
         values = ["" if figure is None else figure.value for figure in row.figures]
-        writer.writerow([row.name, row.num_bits, *values, *ends, _protocol(row, found)])
+        writer.writerow([row.name, row.num_bits, *values, *ends, row.protocol])
 
 
 def _print_json(found: Comparison) -> None:
@@ -120,7 +128,7 @@ def _print_json(found: Comparison) -> None:
             {
                 "name": row.name,
                 "num_bits": row.num_bits,
-                "protocol": _protocol(row, found),
+                "protocol": str(row.protocol),
                 "figures": {
                     metric: None if figure is None else figure.value
                     for metric, figure in zip(found.metrics, row.figures, strict=True)
@@ -132,10 +140,6 @@ def _print_json(found: Comparison) -> None:
                 "queries": None if test is None else test.queries,
             }
         )
-
-
-def _protocol(row: Row, found: Comparison) -> str:
-    return next((str(figure.protocol) for figure in row.figures if figure is not None), str(found.protocol))
 
 
 def _value(figure: Figure | None) -> str:

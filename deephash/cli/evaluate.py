@@ -15,9 +15,7 @@ from deephash.evaluation.scores import Settings
 
 
 def evaluate(
-    target: Path | None = None,
-    /,
-    *,
+    *targets: Path,
     query: Path | None = None,
     database: Path | None = None,
     top_k: int | None = None,
@@ -26,7 +24,13 @@ def evaluate(
     empty: Literal["zero", "drop"] = "zero",
     radius: int = 2,
     ranks: tuple[int, ...] = (1, 10, 100),
+    folds: int = 1,
+    trapezoid: bool = False,
     legacy: str | None = None,
+    adversarial: Path | None = None,
+    lifelong: bool = False,
+    reencoded: bool = False,
+    compatibility: bool = False,
     protocol: str | None = None,
     method: str | None = None,
     baselines: bool = False,
@@ -43,12 +47,16 @@ def evaluate(
     $ deephash evaluate runs/orthohash --save report
     $ deephash evaluate pictures.dh --label category
     $ deephash evaluate --query q.npz --database d.npz --top-k 1000 --json
+    $ deephash evaluate --query q.npz --database d.npz --adversarial attacked.npz
+    $ deephash evaluate session1 session2 session3 --lifelong
+    $ deephash evaluate old_model new_model --compatibility
 
-    An .npz holds `codes` (packed uint8, 0/1 or -1/+1) and `labels` (class numbers, or multi-hot rows); docs/formats.md
-    has the rest. Nothing is read from it that could run code.
+    An .npz holds `codes` (packed uint8, 0/1 or -1/+1) and `labels` (class numbers, or multi-hot rows), or `pairs` where
+    the own pair is to be found; docs/formats.md has the rest. Nothing is read from it that could run code.
 
     Args:
-        target: a run folder, or a collection whose items have labels.
+        targets: a run folder, a collection whose items have labels, or a folder with query.npz and database.npz;
+            several, oldest first, for --lifelong and --compatibility.
         query: .npz of the codes that ask; give --database too.
         database: .npz of the codes that are searched.
         top_k: R of mAP@R; the whole database when left out.
@@ -57,11 +65,17 @@ def evaluate(
         empty: a query that finds nothing in the top R counts 0, or is dropped.
         radius: of the hash look-up figures, inclusive.
         ranks: N of P@N and R@N.
+        folds: parts into which `pairs` are cut for hit@1, 5, 10; 5 for "COCO 1K".
+        trapezoid: also print AP by trapezoids, the one of ROxford and RParis.
         legacy: also print what a public repository would: deephash-pytorch, hashnet, csq, orthohash, dcmh, ...
+        adversarial: .npz of the queries after an attack, with `targets` where it aimed at labels: t-mAP, mAP drop, ASR.
+        lifelong: the targets are stages of a model that learns session after session: forgetting, backward transfer.
+        reencoded: with --lifelong: database codes are made anew at each stage, not kept.
+        compatibility: the targets are models of which the newer search the codes of the older: AC and AM.
         protocol: name of the split, e.g. cifar10-i/v1, or a whole protocol string.
         method: name of the codes in tables.
         baselines: score random bits, LSH, PCA-sign, ITQ, class codes and exact cosine on the same features.
-        task: of a cross-modal model: which side asks which.
+        task: which side asks which, of a cross-modal model.
         label: attribute of a collection that is the class.
         queries: items of a collection that ask, at most.
         resamples: bootstrap samples behind the 95 % intervals; 0 for none.
@@ -69,31 +83,72 @@ def evaluate(
         save: folder for report.json, report.md, per_query.npz and the pictures.
         json: print the report as one JSON object.
     """
-    settings = Settings(top_k, ties, normalize, empty, radius, ranks, resamples, seed, legacy)
-    source, data = _sources(target, query, database)
+    settings = Settings(top_k, ties, normalize, empty, radius, ranks, resamples, seed, legacy, folds, trapezoid)
+    named = _read_protocol(protocol)
+    if lifelong or compatibility or reencoded:
+        alone = {"--query": query, "--database": database, "--adversarial": adversarial, "--baselines": baselines}
+        _require_series(lifelong, compatibility, reencoded, [name for name, given in alone.items() if given])
+        report = _series(targets, settings, named, task, lifelong=lifelong, reencoded=reencoded)
+        report = report if method is None else replace(report, method=method)
+        _hand_over(report, save, json)
+        return
+    source, data = _sources(targets, query, database)
     from deephash.scoring.targets import evaluate as score
 
     report = score(
         source,
         data,
         settings=settings,
-        protocol=_read_protocol(protocol),
+        protocol=named,
         method=method,
         baselines=baselines,
         task=task,
         label=label,
         num_queries=queries,
         seed=seed,
+        attacked=adversarial,
     )
     _hand_over(report, save, json)
 
 
-def _sources(target: Path | None, query: Path | None, database: Path | None) -> tuple[Path, Path | None]:
-    if target is not None and query is None and database is None:
-        if target.suffix == ".npz":
-            raise UsageError(f"two sides are needed: deephash evaluate --query {target} --database OTHER.npz")
-        return target, None
-    if target is None and query is not None and database is not None:
+def _require_series(lifelong: bool, compatibility: bool, reencoded: bool, others: list[str]) -> None:
+    if lifelong and compatibility:
+        raise UsageError("--lifelong and --compatibility are different questions; ask one at a time")
+    if reencoded and not lifelong:
+        raise UsageError("--reencoded belongs to --lifelong")
+    if others:
+        raise UsageError(f"{', '.join(others)} is for one model; a series is given as folders, oldest first")
+
+
+def _series(
+    targets: tuple[Path, ...],
+    settings: Settings,
+    protocol: Protocol | None,
+    task: str | None,
+    *,
+    lifelong: bool,
+    reencoded: bool,
+) -> EvaluationReport:
+    from deephash.scoring.series import evaluate_compatibility, evaluate_lifelong
+    from deephash.scoring.stages import compatibility_models, lifelong_stages
+
+    if lifelong:
+        stages = lifelong_stages(targets, task=task, reencoded=reencoded)
+        return evaluate_lifelong(stages, settings=settings, protocol=protocol, reencoded=reencoded)
+    return evaluate_compatibility(compatibility_models(targets, task=task), settings=settings, protocol=protocol)
+
+
+def _sources(targets: tuple[Path, ...], query: Path | None, database: Path | None) -> tuple[Path, Path | None]:
+    if len(targets) > 1:
+        raise UsageError(
+            f"{len(targets)} targets: several make a series, --lifelong or --compatibility; to put reports side by "
+            "side, save each with --save DIR and use deephash compare"
+        )
+    if targets and query is None and database is None:
+        if targets[0].suffix == ".npz":
+            raise UsageError(f"two sides are needed: deephash evaluate --query {targets[0]} --database OTHER.npz")
+        return targets[0], None
+    if not targets and query is not None and database is not None:
         return query, database
     raise UsageError("give a run folder or a collection, or both --query FILE.npz and --database FILE.npz")
 

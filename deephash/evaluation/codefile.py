@@ -21,7 +21,7 @@ The file holds ``codes`` and, for evaluation, ``labels``; everything else is opt
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -34,6 +34,7 @@ from deephash.codes import BinaryCodes
 from deephash.codes.binary import bytes_per_code
 from deephash.errors import DataError, UsageError
 
+_COLUMNS = ("labels", "names", "features", "pairs", "sessions", "targets")
 _NAME_COLUMNS = ("names", "uris", "ids", "index")
 _FIX = "write the file with BinaryCodes.save, or add an entry num_bits"
 
@@ -69,7 +70,7 @@ class CodeFile:
     targets: NDArray[Any] | None = None
 
     def __post_init__(self) -> None:
-        for column in ("labels", "names", "features", "pairs", "sessions", "targets"):
+        for column in _COLUMNS:
             values = getattr(self, column)
             if values is not None and len(values) != len(self.codes):
                 raise UsageError(
@@ -78,6 +79,12 @@ class CodeFile:
 
     def __len__(self) -> int:
         return len(self.codes)
+
+    def take(self, rows: NDArray[np.integer]) -> CodeFile:
+        """Return the items of ``rows``, in that order."""
+        columns = {name: getattr(self, name) for name in _COLUMNS}
+        kept = {name: None if values is None else values[rows] for name, values in columns.items()}
+        return replace(self, codes=self.codes[rows], **kept)
 
 
 def read_code_file(path: str | Path) -> CodeFile:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from deephash.evaluation.figures import Figure
+from deephash.evaluation.figures import Figure, Series
 from deephash.evaluation.report import EvaluationReport
 
 DIGITS = 4
+_SERIES_AXES = {"lifelong": ("stage", "session of the queries"), "compatibility": ("query model", "gallery model")}
 PICTURES = {
     "pr_curve.png": "Precision and recall by radius",
     "precision_at_n.png": "Precision among the top N",
@@ -23,6 +24,7 @@ def report_to_table(report: EvaluationReport) -> str:
     backbone = "" if protocol.backbone == "unknown" else f"  {protocol.backbone}"
     head = f"{report.method}{backbone}  {protocol.num_bits} bit  {protocol.short()}"
     lines = [head, *_figure_lines(report.figures), *_code_lines(report)]
+    lines += _series_lines(report.series)
     if report.baselines:
         lines.append("baselines: " + "   ".join(_baseline_words(report)))
     lines += [f"warning: {warning}" for warning in report.warnings]
@@ -39,6 +41,7 @@ def report_to_markdown(report: EvaluationReport, pictures: Sequence[str] = ()) -
             ("metric", "value", "95 % interval over queries", "range over tie orders"),
             [(each.label, _number(each.value), _interval(each), _tie_range(each)) for each in report.figures],
         ),
+        _series_table(report.series),
         _baseline_table(report),
         "## Codes\n\n" + "\n".join(f"- {line}" for line in _code_lines(report)),
         _class_table(report),
@@ -88,6 +91,33 @@ def _code_lines(report: EvaluationReport) -> Iterator[str]:
         f"look-up: {100 * counts['empty_balls']:.1f} % empty balls, {counts['mean_ball_size']:.1f} items a ball   "
         f"{counts['bytes_per_item']} bytes an item"
     )
+    hubs = report.hubness
+    if hubs:
+        yield (
+            f"neighbours: {100 * hubs['antihub_rate']:.1f} % of the items are in no query's {hubs['k']} nearest, the "
+            f"most frequent one in {hubs['largest']:.1f}   hubness {hubs['skewness']:.2f}"
+        )
+
+
+def _series_lines(series: Series | None) -> Iterator[str]:
+    if series is None:
+        return
+    yield f"{series.metric} by {' and '.join(_SERIES_AXES[series.kind])}:"
+    width = max(len(name) for name in series.names)
+    for name, row in zip(series.names, series.scores, strict=True):
+        yield f"  {name:{width}}  " + "  ".join(_number(score) for score in row)
+
+
+def _series_table(series: Series | None) -> str:
+    if series is None:
+        return ""
+    down, across = _SERIES_AXES[series.kind]
+    columns = series.names if series.kind == "compatibility" else [str(place + 1) for place in range(len(series.names))]
+    empty = [""] * len(series.names)
+    rows = [
+        (name, *map(_number, row), *empty[len(row) :]) for name, row in zip(series.names, series.scores, strict=True)
+    ]
+    return f"## {series.metric} by {down} and {across}\n\n" + _markdown_table((down, *columns), rows)
 
 
 def _baseline_words(report: EvaluationReport) -> Iterator[str]:

@@ -29,6 +29,7 @@ class Row:
     Attributes:
         name: of the report, unique in the table.
         num_bits: K.
+        protocol: of its first figure in the table, of the report where it has none.
         figures: one for each metric of the table; None where the report lacks it.
         against_first: paired test of the first metric against the first row; None for that row, or where the reports
             keep no per-query values of the same queries.
@@ -36,6 +37,7 @@ class Row:
 
     name: str
     num_bits: int
+    protocol: Protocol
     figures: tuple[Figure | None, ...]
     against_first: PairedComparison | None
 
@@ -45,16 +47,27 @@ class Comparison:
     """Reports side by side.
 
     Attributes:
-        protocol: of the first figure.
         metrics: column names.
         rows: in the order given.
         differences: name of a row -> protocol fields in which it differs from the first; empty unless forced.
     """
 
-    protocol: Protocol
     metrics: tuple[str, ...]
     rows: tuple[Row, ...]
     differences: dict[str, dict[str, tuple[Any, Any]]]
+
+    @property
+    def protocols(self) -> tuple[tuple[Protocol, tuple[str, ...]], ...]:
+        """The different protocols in the table, K aside, and the rows under each; one unless forced."""
+        groups: list[tuple[Protocol, list[str]]] = []
+        for row in self.rows:
+            for protocol, names in groups:
+                if not protocol.differences(row.protocol):
+                    names.append(row.name)
+                    break
+            else:
+                groups.append((row.protocol, [row.name]))
+        return tuple((protocol, tuple(names)) for protocol, names in groups)
 
 
 def compare_reports(
@@ -91,13 +104,13 @@ def compare_reports(
     for label, report in zip(labels, reports, strict=True):
         figures = tuple(_figure(report, metric) for metric in columns)
         test = None if report is reports[0] else _paired(reports[0], report, columns[0], resamples, seed)
-        rows.append(Row(label, report.protocol.num_bits, figures, test))
+        protocol = next((figure.protocol for figure in figures if figure is not None), report.protocol)
+        rows.append(Row(label, report.protocol.num_bits, protocol, figures, test))
     for place, metric in enumerate(columns):
         if all(row.figures[place] is None for row in rows):
             known = sorted({figure.label for report in reports for figure in report.figures})
             raise UsageError(f"no report has {metric!r}{did_you_mean(metric, known)}")
-    protocol = next(figure.protocol for row in rows for figure in row.figures if figure is not None)
-    return Comparison(protocol, columns, tuple(rows), differences)
+    return Comparison(columns, tuple(rows), differences)
 
 
 def _differences(

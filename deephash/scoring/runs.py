@@ -28,14 +28,7 @@ def model_pair(target: Any, data: HashDataModule | None, task: str | None) -> Co
         UsageError: no data set, or a task the model cannot do.
         DataError: a folder without a model or configuration.
     """
-    run = Path(target) if isinstance(target, (str, Path)) else None
-    model = target if run is None else load_model(_model_folder(run))
-    if not isinstance(model, HashModel):
-        raise UsageError(f"a {type(target).__name__} cannot be scored; give a HashModel, a run, a collection or codes")
-    if data is None:
-        if run is None or not (run / "config.yaml").is_file():
-            raise UsageError("which data set? give one: evaluate(model, Digits()), or a run folder with config.yaml")
-        data = data_of_run(run)
+    model, data = model_and_data(target, data)
     chosen, (ask, answer) = direction_of(model, task)
     started = time.perf_counter()
     data.setup()
@@ -51,6 +44,19 @@ def model_pair(target: Any, data: HashDataModule | None, task: str | None) -> Co
         open_picture=_opener(data),
         timings={"encoding": time.perf_counter() - started},
     )
+
+
+def model_and_data(target: Any, data: HashDataModule | None) -> tuple[HashModel, HashDataModule]:
+    """Return the model, and ``data`` or else the run's own data set; errors as in :func:`model_pair`."""
+    run = Path(target) if isinstance(target, (str, Path)) else None
+    model = target if run is None else load_model(_model_folder(run))
+    if not isinstance(model, HashModel):
+        raise UsageError(f"a {type(target).__name__} cannot be scored; give a HashModel, a run, a collection or codes")
+    if data is None:
+        if run is None or not (run / "config.yaml").is_file():
+            raise UsageError("which data set? give one: evaluate(model, Digits()), or a run folder with config.yaml")
+        data = data_of_run(run)
+    return model, data
 
 
 def data_of_run(run: Path) -> HashDataModule:
