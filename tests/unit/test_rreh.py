@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import torch
 from scipy.linalg import solve_sylvester
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode
 
 from deephash.backbones import Backbone
 from deephash.errors import UsageError
@@ -234,3 +236,34 @@ def test_bad_tables_are_refused(toy):
         RelationWeights(gamma=0)
     with pytest.raises(UsageError, match="negative"):
         RelationWeights(beta=-1)
+
+
+class Work(TorchDispatchMode):
+    """Counts the numbers that every operation writes, and remembers the largest table."""
+
+    def __init__(self):
+        super().__init__()
+        self.written, self.largest = 0, 0
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        result = operation(*args, **(kwargs or {}))
+        for table in result if isinstance(result, (tuple, list)) else [result]:
+            if isinstance(table, torch.Tensor):
+                self.written += table.numel()
+                self.largest = max(self.largest, table.numel())
+        return result
+
+
+@pytest.mark.parametrize("options", [{}, {"joint_z": True}, {"lle_neighbours": 5}, {"rbf_anchors": 30}])
+def test_work_and_memory_grow_linearly_with_the_items(options):
+    """Operations and tables are counted, not timed: twice the items are at most twice the work, nothing is n x n."""
+    image, text, _ = two_views(0, count=3200)
+    found = []
+    for count in (1600, 3200):
+        table = half_paired(image[:count, :20], text[:count, :12], 0.25)
+        model = RREH(8, Backbone("features:20"), Backbone("features:12"), num_anchors=25, **options)
+        with Work() as work, FlopCounterMode(display=False) as flops:
+            model.fit(table, max_sweeps=2, tolerance=0.0)
+        found.append((flops.get_total_flops(), work.written, work.largest))
+    for small, double in zip(*found, strict=True):
+        assert 0 < small < double <= 2.01 * small
