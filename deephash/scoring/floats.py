@@ -58,7 +58,7 @@ def cosine_mean_average_precisions(
     for start in range(0, len(asking), step):
         rows = slice(start, min(start + step, len(asking)))
         order = np.argsort(-(asking[rows] @ searched.T), axis=1, kind="stable")
-        groups = groups_of_one(relevance.rows(rows).gains(), order, relevance.max_gain, "linear")
+        groups = groups_of_one(relevance.rows(rows).gains(), order, relevance.max_gain)
         blocks.append(np.stack([average_precision(groups, top_k, normalize) for top_k, normalize in kinds]))
     return [QueryScores(values).mean() for values in np.concatenate(blocks, axis=1)]
 
