@@ -238,9 +238,8 @@ def _figure(column: Column, relevance: str, protocol: Protocol, settings: Settin
 
 def _hubness_figure(found: Hubness, protocol: Protocol, num_queries: int) -> Figure:
     """The skewness; relevance and the order of ties have no say, and all queries count."""
-    own = protocol.for_metric(
-        f"hubness@{found.k}", ties="expected", empty="zero", normalize="hits", num_queries=num_queries, folds=1
-    )
+    changes = {"relevance": "none", "ties": "expected", "empty": "zero", "normalize": "hits", "folds": 1}
+    own = protocol.for_metric(f"hubness@{found.k}", num_queries=num_queries, **changes)
     return Figure(own.metric, found.skewness, own)
 
 
@@ -312,11 +311,11 @@ def _per_query(sides: Sides, entries: list[tuple[Column, str]]) -> dict[str, NDA
 
 
 def _with_nearest(queries: tuple[HardQuery, ...], sides: Sides) -> tuple[HardQuery, ...]:
-    if sides.database_names is None:
-        return queries
     distances = hamming_distance(sides.query[[each.row for each in queries]], sides.database)
     nearest = np.argsort(distances, axis=1, kind="stable")[:, :NEAREST]
     names = sides.database_names
+    if names is None:
+        names = np.array([f"row {row}" for row in range(len(sides.database))])
     return tuple(
         replace(each, nearest=tuple(names[rows].tolist())) for each, rows in zip(queries, nearest, strict=True)
     )

@@ -27,7 +27,8 @@ class Protocol:
         dataset: name and version of the split protocol, e.g. ``cifar10-i/v1``; ``custom`` where nobody named it.
         metric: e.g. ``mAP@all``, ``mAP@1000``, ``P@100``, ``P@H<=2``, ``NDCG@100``, ``kNN@20``.
         relevance: what makes a database item a right answer: ``any-shared-label``, ``pairs`` (belongs
-            to the same pair), ``target-label`` (has the label an attack aimed at), ``explicit``.
+            to the same pair), ``target-label`` (has the label an attack aimed at), ``none`` (a figure of
+            neighbours only), ``explicit``.
         ties: how equal distances are treated (``expected`` is exact; see docs/evaluation.md).
         normalize: denominator of average precision: ``hits``, ``min``, ``total`` or ``first-k``.
         empty: what a query without a hit counts: ``zero`` or ``drop``.

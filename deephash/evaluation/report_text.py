@@ -57,12 +57,13 @@ def report_to_markdown(report: EvaluationReport, pictures: Sequence[str] = ()) -
 
 
 def _figure_lines(figures: Sequence[Figure]) -> Iterator[str]:
-    width = max(len(figure.label) for figure in figures)
-    has_interval = any(figure.low is not None for figure in figures)
-    yield f"{'metric':{width}}  value" + ("    95 % interval" if has_interval else "") + "    range over tie orders"
-    for figure in figures:
-        interval = f"    {_interval(figure):13}" if has_interval else ""
-        yield f"{figure.label:{width}}  {_number(figure.value):6}{interval}    {_tie_range(figure)}".rstrip()
+    lines = [("metric", "value", "95 % interval", "range over tie orders")]
+    lines += [(each.label, _number(each.value), _interval(each), _tie_range(each)) for each in figures]
+    if all(figure.low is None for figure in figures):
+        lines = [(label, value, ties) for label, value, _, ties in lines]  # type: ignore[misc]
+    widths = [max(len(cell) for cell in column) for column in zip(*lines, strict=True)]
+    for line in lines:
+        yield "   ".join(f"{cell:{width}}" for cell, width in zip(line, widths, strict=True)).rstrip()
 
 
 def _other_conventions(report: EvaluationReport) -> Iterator[str]:
@@ -70,7 +71,7 @@ def _other_conventions(report: EvaluationReport) -> Iterator[str]:
     figures: dict[str, list[str]] = {}
     for figure in report.figures:
         fields = report.protocol.differences(figure.protocol, ignoring=("metric",))
-        if fields:
+        if fields and figure.protocol.relevance != "none":
             words = ", ".join(f"{name}={theirs}" for name, (_, theirs) in fields.items())
             figures.setdefault(words, []).append(figure.label)
     yield from (f"  {words}: {', '.join(labels)}" for words, labels in figures.items())
@@ -170,10 +171,14 @@ def _number(value: float | None) -> str:
 
 
 def _interval(figure: Figure) -> str:
-    return "-" if figure.low is None or figure.high is None else f"{figure.low:.4f}-{figure.high:.4f}"
+    return _range(figure.low, figure.high)
 
 
 def _tie_range(figure: Figure) -> str:
-    if figure.pessimistic is None or figure.optimistic is None:
+    return _range(figure.pessimistic, figure.optimistic)
+
+
+def _range(low: float | None, high: float | None) -> str:
+    if low is None or high is None:
         return "-"
-    return f"{figure.pessimistic:.4f}-{figure.optimistic:.4f}"
+    return f"{low:.4f} to {high:.4f}"
