@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import logging
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean, stdev
 
 BEGIN, END = "<!-- measured: written by the command above, not by hand -->", "<!-- end of measured -->"
+
+
+def keep_quiet() -> None:
+    """Silence what Lightning says about every run, and hints that a table of all variants answers."""
+    for name in ("lightning.pytorch", "deephash.models.centring"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    for remark in (".*many workers.*", ".*LeafSpec.*"):
+        warnings.filterwarnings("ignore", message=remark)
 
 
 def write_measured(page: Path, text: str) -> None:

@@ -11,9 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
 import time
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import cached_property
@@ -24,7 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 from lightning import LightningDataModule, Trainer, seed_everything
-from measured import spread, write_measured
+from measured import keep_quiet, spread, write_measured
 from torch import Tensor
 
 from deephash.backbones import Backbone
@@ -156,11 +154,11 @@ def run(name: str, factory: Factory, bits: int, seed: int, splits: CachedSplits,
 
 
 def wanted(only: str | None) -> list[tuple[str, str, int, int]]:
-    """Return (protocol, method, bits, seed) of all runs, a seed of everything before the next seed."""
+    """Return (protocol, method, bits, seed) of all runs, a seed of a protocol before its next seed."""
     return [
         (name, method, bits, seed)
-        for seed in SEEDS
         for name, (methods, _) in PLANS.items()
+        for seed in SEEDS
         for bits in BITS
         for method in methods
         if only is None or only in method
@@ -215,8 +213,7 @@ def main() -> None:
     parser.add_argument("--only", help="methods whose name holds this")
     parser.add_argument("--page", type=Path, help="page whose table is to be replaced")
     arguments = parser.parse_args()
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", message=".*many workers.*")
+    keep_quiet()
     deadline = time.monotonic() + arguments.seconds
     rows = [json.loads(line) for line in arguments.out.read_text().splitlines()] if arguments.out.exists() else []
     done = {(row["dataset"], row["method"], row["bits"], row["seed"]) for row in rows}

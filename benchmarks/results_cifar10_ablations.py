@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
 import time
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +19,7 @@ from typing import Any
 
 import torch
 from lightning import seed_everything
-from measured import spread, write_measured
+from measured import keep_quiet, spread, write_measured
 from results_cifar10 import ADAM, FEATURES, PLANS, SEEDS, STEPS, CachedSplits, load, measure, train
 
 from deephash.evaluation.metrics import mean_average_precision
@@ -144,11 +142,17 @@ def seen(model: HashModel, splits: CachedSplits) -> float:
 
 def table(rows: list[dict[str, Any]]) -> str:
     """Return Markdown: mean and spread over seeds."""
-    lines = ["| variant | mAP | P@H<=2 | mAP of pictures trained on | CPU s |", "|---|---|---|---|---|"]
+    lines = [
+        "| variant | mAP | P@H<=2 | mAP of pictures trained on | bits that differ within / between classes | CPU s |",
+        "|---|---|---|---|---|---|",
+    ]
     for name in dict.fromkeys(row["variant"] for row in rows):
         same = [row for row in rows if row["variant"] == name]
         cells = [spread([row[metric] for row in same], len(SEEDS)) for metric in ("mAP", "P@H<=2", "seen")]
-        lines.append(f"| {name} | {' | '.join(cells)} | {mean(row['seconds'] for row in same):.1f} |")
+        distances = " / ".join(
+            f"{mean(row[kind] for row in same):.1f}" for kind in ("intra_distance", "inter_distance")
+        )
+        lines.append(f"| {name} | {' | '.join(cells)} | {distances} | {mean(row['seconds'] for row in same):.1f} |")
     return "\n".join(lines)
 
 
@@ -171,9 +175,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=500)
     parser.add_argument("--page", type=Path, help="page whose tables are to be replaced")
     arguments = parser.parse_args()
-    for name in ("lightning.pytorch", "deephash.models.centring"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", message=".*many workers.*")
+    keep_quiet()
     deadline = time.monotonic() + arguments.seconds
     rows = [json.loads(line) for line in arguments.out.read_text().splitlines()] if arguments.out.exists() else []
     done = {(row["group"], row["variant"], row["seed"]) for row in rows}

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,7 +20,7 @@ from typing import Any
 
 import torch
 from lightning import LightningDataModule, Trainer, seed_everything
-from measured import spread, write_measured
+from measured import keep_quiet, spread, write_measured
 from torch import Tensor
 
 from deephash.backbones import Backbone
@@ -143,7 +142,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=500)
     parser.add_argument("--page", type=Path, help="page whose table is to be replaced")
     arguments = parser.parse_args()
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    keep_quiet()
     deadline = time.monotonic() + arguments.seconds
     rows = [json.loads(line) for line in arguments.out.read_text().splitlines()] if arguments.out.exists() else []
     done = {(row["method"], row["bits"], row["seed"]) for row in rows}

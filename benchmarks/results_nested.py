@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
 import time
 from pathlib import Path
 from statistics import mean
@@ -17,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from lightning import seed_everything
-from measured import spread, write_measured
+from measured import keep_quiet, spread, write_measured
 from results_cifar10 import ADAM, FEATURES, CachedSplits, load, train
 
 from deephash.codes import BinaryCodes
@@ -105,7 +104,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=500)
     parser.add_argument("--page", type=Path, help="page whose table is to be replaced")
     arguments = parser.parse_args()
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    keep_quiet()
     deadline = time.monotonic() + arguments.seconds
     rows = [json.loads(line) for line in arguments.out.read_text().splitlines()] if arguments.out.exists() else []
     splits, protocol = load("cifar10-i", arguments.file, arguments.cache, None)

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from lightning import seed_everything
-from measured import write_measured
+from measured import keep_quiet, write_measured
 from numpy.typing import NDArray
 from results_cifar10 import ADAM, FEATURES, STEPS, CachedSplits, load, train
 from torch import Tensor
@@ -104,6 +104,7 @@ def main() -> None:
     parser.add_argument("--picture", required=True)
     parser.add_argument("--page", type=Path, help="page whose table is to be replaced")
     arguments = parser.parse_args()
+    keep_quiet()
     splits, protocol = load("cifar10-i", arguments.file, arguments.cache, 1000)
     found, scores = measure(splits)
     draw(found, arguments.picture)

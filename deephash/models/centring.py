@@ -1,9 +1,8 @@
 """CentredHashModel: a gradient method whose hash layer may see features without their common mean.
 
 Features after a ReLU are all non-negative and so share a large mean. A hash layer without batch norm hands that mean to
-every bit of every picture: inner products of codes begin large and alike, and cosines of features are biased upwards.
-The papers fine-tune a network that can learn its way out; a frozen one cannot. docs/results/cifar10_ablations.md says
-what each method gains.
+every bit of every picture, and inner products of codes begin large and alike. The papers fine-tune a network that can
+learn its way out; a frozen one cannot. docs/results/cifar10_ablations.md says what each method gains.
 """
 
 from __future__ import annotations
@@ -27,8 +26,8 @@ class CentredHashModel(HeadHashModel):
     """A gradient method that can take the training mean off its features, in training and at test.
 
     Attributes:
-        suffers_from_offset: losses on inner products or feature cosines, which a common mean disturbs; where features
-            are non-negative and ``centre`` is off, the log says so.
+        suffers_from_offset: a common mean was measured to cost accuracy; where features are non-negative and
+            ``centre`` is off, the log says so.
         feature_mean: mean [D] of the training features, saved with the weights; absent without ``centre``.
 
     Args:
@@ -39,7 +38,7 @@ class CentredHashModel(HeadHashModel):
         centre: estimate the mean on the cached training features before the first step (ours; the papers do not).
     """
 
-    suffers_from_offset: ClassVar[bool] = True
+    suffers_from_offset: ClassVar[bool] = False
     feature_mean: Tensor
 
     def __init__(

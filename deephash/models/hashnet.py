@@ -102,6 +102,7 @@ class HashNet(CentredHashModel):
     """
 
     couples_rows: ClassVar[bool] = True
+    suffers_from_offset: ClassVar[bool] = True
     least_rows: int = 2
 
     def __init__(

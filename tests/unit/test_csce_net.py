@@ -186,6 +186,26 @@ def test_other_backbones_and_maps_of_another_size_are_refused():
         CSCENet(8, 4, SMALL, width=40)
 
 
+@pytest.mark.parametrize("preset", ["paper", "release"])
+def test_nested_prefixes_learn_and_only_they_do(preset):
+    torch.manual_seed(0)
+    model = CSCENet(32, 4, SMALL, width=32, preset=preset, nested=[8, 16, 32])
+    with torch.no_grad():
+        rows = pictures() | {"image_features": model.eval().features(pictures())}
+    model.train()
+    losses = model.compute_losses(rows)
+    assert set(losses) == {"loss_8", "loss_16", "loss_32", "quantization", "distillation"}
+    sum(losses.values()).backward()
+    assert (model.head.weight.grad.abs().sum(dim=1) > 0).all()
+    features = model.views(rows)
+    short = model.code_losses(model.head(features)[:, :8], features, rows)["margin"]
+    gradient = torch.autograd.grad(short, model.head.weight)[0]
+    assert gradient[:8].any()
+    assert not gradient[8:].any()
+    model.eval()
+    assert model.encode(rows).prefix(8).num_bits == 8
+
+
 def test_two_classes_of_eight_pictures_are_learned_by_heart():
     torch.manual_seed(0)
     model = CSCENet(8, 2, SMALL, width=32, preset="release")

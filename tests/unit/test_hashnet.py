@@ -59,6 +59,18 @@ def test_presets_keep_paper_and_release_apart():
         HashNet(8, FEATURES, preset="relase")
 
 
+def test_the_released_rate_is_halved_every_2000_steps_not_epochs():
+    schedule = HashNet(8, FEATURES).configure_optimizers()["lr_scheduler"]
+    assert schedule["interval"] == "step"
+    rates = []
+    for _ in range(4001):
+        schedule["scheduler"].optimizer.step()
+        schedule["scheduler"].step()
+        rates.append(schedule["scheduler"].get_last_lr()[0])
+    assert [rates[step] for step in (1998, 1999, 3999)] == pytest.approx([3e-3, 1.5e-3, 0.75e-3])
+    assert HashNet(8, FEATURES, preset="orthohash").configure_optimizers()["lr_scheduler"]["interval"] == "epoch"
+
+
 def test_alpha_of_the_paper_is_ten_over_the_length():
     model = HashNet(8, FEATURES)
     rows = batch()

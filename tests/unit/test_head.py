@@ -101,6 +101,51 @@ def test_a_label_beyond_the_classes_is_refused(name):
         SUPERVISED[name]().compute_losses(rows)
 
 
+@pytest.mark.parametrize("name", ["OrthoHash", "GreedyHash", "CSQ", "DPN"])
+def test_a_negative_label_other_than_unlabelled_is_refused(name):
+    rows = batch()
+    rows["labels"][3] = -2
+    with pytest.raises(UsageError, match="-1 means unlabelled"):
+        SUPERVISED[name]().compute_losses(rows)
+
+
+@pytest.mark.parametrize("name", SUPERVISED)
+def test_a_class_without_images_changes_nothing_for_the_others(name):
+    torch.manual_seed(0)
+    model, rows = SUPERVISED[name](), batch()
+    rows["labels"] = torch.where(rows["labels"] == 2, 0, rows["labels"])
+    optimizer = torch.optim.Adam(model.parameters(), 1e-2)
+    before = total(model, rows).item()
+    for _ in range(20):
+        optimizer.zero_grad()
+        total(model, rows).backward()
+        optimizer.step()
+    assert total(model, rows).item() < before
+    assert all(torch.isfinite(parameter).all() for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("name", SUPERVISED)
+def test_a_batch_of_one_class_is_finite(name):
+    model, rows = SUPERVISED[name](), batch()
+    rows["labels"][:] = 1
+    loss = total(model, rows)
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
+
+
+@pytest.mark.parametrize("make", [OrthoHash, CSQ, DPN])
+def test_fewer_bits_than_the_classes_need_are_refused(make):
+    with pytest.raises(UsageError, match="distinct centres with 3 bits; use at least 4"):
+        make(3, 9, FEATURES)
+
+
+@pytest.mark.parametrize("make", [lambda: OrthoHash(48, 9, FEATURES, targets="hadamard"), lambda: CSQ(48, 9, FEATURES)])
+def test_hadamard_without_a_power_of_two_names_what_would_do(make):
+    with pytest.raises(UsageError, match="power of two as num_bits, not 48; use 32 or 64, or bernoulli or maxhd"):
+        make()
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_nan_features_are_refused_in_training_and_encoding(name):
     model, rows = ALL[name](), batch()

@@ -3,7 +3,7 @@ import torch
 
 from deephash.codes import BinaryCodes
 from deephash.errors import UsageError
-from deephash.models import CSQ, DPN, DPSH, DTSH, SDC, TLDR, BiHalf, CIBHash, GreedyHash, HashNet, OrthoHash
+from deephash.models import CSQ, DPN, DPSH, DTSH, SDC, TLDR, BiHalf, CIBHash, GreedyHash, HashNet, OrthoHash, load_model
 from deephash.models.base import Optimizer
 from deephash.objectives.balanced_centres import balanced_signs, csq_centres, nested_centres
 from deephash.objectives.centres import centre_report
@@ -24,6 +24,19 @@ def test_the_longest_length_is_the_code_and_distillation_is_not_negative():
         BiHalf(32, FEATURES, nested=Nested((8, 16)))
     with pytest.raises(UsageError, match="at least 0"):
         Nested((8,), distillation=-1)
+
+
+def test_a_bare_list_of_lengths_is_enough(tmp_path):
+    torch.manual_seed(0)
+    bare = BiHalf(32, FEATURES, nested=[8, 16, 32])
+    assert bare.nested == Nested((8, 16, 32))
+    named = BiHalf(32, FEATURES, nested=Nested((8, 16, 32)))
+    named.load_state_dict(bare.state_dict())
+    assert bare.init_args() == named.init_args()
+    assert bare.fingerprint() == named.fingerprint()
+    bare.save(tmp_path / "model")
+    loaded = load_model(tmp_path / "model")
+    assert (loaded.nested, loaded.fingerprint()) == (bare.nested, bare.fingerprint())
 
 
 # Weights -------------------------------------------------------------------------------------------
@@ -153,6 +166,16 @@ def test_quantisation_counts_once_because_bits_are_shared():
     assert set(many) == {"loss_8", "loss_16", "quantization"}
     assert many["quantization"].item() == pytest.approx(one["quantization"].item())
     assert many["loss_16"].item() == pytest.approx(one["triplets"].item())
+
+
+def test_regularisation_of_dpn_counts_once_because_outputs_are_shared():
+    torch.manual_seed(0)
+    nested = DPN(16, 4, FEATURES, regularization=0.5, nested=Nested((8, 16), weighting="equal", distillation=0.0))
+    rows = batch()
+    losses = nested.compute_losses(rows)
+    assert set(losses) == {"loss_8", "loss_16", "regularization"}
+    with torch.no_grad():
+        assert losses["regularization"].item() == pytest.approx(0.5 * nested(rows).square().mean().item())
 
 
 def test_weights_are_estimated_without_leaving_gradients_behind():

@@ -9,7 +9,7 @@ from deephash.backbones import Backbone
 from deephash.errors import UsageError
 from deephash.models import Optimizer, OrthoHash
 from deephash.objectives.centres import centre_report, hadamard_centres, make_centres
-from deephash.objectives.margin_softmax import cosines, margin_softmax
+from deephash.objectives.margin_softmax import cosines, margin_binary_cross_entropy, margin_softmax
 from tests.contract.model_contract import HashModelContract
 
 CODES = torch.tensor([[0.5, -1.0, 2.0, -0.25], [1.0, 1.0, -1.0, 0.5], [-0.5, 0.2, 0.3, -2.0]])
@@ -64,6 +64,50 @@ class TestGoldenValues:
         assert margin_softmax(zero, label, margin=0.2, scale=8, kind="arc").item() == pytest.approx(6.1865, abs=5e-5)
         # the cosine is cut at 0.99999, so the angle begins at 0.0045 instead of 0
         assert margin_softmax(there, label, margin=0.2, scale=8, kind="arc").item() == pytest.approx(0.0382, abs=5e-4)
+
+
+class TestEachClassAlone:
+    """The two cross-entropies for several labels."""
+
+    @pytest.mark.parametrize("imbalance", [False, True])
+    def test_the_loop_over_entries(self, imbalance):
+        cosine, some = cosines(CODES, TARGETS).double(), torch.tensor([[1, 1], [1, 0], [0, 0]])  # the last unlabelled
+        total = weights = 0.0
+        for row in range(2):
+            for label in range(2):
+                positive = bool(some[row, label])
+                p = 1 / (1 + math.exp(-8 * (float(cosine[row, label]) - 0.2 * positive)))
+                weight = 1.0 if not imbalance or positive or p >= 0.7 else 1 / 2
+                total -= weight * math.log(p if positive else 1 - p)
+                weights += weight
+        found = margin_binary_cross_entropy(cosine, some, margin=0.2, scale=8.0, imbalance=imbalance)
+        assert found.item() == pytest.approx(total / weights, abs=1e-6)
+
+    def test_closed_form_at_zero(self):
+        label, zero = torch.tensor([0]), torch.zeros(1, 10)
+        expected = (math.log(1 + math.exp(8 * 0.3)) + 9 * math.log(2)) / 10
+        assert margin_binary_cross_entropy(zero, label, margin=0.3, scale=8).item() == pytest.approx(expected, abs=1e-6)
+
+    def test_a_wrong_class_weighs_as_much_as_a_right_one(self):
+        cosine, label = torch.tensor([[1.0, 0.9, -0.5, -0.5]]), torch.tensor([0])
+        losses = [math.log(1 + math.exp(-8.0)), *(math.log(1 + math.exp(8 * c)) for c in (0.9, -0.5, -0.5))]
+        expected = (losses[0] + losses[1] + (losses[2] + losses[3]) / 4) / 2.5
+        found = margin_binary_cross_entropy(cosine, label, margin=0.0, scale=8, imbalance=True)
+        assert found.item() == pytest.approx(expected, abs=1e-6)
+
+    def test_without_any_label_nothing_is_learned(self):
+        found = margin_binary_cross_entropy(torch.zeros(2, 3), torch.tensor([-1, -1]), margin=0.2, scale=8)
+        assert found.item() == 0
+
+    def test_as_an_option_of_the_model(self):
+        torch.manual_seed(0)
+        rows, found = batch(), set()
+        for kind in ("softmax", "bce", "imbalance_bce"):
+            torch.manual_seed(0)
+            found.add(round(OrthoHash(16, 10, BACKBONE, label_loss=kind).compute_losses(rows)["cosine"].item(), 5))
+        assert len(found) == 3
+        with pytest.raises(UsageError, match="did you mean 'bce'"):
+            OrthoHash(16, 10, BACKBONE, label_loss="bcee")
 
 
 class TestInvariants:
