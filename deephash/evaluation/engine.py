@@ -27,7 +27,8 @@ from deephash.evaluation.rankings import ranked_blocks, shuffle_of_ties, sort_of
 from deephash.evaluation.relevance import ListedPairs, Relevance, as_codes, relevance_from_labels
 
 COUNT_TIES = ("expected", "optimistic", "pessimistic")
-SORTING_COSTS = 10  # times as much as counting in NumPy, so the kernel pays for smaller jobs
+RANKING_COSTS = 3  # times as much as counting, both in NumPy, so kernels pay for smaller jobs
+ORDERED_AP_COSTS = 30  # the same for average precision in an explicit order
 Codes: TypeAlias = BinaryCodes | ArrayLike
 
 
@@ -119,10 +120,15 @@ def score_queries(
         blocks = [formula(counts) for _, counts in count_blocks(queries, database, relevance)]
     else:
         require_fit(queries, database, relevance)
-        sort_rows = sort_of_ties(ties, len(database))
+        sort_rows = sort_of_ties(ties, len(database), large=_is_large(queries, database, RANKING_COSTS))
         ranked = ranked_blocks(queries, database, relevance, sort_rows, top_k or len(database), scale)
         blocks = [of_groups(groups) for _, groups in ranked]
     return _joined(blocks)
+
+
+def _is_large(queries: BinaryCodes, database: BinaryCodes, costs: int) -> bool:
+    """Whether an explicit order of this job is worth the kernels."""
+    return takes_numba("auto", costs * len(queries) * len(database))
 
 
 def _joined(blocks: list[FloatArray]) -> FloatArray:
@@ -149,8 +155,11 @@ def average_precisions(
         raise UsageError(f"normalize={normalize!r} is unknown{did_you_mean(str(normalize), NORMALIZE)}")
     whole = len(database)
     depth = whole if top_k is None else require_depth(top_k, whole)
-    effort = SORTING_COSTS * len(queries) * len(database)
-    if ties not in COUNT_TIES and not isinstance(relevance, ListedPairs) and takes_numba("auto", effort):
+    if (
+        ties not in COUNT_TIES
+        and not isinstance(relevance, ListedPairs)
+        and _is_large(queries, database, ORDERED_AP_COSTS)
+    ):
         require_fit(queries, database, relevance)
         if ties != "stable":
             order = shuffle_of_ties(ties, whole)

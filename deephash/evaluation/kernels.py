@@ -2,7 +2,7 @@
 
 Every pair (query, item) falls into one cell: its distance plus (D + 1) times its gain, D being the largest distance. A
 block of items is first turned into cell numbers (this loop has no branches, the compiler makes vector instructions of
-it) and then tallied into four histograms in turn, so that two equal cells in a row do not wait for each other.
+it) and then tallied into eight histograms in turn, so that two equal cells in a row do not wait for each other.
 """
 # Numba reads the functions' source; annotations on the compiled ones would only be noise, so mypy skips them.
 # mypy: disable-error-code="no-untyped-def,no-untyped-call,misc,call-arg,import-untyped,untyped-decorator"
@@ -13,7 +13,7 @@ from numba import njit, types
 from numba.extending import intrinsic
 
 BLOCK = 1024  # items: codes, labels and cells of a block stay in the first-level cache
-LANES = 4  # histograms filled in turn
+LANES = 8  # histograms filled in turn
 
 
 @intrinsic
@@ -75,15 +75,21 @@ def fill_relevance(query_labels, database_labels, same_class, start, stop, relev
 
 
 @njit(nogil=True, cache=True)
-def tally(cells, count, first, second, third, fourth):
-    """Add ``count`` cells to four histograms in turn."""
+def tally(cells, count, lanes):
+    """Add ``count`` cells to the histograms ``lanes`` [LANES, cells] in turn."""
+    a, b, c, d, e, f, g, h = lanes[0], lanes[1], lanes[2], lanes[3], lanes[4], lanes[5], lanes[6], lanes[7]
     for j in range(count // LANES):
-        first[cells[LANES * j]] += 1
-        second[cells[LANES * j + 1]] += 1
-        third[cells[LANES * j + 2]] += 1
-        fourth[cells[LANES * j + 3]] += 1
+        first = LANES * j
+        a[cells[first]] += 1
+        b[cells[first + 1]] += 1
+        c[cells[first + 2]] += 1
+        d[cells[first + 3]] += 1
+        e[cells[first + 4]] += 1
+        f[cells[first + 5]] += 1
+        g[cells[first + 6]] += 1
+        h[cells[first + 7]] += 1
     for i in range(count - count % LANES, count):
-        first[cells[i]] += 1
+        a[cells[i]] += 1
 
 
 @njit(nogil=True, cache=True)
@@ -107,10 +113,12 @@ def count_cells(queries, database, query_labels, database_labels, same_class, st
         for q in range(len(queries)):
             fill_distances(queries[q], database, start, stop, cells)
             add_gains(query_labels[q], database_labels, same_class, stride, start, stop, cells)
-            tally(cells, stop - start, lanes[q, 0], lanes[q, 1], lanes[q, 2], lanes[q, 3])
+            tally(cells, stop - start, lanes[q])
     for q in range(len(queries)):
-        for cell in range(out.shape[1]):
-            out[q, cell] = np.int64(lanes[q, 0, cell]) + lanes[q, 1, cell] + lanes[q, 2, cell] + lanes[q, 3, cell]
+        out[q] = 0
+        for lane in range(LANES):
+            for cell in range(out.shape[1]):
+                out[q, cell] += lanes[q, lane, cell]
 
 
 @njit(nogil=True, cache=True)
@@ -121,7 +129,8 @@ def ordered_precision_sums(
 
     While items stream by in database order, a counter for each distance gives every relevant item its place among the
     items and among the relevant items of its distance. Once all are counted, the places before that distance are added.
-    Blocks without relevant items need no order and are tallied in lanes, which is most of a class-sorted database.
+    Blocks without relevant items need no order and are tallied in lanes, which is most of a class-sorted database; if
+    the class lies outside those of the block, its labels are not even read.
 
     Args:
         queries: uint64 [Q, W].
@@ -139,16 +148,23 @@ def ordered_precision_sums(
     lanes = np.zeros((LANES, num_distances), np.uint32)
     places, groups = np.empty(num_items + 1, np.uint64), np.empty(num_items + 1, np.uint32)
     counters = np.empty(num_distances, np.uint64)
+    lowest, highest = class_ranges(database_labels[0], same_class)
     for q in range(len(queries)):
         counters[:] = 0
-        found = 0
+        found, label, tallied = 0, query_labels[q, 0], False
         for start in range(0, num_items, BLOCK):
             stop = min(start + BLOCK, num_items)
             fill_distances(queries[q], database, start, stop, distances)
-            if fill_relevance(query_labels[q], database_labels, same_class, start, stop, relevant) == 0:
-                tally(distances, stop - start, lanes[0], lanes[1], lanes[2], lanes[3])
+            block = start // BLOCK
+            if (label < lowest[block] or label > highest[block]) or fill_relevance(
+                query_labels[q], database_labels, same_class, start, stop, relevant
+            ) == 0:
+                tally(distances, stop - start, lanes)
+                tallied = True
             else:
-                empty_lanes(lanes, counters)
+                if tallied:
+                    empty_lanes(lanes, counters)
+                    tallied = False
                 found = place_block(distances, relevant, stop - start, counters, places, groups, found)
         empty_lanes(lanes, counters)
         out[q, 0], out[q, 1] = sum_of_precisions(places, groups, found, counters, depth, depth_counts_hits)
@@ -156,10 +172,60 @@ def ordered_precision_sums(
 
 
 @njit(nogil=True, cache=True)
+def stable_rows(queries, database, num_distances, out):
+    """Rank items by (distance, row) with a counting sort: count the distances, then put each row into its place.
+
+    Args:
+        queries: uint64 [Q, W].
+        database: uint64 [W, N].
+        num_distances: D + 1.
+        out: int64 [Q, R], overwritten: the nearest R rows of each query.
+    """
+    num_items, depth = database.shape[1], out.shape[1]
+    distances, lanes = np.empty(BLOCK, np.uint32), np.zeros((LANES, num_distances), np.uint32)
+    counters, places = np.empty(num_distances, np.uint64), np.empty(num_distances, np.int64)
+    for q in range(len(queries)):
+        for start in range(0, num_items, BLOCK):
+            stop = min(start + BLOCK, num_items)
+            fill_distances(queries[q], database, start, stop, distances)
+            tally(distances, stop - start, lanes)
+        counters[:] = 0
+        empty_lanes(lanes, counters)
+        passed, farthest = np.int64(0), 0
+        for distance in range(num_distances):
+            places[distance] = passed
+            if passed < depth:
+                farthest = distance
+            passed += np.int64(counters[distance])
+        for start in range(0, num_items, BLOCK):
+            stop = min(start + BLOCK, num_items)
+            fill_distances(queries[q], database, start, stop, distances)
+            for i in range(stop - start):
+                distance = distances[i]
+                if distance <= farthest:
+                    place = places[distance]
+                    places[distance] = place + 1
+                    if place < depth:
+                        out[q, place] = start + i
+
+
+@njit(nogil=True, cache=True)
+def class_ranges(labels, same_class):
+    """Return the lowest and the highest class number of each block; all numbers where labels are masks."""
+    num_blocks = (len(labels) + BLOCK - 1) // BLOCK
+    lowest, highest = np.zeros(num_blocks, np.uint64), np.full(num_blocks, ~np.uint64(0))
+    if same_class:
+        for block in range(num_blocks):
+            part = labels[block * BLOCK : (block + 1) * BLOCK]
+            lowest[block], highest[block] = part.min(), part.max()
+    return lowest, highest
+
+
+@njit(nogil=True, cache=True)
 def empty_lanes(lanes, counters):
     """Move the tallies into the counters."""
-    for distance in range(len(counters)):
-        for lane in range(LANES):
+    for lane in range(LANES):
+        for distance in range(len(counters)):
             counters[distance] += np.uint64(lanes[lane, distance])
             lanes[lane, distance] = 0
 

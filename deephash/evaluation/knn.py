@@ -16,7 +16,7 @@ Both bounds follow in closed form from two numbers a class: its votes nearer tha
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -149,17 +149,17 @@ def _is_possible(votes: Votes, own: NDArray[np.integer]) -> FloatArray:
     room = _others(np.clip(most[:, None] - votes.sure, 0, votes.tied), own, 0).sum(axis=1)
     unlabelled = votes.items - votes.tied.sum(axis=1)
     is_ahead = votes.sure.max(axis=1) <= most
-    return ((most > 0) & is_ahead & (room + unlabelled >= votes.places - tied)).astype(np.float64)
+    return np.asarray((most > 0) & is_ahead & (room + unlabelled >= votes.places - tied), np.float64)
 
 
 def _is_certain(votes: Votes, own: NDArray[np.integer]) -> FloatArray:
     """Whether the own class wins alone in every order: with its fewest votes, against each rival's most."""
     fewest = np.maximum(votes.places - (votes.items - _of_class(votes.tied, own)), 0)
     most = votes.sure + np.minimum(votes.tied, votes.places[:, None])
-    return (_of_class(votes.sure, own) + fewest > _others(most, own, 0).max(axis=1)).astype(np.float64)
+    return np.asarray(_of_class(votes.sure, own) + fewest > _others(most, own, 0).max(axis=1), np.float64)
 
 
-_ELECTIONS = {
+_ELECTIONS: dict[str, Callable[[Votes, NDArray[np.integer]], FloatArray]] = {
     "expected": lambda votes, own: _share_of_decision(votes.expected, own),
     "optimistic": _is_possible,
     "pessimistic": _is_certain,

@@ -1,11 +1,12 @@
-"""Average precision in a fixed order of tied items, without sorting anything.
+"""Fixed orders of tied items by counting in Numba, for large jobs: average precision, and the order itself.
 
-Large jobs run a counting kernel in Numba; the same numbers come from sorted groups of one item elsewhere. This is what
-lets ``ties="stable"`` reproduce a sort-per-query script at a small part of its cost.
+Average precision needs no order at all, only each relevant item's place; the same numbers come from sorted groups of
+one item elsewhere. This is what lets ``ties="stable"`` reproduce a sort-per-query script at a small part of its cost.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeAlias
 
@@ -47,6 +48,21 @@ def ordered_average_precision(
     return np.stack([values, np.where(relevant > 0, found > 0, np.nan)], axis=1)
 
 
+def counted_order(queries: BinaryCodes, database: BinaryCodes, depth: int) -> IntArray:
+    """Return the nearest ``depth`` rows of each query, equal distances in database order, int64 [Q, depth]."""
+    from deephash.evaluation.kernels import stable_rows
+
+    query_words, planes = code_words(queries), np.ascontiguousarray(code_words(database).T)
+    order = np.empty((len(queries), depth), np.int64)
+
+    def run(start: int) -> None:
+        rows = slice(start, start + QUERIES_PER_TASK)
+        stable_rows(query_words[rows], planes, max_distance(queries) + 1, order[rows])
+
+    _in_threads(run, len(queries))
+    return order
+
+
 def reordered(relevance: LabelRelevance, order: IntArray) -> LabelRelevance:
     """Return the relevance for the database taken in ``order``."""
     if isinstance(relevance, SharedClass):
@@ -78,6 +94,10 @@ def _precision_sums(
             sums[rows],
         )
 
-    with ThreadPoolExecutor(default_threads()) as pool:
-        list(pool.map(run, range(0, len(queries), QUERIES_PER_TASK)))
+    _in_threads(run, len(queries))
     return sums
+
+
+def _in_threads(run: Callable[[int], None], num_queries: int) -> None:
+    with ThreadPoolExecutor(default_threads()) as pool:  # the kernels release the interpreter lock
+        list(pool.map(run, range(0, num_queries, QUERIES_PER_TASK)))

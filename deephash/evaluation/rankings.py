@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from deephash.codes import BinaryCodes, hamming_distance
 from deephash.errors import UsageError
-from deephash.evaluation.counts import max_distance
+from deephash.evaluation.counts import distance_counts, max_distance
 from deephash.evaluation.groups import GainScale, IntArray, RankedGroups, gain_values
-from deephash.evaluation.relevance import IGNORED, Relevance
+from deephash.evaluation.ordered import counted_order
+from deephash.evaluation.relevance import IGNORED, ListedPairs, Relevance
 
 SortRows: TypeAlias = Callable[[BinaryCodes, BinaryCodes, int], IntArray]
 """(queries, database, depth R) -> database rows [Q, R], nearest first."""
@@ -37,43 +38,65 @@ def ranked_blocks(
     step = max(1, BLOCK_BYTES // (BYTES_PER_PAIR * max(1, len(database))))
     for start in range(0, len(queries), step):
         rows = slice(start, min(start + step, len(queries)))
-        gains = relevance.rows(rows).gains()
-        order = sort_rows(queries[rows], database, len(database) if (gains == IGNORED).any() else depth)
-        yield rows, groups_of_one(gains, order, relevance.max_gain, scale)
+        part = relevance.rows(rows)
+        order = sort_rows(queries[rows], database, len(database) if _ignores_items(part) else depth)
+        totals = distance_counts(queries[rows], database, part).totals
+        yield rows, groups_in_order(part.ranked_gains(order), totals, len(database), scale)
 
 
-def groups_of_one(gains: NDArray[Any], order: IntArray, max_gain: int, scale: GainScale = "linear") -> RankedGroups:
-    """Return the groups of an explicit order.
+def groups_of_one(gains: NDArray[Any], order: IntArray, max_gain: int) -> RankedGroups:
+    """Return the groups of an explicit order of the whole database.
 
     Args:
         gains: [Q, N], gain of each database item, ``IGNORED`` to leave it out.
         order: [Q, R], database rows, nearest first.
         max_gain: G.
+    """
+    totals = np.stack([(gains == gain).sum(axis=1) for gain in range(max_gain + 1)], axis=1).astype(np.int64)
+    return groups_in_order(np.take_along_axis(gains, order, axis=1), totals, gains.shape[1])
+
+
+def groups_in_order(
+    ranked: NDArray[Any], totals: IntArray, num_database: int, scale: GainScale = "linear"
+) -> RankedGroups:
+    """Return the groups of an explicit order.
+
+    Args:
+        ranked: [Q, R], gain of the item at each rank, ``IGNORED`` for one that takes no place.
+        totals: [Q, G + 1], items of each gain in the whole database.
+        num_database: N.
         scale: value of a gain, see ``gain_values``.
     """
-    values = gain_values(max_gain, scale)
-    ranked = np.take_along_axis(gains, order, axis=1)
-    totals = np.stack([(gains == gain).sum(axis=1) for gain in range(max_gain + 1)], axis=1)
-    items = (ranked != IGNORED).astype(np.int64)
-    kept, relevant = np.maximum(ranked, 0), (ranked > 0).astype(np.int64)
-    return RankedGroups(items, relevant, values[kept], totals.astype(np.int64), values, gains.shape[1])
+    values = gain_values(totals.shape[1] - 1, scale)
+    items, relevant = (ranked != IGNORED).astype(np.int64), (ranked > 0).astype(np.int64)
+    return RankedGroups(items, relevant, values[np.maximum(ranked, 0)], totals, values, num_database)
 
 
-def sort_of_ties(ties: str, num_database: int) -> SortRows:
+def _ignores_items(relevance: Relevance) -> bool:
+    return isinstance(relevance, ListedPairs) and bool((relevance.pair_gains == IGNORED).any())
+
+
+def sort_of_ties(ties: str, num_database: int, *, large: bool = False) -> SortRows:
     """Return the sort that ``stable`` or ``random:SEED`` names.
 
     "stable" keeps database order among equals, as Faiss does; "random:SEED" shuffles the database once with
     ``numpy.random.default_rng(SEED)`` and then keeps that order for all queries.
 
+    Args:
+        ties: the name.
+        num_database: N.
+        large: the job is worth the kernels.
+
     Raises:
         UsageError: another word, or a seed that is not a whole number.
     """
+    sort_rows = counted_order if large else stable_order
     if ties == "stable":
-        return stable_order
+        return sort_rows
     shuffled = shuffle_of_ties(ties, num_database)
 
     def order(queries: BinaryCodes, database: BinaryCodes, depth: int) -> IntArray:
-        return np.asarray(shuffled[stable_order(queries, database[shuffled], depth)])
+        return np.asarray(shuffled[sort_rows(queries, database[shuffled], depth)])
 
     return order
 

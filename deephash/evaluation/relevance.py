@@ -51,6 +51,10 @@ class SharedClass:
         """Return the gains [Q, number of columns] of a range of database items."""
         return np.equal(self.query[:, None], self.database[columns]).astype(np.int16)
 
+    def ranked_gains(self, order: NDArray[np.int64]) -> NDArray[np.int16]:
+        """Return the gains [Q, R] of the database rows that each query ranks in ``order`` [Q, R]."""
+        return np.equal(self.query[:, None], self.database[order]).astype(np.int16)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SharedLabels:
@@ -76,6 +80,13 @@ class SharedLabels:
         shared = np.zeros((len(self.query), len(items)), dtype=np.int16)
         for word in range(items.shape[1]):
             shared += np.bitwise_count(self.query[:, word, None] & items[None, :, word])
+        return shared
+
+    def ranked_gains(self, order: NDArray[np.int64]) -> NDArray[np.int16]:
+        """Return the gains [Q, R] of the database rows that each query ranks in ``order`` [Q, R]."""
+        shared = np.zeros(order.shape, dtype=np.int16)
+        for word in range(self.database.shape[1]):
+            shared += np.bitwise_count(self.query[:, word, None] & self.database[order, word])
         return shared
 
 
@@ -146,6 +157,10 @@ class ListedPairs:
         dense = np.zeros((len(self.starts) - 1, self.num_database), dtype=np.int16)
         dense[self.query_of_pair, self.items] = self.pair_gains
         return dense[:, columns]
+
+    def ranked_gains(self, order: NDArray[np.int64]) -> NDArray[np.int16]:
+        """Return the gains [Q, R] of the database rows that each query ranks in ``order`` [Q, R]."""
+        return np.take_along_axis(self.gains(), order, axis=1)
 
 
 Relevance: TypeAlias = SharedClass | SharedLabels | ListedPairs

@@ -16,6 +16,7 @@ from deephash.codes import BinaryCodes
 from deephash.errors import UsageError
 from deephash.evaluation.counts import DistanceCounts, count_blocks, max_distance
 from deephash.evaluation.curves import Curves, CurveSums
+from deephash.evaluation.engine import COUNT_TIES, average_precisions, score_queries
 from deephash.evaluation.graded import (
     average_gain,
     normalised_discounted_gain,
@@ -24,11 +25,9 @@ from deephash.evaluation.graded import (
 )
 from deephash.evaluation.groups import FloatArray, RankedGroups, gain_values, groups_from_counts
 from deephash.evaluation.knn import knn_correct
-from deephash.evaluation.metrics import COUNT_TIES, score_queries
 from deephash.evaluation.radius import average_precision_within_radius_from_counts, ball_scores_from_counts
 from deephash.evaluation.ranking import (
     NORMALIZE,
-    average_precision,
     average_precision_from_counts,
     hit,
     precision,
@@ -178,12 +177,13 @@ def score(
 
 @dataclass(frozen=True)
 class _Formula:
-    """A metric from tied groups; AP has its own way from counts, because the group that R cuts needs them."""
+    """A metric from counts, and in one order of the tied items: from its ranking or, for AP, from the codes at once."""
 
     metric: str
     normalize: str
-    of_groups: Callable[[RankedGroups], FloatArray]
+    of_groups: Callable[[RankedGroups], FloatArray] | None
     of_counts: Callable[[DistanceCounts, str], FloatArray]
+    of_codes: Callable[[BinaryCodes, BinaryCodes, Relevance, str], FloatArray] | None = None  # values and found, [Q, 2]
     found_within: int | None = None
     gain: str = "none"
     depth: int | None = None  # how far down the ranking the metric looks
@@ -221,8 +221,8 @@ def _formulas(settings: Settings, size: int, *, is_graded: bool) -> Iterator[_Fo
         yield _Formula(
             "trapezoid mAP@all",
             settings.normalize,
-            trapezoid_average_precision,
-            lambda counts, ties: trapezoid_average_precision_from_counts(counts, ties=ties),
+            of_counts=lambda counts, ties: trapezoid_average_precision_from_counts(counts, ties=ties),
+            of_groups=trapezoid_average_precision,
         )
     for rank in settings.ranks:
         if rank <= size:
@@ -240,10 +240,12 @@ def _average_precision(
     return _Formula(
         f"mAP@{top_k or 'all'}",
         normalize,
-        lambda groups: average_precision(groups, top_k, normalize),
+        None,
         lambda counts, ties: average_precision_from_counts(counts, top_k=top_k, normalize=normalize, ties=ties),
+        lambda query, database, relevance, ties: average_precisions(
+            query, database, relevance, top_k=top_k, normalize=normalize, ties=ties
+        ),
         (size if normalize == "first-k" else top_k or size) if empty == "drop" else None,
-        depth=None if normalize == "first-k" else top_k,
     )
 
 
@@ -301,20 +303,29 @@ def _in_explicit_order(
     relevance: Relevance,
     settings: Settings,
 ) -> list[Column]:
-    """Replace the expected values by those of one order of the tied items; the bounds stay."""
+    """Replace the expected values by those of one order of the tied items; the bounds stay.
+
+    One ranking, only as deep as anybody looks, serves all metrics but AP, which needs no ranking.
+    """
+    ranked = [(formula.metric, formula.of_groups, formula.depth) for formula in formulas if formula.of_groups]
+    depths = [depth for _, _, depth in ranked]
 
     def of_groups(groups: RankedGroups) -> FloatArray:
-        tops = {formula.depth: _first(groups, formula.depth) for formula in formulas}
-        values = [formula.of_groups(tops[formula.depth]) for formula in formulas]
-        values += [hit(tops[formula.depth], formula.found_within or 1) for formula in formulas]
-        return np.stack(values, axis=1)
+        return np.stack([values(_first(groups, depth)) for _, values, depth in ranked], axis=1)
 
-    table = score_queries(query, database, relevance, of_groups, ties=settings.ties).T
-    weights = [
-        found if formula.found_within else None for formula, found in zip(formulas, table[len(formulas) :], strict=True)
-    ]
-    scores = [QueryScores(values, found) for values, found in zip(table, weights, strict=False)]
-    return [replace(column, scores=ordered) for column, ordered in zip(columns, scores, strict=True)]
+    deepest = None if None in depths else max(filter(None, depths), default=1)
+    table: dict[str, FloatArray] = {}
+    if ranked:
+        values = score_queries(query, database, relevance, of_groups, ties=settings.ties, top_k=deepest)
+        table = dict(zip([metric for metric, _, _ in ranked], values.T, strict=True))
+
+    def in_order(formula: _Formula) -> QueryScores:
+        if formula.of_codes is None:
+            return QueryScores(table[formula.metric])
+        values, found = formula.of_codes(query, database, relevance, settings.ties).T
+        return QueryScores(values, found if formula.found_within else None)
+
+    return [replace(column, scores=in_order(formula)) for column, formula in zip(columns, formulas, strict=True)]
 
 
 def _count_policy(ties: str) -> str:

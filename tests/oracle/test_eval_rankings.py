@@ -3,9 +3,12 @@
 import numpy as np
 import pytest
 
+from deephash.codes import BinaryCodes
 from deephash.evaluation import engine, metrics
 from deephash.evaluation.engine import average_precisions
-from deephash.evaluation.rankings import shuffle_of_ties
+from deephash.evaluation.ordered import counted_order
+from deephash.evaluation.rankings import shuffle_of_ties, stable_order
+from deephash.evaluation.relevance import relevance_from_labels
 from tests import evaluation_naive as naive
 
 KINDS = [0, 5]  # class numbers, multi-hot with 5 labels
@@ -51,9 +54,32 @@ def test_random_order_is_the_stable_order_of_a_shuffled_database(labels, monkeyp
     assert metrics.mean_average_precision(query, database, **case) == pytest.approx(shuffled, abs=1e-14)
 
 
+@pytest.mark.parametrize("bits", [3, 64, 100])
+@pytest.mark.parametrize("depth", [1, 700, 5000])
+def test_the_counted_order_is_the_sorted_one(bits, depth):
+    """5,000 items are several blocks of the kernel; few bits, so that the order of ties decides."""
+    draw = np.random.default_rng(bits)
+    query, database = (BinaryCodes.from_bits(draw.integers(0, 2, (count, bits))) for count in (70, 5000))
+    np.testing.assert_array_equal(counted_order(query, database, depth), stable_order(query, database, depth))
+
+
+@pytest.mark.parametrize("num_classes", [1, 3, 40])
+def test_stable_map_of_a_class_sorted_database_of_many_blocks(num_classes, monkeypatch):
+    """Blocks without the query's class are skipped; unlabelled items, classes that nobody has, and a last block."""
+    draw = np.random.default_rng(num_classes)
+    query, database = (BinaryCodes.from_bits(draw.integers(0, 2, (count, 10))) for count in (30, 5001))
+    asked, searched = draw.integers(0, num_classes + 1, 30), np.sort(draw.integers(-1, num_classes, 5001))
+    relevance = relevance_from_labels(asked, searched)
+    slow = average_precisions(query, database, relevance, ties="stable")
+    monkeypatch.setattr(engine, "takes_numba", lambda *_: True)
+    np.testing.assert_allclose(average_precisions(query, database, relevance, ties="stable"), slow, atol=1e-14)
+
+
 @pytest.mark.parametrize("labels", KINDS)
 @pytest.mark.parametrize("top_k", [1, 5, 20])
-def test_other_metrics_in_stable_order(labels, top_k):
+@pytest.mark.parametrize("is_large", [False, True])
+def test_other_metrics_in_stable_order(labels, top_k, is_large, monkeypatch):
+    monkeypatch.setattr(engine, "takes_numba", lambda *_: is_large)
     case = sides(labels)
     rankings = stable_rankings(*case)
     total = [sum(g > 0 for g in r) for r in rankings]
