@@ -75,13 +75,13 @@ def compatibility_models(folders: Sequence[str | Path], *, task: str | None = No
 
 
 def _are_codes(folders: Sequence[str | Path]) -> bool:
+    for folder in folders:
+        if not Path(folder).is_dir():
+            raise DataError(f"{folder}: no such folder; a stage is a run, or holds {QUERY_FILE} and {DATABASE_FILE}")
     kinds = [is_folder_of_codes(folder) for folder in folders]
     if any(kinds) and not all(kinds):
         odd = folders[kinds.index(False)]
         raise UsageError(f"{odd} lacks {QUERY_FILE} and {DATABASE_FILE}, which the others have")
-    for folder in folders:
-        if not Path(folder).is_dir():
-            raise DataError(f"{folder}: no such folder; a stage is a run, or holds {QUERY_FILE} and {DATABASE_FILE}")
     return all(kinds)
 
 

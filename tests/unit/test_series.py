@@ -1,0 +1,224 @@
+"""Lifelong and compatibility series: the table, its summary, ranges and intervals, from folders and from runs."""
+
+import json
+from dataclasses import replace
+
+import jsonschema
+import numpy as np
+import pytest
+
+from deephash.backbones import Backbone
+from deephash.codes import BinaryCodes
+from deephash.data import Digits
+from deephash.errors import DataError, UsageError
+from deephash.evaluation.codefile import CodeFile
+from deephash.evaluation.compatibility import compatibility_scores
+from deephash.evaluation.lifelong import lifelong_scores
+from deephash.evaluation.metrics import mean_average_precision
+from deephash.evaluation.scores import Settings
+from deephash.models import ITQ, LSH
+from deephash.scoring.series import evaluate_compatibility, evaluate_lifelong, joined
+from deephash.scoring.sides import CodePair
+from deephash.scoring.stages import compatibility_models, lifelong_stages
+from tests.paths import ROOT
+
+SCHEMA = json.loads((ROOT / "docs" / "report.schema.json").read_text())
+CENTRES = np.random.default_rng(0).integers(0, 2, (6, 24))
+QUICK = Settings(resamples=0)
+
+
+def side(labels, noise, seed, sessions=None, names=None):
+    flips = np.random.default_rng(seed).random((len(labels), 24)) < noise
+    codes = BinaryCodes.from_bits(CENTRES[labels] ^ flips)
+    return CodeFile(codes, labels=labels, sessions=sessions, names=names, source=f"side {seed}")
+
+
+def stage(number, *, noise=0.1, names=True):
+    """Two classes a session, twelve queries and forty items; old queries get noisier."""
+    asked, sessions, ages = [], [], []
+    for session in range(1, number + 1):
+        asked.append(np.arange(12) % 2 + 2 * (session - 1))
+        sessions.append(np.full(12, session))
+        ages.append(np.full((12, 1), noise * (1 + number - session)))
+    labels = np.concatenate(asked)
+    called = np.array([f"{session}-{place}" for session in range(1, number + 1) for place in range(12)])
+    query = side(labels, np.concatenate(ages), number, np.concatenate(sessions), called if names else None)
+    return CodePair(query, side(np.arange(40) % 2 + 2 * (number - 1), noise, 100 + number), method=f"s{number}")
+
+
+STAGES = [stage(1), stage(2), stage(3)]
+
+
+def score(query, database):
+    return mean_average_precision(
+        query.codes, database.codes, query_labels=query.labels, database_labels=database.labels
+    )
+
+
+def test_lifelong_figures_are_those_of_the_table():
+    report = evaluate_lifelong(STAGES, settings=Settings(resamples=200))
+    table = []
+    for number, each in enumerate(STAGES):
+        gallery = joined([earlier.database for earlier in STAGES[: number + 1]])
+        rows = [np.flatnonzero(each.query.sessions == session) for session in range(1, number + 2)]
+        table.append([score(each.query.take(kept), gallery) for kept in rows])
+    for found, expected in zip(report.series.scores, table, strict=True):
+        assert found == pytest.approx(expected)
+    summary = lifelong_scores(table)
+    for name in ("final_average", "forgetting", "backward_transfer"):
+        figure = report.figure(f"{name.replace('_', ' ')} of mAP@all")
+        assert figure.value == pytest.approx(getattr(summary, name))
+        assert figure.pessimistic <= figure.value <= figure.optimistic
+        assert figure.low <= figure.value <= figure.high
+        assert figure.protocol.series == "lifelong-frozen:3"
+    assert report.figure("forgetting of mAP@all").value > 0.02  # the noise was made to grow
+    assert report.protocol.series == "none"
+    assert report.headline.value == pytest.approx(score(STAGES[2].query, joined([each.database for each in STAGES])))
+    jsonschema.validate(json.loads(report.to_json()), SCHEMA)
+    assert "mAP@all by stage and session of the queries" in str(report)
+    assert "| s3 | " in report.to_markdown()
+
+
+def test_the_range_holds_the_figures_of_every_order_of_ties():
+    usual = evaluate_lifelong(STAGES, settings=QUICK)
+    for seed in range(4):
+        ordered = evaluate_lifelong(STAGES, settings=replace(QUICK, ties=f"random:{seed}"))
+        for name in ("final average", "forgetting", "backward transfer"):
+            figure = usual.figure(f"{name} of mAP@all")
+            assert figure.pessimistic < ordered.figure(f"{name} of mAP@all").value < figure.optimistic
+
+
+def test_queries_of_a_session_are_matched_by_name():
+    """Another order of the queries at one stage changes nothing, the interval included."""
+    shuffled = np.random.default_rng(0).permutation(36)
+    last = replace(STAGES[2], query=STAGES[2].query.take(shuffled))
+    settings = Settings(resamples=50)
+    usual, other = (evaluate_lifelong([*STAGES[:2], each], settings=settings) for each in (STAGES[2], last))
+    for name in ("forgetting", "backward transfer"):
+        one, two = (each.figure(f"{name} of mAP@all") for each in (usual, other))
+        assert (one.value, one.low, one.high) == pytest.approx((two.value, two.low, two.high))
+
+
+def test_reencoded_databases_are_searched_alone():
+    anew = [replace(each, database=side(np.arange(80) % (2 * n), 0.05, n)) for n, each in enumerate(STAGES, 1)]
+    report = evaluate_lifelong(anew, settings=QUICK, reencoded=True)
+    assert report.protocol.num_database == 80
+    assert report.figures[-1].protocol.series == "lifelong-reencoded:3"
+    assert evaluate_lifelong(anew, settings=QUICK).protocol.num_database == 240
+
+
+def models(noises, seed=0):
+    asked, searched = np.arange(30) % 6, np.arange(200) % 6
+    return [
+        CodePair(side(asked, noise, seed + n), side(searched, noise, 50 + seed + n), method=f"m{n}")
+        for n, noise in enumerate(noises)
+    ]
+
+
+def test_compatibility_figures_are_those_of_the_table():
+    series = models([0.25, 0.12, 0.3])  # the second is better than the first, the third worse than both
+    report = evaluate_compatibility(series, settings=Settings(resamples=200))
+    table = [[score(new.query, old.database) for old in series[: n + 1]] for n, new in enumerate(series)]
+    for found, expected in zip(report.series.scores, table, strict=True):
+        assert found == pytest.approx(expected)
+    summary = compatibility_scores(table)
+    assert report.figure("AC of mAP@all").value == pytest.approx(summary.compatibility) == pytest.approx(1 / 3)
+    mean = report.figure("AM of mAP@all")
+    assert mean.value == pytest.approx(summary.mean_score)
+    assert mean.pessimistic < mean.low < mean.value < mean.high < mean.optimistic
+    assert mean.protocol.series == "compatibility:3"
+    assert report.series.names == ("m0", "m1", "m2")
+
+
+WRONG_STAGES = {
+    "one": (STAGES[:1], "at least two stages"),
+    "no sessions": ([STAGES[0], replace(STAGES[1], query=side(np.arange(4), 0.1, 1))], "needs an array 'sessions'"),
+    "missing session": ([STAGES[0], STAGES[2]], "stage 2 needs those of all sessions from 1 to 2"),
+    "fewer queries": (
+        [STAGES[0], replace(STAGES[1], query=STAGES[1].query.take(np.arange(3, 24)))],
+        "12 queries and side 2 9",
+    ),
+    "other queries": ([stage(1), replace(stage(2), query=replace(stage(2).query, names=np.arange(24).astype(str)))],
+                      "differ in the names"),
+    "other labels": ([stage(1, names=False), replace(stage(2), query=replace(stage(2, names=False).query,
+                      labels=(stage(2).query.labels + 1) % 4))], "differ in the labels"),
+    "other length": ([STAGES[0], replace(STAGES[1], query=replace(STAGES[1].query, codes=BinaryCodes.from_bits(
+                      np.zeros((24, 8)))))], "codes of different length"),
+    "nothing relevant": ([replace(STAGES[0], database=side(np.full(9, 5), 0.1, 7)), STAGES[1]], "nothing is defined"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", WRONG_STAGES)
+def test_stages_that_do_not_fit_are_refused(case):
+    stages, message = WRONG_STAGES[case]
+    with pytest.raises(UsageError, match=message):
+        evaluate_lifelong(stages, settings=QUICK)
+
+
+def test_class_words_are_numbered_over_all_stages():
+    words = [("ant", "bee"), ("ant", "bee", "cat")]
+    files = [
+        CodePair(
+            replace(side(np.arange(12) % len(names), 0.1, n), class_names=names),
+            replace(side(np.arange(40) % len(names), 0.1, 9 + n), class_names=names),
+            method=str(n),
+        )
+        for n, names in enumerate(words)
+    ]
+    backwards = [files[0], replace(files[1], query=replace(files[1].query, class_names=("cat", "bee", "ant")))]
+    asked = [replace(pair, query=pair.query.take(np.flatnonzero(pair.query.labels < 2)[:6])) for pair in files]
+    report = evaluate_compatibility(asked, settings=QUICK)
+    assert [each.name for each in report.per_class] == ["ant", "bee"]
+    with pytest.raises(UsageError, match="differ in the labels"):
+        evaluate_compatibility(
+            [asked[0], replace(asked[1], query=replace(asked[1].query, class_names=backwards[1].query.class_names))],
+            settings=QUICK,
+        )
+
+
+# Runs --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Two models of one data set, saved as runs."""
+    folder = tmp_path_factory.mktemp("runs")
+    data = Digits()
+    data.setup()
+    for name, model in (("old", LSH(16, Backbone("features:64"))), ("new", ITQ(16, Backbone("features:64")))):
+        data.attach(model)
+        model.fit(data.splits["train"].features["image"], max_sweeps=2)
+        model.save(folder / name / "model")
+        (folder / name / "config.yaml").write_text("data:\n  class_path: deephash.data.Digits\n")
+    return folder
+
+
+def test_runs_encode_their_own_stages(runs):
+    found = compatibility_models([runs / "old", runs / "new"])
+    assert [pair.method for pair in found] == ["old", "new"]
+    report = evaluate_compatibility(found, settings=QUICK)
+    assert report.protocol.dataset == "digits-fifth/v1"
+    assert report.series.scores[1][1] > report.series.scores[0][0] > report.series.scores[1][0]
+    assert report.figure("AC of mAP@all").value == 0  # nobody taught ITQ to search codes of LSH
+    stages = lifelong_stages([runs / "old", runs / "new"])
+    assert [len(np.unique(each.query.sessions)) for each in stages] == [1, 2]
+    queries = len(found[0].query)
+    assert [len(each.query) for each in stages] == [queries, 2 * queries]
+    assert [len(each.database) for each in stages] == [len(found[0].database)] * 2
+    np.testing.assert_array_equal(stages[1].query.codes[:queries].packed, found[1].query.codes.packed)
+    anew = lifelong_stages([runs / "old", runs / "new"], reencoded=True)
+    assert len(anew[1].database) == 2 * len(found[0].database)
+    lifelong = evaluate_lifelong(stages, settings=QUICK)
+    assert lifelong.series.scores[0][0] == pytest.approx(report.series.scores[0][0])
+
+
+def test_folders_of_two_kinds_are_refused(runs, tmp_path):
+    for name in ("query", "database"):
+        BinaryCodes.from_bits(CENTRES).save(tmp_path / f"{name}.npz", labels=np.arange(6))
+    with pytest.raises(UsageError, match="which the others have"):
+        compatibility_models([tmp_path, runs / "new"])
+    with pytest.raises(DataError, match="no such folder"):
+        lifelong_stages([runs / "new", runs / "newest"])
+    (runs / "new" / "config.yaml").write_text("data:\n  class_path: deephash.data.Digits\n  init_args: {seed: 5}\n")
+    with pytest.raises(UsageError, match="models are compared on one split"):
+        compatibility_models([runs / "old", runs / "new"])
