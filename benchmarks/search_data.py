@@ -39,14 +39,18 @@ def random_codes(number: int, num_bits: int, *, seed: int = 0) -> BinaryCodes:
 def in_turn(ways: dict[str, Callable[[], object]], rounds: int = 7, *, threads: int = 1) -> dict[str, float]:
     """Run the ways one after another, ``rounds`` times after one warm-up; return the median seconds of each.
 
-    One thread is timed by processor time, which other programs hardly disturb; several threads by the clock.
+    Each round has its own order: a way that always came after the same other one would always find the caches as that
+    one leaves them. One thread is timed by processor time, which other programs hardly disturb; several threads by the
+    clock.
     """
+    order = np.random.default_rng(0)
+    names = list(ways)
     clock = time.process_time if threads == 1 else time.perf_counter
     times: dict[str, list[float]] = {name: [] for name in ways}
     for turn in range(rounds + 1):
-        for name, way in ways.items():
+        for name in order.permutation(names).tolist():
             begin = clock()
-            way()
+            ways[name]()
             if turn:
                 times[name].append(clock() - begin)
     return {name: float(np.median(each)) for name, each in times.items()}

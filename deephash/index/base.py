@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deephash.codes import BinaryCodes
 from deephash.errors import UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from deephash.index.row_filter import RowFilter
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -201,74 +204,3 @@ class Engine(Protocol):
     def explain(self) -> str:
         """Describe the engine and its last search."""
         ...
-
-
-class RowFilter:
-    """The rows a search may return, as a mask or as row numbers, whichever an engine wants.
-
-    Attributes:
-        mask: bool [N].
-        count: rows that pass.
-        reused: whether further searches with this filter are expected, so that gathering its codes is worth it.
-        gathered: an engine over the rows that pass, once one was made.
-    """
-
-    def __init__(self, mask: NDArray[np.bool_], *, reused: bool = False) -> None:
-        self.mask = mask
-        self.reused = reused
-        self.gathered: Engine | None = None
-        self.count = int(np.count_nonzero(mask))
-        self._rows: NDArray[np.int64] | None = None
-
-    @property
-    def rows(self) -> NDArray[np.int64]:
-        """Ascending row numbers, computed at the first call."""
-        if self._rows is None:
-            self._rows = np.flatnonzero(self.mask)
-        return self._rows
-
-
-class GaplessFilter(RowFilter):
-    """A filter over a table whose ids have no gaps: row numbers are ids less the first, and nothing need be looked up.
-
-    Args:
-        wanted: ascending ids, all of them in the table.
-        first: the first id of the table.
-        size: its rows.
-        reused: see :class:`RowFilter`.
-    """
-
-    def __init__(self, wanted: NDArray[np.int64], first: int, size: int, *, reused: bool = False) -> None:
-        self.wanted, self._first, self._size = wanted, first, size
-        self.reused = reused
-        self.gathered = None
-        self.count = len(wanted)
-        self._rows = None
-        self._mask: NDArray[np.bool_] | None = None
-
-    @property
-    def rows(self) -> NDArray[np.int64]:
-        """Ascending row numbers, computed at the first call."""
-        if self._rows is None:
-            self._rows = self.wanted - self._first
-        return self._rows
-
-    @property
-    def mask(self) -> NDArray[np.bool_]:  # type: ignore[override]
-        """bool [N], computed at the first call."""
-        if self._mask is None:
-            self._mask = np.zeros(self._size, dtype=bool)
-            self._mask[self.rows] = True
-        return self._mask
-
-    @property
-    def resolved(self) -> bool:
-        """Whether the mask is there already."""
-        return self._mask is not None
-
-    def passes(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Say of some rows, any shape, whether they pass, by binary search."""
-        ids = rows + self._first
-        places = np.searchsorted(self.wanted, ids)
-        found: NDArray[np.bool_] = self.wanted[np.minimum(places, self.count - 1)] == ids
-        return found

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from deephash.codes import BinaryCodes
 from deephash.errors import UsageError
-from deephash.index.base import Engine, IndexOptions, Neighbors, RowFilter
+from deephash.index.base import Engine, IndexOptions, Neighbors
 from deephash.index.engines import plain_exact
 from deephash.index.faiss_index import faiss_threads, search_filtered
 from deephash.index.groups import GroupedEngine, UniqueGroups
 from deephash.index.measures import recall_by_distance
+from deephash.index.row_filter import RowFilter
 
 EXTRA = 32  # neighbours fetched beyond k, so that a tie at the k-th place is usually seen whole
 TRAINING_ROWS_A_LIST = 39  # below it Faiss warns that k-means has too little to go by

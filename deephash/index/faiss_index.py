@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deephash.codes import BinaryCodes
-from deephash.index.base import Engine, Neighbors, RowFilter
+from deephash.index.base import Engine, Neighbors
 from deephash.index.engines import plain_exact
+from deephash.index.row_filter import RowFilter
 
 
 class FlatEngine:

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from deephash.codes import BinaryCodes
 from deephash.index.bands import MIX, as_planes
-from deephash.index.base import Allowed, CodeIndex, Engine, Neighbors, RowFilter
+from deephash.index.base import Allowed, CodeIndex, Engine, Neighbors
+from deephash.index.row_filter import RowFilter
 
 Rows = NDArray[np.int64]
 

@@ -19,12 +19,15 @@ import numba
 import numpy as np
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba.extending import intrinsic
+from numba.np import arrayobj
 
 CHUNK = 256  # codes a least distance is taken over; measured: 128..512 are within 5 %
 BLOCK_WORDS = 2048  # 16 KB: a block stays in the first-level cache while all queries pass over it
+AHEAD = 48  # gathered codes are fetched so many places ahead
 ROW_BITS = np.uint64(40)  # up to 10**12 rows, and distances up to 2**24
 ROW_MASK = np.uint64((1 << 40) - 1)
 NOTHING = np.uint64(0xFFFFFFFFFFFFFFFF)
+NO_MASK = np.empty(0, np.bool_)
 
 
 def compiled(function: Callable[..., Any]) -> Any:
@@ -42,6 +45,24 @@ def _popcount(_: Any, word: Any) -> Any:
 
 
 popcount: Any = intrinsic(_popcount)
+
+
+def _prefetch(_: Any, array: Any, place: Any) -> Any:
+    """LLVM's prefetch of ``array.flat[place]`` (contiguous) for reading: a hint, so that a later read need not wait."""
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: list[ir.Value]) -> ir.Value:
+        view = arrayobj.make_array(signature.args[0])(context, builder, args[0])
+        address = builder.bitcast(builder.gep(view.data, [args[1]]), ir.IntType(8).as_pointer())
+        flag = ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [address.type, flag, flag, flag])
+        hint = builder.module.declare_intrinsic("llvm.prefetch", [address.type], kind)
+        builder.call(hint, [address, flag(0), flag(3), flag(1)])  # to read, keep it in every cache, data
+        return context.get_dummy_value()
+
+    return numba.void(array, place), generate
+
+
+prefetch: Any = intrinsic(_prefetch)
 
 
 @compiled
@@ -141,6 +162,49 @@ def _take_chunk(scratch: Any, lo: int, size: int, k: int, mask: Any, kept: Any, 
 
 
 @compiled
+def _empty_handed(num: int, k: int, longest: int) -> Any:
+    """Return (kept, histogram, state) of ``num`` queries; state: candidates held, cut-off, how many at or below it."""
+    state = np.zeros((num, 3), np.int64)
+    state[:, 1] = longest
+    return np.empty((num, 2 * k + CHUNK), np.uint64), np.zeros((num, longest + 1), np.int64), state
+
+
+@compiled
+def _take_block(
+    planes: Any,
+    query: Any,
+    start: int,
+    stop: int,
+    offset: int,
+    k: int,
+    mask: Any,
+    kept: Any,
+    histogram: Any,
+    state: Any,
+    scratch: Any,
+) -> None:
+    """Offer the codes start..stop of ``planes`` to one query, under the names offset + start and so on."""
+    for lo in range(start, stop, CHUNK):
+        hi = min(stop, lo + CHUNK)
+        limit = state[1] - (state[2] >= k)
+        if limit < 0:
+            break
+        if least_distance(planes, query, lo, hi, scratch) <= np.uint64(limit):
+            distances_into(planes, query, lo, hi, scratch)
+            _take_chunk(scratch, offset + lo, hi - lo, k, mask, kept, histogram, state)
+
+
+@compiled
+def _best(kept: Any, histogram: Any, state: Any, k: int) -> Any:
+    best = np.full((len(kept), k), NOTHING, np.uint64)
+    for i in range(len(kept)):
+        cut = state[i, 1]
+        n = _compact(kept[i], state[i, 0], k, cut, state[i, 2] - histogram[i, cut])
+        best[i, :n] = kept[i, :n]
+    return best
+
+
+@compiled
 def top_k(planes: Any, queries: Any, first: int, last: int, k: int, longest: int, mask: Any) -> Any:
     """Return the k nearest rows of first..last for each query, unsorted, as candidates uint64 [Q, k].
 
@@ -149,28 +213,33 @@ def top_k(planes: Any, queries: Any, first: int, last: int, k: int, longest: int
     """
     num = queries.shape[0]
     block = max(CHUNK, BLOCK_WORDS // planes.shape[0] // CHUNK * CHUNK)
-    kept = np.empty((num, 2 * k + CHUNK), np.uint64)
-    histogram = np.zeros((num, longest + 1), np.int64)
-    state = np.zeros((num, 3), np.int64)  # candidates held, cut-off, candidates at or below the cut-off
-    state[:, 1] = longest
+    kept, histogram, state = _empty_handed(num, k, longest)
     scratch = np.empty(CHUNK, np.uint64)
     for start in range(first, last, block):
         stop = min(last, start + block)
         for i in range(num):
-            for lo in range(start, stop, CHUNK):
-                hi = min(stop, lo + CHUNK)
-                limit = state[i, 1] - (state[i, 2] >= k)
-                if limit < 0:
-                    break
-                if least_distance(planes, queries[i], lo, hi, scratch) <= np.uint64(limit):
-                    distances_into(planes, queries[i], lo, hi, scratch)
-                    _take_chunk(scratch, lo, hi - lo, k, mask, kept[i], histogram[i], state[i])
-    best = np.full((num, k), NOTHING, np.uint64)
-    for i in range(num):
-        cut = state[i, 1]
-        n = _compact(kept[i], state[i, 0], k, cut, state[i, 2] - histogram[i, cut])
-        best[i, :n] = kept[i, :n]
-    return best
+            _take_block(planes, queries[i], start, stop, 0, k, mask, kept[i], histogram[i], state[i], scratch)
+    return _best(kept, histogram, state, k)
+
+
+@compiled
+def listed_top_k(planes: Any, listed: Any, queries: Any, first: int, last: int, k: int, longest: int) -> Any:
+    """Do as :func:`top_k` among the rows ``listed[first:last]``, gathered by blocks; candidates hold places there."""
+    num, width = queries.shape[0], planes.shape[0]
+    block = max(CHUNK, BLOCK_WORDS // width // CHUNK * CHUNK)
+    gathered = np.empty((width, block), np.uint64)
+    kept, histogram, state = _empty_handed(num, k, longest)
+    scratch = np.empty(CHUNK, np.uint64)
+    for start in range(first, last, block):
+        size = min(last - start, block)
+        for w in range(width):
+            for j in range(size):
+                if start + j + AHEAD < last:
+                    prefetch(planes, w * planes.shape[1] + listed[start + j + AHEAD])
+                gathered[w, j] = planes[w, listed[start + j]]
+        for i in range(num):
+            _take_block(gathered, queries[i], 0, size, start, k, NO_MASK, kept[i], histogram[i], state[i], scratch)
+    return _best(kept, histogram, state, k)
 
 
 @compiled
@@ -218,20 +287,24 @@ def ascends(ids: Any) -> bool:
 
 
 @compiled
-def mark_rows(wanted: Any, ids: Any, mask: Any) -> int:
-    """Set ``mask`` at the rows whose id is wanted, both ascending; return how many, -1 where wanted does not ascend."""
-    count = 0
-    row = 0
-    gapless = ids[ids.size - 1] - ids[0] + 1 == ids.size
-    for i in range(wanted.size):
-        if i > 0 and wanted[i] <= wanted[i - 1]:
-            return -1
-        if gapless:
-            row = wanted[i] - ids[0]
-        else:
-            while row < ids.size and ids[row] < wanted[i]:
-                row += 1
-        if 0 <= row < ids.size and ids[row] == wanted[i] and not mask[row]:
-            mask[row] = True
+def look_up(wanted: Any, ids: Any, rows: Any) -> int:
+    """Write the rows of ``ids`` that are wanted, both ascending and ``wanted`` within their range; return how many.
+
+    Ids grow by at least one a row, so the next one lies no further on than its difference says: with few gaps it is met
+    at once, else by binary search up to there.
+    """
+    count, low = 0, 0
+    for each in wanted:
+        high = min(ids.size - 1, low + each - ids[low])
+        if ids[high] != each:
+            while low < high:
+                middle = (low + high) >> 1
+                if ids[middle] < each:
+                    low = middle + 1
+                else:
+                    high = middle
+        low = high
+        if ids[high] == each:
+            rows[count] = high
             count += 1
     return count

@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 
 from deephash.codes import BinaryCodes
 from deephash.errors import UsageError
-from deephash.index.base import Allowed, Engine, GaplessFilter, Neighbors, PreparedFilter, RowFilter
-from deephash.index.engines import has_numba, plain_exact
+from deephash.index.base import Allowed, Engine, Neighbors, PreparedFilter
+from deephash.index.engines import plain_exact
+from deephash.index.row_filter import ListedFilter, RowFilter, positions
 
 Ids = NDArray[np.int64]
 Part: TypeAlias = tuple[Engine, Ids, RowFilter | None]  # an engine, the ids of its rows, the rows that may be returned
 REBUILD_SHARE = 0.1  # of the engine's rows changed: a merged search then costs about as much as a new engine saves
-MANY, DENSE = 1 << 16, 16  # filters over so many rows, passing one in 16 or more, are resolved by a compiled merge
 REBUILD_AT_LEAST = 4096  # below this the exact scan of the additions costs less than the call around it
 
 
@@ -184,24 +184,26 @@ class LiveIndex:
 
     def _parts_of(self, wanted: Ids | None, *, reused: bool = False) -> list[Part]:
         parts: list[Part] = []
-        within = self._filter(wanted, reused)
-        if self._engine and (within is None or within.count):
-            parts.append((self._engine, self._ids, within))
+        if self._engine and self._dead < len(self._ids):
+            parts.append((self._engine, self._ids, self._living()))
         if len(self._fresh_ids):
             self._fresh_engine = self._fresh_engine or plain_exact(self._fresh_codes)
-            within = None if wanted is None else _rows_of(wanted, self._fresh_ids, None, reused)
-            if within is None or within.count:
-                parts.append((self._fresh_engine, self._fresh_ids, within))
-        return parts
-
-    def _filter(self, wanted: Ids | None, reused: bool) -> RowFilter | None:
-        """Return the filter over the engine's table; None where every row passes."""
+            parts.append((self._fresh_engine, self._fresh_ids, None))
         if wanted is None:
-            if self._alive is not None and self._alive_rows is None:
-                self._alive_rows = RowFilter(self._alive, reused=True)
-            return self._alive_rows
-        within = _rows_of(wanted, self._ids, self._alive, reused)
-        return None if within.count == len(self._ids) else within
+            return parts
+        filtered: list[Part] = []
+        for engine, ids, living in parts:
+            within = ListedFilter(wanted, ids, living and living.mask, reused=reused)
+            if within.any():
+                everything = reused and within.count == len(ids)  # a filter used once is not looked up for that
+                filtered.append((engine, ids, None if everything else within))
+        return filtered
+
+    def _living(self) -> RowFilter | None:
+        """Return the filter that leaves out removed rows; None where there are none."""
+        if self._alive is not None and self._alive_rows is None:
+            self._alive_rows = RowFilter(self._alive, reused=True)
+        return self._alive_rows
 
     def _check_codes(self, codes: BinaryCodes) -> None:
         if (codes.num_bits, codes.num_levels) != (self.num_bits, self.num_levels):
@@ -209,49 +211,6 @@ class LiveIndex:
                 f"this index holds codes of {self.num_bits} bits x {self.num_levels} level(s), but was given "
                 f"{codes.describe()}; encode both sides with the same model"
             )
-
-
-def positions(wanted: Ids, ids: Ids) -> NDArray[np.int64]:
-    """Return the rows of ascending ``ids`` that hold one of the ascending ``wanted``; unknown ones are passed over."""
-    if not len(ids) or not len(wanted):
-        return np.empty(0, dtype=np.int64)
-    first, last = int(ids[0]), int(ids[-1])
-    if last - first + 1 == len(ids):  # no gaps: a subtraction instead of a search
-        return _between(wanted, first, last) - first
-    rows = np.searchsorted(ids, wanted)
-    rows[rows == len(ids)] = 0
-    found: NDArray[np.int64] = rows[ids[rows] == wanted]
-    return found
-
-
-def _between(wanted: Ids, first: int, last: int) -> Ids:
-    """Return the ascending ids from ``first`` to ``last``, as a view."""
-    return wanted[np.searchsorted(wanted, first) : np.searchsorted(wanted, last, side="right")]
-
-
-def _rows_of(wanted: Ids, ids: Ids, alive: NDArray[np.bool_] | None, reused: bool) -> RowFilter:
-    if alive is None and len(ids) and int(ids[-1]) - int(ids[0]) + 1 == len(ids):
-        first, last = int(ids[0]), int(ids[-1])
-        return GaplessFilter(_between(_ascending(wanted), first, last), first, len(ids), reused=reused)
-    mask = np.zeros(len(ids), dtype=bool)
-    if len(ids) >= MANY and DENSE * len(wanted) >= len(ids) and has_numba():
-        from deephash.index.kernels import mark_rows
-
-        if mark_rows(wanted, ids, mask) < 0:
-            mark_rows(np.unique(wanted), ids, mask)
-    else:
-        mask[positions(_ascending(wanted), ids)] = True
-    if alive is not None:
-        mask &= alive
-    return RowFilter(mask, reused=reused)
-
-
-def _ascending(wanted: Ids) -> Ids:
-    if len(wanted) >= MANY and has_numba():
-        from deephash.index.kernels import ascends
-
-        return wanted if ascends(wanted) else np.unique(wanted)
-    return wanted if (wanted[1:] > wanted[:-1]).all() else np.unique(wanted)
 
 
 def _as_ids(ids: Ids) -> Ids:

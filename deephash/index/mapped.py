@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deephash.codes import BinaryCodes
-from deephash.index.base import Engine, Neighbors, RowFilter
+from deephash.index.base import Engine, Neighbors
+from deephash.index.row_filter import RowFilter
 
 PIECE = 1 << 20  # rows at a time: 8 MB at 64 bits, long enough for threads to share
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 GATHER_COST = 4.0  # gathering one code costs about as much as scanning this many for one query
-FEW_QUERIES, FEW_PASS, FETCHES_AT_MOST = 4, 5, 500  # marking a million rows costs as much as one scan of them
-PRUNING_PAYS_BELOW = 0.01  # share of the codes touched, for each 64 bits: a short slice costs more a code than a scan
+FEW_QUERIES, FETCHES_AT_MOST = 4, 128  # looking up a million ids costs more than one scan of their codes
+PRUNING_PAYS_BELOW = 0.025  # share of the codes touched; a code in a short slice costs 10 to 15 times a scan
 LOOK_UP_COST = 400  # one random look-up or candidate of the band tables costs about as much as scanning this many codes
 LOOK_UPS_A_PIVOT = 0.125  # a radius search by pivot lists costs about as much as this many look-ups a pivot
 GROUPS_PAY_BELOW = 0.5  # unique codes per item: below it, searching the unique codes saves more than listing costs
@@ -47,9 +47,10 @@ def filter_first(num_rows: int, num_allowed: int, num_queries: int, *, reused: b
     return num_allowed * (GATHER_COST + num_queries) < num_rows * num_queries
 
 
-def filter_last(num_rows: int, num_allowed: int, num_queries: int, k: int) -> bool:
-    """Decide whether to search without the filter for more items than wanted, and to look up only those."""
-    return num_queries <= FEW_QUERIES and num_allowed * FEW_PASS >= num_rows and k * FEW_PASS <= FETCHES_AT_MOST
+def filter_last(num_rows: int, num_allowed: int, num_queries: int, k: int) -> int:
+    """Return how many items to search for without the filter, so that k of them should pass; 0 = look at it first."""
+    fetches = int(1.5 * k * num_rows / num_allowed) + 16
+    return min(fetches, num_rows) if num_queries <= FEW_QUERIES and fetches <= FETCHES_AT_MOST else 0
 
 
 def look_up_budget(num_rows: int, num_pivots: int) -> int:
@@ -58,9 +59,9 @@ def look_up_budget(num_rows: int, num_pivots: int) -> int:
     return min(budget, int(LOOK_UPS_A_PIVOT * num_pivots)) if num_pivots else budget
 
 
-def wants_pruning(touched_share: float, num_words: int) -> bool:
-    """Decide from the estimated share of codes (of ``num_words`` x 64 bits) a pruned query touches whether it pays."""
-    return touched_share < PRUNING_PAYS_BELOW * num_words
+def wants_pruning(touched_share: float) -> bool:
+    """Decide from the estimated share of the codes that a pruned query touches whether it pays."""
+    return touched_share < PRUNING_PAYS_BELOW
 
 
 def wants_groups(num_items: int, num_unique: int) -> bool:

@@ -7,6 +7,7 @@ have cost as much as building them would (so one query never waits for them), or
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,8 +15,9 @@ from numpy.typing import NDArray
 
 from deephash.codes import BinaryCodes
 from deephash.index.bands import as_planes
-from deephash.index.base import GaplessFilter, Neighbors, RowFilter
+from deephash.index.base import Neighbors
 from deephash.index.planner import filter_first, filter_last, look_up_budget, wants_pruning
+from deephash.index.row_filter import ListedFilter, RowFilter
 from deephash.index.threads import in_parts, usable_threads
 
 if TYPE_CHECKING:
@@ -66,7 +68,7 @@ class ScanEngine:
         from deephash.index.pruning import touched_share
 
         share = touched_share(self._planes, self._longest)
-        if wants_pruning(share, len(self._planes)):
+        if wants_pruning(share):
             self._build_pivots()
         else:
             self._prune = False
@@ -77,7 +79,7 @@ class ScanEngine:
         from deephash.index.pruning import PivotLists
 
         self._pivots = PivotLists.build(self._planes, self._longest, self._threads)
-        self._about_pruning = f"pruning: used, {self._pivots.pivots.shape[1]:,} pivots"
+        self._about_pruning = f"pruning: used, {len(self._pivots):,} pivots"
 
     def _build_tables(self) -> None:
         if self._tables is None:
@@ -89,65 +91,76 @@ class ScanEngine:
 
     def search(self, queries: BinaryCodes, k: int, within: RowFilter | None) -> Neighbors:
         """Return rows [Q, min(k, rows that pass)] in order of (distance, row)."""
-        size = len(self._codes) if within is None else within.count
-        k = min(k, size)
+        if isinstance(within, ListedFilter) and not within.resolved:
+            found = self._filtered_last(queries, k, within)
+            if found is not None:
+                return found
+        k = min(k, len(self._codes) if within is None else within.count)
         if within is not None and filter_first(len(self._codes), within.count, len(queries), reused=within.reused):
-            self._last = f"filtered first: {within.count:,} codes gathered, then scanned"
-            if within.gathered is None:
-                within.gathered = ScanEngine(self._codes[within.rows], threads=self._threads, prune=False)
-            found = within.gathered.search(queries, k, None)
-            return Neighbors(within.rows[found.ids], found.distances)
-        if isinstance(within, GaplessFilter) and not within.resolved:
-            after = self._filtered_last(queries, k, within)
-            if after is not None:
-                return after
+            return self._filtered_first(queries, k, within)
         mask = NO_MASK if within is None else within.mask
         self._asked += len(queries)
         if len(self._codes) >= SMALL and self._asked**2 >= len(self._codes) and self._pivots is None:
             self._consider_pivots()
         words = _words(queries)
-        best = np.sort(self._pruned(words, k, mask) if self._pivots else self._scanned(words, k, mask), axis=1)
-        return _unpacked(best)
+        best = self._pruned(words, k, mask) if self._pivots else self._scanned(words, k, mask)
+        return _unpacked(np.sort(best, axis=1))
 
-    def _filtered_last(self, queries: BinaryCodes, k: int, within: GaplessFilter) -> Neighbors | None:
+    def _filtered_first(self, queries: BinaryCodes, k: int, within: RowFilter) -> Neighbors:
+        """Scan only the codes that pass: a copy of them where more searches will follow, else gathered as it goes."""
+        from deephash.index.kernels import listed_top_k
+
+        self._last = f"filtered first: {within.count:,} codes gathered, then scanned"
+        if within.reused:
+            if within.gathered is None:
+                within.gathered = ScanEngine(self._codes[within.rows], threads=self._threads, prune=False)
+            found = within.gathered.search(queries, k, None)
+            return Neighbors(within.rows[found.ids], found.distances)
+        best = self._in_threads(
+            lambda some, first, last: listed_top_k(self._planes, within.rows, some, first, last, k, self._longest),
+            _words(queries),
+            k,
+            within.count,
+        )
+        found = _unpacked(np.sort(best, axis=1))
+        return Neighbors(within.rows[found.ids], found.distances)
+
+    def _filtered_last(self, queries: BinaryCodes, k: int, within: ListedFilter) -> Neighbors | None:
         """Search without the filter for so many items that k of them should pass; None where they did not.
 
         Exact: items come in order, so the first k that pass are the k nearest that pass.
         """
-        if not filter_last(len(self._codes), within.count, len(queries), k):
+        fetched = filter_last(len(self._codes), len(within.wanted), len(queries), k)
+        if not fetched:
             return None
-        fetched = int(1.5 * k * len(self._codes) / within.count) + 16
         found = self.search(queries, fetched, None)
+        self._last += f"; filtered last: {k} of the nearest {fetched}"
+        if found.ids.shape[1] >= k and within.passes(found.ids[:, :k]).all():
+            return Neighbors(found.ids[:, :k], found.distances[:, :k])
         passed = within.passes(found.ids)
         if (passed.sum(axis=1) < k).any():
             return None
         places = np.argsort(~passed, axis=1, kind="stable")[:, :k]
-        self._last += f"; filtered last: {k} of the nearest {fetched}"
         return Neighbors(np.take_along_axis(found.ids, places, 1), np.take_along_axis(found.distances, places, 1))
 
     def _scanned(self, words: NDArray[np.uint64], k: int, mask: NDArray[np.bool_]) -> Candidates:
         from deephash.index.kernels import top_k
 
         self._last = "plain scan" + ("" if mask is NO_MASK else ", filter applied to rows under the cut-off")
-        size = len(self._codes)
-
-        def scan(some: NDArray[np.uint64], first: int, last: int) -> Candidates:
-            found: Candidates = top_k(self._planes, some, first, last, k, self._longest, mask)
-            return found
-
-        if len(words) >= 2 * self._threads:  # enough queries: threads share them, each passing over all blocks
-            parts = in_parts(
-                len(words),
-                self._threads,
-                lambda lo, hi: top_k(self._planes, words[lo:hi], 0, size, k, self._longest, mask),
-            )
-            return np.concatenate(parts)
-        parts = in_parts(
-            size,
-            self._threads,
-            lambda lo, hi: top_k(self._planes, words, lo, hi, k, self._longest, mask),
-            at_least=SMALL,
+        return self._in_threads(
+            lambda some, first, last: top_k(self._planes, some, first, last, k, self._longest, mask),
+            words,
+            k,
+            len(self._codes),
         )
+
+    def _in_threads(
+        self, scan: Callable[[NDArray[np.uint64], int, int], Candidates], words: NDArray[np.uint64], k: int, size: int
+    ) -> Candidates:
+        """Run ``scan(queries, first row, last row)``: threads share the queries, or the rows when queries are few."""
+        if len(words) >= 2 * self._threads:
+            return np.concatenate(in_parts(len(words), self._threads, lambda lo, hi: scan(words[lo:hi], 0, size)))
+        parts = in_parts(size, self._threads, lambda lo, hi: scan(words, lo, hi), at_least=SMALL)
         return parts[0] if len(parts) == 1 else np.sort(np.concatenate(parts, axis=1), axis=1)[:, :k]
 
     def _pruned(self, words: NDArray[np.uint64], k: int, mask: NDArray[np.bool_]) -> Candidates:
@@ -186,7 +199,7 @@ class ScanEngine:
         left = np.arange(len(queries))
         ways = []
         if self._tables is not None:
-            budget = look_up_budget(len(self._codes), self._pivots.pivots.shape[1] if self._pivots else 0)
+            budget = look_up_budget(len(self._codes), len(self._pivots) if self._pivots else 0)
             found, limits, cost = self._tables.search_radius(self._planes, words, radius, mask, budget)
             left = _fill(answers, left, found, limits, cost)
             ways.append(f"{len(queries) - len(left)} by band tables")

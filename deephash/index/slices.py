@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from deephash.index.kernels import CHUNK, NOTHING, ROW_BITS, compiled, distances_into, least_distance
-from deephash.index.pruning import offer
+from deephash.index.pivot_kernels import offer
 
 
 @compiled

@@ -56,7 +56,7 @@ def test_a_filter_can_change_the_first_item_of_a_group():
     groups = UniqueGroups.of(codes)
     engine = GroupedEngine(groups, FlatEngine(groups.codes))
     query = BinaryCodes.from_bits([[1, 1, 1]])
-    from deephash.index.base import RowFilter
+    from deephash.index.row_filter import RowFilter
 
     for mask in ([0, 1, 1, 1, 0], [0, 0, 1, 1, 1], [1, 0, 1, 0, 1]):
         allowed = np.array(mask, bool)

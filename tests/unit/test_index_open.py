@@ -9,9 +9,10 @@ import pytest
 from deephash.codes import BinaryCodes
 from deephash.errors import UsageError
 from deephash.index import KINDS, open_index, planner
-from deephash.index.live import positions
 from deephash.index.planner import choose_engine, filter_first
+from deephash.index.row_filter import positions
 from deephash.index.threads import in_parts, usable_threads
+from tests.contract.index_contract import assert_same, brute_force, crowded_codes, rows_of
 
 
 @pytest.fixture
@@ -62,7 +63,9 @@ def test_explains_filter_and_empty(codes):
     index.search(codes[:1], 3, allowed=np.arange(40))
     assert "filtered last: 3 of the nearest 21" in index.explain()
     index.remove(np.array([49]))
-    index.search(codes[:1], 3, allowed=np.arange(40))
+    index.search(codes[:1], 9, allowed=np.arange(40))
+    assert "filtered last: 9 of the nearest 32" in index.explain()
+    index.search(codes[:5], 40, allowed=np.arange(40))
     assert "filter applied to rows under the cut-off" in index.explain()
     index.remove(np.arange(50))
     assert index.explain().startswith("empty")
@@ -139,6 +142,33 @@ def test_positions():
     assert positions(np.array([1, 2, 9, 12]), ids).tolist() == [0, 2]
     assert positions(np.array([4, 5, 6]), np.array([4, 5])).tolist() == [0, 1]
     assert positions(np.array([], int), ids).tolist() == []
+
+
+@pytest.mark.parametrize("largest_gap", [1, 2, 50])
+def test_positions_of_many_ids(largest_gap):
+    """A compiled loop looks many ids up; with gaps or without, it must agree with NumPy."""
+    random = np.random.default_rng(largest_gap)
+    ids = np.cumsum(random.integers(1, largest_gap + 1, 30_000)) - 500
+    wanted = np.unique(random.integers(-2000, ids[-1] + 2000, 20_000))
+    np.testing.assert_array_equal(positions(wanted, ids), np.flatnonzero(np.isin(ids, wanted)))
+    np.testing.assert_array_equal(positions(ids, ids), np.arange(30_000))
+
+
+@pytest.mark.parametrize("first", [0, 17])
+@pytest.mark.parametrize("gap", [1, 3])
+def test_long_lists_in_any_order(first, gap):
+    """A list is not read before it must be; one that does not ascend, or names ids twice, is answered alike."""
+    codes = crowded_codes(12_000, 64, distinct=12_000, seed=3)
+    ids = np.arange(12_000) * gap + first
+    index = open_index("scan", ids, codes, threads=1)
+    index.remove(ids[5:9])
+    random = np.random.default_rng(0)
+    for share in (1.0, 0.9, 0.4, 0.05):
+        allowed = random.permutation(np.repeat(random.choice(ids, int(share * len(ids)), replace=False), 2))
+        living = np.setdiff1d(allowed, ids[5:9])
+        for query in codes[:4]:
+            found = index.search(query, 7, allowed=allowed)
+            assert_same(rows_of(found), brute_force(ids, codes, query, 7, allowed=living))
 
 
 def test_threads_share_the_work():
