@@ -295,6 +295,8 @@ def look_up(wanted: Any, ids: Any, rows: Any) -> int:
     """
     count, low = 0, 0
     for each in wanted:
+        if each < ids[low]:
+            continue
         high = min(ids.size - 1, low + each - ids[low])
         if ids[high] != each:
             while low < high:
