@@ -11,17 +11,18 @@ from pathlib import Path
 from PIL import Image
 
 from deephash.collection.pictures import open_picture
-from deephash.errors import DeephashError, UnreadablePicture, UsageError
+from deephash.errors import DeephashError, UnreadablePicture
+from deephash.search import Sliders
 
 from .codeview import code_html, histogram_html
-from .results import message_html, results_html, status_html, trail_html, welcome_html
+from .queries import Part, Query
+from .results import chips_html, message_html, results_html, status_html, trail_html, welcome_html
 from .session import Session
 from .sketch import fit_to_paper, read_drawing
 from .thumbnails import MAX_PIXELS, encode_thumbnail
-from .workspace import Answer, Options, Part, Query, Workspace
+from .workspace import Answer, Options, Workspace
 
 MAX_UPLOAD_BYTES = 24 << 20
-LONGEST_PHRASE = 400
 EXAMPLES = 12
 PREVIEW = 96
 logger = logging.getLogger(__name__)
@@ -29,14 +30,19 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class View:
-    """Everything the search page shows, as HTML, and the session it belongs to."""
+    """Everything the search page shows, as HTML, and the session it belongs to; ``asked`` is the query it answers."""
 
     session: Session
     trail: str
     status: str
     results: str
     insight: str
-    answer: Answer | None = None
+    asked: Query | None = None
+
+    @property
+    def chips(self) -> str:
+        """The parts of the query that is shown."""
+        return "" if self.asked is None else chips_html(self.asked)
 
 
 def ask(workspace: Workspace, name: str, session: Session, query: Query, options: Options) -> View:
@@ -50,6 +56,19 @@ def again(workspace: Workspace, name: str, session: Session, options: Options) -
     if session.current is None:
         return start(workspace, name, session)
     return view_of(workspace, session, workspace.answer(name, session.current, options))
+
+
+def mix(workspace: Workspace, name: str, session: Session, sliders: Sliders, options: Options) -> View:
+    """Answer the current query at another position of the sliders; nothing is encoded, the trail keeps its length."""
+    if session.current is None:
+        return start(workspace, name, session)
+    return again(workspace, name, session.amend(session.current.mixed(sliders)), options)
+
+
+def leave_out(workspace: Workspace, name: str, session: Session, part: int, options: Options) -> View:
+    """Ask the current query without one of its parts; the examples return where nothing is left to look for."""
+    left = None if session.current is None else session.current.without(part)
+    return start(workspace, name, session) if left is None else ask(workspace, name, session, left, options)
 
 
 def start(workspace: Workspace, name: str, session: Session | None = None) -> View:
@@ -73,14 +92,15 @@ def view_of(workspace: Workspace, session: Session, answer: Answer) -> View:
         status_html(answer),
         results_html(answer, removable=not workspace.read_only),
         histogram_html(answer) + code_html(answer),
-        answer,
+        answer.query,
     )
 
 
-def guarded(session: Session, action: Callable[[], View]) -> View:
-    """Run an action; an error becomes a sentence in place of the results, never a traceback."""
+def guarded(workspace: Workspace, session: Session, action: Callable[[], View]) -> View:
+    """Run an action when its turn comes; an error becomes a sentence in place of the results, never a traceback."""
     try:
-        return action()
+        with workspace.turns:
+            return action()
     except DeephashError as error:
         panel = message_html("That did not work", sentence(error), kind="error")
     except Exception:
@@ -88,7 +108,7 @@ def guarded(session: Session, action: Callable[[], View]) -> View:
         panel = message_html(
             "Something went wrong inside", "The server's log says what. Your last query is still there.", kind="error"
         )
-    return View(session, trail_html(session.trail, session.position), "", panel, "")
+    return View(session, trail_html(session.trail, session.position), "", panel, "", session.current)
 
 
 def sentence(error: DeephashError) -> str:
@@ -110,39 +130,19 @@ def picture_query(source: str | Path | bytes, label: str = "") -> Query:
         small = open_picture(data, max_pixels=MAX_PIXELS, reduced_to=PREVIEW)
     except UnreadablePicture as error:
         raise UnreadablePicture(str(error).replace("these bytes", name)) from None
-    return Query("picture", name, (Part("image", data),), data_url(small))
+    return Query("picture", (Part("image", data, 1.0, name, data_url(small)),))
 
 
 def drawing_query(workspace: Workspace, name: str, drawn: str) -> Query:
     """Make a query of a drawing, made to look like the collection's pictures."""
     drawing = read_drawing(drawn)
     fitted = fit_to_paper(drawing, workspace.place(name).paper())
-    return Query("drawing", "drawing", (Part("image", fitted),), data_url(drawing))
-
-
-def words_query(plus: str, minus: str = "", picture: Query | None = None, share: float = 0.5) -> Query:
-    """Make a query of words, of words that are not wanted, and of a picture with ``share`` 0..1 given to the words."""
-    plus, minus = plus.strip(), minus.strip()
-    if max(len(plus), len(minus)) > LONGEST_PHRASE:
-        raise UsageError(f"a phrase of at most {LONGEST_PHRASE} characters is taken, not {max(len(plus), len(minus))}")
-    if not plus and picture is None:
-        raise UsageError("give some words, or a picture")
-    parts = [replace(part, weight=part.weight * (1 - share)) for part in (picture.parts if picture else ())]
-    weight = share if picture else 1.0
-    parts += [Part("text", plus, weight)] if plus else []
-    parts += [Part("text", minus, -0.5 * weight)] if minus else []
-    label = " + ".join(filter(None, [picture.label if picture else "", f"“{plus}”" if plus else ""]))
-    label += f" − “{minus}”" if minus else ""
-    thumbnail = picture.thumbnail if picture else ""
-    return Query("mixture" if picture else "words", label, tuple(part for part in parts if part.weight), thumbnail)
+    return Query("drawing", (Part("image", fitted, 1.0, "drawing", data_url(drawing)),))
 
 
 def steered_query(workspace: Workspace, name: str, current: Query, item: int, sign: int) -> Query:
     """Move the current query towards an item (sign +1) or away from it (-1)."""
-    steer = workspace.item_query(name, item)
-    part = replace(steer.parts[0], weight=float(sign))
-    label = f"{current.label} {'+' if sign > 0 else '−'} {steer.label}"
-    return Query("mixture", label, (*current.parts, part), current.thumbnail)
+    return current.plus(replace(workspace.item_query(name, item).parts[0], weight=float(sign)))
 
 
 def data_url(picture: Image.Image, side: int = PREVIEW) -> str:

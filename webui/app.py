@@ -20,11 +20,10 @@ from .guard import Guard
 from .page import SearchPage
 from .panels import Panels
 from .routes import add_routes
+from .turns import CONCURRENT, WAITING
 from .workspace import Workspace
 
 HERE = Path(__file__).parent
-CONCURRENT = 4  # searches at once; more only wait for the same cores
-WAITING = 64
 
 
 def build_page(workspace: Workspace) -> gr.Blocks:

@@ -1,4 +1,4 @@
-"""Two models, or two code lengths, on the same query, side by side."""
+"""Two models, two code lengths, or codes with and without re-ranking, on the same query, side by side."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from deephash.codes.binary import bytes_per_code
 from deephash.collection import Item
 from deephash.errors import UsageError
 from deephash.index import CodeIndex, open_index
+from deephash.index.rerank import search_two_stage
 
+from .queries import Query
 from .results import thumbnail_url
-from .workspace import Query, Workspace
+from .workspace import RERANKED, Workspace
 
 SHORTEST_PREFIX = 8
 _indexes: dict[tuple[str, int, int], CodeIndex] = {}
@@ -23,21 +25,34 @@ _indexes: dict[tuple[str, int, int], CodeIndex] = {}
 
 @dataclass(frozen=True)
 class Variant:
-    """A collection, or the first ``bits`` of its codes."""
+    """A collection, the first ``bits`` of its codes, or its codes with the nearest re-ranked by stored vectors."""
 
     name: str
     bits: int | None = None
+    reranked: bool = False
 
     def __str__(self) -> str:
+        if self.reranked:
+            return f"{self.name}, re-ranked by vectors"
         return self.name if self.bits is None else f"{self.name}, first {self.bits} bits"
 
 
 @dataclass(frozen=True)
 class Side:
-    """One half of a comparison: hits as (item, distance), and what they cost."""
+    """One half of a comparison: hits as (item, distance), and what they cost.
+
+    Attributes:
+        variant: what was asked.
+        num_bits: bits compared.
+        vector_bytes: what an item takes besides its code, 0 without re-ranking.
+        hits: the answers.
+        encode_ms: time for the query's code; near 0 where it was known.
+        search_ms: time for the search.
+    """
 
     variant: Variant
     num_bits: int
+    vector_bytes: int
     hits: tuple[tuple[Item, int], ...]
     encode_ms: float
     search_ms: float
@@ -68,11 +83,14 @@ class Comparison:
 
 
 def variants(workspace: Workspace) -> list[Variant]:
-    """Return every collection, and its shorter codes by halves."""
+    """Return every collection, re-ranked where it keeps vectors, and its shorter codes by halves."""
     found = []
     for name in workspace.names:
-        bits = workspace.place(name).searcher.num_bits
+        searcher = workspace.place(name).searcher
+        bits = searcher.num_bits
         found.append(Variant(name))
+        if searcher.collection.has_vectors:
+            found.append(Variant(name, reranked=True))
         while (bits := bits // 2) >= SHORTEST_PREFIX:
             found.append(Variant(name, bits))
     return found
@@ -103,19 +121,26 @@ def _ask(workspace: Workspace, query: Query, variant: Variant, k: int) -> Side:
     place = workspace.place(variant.name)
     started = time.perf_counter()
     code = workspace.encode(variant.name, query)
+    vector = workspace.vector(variant.name, query) if variant.reranked else None
     encoded = time.perf_counter()
+    if variant.reranked and vector is None:
+        raise UsageError("re-ranking compares vectors of one picture, phrase or item; leave the other parts out")
     snapshot = place.searcher.snapshot
-    if variant.bits is None:
-        index = snapshot.index
-    else:
-        index = _short_index(variant, snapshot.collection.version, snapshot.ids, snapshot.codes)
+    index, collection = snapshot.index, snapshot.collection
+    if variant.bits is not None:
+        index = _short_index(variant, collection.version, snapshot.ids, snapshot.codes)
         code = code.prefix(variant.bits)
     begun = time.perf_counter()
-    found = index.search(code, k)
+    if vector is None:
+        found = index.search(code, k)
+        ids, distances = found.ids[0], found.distances[0]
+    else:
+        best = search_two_stage(index, code, vector, collection.vectors, k, shortlist=max(k, RERANKED))
+        ids, distances = best.ids[0], best.distances[0]
     searched = time.perf_counter()
-    items = snapshot.collection.items(found.ids[0])
-    hits = tuple(zip(items, found.distances[0].tolist()))
-    return Side(variant, code.num_bits, hits, 1000 * (encoded - started), 1000 * (searched - begun))
+    hits = tuple(zip(collection.items(ids), distances.tolist()))
+    kept = 2 * (collection.vector_dim or 0) if variant.reranked else 0  # float16
+    return Side(variant, code.num_bits, kept, hits, 1000 * (encoded - started), 1000 * (searched - begun))
 
 
 def _short_index(variant: Variant, version: int, ids: np.ndarray, codes: BinaryCodes) -> CodeIndex:
@@ -153,10 +178,15 @@ def _side(side: Side, moves: list[int | None]) -> str:
         for rank, ((item, distance), move) in enumerate(zip(side.hits, moves), start=1)
     )
     return (
-        f"<section><h3>{escape(str(side.variant))} <small>{bytes_per_code(side.num_bits)} bytes an item · "
+        f"<section><h3>{escape(str(side.variant))} <small>{_bytes(side)} an item · "
         f"search {side.search_ms:.2f} ms · encode {side.encode_ms:.0f} ms</small></h3>"
         f'<div class="dh-grid dh-small" role="list">{cards}</div></section>'
     )
+
+
+def _bytes(side: Side) -> str:
+    beside = f" + {side.vector_bytes:,} of its vector" if side.vector_bytes else ""
+    return f"{bytes_per_code(side.num_bits)} bytes{beside}"
 
 
 def _move(move: int | None) -> str:

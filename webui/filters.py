@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from deephash.collection import Collection
@@ -12,6 +12,7 @@ from deephash.collection.filters import Filter
 
 MOST_VALUES = 60  # more different values than this are no choice but a search
 SLOTS = 3
+RANGES = 2  # at first a date and the size, where the collection has them
 RANGED = ("integer", "number", "time")
 
 
@@ -32,6 +33,15 @@ class Span:
     largest: Any
 
 
+@dataclass(frozen=True)
+class Range:
+    """A range as typed: an attribute, or empty, and two bounds, each of which may be empty."""
+
+    attribute: str
+    low: str
+    high: str
+
+
 def offered(collection: Collection) -> tuple[list[Choice], list[Span]]:
     """Return what can be chosen from (at most ``SLOTS`` text attributes) and what has a range."""
     kinds = {name: kind for name, kind in collection.attribute_kinds.items() if name != "uri"}
@@ -50,26 +60,43 @@ def offered(collection: Collection) -> tuple[list[Choice], list[Span]]:
     return sorted(kept, key=lambda choice: choice.attribute != "label")[:SLOTS], spans
 
 
-def combined(choices: Sequence[tuple[str, Sequence[str]]], span: str, low: str, high: str, words: str) -> Filter | None:
-    """Join the chosen values, one range and a typed filter; None where nothing is asked.
+def first_spans(spans: Sequence[Span]) -> list[str]:
+    """Return which ``RANGES`` attributes are offered first: when pictures were taken, else changed; and their size."""
+    names = [span.attribute for span in spans]
+    times = [span.attribute for span in spans if isinstance(span.largest, datetime)]
+    chosen = [name for name in ("taken", *times) if name in times][:1] + [name for name in ("size",) if name in names]
+    return (chosen + [""] * RANGES)[:RANGES]
+
+
+def combined(choices: Sequence[tuple[str, Sequence[str]]], ranges: Sequence[Range], words: str) -> Filter | None:
+    """Join the chosen values, the ranges and a typed filter; None where nothing is asked.
 
     Args:
         choices: (attribute, wanted values); no value wants all.
-        span: attribute of the range, or empty.
-        low: smallest value as typed, or empty.
-        high: largest value as typed, or empty.
+        ranges: both bounds belong to the range; a date as upper bound means the whole day.
         words: a filter as typed.
 
     Raises:
         UsageError: a value or filter that cannot be read.
     """
     parts = [Filter.of({attribute: list(wanted)}) for attribute, wanted in choices if wanted]
-    for operation, typed in ((">=", low), ("<=", high)):
-        if span and typed.strip():
-            parts.append(Filter.of(f"{span} {operation} {_quoted(typed.strip())}"))
+    for one in ranges:
+        low, high = one.low.strip(), one.high.strip()
+        if one.attribute and low:
+            parts.append(Filter.of(f"{one.attribute} >= {_quoted(low)}"))
+        if one.attribute and high:
+            parts.append(Filter.of(f"{one.attribute} {_up_to(high)}"))
     if words.strip():
         parts.append(Filter.of(words))
     return Filter("and", tuple(parts)) if parts else None
+
+
+def _up_to(high: str) -> str:
+    try:
+        day = date.fromisoformat(high)
+    except ValueError:
+        return f"<= {_quoted(high)}"
+    return f"< {(day + timedelta(days=1)).isoformat()}" if "-" in high else f"<= {high}"
 
 
 def shown(value: Any) -> str:

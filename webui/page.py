@@ -8,10 +8,24 @@ from typing import Any
 
 import gradio as gr
 
-from .actions import View, again, ask, drawing_query, guarded, picture_query, start, steered_query, words_query
-from .filters import SLOTS, combined, offered, shown
+from deephash.search import Sliders
+
+from .actions import (
+    View,
+    again,
+    ask,
+    drawing_query,
+    guarded,
+    leave_out,
+    mix,
+    picture_query,
+    start,
+    steered_query,
+)
+from .filters import RANGES, SLOTS, Range, Span, combined, first_spans, offered, shown
+from .queries import LONGEST_PHRASE, Query, phrase, words_query
 from .session import Session
-from .workspace import Options, Query, Workspace
+from .workspace import Options, Workspace
 
 HERE = Path(__file__).parent
 SHEET = """
@@ -53,16 +67,19 @@ class SearchPage:
         with gr.Row(elem_id="dh-search"):
             with gr.Column(scale=0, min_width=336, elem_id="dh-query"):
                 self._inputs()
+                self._mixing()
                 self._options()
                 self.insight = gr.HTML("", elem_id="dh-insight", js_on_load=script("histogram"))
             with gr.Column(scale=1, min_width=320, elem_id="dh-answers"):
                 self.trail = gr.HTML("", elem_id="dh-trail", js_on_load=script("trail"))
                 self.status = gr.HTML("", elem_id="dh-status")
                 self.results = gr.HTML("", elem_id="dh-results", js_on_load=script("results"))
-        self.offers = [self.slots, *self.chosen, self.span, self.worded]
-        self.outputs = [self.session, self.trail, self.status, self.results, self.insight]
-        self.common = [self.name, self.session, self.k, self.cutoff, self.group, self.where, self.slots, *self.chosen]
-        self.common += [self.span, self.low, self.high]
+        spans = [part for parts in self.ranges for part in parts]
+        self.offers = [self.slots, *self.chosen, *spans, self.worded, self.rerank]
+        self.answered = [self.session, self.trail, self.status, self.results, self.insight, self.chips]
+        self.outputs = [*self.answered, self.mixing, *self.sliders]
+        self.common = [self.name, self.session, self.k, self.cutoff, self.group, self.rerank, self.where, self.slots]
+        self.common += [*self.chosen, *spans]
         self._connect()
 
     def _inputs(self) -> None:
@@ -81,25 +98,34 @@ class SearchPage:
                 self.picture.preprocess = uploaded_path  # type: ignore[method-assign]
             with gr.Tab("Draw"):
                 self.sheet = gr.HTML(SHEET, elem_id="dh-draw", js_on_load=script("draw"))
-        with gr.Group(visible=False) as self.worded:
+        with gr.Group(visible=False, elem_id="dh-worded") as self.worded:
             self.words = gr.Textbox(
-                label="Words", placeholder="two dogs on a beach", elem_id="dh-words", max_length=400, lines=1
+                label="Words", placeholder="two dogs on a beach", elem_id="dh-words", max_length=LONGEST_PHRASE, lines=1
             )
-            self.minus = gr.Textbox(label="But not", placeholder="snow", elem_id="dh-minus", max_length=400, lines=1)
-            self.share = gr.Slider(0, 1, 0.5, step=0.05, label="Picture ↔ words", elem_id="dh-share")
-            self.search = gr.Button("Search", variant="primary", elem_id="dh-go")
+            with gr.Row(elem_id="dh-words-do"):
+                self.search = gr.Button("Search", variant="primary", elem_id="dh-go", min_width=80)
+                self.more = gr.Button("+ Add", elem_id="dh-add-words", min_width=60)
+                self.less = gr.Button("− Not this", elem_id="dh-less-words", min_width=60)
+        self.chips = gr.HTML("", elem_id="dh-chips", js_on_load=script("chips"))
+
+    def _mixing(self) -> None:
+        """Three sliders for a picture with words; they show up with such a query."""
+        with gr.Group(visible=False, elem_id="dh-mixing") as self.mixing:
+            self.sliders = [
+                gr.Slider(0, 1, 0.5, step=0.05, label="Picture ↔ words (β)", elem_id="dh-beta"),
+                gr.Slider(-0.5, 2, 1, step=0.1, label="Reach of words (α text)", elem_id="dh-alpha-text"),
+                gr.Slider(-0.5, 2, 1, step=0.1, label="Pull on it (α image)", elem_id="dh-alpha-image"),
+            ]
 
     def _options(self) -> None:
         with gr.Accordion("Options and filters", open=False, elem_id="dh-options"):
             self.k = gr.Slider(4, 200, 24, step=4, label="At most so many results", elem_id="dh-k")
             self.group = gr.Checkbox(False, label="Fold near-duplicates together", elem_id="dh-group")
+            self.rerank = gr.Checkbox(False, label="Re-rank by stored vectors", visible=False, elem_id="dh-rerank")
             self.chosen = [
                 gr.Dropdown([], multiselect=True, visible=False, elem_id=f"dh-chosen-{slot}") for slot in range(SLOTS)
             ]
-            with gr.Row(elem_id="dh-range"):
-                self.span = gr.Dropdown([""], value="", label="Between", elem_id="dh-span", min_width=90)
-                self.low = gr.Textbox(label="from", elem_id="dh-low", min_width=70, max_length=40)
-                self.high = gr.Textbox(label="to", elem_id="dh-high", min_width=70, max_length=40)
+            self.ranges = [self._range(number) for number in range(RANGES)]
             self.where = gr.Textbox(
                 label="Filter in words",
                 placeholder="label = cat and year >= 2019",
@@ -108,24 +134,50 @@ class SearchPage:
                 max_length=400,
             )
 
+    @staticmethod
+    def _range(number: int) -> tuple[gr.Dropdown, gr.Textbox, gr.Textbox]:
+        with gr.Row(elem_classes="dh-range"):
+            span = gr.Dropdown([""], value="", label="Between", elem_id=f"dh-span-{number}", min_width=90)
+            low = gr.Textbox(label="from", elem_id=f"dh-low-{number}", min_width=70, max_length=40)
+            high = gr.Textbox(label="to", elem_id=f"dh-high-{number}", min_width=70, max_length=40)
+        return span, low, high
+
     def _connect(self) -> None:
-        words = [self.words, self.minus, self.share]
         # always_last: pasting first tells of an empty box, and the picture must not be lost behind that
         self.picture.input(
             self.on_picture, [self.picture, *self.common], self.outputs, trigger_mode="always_last", **QUIET
         )
         self.sheet.drawn(self.on_drawn, self.common, self.outputs, trigger_mode="always_last", **QUIET)
-        for event in (self.words.submit, self.minus.submit, self.search.click):
-            event(self.on_words, [self.picture, *words, *self.common], self.outputs, **QUIET)
+        worded = [self.words, *self.common]
+        for event in (self.words.submit, self.search.click):
+            event(self.on_words, [self.picture, *self.sliders, *worded], self.outputs, **QUIET)
+        for button, action in ((self.more, self.on_more), (self.less, self.on_less)):
+            button.click(action, worded, [*self.outputs, self.words], **QUIET)
+        gr.on(  # one event for all three, so that a slow answer never overtakes a later one
+            [slider.input for slider in self.sliders],
+            self.on_mix,
+            [*self.sliders, *self.common],
+            self.answered,
+            trigger_mode="always_last",
+            **QUIET,
+        )
+        self.chips.leave(self.on_leave, self.common, self.outputs, **QUIET)
         self.results.requery(self.on_requery, self.common, self.outputs, **QUIET)
         self.results.steer(self.on_steer, self.common, self.outputs, **QUIET)
         self.trail.goto(self.on_goto, self.common, self.outputs, **QUIET)
         for source in (self.results, self.insight):
             source.cutoff(self.on_cutoff, self.common, [*self.outputs, self.cutoff], **QUIET)
-        changes = [self.k.release, self.group.input, self.where.submit, self.low.submit, self.high.submit]
+        self._connect_options()
+
+    def _connect_options(self) -> None:
+        changes = [self.k.release, self.group.input, self.rerank.input, self.where.submit]
+        changes += [bound.submit for _, low, high in self.ranges for bound in (low, high)]
         for event in (*changes, *(slot.input for slot in self.chosen)):
             event(self.on_again, self.common, self.outputs, **QUIET)
-        self.span.input(self.on_span, [self.name, self.span], [self.low, self.high], **QUIET)
+        for span, low, high in self.ranges:
+            span.input(self.on_span, [self.name, span], [low, high], **QUIET).then(
+                self.on_again, self.common, self.outputs, **QUIET
+            )
         self.name.input(self.offer, [self.name], self.offers, **QUIET).then(
             self.on_again, self.common, self.outputs, **QUIET
         )
@@ -146,27 +198,78 @@ class SearchPage:
                 return ask(self.workspace, name, Session(), words_query(asked["q"]), Options())
             return start(self.workspace, name)
 
-        return (name, *shown_view(guarded(Session(), action)), *self.offer(name))
+        return (name, *self._shown(Session(), action), *self.offer(name))
 
     def on_picture(self, path: str | None, name: str, session: Session, *options: Any) -> Outputs:
         """Answer an uploaded, pasted or photographed picture; go back to the examples where it was taken away."""
         if path is None:
-            return shown_view(guarded(session, lambda: start(self.workspace, name, session)))
+            return self._shown(session, lambda: start(self.workspace, name, session))
         return self._answer(name, session, options, lambda: picture_query(path))
 
     def on_drawn(self, event: gr.EventData, name: str, session: Session, *options: Any) -> Outputs:
         """Answer a drawing; a further stroke takes the place of the drawing before."""
-        if session.current is not None and session.current.kind == "drawing":
-            session = Session(session.trail[: session.position], session.position - 1)
-        return self._answer(name, session, options, lambda: drawing_query(self.workspace, name, str(event.picture)))
+
+        def action() -> View:
+            drawing = drawing_query(self.workspace, name, str(event.picture))
+            if session.current is not None and session.current.kind == "drawing":
+                return again(self.workspace, name, session.amend(drawing), read_options(*options))
+            return ask(self.workspace, name, session, drawing, read_options(*options))
+
+        return self._shown(session, action)
 
     def on_words(
-        self, path: str | None, plus: str, minus: str, share: float, name: str, session: Session, *options: Any
+        self,
+        path: str | None,
+        beta: float,
+        alpha_text: float,
+        alpha_image: float,
+        words: str,
+        name: str,
+        session: Session,
+        *options: Any,
     ) -> Outputs:
         """Answer words, or a picture and words."""
+        sliders = Sliders(alpha_text, alpha_image, beta)
         return self._answer(
-            name, session, options, lambda: words_query(plus, minus, picture_query(path) if path else None, share)
+            name, session, options, lambda: words_query(words, "", picture_query(path) if path else None, sliders)
         )
+
+    def on_more(self, words: str, name: str, session: Session, *options: Any) -> Outputs:
+        """Add words to the query, as a chip."""
+        return self._change(words, 1, name, session, options)
+
+    def on_less(self, words: str, name: str, session: Session, *options: Any) -> Outputs:
+        """Move the query away from words, as a chip."""
+        return self._change(words, -1, name, session, options)
+
+    def _change(self, words: str, sign: int, name: str, session: Session, options: Sequence[Any]) -> Outputs:
+        def make() -> Query:
+            part = phrase(words, sign)
+            if session.current is not None:
+                return session.current.plus(part)
+            return words_query(words if sign > 0 else "", words if sign < 0 else "")
+
+        answered = self._answer(name, session, options, make)
+        return (*answered, "" if answered[0] is not session else words)
+
+    def on_mix(
+        self, beta: float, alpha_text: float, alpha_image: float, name: str, session: Session, *options: Any
+    ) -> Outputs:
+        """Search again at another position of the sliders, without encoding anything."""
+        sliders = Sliders(alpha_text, alpha_image, beta)
+
+        def action() -> View:
+            return mix(self.workspace, name, session, sliders, read_options(*options))
+
+        return self._shown(session, action)[: len(self.answered)]
+
+    def on_leave(self, event: gr.EventData, name: str, session: Session, *options: Any) -> Outputs:
+        """Leave one part out of the query."""
+
+        def action() -> View:
+            return leave_out(self.workspace, name, session, int(event.part), read_options(*options))
+
+        return self._shown(session, action)
 
     def on_requery(self, event: gr.EventData, name: str, session: Session, *options: Any) -> Outputs:
         """Search with the result that was clicked."""
@@ -194,15 +297,11 @@ class SearchPage:
 
     def on_again(self, name: str, session: Session, *options: Any) -> Outputs:
         """Answer the current query again, because an option or the collection changed."""
-        return shown_view(guarded(session, lambda: again(self.workspace, name, session, read_options(*options))))
+        return self._shown(session, lambda: again(self.workspace, name, session, read_options(*options)))
 
-    def on_span(self, name: str, attribute: str) -> tuple[str, str]:
-        """Write the smallest and largest value of an attribute into the boxes."""
-        _, spans = offered(self.workspace.place(name).searcher.collection)
-        for span in spans:
-            if span.attribute == attribute:
-                return shown(span.smallest), shown(span.largest)
-        return "", ""
+    def on_span(self, name: str, attribute: str) -> Outputs:
+        """Empty the boxes of a range and show in grey how far its attribute reaches."""
+        return _bounds(attribute, offered(self.workspace.place(name).searcher.collection)[1])
 
     def offer(self, name: str) -> Outputs:
         """Offer the attributes of a collection, and words where its model reads them."""
@@ -214,20 +313,36 @@ class SearchPage:
         ]
         slots += [gr.Dropdown([], value=[], visible=False)] * (SLOTS - len(slots))
         names = ["", *(span.attribute for span in spans)]
+        ranges = [(gr.Dropdown(names, value=first), *_bounds(first, spans)) for first in first_spans(spans)]
         worded = gr.Group(visible="text" in searcher.encoder.modalities)
-        return [choice.attribute for choice in choices], *slots, gr.Dropdown(names, value=""), worded
+        rerank = gr.Checkbox(False, visible=searcher.collection.has_vectors)
+        bounds = [part for parts in ranges for part in parts]
+        return [choice.attribute for choice in choices], *slots, *bounds, worded, rerank
 
     def _answer(self, name: str, session: Session, options: Sequence[Any], make: Callable[[], Query]) -> Outputs:
-        return shown_view(guarded(session, lambda: ask(self.workspace, name, session, make(), read_options(*options))))
+        return self._shown(session, lambda: ask(self.workspace, name, session, make(), read_options(*options)))
+
+    def _shown(self, session: Session, action: Callable[[], View]) -> Outputs:
+        """Return the values of the search tab's outputs."""
+        view = guarded(self.workspace, session, action)
+        sliders = view.asked.sliders if view.asked is not None and view.asked.worded else None
+        places = (sliders.beta, sliders.alpha_text, sliders.alpha_image) if sliders else (gr.skip(),) * 3
+        html = view.trail, view.status, view.results, view.insight, view.chips
+        return view.session, *html, gr.Group(visible=sliders is not None), *places
 
 
-def read_options(k: float, cutoff: int | None, group: bool, where: str, slots: list[str], *rest: Any) -> Options:
+def read_options(
+    k: float, cutoff: int | None, group: bool, rerank: bool, where: str, slots: list[str], *rest: Any
+) -> Options:
     """Return the options of a query from the values of the components."""
-    *chosen, span, low, high = rest
-    where_filter = combined(list(zip(slots, chosen)), span or "", low or "", high or "", where or "")
-    return Options(int(k), cutoff, where_filter, bool(group))
+    chosen, bounds = rest[:SLOTS], [part or "" for part in rest[SLOTS:]]
+    ranges = [Range(*bounds[first : first + 3]) for first in range(0, len(bounds), 3)]
+    where_filter = combined(list(zip(slots, chosen)), ranges, where or "")
+    return Options(int(k), cutoff, where_filter, bool(group), bool(rerank))
 
 
-def shown_view(view: View) -> Outputs:
-    """Return the values of the search tab's outputs."""
-    return view.session, view.trail, view.status, view.results, view.insight
+def _bounds(attribute: str, spans: Sequence[Span]) -> tuple[gr.Textbox, gr.Textbox]:
+    """Return both boxes of a range, empty, with its smallest and largest value in grey."""
+    found = [(shown(span.smallest), shown(span.largest)) for span in spans if span.attribute == attribute]
+    low, high = found[0] if found else ("", "")
+    return gr.Textbox("", placeholder=low), gr.Textbox("", placeholder=high)

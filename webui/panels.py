@@ -60,7 +60,12 @@ class Panels:
     def on_compare(self, session: Session, left: str, right: str, depth: float) -> str:
         """Ask both sides the current query."""
         one, two = self.variants[left], self.variants[right]
-        return _safely(lambda: comparison_html(compare(self.workspace, session.current, one, two, int(depth))))
+
+        def action() -> str:
+            with self.workspace.turns:
+                return comparison_html(compare(self.workspace, session.current, one, two, int(depth)))
+
+        return _safely(action)
 
     # Collection ------------------------------------------------------------------------------------
 
@@ -104,9 +109,13 @@ class Panels:
         def action() -> str:
             nonlocal change
             contents = [(label, Path(path).read_bytes()) for label, path in files or []]
-            change = add_pictures(
-                self.workspace, name, contents, progress=lambda done, total: progress((done, total), unit="pictures")
-            )
+            with self.workspace.turns:
+                change = add_pictures(
+                    self.workspace,
+                    name,
+                    contents,
+                    progress=lambda done, total: progress((done, total), unit="pictures"),
+                )
             return _said(str(change))
 
         said = _safely(action)

@@ -11,7 +11,8 @@ from urllib.parse import quote, urlencode
 
 from deephash.search import Hit
 
-from .workspace import Answer, Query
+from .queries import Part, Query
+from .workspace import RERANKED, Answer
 
 
 def results_html(answer: Answer, *, removable: bool = False) -> str:
@@ -50,6 +51,7 @@ def _card(answer: Answer, position: int, code: str, folded: int, removable: bool
     )
     near = " dh-far" if answer.chance is not None and hit.distance > answer.chance.cutoff >= 0 else ""
     notes = [escape(remark)] if remark else []
+    notes += [] if hit.score is None else [f"vectors: {hit.score:.3f}"]
     if folded > 0:
         notes.append(f"+ {folded} near-duplicate{'s' * (folded > 1)}")
     share = 100 * hit.distance / hit.num_bits
@@ -138,12 +140,21 @@ def status_html(answer: Answer) -> str:
     """Return one line: how many of how many, how fast, by which model."""
     shown = f"{len(answer.hits)} of {answer.total:,} pictures" if answer.hits else f"{answer.total:,} pictures"
     ties = [hit for hit in answer.hits[-1:] if hit.tie_size > 1]
-    tie = f" · {ties[0].tie_size:,} items tie at {ties[0].distance} bits" if ties else ""
+    tie = f" · {ties[0].tie_size:,} items tie at {ties[0].distance} bits" if ties and not answer.reranked else ""
     return (
         f'<p class="dh-status" role="status">{shown} · {answer.num_bits} bits · '
         f"search {answer.search_ms:.1f} ms, encode {answer.encode_ms:.0f} ms · {escape(answer.model)}{tie}"
-        f"{_download(answer)}</p>"
+        f"{_order(answer)}{_download(answer)}</p>"
     )
+
+
+def _order(answer: Answer) -> str:
+    """Say by what the results are ordered, where re-ranking was asked for."""
+    if not answer.options.rerank:
+        return ""
+    if answer.reranked:
+        return f" · the nearest {RERANKED} codes in order of their vectors"
+    return " · in order of the codes: vectors compare one picture or phrase only"
 
 
 def _download(answer: Answer) -> str:
@@ -177,10 +188,33 @@ def trail_html(trail: Sequence[Query], position: int) -> str:
 
 def _step(query: Query, number: int, current: bool) -> str:
     picture = f'<img src="{escape(query.thumbnail, quote=True)}" alt="">' if query.thumbnail else ""
-    words = escape(query.label if len(query.label) <= 28 else "…" + query.label[-27:])
+    words = escape(shortened(query.label))
     mark = ' aria-current="step"' if current else ""
     title = escape(query.label, quote=True)
     return f'<li><button data-step="{number}"{mark} title="{title}">{picture}<span>{words}</span></button></li>'
+
+
+def chips_html(query: Query) -> str:
+    """Return the parts of a query, each with a button that leaves it out; nothing for a lone picture or item."""
+    if len(query.parts) == 1 and query.parts[0].kind != "text":
+        return ""
+    chips = "".join(_chip(part, number) for number, part in enumerate(query.parts))
+    return f'<ul class="dh-chips" aria-label="Parts of the query">{chips}</ul>'
+
+
+def _chip(part: Part, number: int) -> str:
+    sign, mark = ("−", " dh-unwanted") if part.weight < 0 else ("+", "")
+    picture = f'<img src="{escape(part.thumbnail, quote=True)}" alt="">' if part.thumbnail else ""
+    title, words = escape(part.label, quote=True), escape(shortened(part.label))
+    return (
+        f'<li class="dh-chip{mark}" title="{title}"><b>{sign}</b>{picture}<span>{words}</span>'
+        f'<button data-part="{number}" aria-label="Leave {title} out of the query">×</button></li>'
+    )
+
+
+def shortened(text: str, length: int = 28) -> str:
+    """Return a text that fits into a chip; of a path the end says more than the beginning."""
+    return text if len(text) <= length else "…" + text[1 - length :]
 
 
 def _alt(hit: Hit) -> str:
@@ -190,4 +224,4 @@ def _alt(hit: Hit) -> str:
 
 
 def _path(hit: Hit) -> str:
-    return hit.uri if len(hit.uri) <= 26 else "…" + hit.uri[-25:]
+    return shortened(hit.uri, 26)

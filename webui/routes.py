@@ -9,14 +9,16 @@ from fastapi import FastAPI, File, Form, Query, Request, UploadFile
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 
 from deephash.errors import CollectionError, DataError, DeephashError, UsageError
-from deephash.search import Hit
+from deephash.search import Hit, Sliders
 
-from .actions import picture_query, words_query
+from .actions import picture_query
 from .actions import sentence as sentence_of
 from .live import add_pictures
+from .queries import Query as Asked
+from .queries import words_query
 from .thumbnails import MAX_SIDE, SIDE, placeholder
+from .turns import ServerBusy
 from .workspace import MAX_ANSWERS, Answer, Options, Workspace
-from .workspace import Query as Asked
 
 Name = Annotated[str | None, Query(description="collection; the first one where left out")]
 DOCUMENTATION = Path(__file__).with_name("api.html")
@@ -40,11 +42,15 @@ def _add_searching(app: FastAPI, workspace: Workspace) -> None:
         k: Annotated[int, Form(ge=1, le=MAX_ANSWERS)] = 10,
         max_distance: Annotated[int | None, Form(ge=0)] = None,
         where: Annotated[str, Form(max_length=1000, description='such as: label = "cat"')] = "",
-        beta: Annotated[float, Form(ge=0, le=1, description="share of the words beside a picture")] = 0.5,
+        beta: Annotated[float, Form(ge=0, le=1, description="picture and words: 0 picture, 1 words")] = 0.5,
+        alpha_text: Annotated[float, Form(ge=-2, le=4, description="picture and words: reach of the words")] = 1.0,
+        alpha_image: Annotated[float, Form(ge=-2, le=4, description="picture and words: pull on the picture")] = 1.0,
+        rerank: Annotated[bool, Form(description="order the nearest codes by their stored vectors")] = False,
     ) -> dict[str, Any]:
-        asked = _asked(workspace, collection, picture, text, minus, id, beta)
-        name = workspace.place(collection).name
-        return answer_record(workspace.answer(name, asked, Options(k, max_distance, where)))
+        with workspace.turns:
+            asked = _asked(workspace, collection, picture, text, minus, id, Sliders(alpha_text, alpha_image, beta))
+            name = workspace.place(collection).name
+            return answer_record(workspace.answer(name, asked, Options(k, max_distance, where, rerank=rerank)))
 
     @app.post("/api/encode", summary="Return the code of a picture or of words")
     def encode(
@@ -52,8 +58,9 @@ def _add_searching(app: FastAPI, workspace: Workspace) -> None:
         text: Annotated[str | None, Form()] = None,
         collection: Annotated[str | None, Form()] = None,
     ) -> dict[str, Any]:
-        asked = _asked(workspace, collection, picture, text, "", None, 0.5)
-        code = workspace.encode(workspace.place(collection).name, asked)
+        with workspace.turns:
+            asked = _asked(workspace, collection, picture, text, "", None, Sliders())
+            code = workspace.encode(workspace.place(collection).name, asked)
         return {"num_bits": code.num_bits, "hex": code.hex()[0]}
 
     @app.post("/api/add", summary="Add pictures to a collection; they are searchable at once")
@@ -62,7 +69,8 @@ def _add_searching(app: FastAPI, workspace: Workspace) -> None:
         collection: Annotated[str | None, Form()] = None,
     ) -> dict[str, Any]:
         files = [(picture.filename or "picture", picture.file.read()) for picture in pictures]
-        change = add_pictures(workspace, workspace.place(collection).name, files)
+        with workspace.turns:
+            change = add_pictures(workspace, workspace.place(collection).name, files)
         return {"ids": change.ids, "version": change.after, "skipped": change.skipped}
 
 
@@ -129,6 +137,7 @@ def hit_record(hit: Hit) -> dict[str, Any]:
         "id": hit.id,
         "tie_size": hit.tie_size,
         "attributes": dict(hit.attributes),
+        "score": hit.score,
     }
 
 
@@ -139,7 +148,7 @@ def _asked(
     text: str | None,
     minus: str,
     item: int | None,
-    beta: float,
+    sliders: Sliders,
 ) -> Asked:
     if sum(given is not None for given in (picture or text, item)) != 1:
         raise UsageError("give a picture, text, or both; or an id")
@@ -148,7 +157,7 @@ def _asked(
     shown = picture_query(picture.file.read(), picture.filename or "picture") if picture else None
     if shown is not None and not text and not minus:
         return shown
-    return words_query(text or "", minus, shown, beta)
+    return words_query(text or "", minus, shown, sliders)
 
 
 def _stats(workspace: Workspace, name: str) -> dict[str, Any]:
@@ -167,5 +176,7 @@ def _stats(workspace: Workspace, name: str) -> dict[str, Any]:
 
 
 async def _explain(_: Request, error: DeephashError) -> JSONResponse:
+    if isinstance(error, ServerBusy):
+        return JSONResponse({"error": str(error)}, 503, {"Retry-After": "2"})
     status = 400 if isinstance(error, UsageError) else 415 if isinstance(error, DataError) else 503
     return JSONResponse({"error": sentence_of(error)}, status if not isinstance(error, CollectionError) else 503)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from .workspace import Query
+from .queries import Query
 
 LONGEST_TRAIL = 40
 
@@ -30,6 +30,11 @@ class Session:
         """Go on from the current query to a new one; what lay ahead is forgotten, as in a browser."""
         trail = (*self.trail[: self.position + 1], query)[-LONGEST_TRAIL:]
         return Session(trail, len(trail) - 1)
+
+    def amend(self, query: Query) -> Session:
+        """Put a query in the place of the current one, as when a slider moves or a drawing gets another stroke."""
+        trail = (*self.trail[: self.position], query, *self.trail[self.position + 1 :])
+        return replace(self, trail=trail) if self.current is not None else self.ask(query)
 
     def goto(self, step: int) -> Session:
         """Return to an earlier (or later) query of the trail; a step outside is moved to the nearest end."""

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-import uuid
 from collections import OrderedDict, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import quote
 
 import numpy as np
@@ -19,49 +18,17 @@ from PIL import Image
 from deephash.codes import BinaryCodes
 from deephash.collection.filters import Filter
 from deephash.errors import UsageError, did_you_mean
-from deephash.search import Chance, Hit, Searcher, Term, group_near_duplicates, remarks
+from deephash.search import Chance, Hit, Mixture, Searcher, Term, group_near_duplicates, remarks
 
+from .queries import Part, Query
 from .sketch import Paper, guess_paper
 from .thumbnails import Thumbnails, open_item
+from .turns import Turns
 
 MAX_ANSWERS = 200
-REMEMBERED_CODES = 512
+RERANKED = 200  # so many of the nearest codes are put in order by stored vectors
+REMEMBERED_QUERIES = 512
 REMEMBERED_TIMES = 500
-
-QueryKind = Literal["picture", "drawing", "words", "item", "mixture"]
-
-
-@dataclass(frozen=True)
-class Part:
-    """One part of a query: a picture (bytes or PIL), a phrase, or an item as (collection name, id); with its weight."""
-
-    kind: Literal["image", "text", "item"]
-    value: Any
-    weight: float = 1.0
-
-
-@dataclass(frozen=True)
-class Query:
-    """What somebody asked, kept so that it can be asked again with other options or of another collection.
-
-    Attributes:
-        kind: how it was asked.
-        label: one line for people.
-        parts: what it is made of; one for most queries.
-        thumbnail: a ``data:`` URL or an address of this server, or empty.
-        key: identifies the query.
-    """
-
-    kind: QueryKind
-    label: str
-    parts: tuple[Part, ...]
-    thumbnail: str = ""
-    key: str = field(default_factory=lambda: uuid.uuid4().hex)
-
-    @property
-    def item(self) -> tuple[str, int] | None:
-        """The collection's name and the id, where the query is one item."""
-        return self.parts[0].value if len(self.parts) == 1 and self.parts[0].kind == "item" else None
 
 
 @dataclass(frozen=True)
@@ -73,12 +40,14 @@ class Options:
         max_distance: cut-off in bits; None shows the nearest however far they are.
         where: filter, as an object or in words; None or empty for none.
         group: put near-duplicates under the best of their group.
+        rerank: put the nearest codes in order by the stored vectors, where there are any.
     """
 
     k: int = 24
     max_distance: int | None = None
     where: Filter | str | None = None
     group: bool = False
+    rerank: bool = False
 
 
 @dataclass(frozen=True)
@@ -99,6 +68,7 @@ class Answer:
     search_ms: float
     total: int
     model: str
+    reranked: bool = False
 
     @property
     def nearest(self) -> int | None:
@@ -164,7 +134,8 @@ class Workspace:
         self.read_only = read_only
         self.reports = [Path(report) for report in reports]
         self.thumbnails = Thumbnails()
-        self._codes: OrderedDict[tuple[str, str], BinaryCodes] = OrderedDict()
+        self.turns = Turns()
+        self._encoded: OrderedDict[tuple[str, str, str], Any] = OrderedDict()
         self._lock = threading.Lock()
 
     @property
@@ -192,31 +163,54 @@ class Workspace:
                 place.searcher.encoder.encode("image", Image.new("RGB", (32, 32)))
 
     def encode(self, name: str, query: Query) -> BinaryCodes:
-        """Return the query's code for one collection; encoded once, then remembered."""
-        key = (name, query.key)
-        with self._lock:
-            if key in self._codes:
-                return self._codes[key]
+        """Return the query's code for one collection. Its parts are encoded once; other sliders only mix them anew."""
         place = self.place(name)
-        if query.item is not None and query.item[0] == name:
+        if query.item is not None and query.item[0] == place.name:
             return place.searcher.code_of(query.item[1])
-        code = place.searcher.encoder.compose([self._term(place, part) for part in query.parts])
-        with self._lock:
-            self._codes[key] = code
-            while len(self._codes) > REMEMBERED_CODES:
-                self._codes.popitem(last=False)
-        return code
+
+        def make() -> BinaryCodes | Mixture:
+            encoder, terms = place.searcher.encoder, self._terms(place, query)
+            return encoder.compose(terms) if len(terms) == 1 else encoder.mixture(terms)
+
+        found = self._remembered((place.name, query.key, "code"), make)
+        return found.code(query.sliders) if isinstance(found, Mixture) else found
+
+    def vector(self, name: str, query: Query) -> NDArray[np.floating] | None:
+        """Return the query's float vector [1, D], to re-rank by; None for a mixture, or where no vectors are stored."""
+        place = self.place(name)
+        searcher = place.searcher
+        if len(query.parts) > 1 or not searcher.collection.has_vectors:
+            return None
+        if query.item is not None and query.item[0] == place.name:
+            return searcher.collection.vectors([query.item[1]])
+        (term,) = self._terms(place, query)
+        if term.kind == "code":
+            return None
+
+        def make() -> NDArray[np.floating]:
+            return searcher.encoder.vector(term.kind, term.value)
+
+        found: NDArray[np.floating] = self._remembered((place.name, query.key, "vector"), make)
+        return found
 
     def answer(self, name: str, query: Query, options: Options) -> Answer:
         """Encode, search, and gather what the page shows. Raises DeephashError."""
         place = self.place(name)
         started = time.perf_counter()
         code = self.encode(place.name, query)
+        vector = self.vector(place.name, query) if options.rerank else None
         encoded = time.perf_counter()
         searcher = place.searcher
         k = min(max(int(options.k), 1), MAX_ANSWERS)
-        itself = query.item[1] if query.item is not None and query.item[0] == place.name else None
-        hits = searcher.by_codes(code, k, where=options.where, max_distance=options.max_distance, first=itself)
+        hits = searcher.by_codes(
+            code,
+            k,
+            where=options.where,
+            max_distance=options.max_distance,
+            vector=vector,
+            rerank=max(k, RERANKED) if vector is not None else 0,
+            first=query.item[1] if query.item is not None and query.item[0] == place.name else None,
+        )
         searched = time.perf_counter()
         place.search_times.append(1000 * (searched - encoded))
         codes = searcher.codes_of(hits) if hits else None
@@ -235,6 +229,7 @@ class Workspace:
             search_ms=1000 * (searched - encoded),
             total=len(searcher),
             model=searcher.encoder.description,
+            reranked=vector is not None,
         )
 
     def find(self, uri: str) -> tuple[str, int] | None:
@@ -250,17 +245,40 @@ class Workspace:
         place = self.place(name)
         uri = place.searcher.collection.items([item])[0].uri
         thumbnail = f"api/items/{item}/thumbnail?collection={quote(place.name)}&side=96"
-        return Query("item", uri, (Part("item", (place.name, item)),), thumbnail)
+        return Query("item", (Part("item", (place.name, item), 1.0, uri, thumbnail),))
 
-    def _term(self, place: Place, part: Part) -> Term:
-        """Return a part as the searcher takes it; an item of another collection goes by its picture."""
+    def _terms(self, place: Place, query: Query) -> list[Term]:
+        """Return a query as the searcher takes it; wanted words beside a picture are one phrase that changes it."""
+        terms = []
+        for number, part in enumerate(query.parts):
+            if part.kind == "text" and part.weight > 0:
+                continue
+            terms.append(self._term(place, part, as_picture=number == 0 and query.worded))
+        if query.wanted:
+            terms.append(Term("text", query.wanted, 1.0))
+        return terms
+
+    def _term(self, place: Place, part: Part, as_picture: bool) -> Term:
+        """Return a part as a term; an item goes by its picture where words change it, or where it is elsewhere."""
         if part.kind != "item":
             return Term(part.kind, part.value, part.weight)
         name, item = part.value
-        if name == place.name:
+        if name == place.name and not as_picture:
             return place.searcher.item_term(item, part.weight)
         home = self.place(name).searcher.collection
         return Term("image", open_item(home, home.items([item])[0]), part.weight)
+
+    def _remembered(self, key: tuple[str, str, str], make: Callable[[], Any]) -> Any:
+        with self._lock:
+            if key in self._encoded:
+                self._encoded.move_to_end(key)
+                return self._encoded[key]
+        made = make()
+        with self._lock:
+            self._encoded[key] = made
+            while len(self._encoded) > REMEMBERED_QUERIES:
+                self._encoded.popitem(last=False)
+        return made
 
 
 def _free_name(stem: str, taken: dict[str, Any]) -> str:

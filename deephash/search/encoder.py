@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from deephash.codes import BinaryCodes
 from deephash.errors import CollectionDamaged, IncompatibleModel, UsageError
+from deephash.index.composition import ComposedQuery
 
 if TYPE_CHECKING:
     from deephash.models.base import HashModel
@@ -35,6 +36,50 @@ class Term:
     kind: Kind
     value: Any
     weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class Sliders:
+    """How a picture and words are mixed; see :meth:`deephash.index.composition.ComposedQuery.at`.
+
+    Attributes:
+        alpha_text: how far the side of the words moves along them.
+        alpha_image: how far the side of the picture moves along them; negative removes what they say.
+        beta: 0 is the picture's side, 1 the words' side.
+    """
+
+    alpha_text: float = 1.0
+    alpha_image: float = 1.0
+    beta: float = 0.5
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """A composed query whose parts are encoded already: another position of the sliders costs a few sums of K numbers.
+
+    Attributes:
+        worded: the picture and the words, or None where the query is no such pair.
+        share: the beta that the weights of the terms ask for.
+        away: float64 [K], how unwanted words move the pair.
+        pull: float64 [K], what all other terms add, the pair having length one.
+    """
+
+    worded: ComposedQuery | None
+    share: float
+    away: NDArray[np.float64]
+    pull: NDArray[np.float64]
+
+    def values(self, sliders: Sliders | None = None) -> NDArray[np.float64]:
+        """Return the continuous code [K]; without ``sliders``, the one that the weights ask for."""
+        if self.worded is None:
+            return self.pull
+        at = sliders or Sliders(beta=self.share)
+        pair = self.worded.at(alpha_text=at.alpha_text, alpha_image=at.alpha_image, beta=at.beta)
+        return _unit(pair + self.away) + self.pull
+
+    def code(self, sliders: Sliders | None = None) -> BinaryCodes:
+        """Return the code of :meth:`values`."""
+        return BinaryCodes.from_continuous(self.values(sliders)[None])
 
 
 class QueryEncoder:
@@ -115,12 +160,17 @@ class QueryEncoder:
             raise UsageError("a composed query needs at least one part")
         if len(terms) == 1 and terms[0].weight > 0:
             return self.encode(terms[0].kind, terms[0].value)
+        return self.mixture(terms).code()
+
+    def mixture(self, terms: Sequence[Term]) -> Mixture:
+        """Encode the parts of a composed query, once for every position of the sliders."""
         if not any(term.weight for term in terms):
             raise UsageError("all weights of the composed query are zero; give at least one part a weight")
-        mixture = self._worded_picture(terms)
-        if mixture is None:
-            mixture = np.asarray(sum(term.weight * self._movement(term) for term in terms))
-        return BinaryCodes.from_continuous(mixture[None])
+        found = self._worded_picture(terms)
+        if found is not None:
+            return found
+        pull = np.asarray(sum(term.weight * self._movement(term) for term in terms))
+        return Mixture(None, 0.0, np.zeros_like(pull), pull)
 
     def vector(self, kind: Kind, value: Any) -> NDArray[np.float32]:
         """Return the float vector [1, D] of a picture or a phrase, comparable with the vectors that rows keep."""
@@ -144,19 +194,25 @@ class QueryEncoder:
                 f"{able.get(modality, modality)} (deephash models list)"
             )
 
-    def _worded_picture(self, terms: Sequence[Term]) -> NDArray[np.float64] | None:
-        """Compose one picture, one wanted phrase and any unwanted ones; None for other mixtures."""
+    def _worded_picture(self, terms: Sequence[Term]) -> Mixture | None:
+        """Compose one picture, one wanted phrase, any unwanted ones and any items; None for other mixtures."""
         pictures = [term for term in terms if term.kind == "image"]
         wanted = [term for term in terms if term.kind == "text" and term.weight > 0]
         unwanted = [term.value for term in terms if term.kind == "text" and term.weight < 0]
-        if len(pictures) != 1 or len(wanted) != 1 or len(terms) != 2 + len(unwanted) or pictures[0].weight < 0:
+        items = [term for term in terms if term.kind == "code"]
+        if len(pictures) != 1 or len(wanted) != 1 or len(terms) != 2 + len(unwanted) + len(items):
+            return None
+        if pictures[0].weight < 0:
             return None
         from deephash.models.composed import change_by_words, compose_picture
 
         self._require_mixable()
         share = wanted[0].weight / (wanted[0].weight + pictures[0].weight)
-        base = compose_picture(self.model, pictures[0].value, wanted[0].value).at(beta=share)
-        return change_by_words(self.model, base, minus=unwanted) if unwanted else base
+        worded = compose_picture(self.model, pictures[0].value, wanted[0].value)
+        nothing = np.zeros_like(worded.picture)
+        away = change_by_words(self.model, nothing, minus=unwanted) if unwanted else nothing
+        pull = np.asarray(sum((term.weight * self._direction(term) for term in items), nothing))
+        return Mixture(worded, share, away, pull)
 
     def _movement(self, term: Term) -> NDArray[np.float64]:
         """Return what a term adds; unwanted words act by their difference to saying nothing."""

@@ -5,16 +5,16 @@ import io
 
 import numpy as np
 import pytest
-from deephash.webui.actions import picture_query, sentence, words_query
+from deephash.webui.actions import picture_query, sentence
 from deephash.webui.charts import bars, line_chart, table
 from deephash.webui.compare import kendall_tau
 from deephash.webui.guard import Guard
+from deephash.webui.queries import Part, Query
 from deephash.webui.results import results_csv
 from deephash.webui.server import listen
 from deephash.webui.session import LONGEST_TRAIL, Session
 from deephash.webui.sketch import Paper, fit_to_paper, guess_paper, read_drawing
 from deephash.webui.thumbnails import Thumbnails, encode_thumbnail, safe_path
-from deephash.webui.workspace import Part, Query
 from PIL import Image, ImageDraw
 from starlette.datastructures import Headers
 
@@ -174,20 +174,8 @@ def test_uploads_that_are_no_pictures_are_explained(tmp_path):
         picture_query(bomb, "bomb.png")
 
 
-def test_words_and_a_picture_share_the_weight():
-    picture = picture_query(png(a_stroke()), "a.png")
-    both = words_query("a dog", "snow", picture, 0.25)
-    assert [(part.kind, part.weight) for part in both.parts] == [("image", 0.75), ("text", 0.25), ("text", -0.125)]
-    assert both.label == "a.png + “a dog” − “snow”"
-    assert words_query("a dog").parts == (Part("text", "a dog", 1.0),)
-    assert [part.kind for part in words_query("a dog", "", picture, 1.0).parts] == ["text"]
-    for plus, picture_given in (("", None), ("x" * 500, None)):
-        with pytest.raises(UsageError):
-            words_query(plus, "", picture_given)
-
-
 def test_the_trail_goes_back_and_forgets_what_lay_ahead():
-    queries = [Query("words", str(number), ()) for number in range(3)]
+    queries = [Query("words", (Part("text", str(number)),)) for number in range(3)]
     session = Session()
     assert session.current is None
     assert session.goto(5) is session
@@ -197,6 +185,9 @@ def test_the_trail_goes_back_and_forgets_what_lay_ahead():
     assert (back.current, len(back.trail)) == (queries[0], 3)
     assert back.ask(queries[2]).trail == (queries[0], queries[2])
     assert session.goto(99).current == queries[2]
+    other = Query("words", ())
+    assert session.goto(1).amend(other).trail == (queries[0], other, queries[2])
+    assert Session().amend(other).trail == (other,)
     for _ in range(2 * LONGEST_TRAIL):
         session = session.ask(queries[1])
     assert len(session.trail) == LONGEST_TRAIL

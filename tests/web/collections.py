@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from deephash.collection import Collection
 from tests.paths import shared_data
 
 CLASSES = ("accordion", "bonsai", "butterfly", "chair", "helicopter", "lotus", "revolver", "sunflower")
+OUTDOORS = ("bonsai", "butterfly", "helicopter", "lotus", "sunflower")
 BITS = 64
 
 
@@ -48,18 +50,28 @@ def features_of(model, pictures):
 
 
 def caltech_collection(path: Path, folder: Path, model) -> Collection:
-    """Index ``folder`` into ``path``."""
+    """Index ``folder`` into ``path``, with vectors, labels, two folders, dates two days apart, widths and sizes."""
     from deephash.collection.pictures import open_picture, scan_folder
 
     files = list(scan_folder(folder))
-    codes = model.encode_images(files)
+    pictures = [open_picture(file) for file in files]
+    vectors = features_of(model, pictures).numpy()
     attributes = [
-        {"label": file.parent.name, "width": open_picture(file).width, "size": file.stat().st_size} for file in files
+        {
+            "label": file.parent.name,
+            "folder": "outdoors" if file.parent.name in OUTDOORS else "indoors",
+            "taken": datetime(2021, 1, 1, 18) + timedelta(days=2 * number),
+            "width": picture.width,
+            "size": file.stat().st_size,
+        }
+        for number, (file, picture) in enumerate(zip(files, pictures))
     ]
-    collection = Collection.create(path, num_bits=model.num_bits, model=model, root=folder)
+    dim = vectors.shape[1]
+    collection = Collection.create(path, num_bits=model.num_bits, model=model, root=folder, vector_dim=dim)
     hashes = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
     uris = [file.relative_to(folder).as_posix() for file in files]
-    collection.append(uris=uris, content_hashes=hashes, codes=codes, attributes=attributes)
+    codes = model.encode_images(files)
+    collection.append(uris=uris, content_hashes=hashes, codes=codes, attributes=attributes, vectors=vectors)
     return collection
 
 

@@ -22,21 +22,34 @@ def colours_shown(visit) -> list[str]:
     return [path.split("_")[0] for path in visit.page.locator("#dh-results .dh-path").all_inner_texts()]
 
 
-def say(visit, plus: str, minus: str = "", share: float | None = None) -> None:
-    """Type words and search; the number of steps on the trail grows by one."""
+def press(visit, words: str, button: str = "#dh-go") -> None:
+    """Type words and press a button; the number of steps on the trail grows by one."""
     steps = visit.page.locator(".dh-trail li").count()
-    if share is not None:
-        visit.page.fill("#dh-share input[type=number]", str(share))
-        visit.page.keyboard.press("Tab")
-    visit.page.fill("#dh-minus :is(input, textarea)", minus)
-    visit.page.fill("#dh-words :is(input, textarea)", plus)
-    visit.page.click("#dh-go")
+    visit.page.fill("#dh-words :is(input, textarea)", words)
+    visit.page.click(button)
     visit.page.wait_for_selector(f".dh-trail li:nth-child({steps + 1}) button[aria-current=step]")
+
+
+def slide(visit, slider: str, value: float) -> None:
+    """Move one of the three sliders as the keyboard or a drag does."""
+    visit.page.locator(f"#{slider} input[type=range]").evaluate(
+        "(node, value) => { node.value = value; node.dispatchEvent(new Event('input', {bubbles: true})); }", value
+    )
+
+
+def wait_first(visit, colour: str) -> None:
+    visit.page.wait_for_function(
+        "colour => document.querySelector('#dh-results .dh-path')?.textContent.startsWith(colour)", arg=colour
+    )
+
+
+def chips(visit) -> list[str]:
+    return [text.replace("\n", "") for text in visit.page.locator(".dh-chip").all_inner_texts()]
 
 
 def test_words_find_pictures_and_stay_in_the_address(visit):
     visit.open("?collection=colours")
-    say(visit, "something blue")
+    press(visit, "something blue")
     assert colours_shown(visit)[:9].count("blue") == 9
     assert "q=something+blue" in visit.page.url
     visit.page.reload()
@@ -47,20 +60,73 @@ def test_words_find_pictures_and_stay_in_the_address(visit):
     visit.page.wait_for_selector("#dh-results .dh-error")
 
 
-def test_the_slider_goes_from_the_picture_to_the_words(visit, tmp_path):
+def test_three_sliders_search_again_at_once_without_encoding(visit, server, tmp_path, monkeypatch):
     coloured("red", 7).save(tmp_path / "mine.png")
     visit.open("?collection=colours")
     visit.page.set_input_files("#dh-picture input[type=file]", str(tmp_path / "mine.png"))
     visit.wait_status("24 of 40")
-    found = {}
-    for share in (0.0, 1.0):
-        say(visit, "something blue", share=share)
-        found[share] = colours_shown(visit)[:8]
-    assert found[0.0].count("red") >= 7
-    assert found[1.0].count("blue") >= 7
-    say(visit, "something blue", minus="red", share=0.7)
-    assert "mine.png + “something blue” − “red”" in visit.page.get_attribute(".dh-trail [aria-current]", "title")
+    assert not visit.page.is_visible("#dh-mixing")  # nothing to mix yet
+    press(visit, "something blue")
+    visit.page.wait_for_selector("#dh-mixing", state="visible")
+
+    def fail(*_):
+        raise AssertionError("a slider must not encode")
+
+    monkeypatch.setattr(server.workspace.place("colours").searcher.encoder, "mixture", fail)
+    slide(visit, "dh-beta", 1)
+    wait_first(visit, "blue")
+    slide(visit, "dh-alpha-image", 0)
+    slide(visit, "dh-beta", 0)
+    wait_first(visit, "red")
+    assert colours_shown(visit)[:8].count("red") >= 7
+    slide(visit, "dh-alpha-image", 2)
+    wait_first(visit, "blue")
+    visit.page.locator("#dh-alpha-image input[type=range]").focus()
+    for _ in range(20):
+        visit.page.keyboard.press("ArrowLeft")  # down to 0, by the keyboard alone
+    wait_first(visit, "red")
+    assert visit.page.locator(".dh-trail li").count() == 2  # a slider makes no step
+    visit.page.click(".dh-back")
+    visit.page.wait_for_selector("#dh-mixing", state="hidden")
+
+
+def test_words_are_added_and_taken_away_as_chips(visit, tmp_path):
+    coloured("red", 7).save(tmp_path / "mine.png")
+    visit.open("?collection=colours")
+    visit.page.set_input_files("#dh-picture input[type=file]", str(tmp_path / "mine.png"))
+    visit.wait_status("24 of 40")
+    assert chips(visit) == []
+    press(visit, "something blue", "#dh-add-words")
+    press(visit, "red", "#dh-less-words")
+    assert chips(visit) == ["+mine.png×", "+“something blue”×", "−“red”×"]
+    assert visit.page.input_value("#dh-words :is(input, textarea)") == ""
+    slide(visit, "dh-beta", 0.7)
+    wait_first(visit, "blue")
     assert colours_shown(visit)[:8].count("red") <= 1
+    visit.page.get_by_role("button", name="Leave mine.png out of the query").click()
+    visit.page.wait_for_function("document.querySelectorAll('.dh-chip').length === 2")
+    assert not visit.page.is_visible("#dh-mixing")
+    assert colours_shown(visit)[:8].count("blue") == 8
+    focused = visit.page.evaluate("document.activeElement.getAttribute('aria-label')")
+    assert focused == "Leave “something blue” out of the query"  # the focus stays among the chips
+    visit.page.get_by_role("button", name="Leave “red” out of the query").press("Enter")
+    visit.page.wait_for_function("document.querySelectorAll('.dh-chip').length === 1")
+    visit.page.click(".dh-back")
+    visit.page.wait_for_function("document.querySelectorAll('.dh-chip').length === 2")
+    visit.page.get_by_role("button", name="Leave “something blue” out of the query").click()
+    visit.page.wait_for_selector("#dh-results .dh-welcome")  # nothing wanted is left
+
+
+def test_words_change_a_picture_of_the_collection(visit):
+    visit.open("?collection=colours&id=1")
+    visit.wait_status("24 of 40")
+    press(visit, "something yellow", "#dh-add-words")
+    slide(visit, "dh-beta", 1)
+    wait_first(visit, "yellow")
+    assert len(chips(visit)) == 2
+    visit.page.click("#dh-less-words")  # without any words
+    visit.page.wait_for_selector("#dh-results .dh-error:has-text('give some words')")
+    assert len(chips(visit)) == 2  # the query is still there
 
 
 def test_words_are_offered_only_where_the_model_reads_them(visit):

@@ -1,0 +1,183 @@
+"""Queries of several parts: chips, sliders that encode nothing, filters, turns. On a small collection with words."""
+
+import threading
+
+import numpy as np
+import pytest
+from deephash.webui.actions import leave_out, mix, picture_query, steered_query
+from deephash.webui.filters import Range, Span, combined, first_spans
+from deephash.webui.queries import LONGEST_PHRASE, Query, phrase, words_query
+from deephash.webui.results import chips_html
+from deephash.webui.session import Session
+from deephash.webui.turns import ServerBusy, Turns
+from deephash.webui.workspace import Options, Workspace
+
+from deephash.collection import Collection
+from deephash.collection.filters import Filter
+from deephash.errors import UsageError
+from deephash.models.composed import compose_picture
+from deephash.search import Sliders
+from tests.web.collections import coloured, colours_collection
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory) -> Workspace:
+    base = tmp_path_factory.mktemp("queries")
+    colours_collection(base / "colours.dh", base / "colours", count=24)
+    return Workspace([base / "colours.dh"])
+
+
+@pytest.fixture(scope="module")
+def red(tmp_path_factory) -> Query:
+    path = tmp_path_factory.mktemp("red") / "mine.png"
+    coloured("red", 7).save(path)
+    return picture_query(path)
+
+
+def test_a_query_says_what_it_is_made_of(red):
+    both = words_query("a dog", "snow", red)
+    assert [(part.kind, part.weight) for part in both.parts] == [("image", 1.0), ("text", 1.0), ("text", -0.5)]
+    assert both.label == "mine.png + “a dog” − “snow”"
+    assert both.thumbnail.startswith("data:image/png;base64,")
+    assert (both.worded, red.worded, words_query("a dog").worded) == (True, False, False)
+    assert both.plus(phrase("big")).wanted == "a dog, big"
+    for given in ("", "x" * (LONGEST_PHRASE + 1)):
+        with pytest.raises(UsageError):
+            words_query(given)
+    with pytest.raises(UsageError, match="give some words"):
+        phrase("  ")
+
+
+def test_a_part_that_is_left_out_leaves_the_others(red):
+    query = words_query("a dog", "snow", red, Sliders(beta=0.7))
+    assert query.without(1).label == "mine.png − “snow”"
+    assert query.without(1).sliders.beta == 0.7
+    assert query.without(0).kind == "mixture"
+    words = query.without(2).without(0)
+    assert (words.kind, words.label) == ("words", "“a dog”")
+    assert words.without(0) is None
+    assert query.without(1).without(0) is None  # only what is not wanted would be left
+    with pytest.raises(UsageError, match="no part 3"):
+        query.without(3)
+
+
+def test_every_chip_has_a_named_button(red):
+    assert chips_html(red) == ""
+    found = chips_html(words_query("<b>a dog</b>", "snow", red))
+    assert found.count("<li") == found.count("<button") == 3
+    assert 'aria-label="Leave “snow” out of the query"' in found
+    assert "<b>a dog" not in found
+    assert found.count("dh-unwanted") == 1
+
+
+@pytest.mark.parametrize("sliders", [Sliders(), Sliders(1.4, 0.5, 0.75), Sliders(-0.5, 2, 0), Sliders(0, 0, 1)])
+def test_sliders_give_the_code_of_the_formula(workspace, red, sliders):
+    model = workspace.place().searcher.encoder.model
+    expected = compose_picture(model, coloured("red", 7), "something blue").at(
+        alpha_text=sliders.alpha_text, alpha_image=sliders.alpha_image, beta=sliders.beta
+    )
+    found = workspace.encode("colours", words_query("something blue", "", red, sliders))
+    assert np.array_equal(found.bits()[0], expected >= 0)
+
+
+def test_moving_a_slider_encodes_nothing_and_keeps_the_trail(workspace, red, monkeypatch):
+    query = words_query("something blue", "", red, Sliders(beta=0.0, alpha_image=0.0))
+    session = Session().ask(query)
+    first = workspace.answer("colours", query, Options(k=6))
+    encoder = workspace.place().searcher.encoder
+
+    def fail(*_):
+        raise AssertionError("a slider must not encode")
+
+    for name in ("encode", "mixture", "compose"):
+        monkeypatch.setattr(encoder, name, fail)
+    view = mix(workspace, "colours", session, Sliders(beta=1.0), Options(k=6))
+    assert len(view.session.trail) == 1
+    assert view.asked.sliders == Sliders(beta=1.0)
+    last = workspace.answer("colours", view.asked, Options(k=6))
+    assert {hit.uri.split("_")[0] for hit in first.hits} == {"red"}
+    assert {hit.uri.split("_")[0] for hit in last.hits} == {"blue"}
+
+
+def test_an_item_with_words_goes_by_its_picture(workspace):
+    searcher = workspace.place().searcher
+    item = workspace.item_query("colours", int(searcher.snapshot.ids[0]))
+    query = item.plus(phrase("something blue")).mixed(Sliders(beta=0.0, alpha_image=0.0))
+    assert query.worded
+    assert workspace.encode("colours", query) == searcher.code_of(query.parts[0].value[1])
+    steered = steered_query(workspace, "colours", query, int(searcher.snapshot.ids[3]), -1)
+    assert steered.label.count("−") == 1
+    assert workspace.encode("colours", steered).num_bits == 24
+
+
+def test_leaving_the_last_part_out_leads_to_the_examples(workspace):
+    session = Session().ask(words_query("something blue"))
+    view = leave_out(workspace, "colours", session, 0, Options())
+    assert "dh-examples" in view.results
+    assert view.chips == ""
+    both = session.ask(session.current.plus(phrase("red", -1)))
+    assert leave_out(workspace, "colours", both, 1, Options()).asked.label == "“something blue”"
+
+
+# Filters -------------------------------------------------------------------------------------------
+
+
+def test_ranges_include_the_last_day(tmp_path):
+    from datetime import datetime
+
+    from deephash.codes import BinaryCodes
+
+    collection = Collection.create(tmp_path / "x.dh", num_bits=8)
+    days = [{"taken": datetime(2021, 5, day, 18), "size": 1000 * day} for day in (1, 2, 3)]
+    codes = BinaryCodes.from_bits(np.zeros((3, 8), int))
+    ids = collection.append(uris=["a", "b", "c"], codes=codes, attributes=days)
+    ranges = [Range("taken", "2021-05-01", "2021-05-02"), Range("size", "1500", "")]
+    assert collection.matching(combined([], ranges[:1], "")).tolist() == ids[:2].tolist()
+    assert collection.matching(combined([], ranges, "")).tolist() == ids[1:2].tolist()
+    assert collection.matching(combined([], [Range("size", "", "2k")], "")).tolist() == ids[:2].tolist()
+    assert combined([("label", [])], [Range("", "1", "2"), Range("size", " ", "")], " ") is None
+    assert isinstance(combined([("label", ["cat"])], [], ""), Filter)
+
+
+def test_a_date_and_the_size_are_offered_first():
+    from datetime import datetime
+
+    spans = [Span("width", 1, 2), Span("size", 1, 9), Span("mtime", datetime(2020, 1, 1), datetime(2021, 1, 1))]
+    assert first_spans(spans) == ["mtime", "size"]
+    taken = Span("taken", datetime(2020, 1, 1), datetime(2021, 1, 1))
+    assert first_spans([*spans, taken]) == ["taken", "size"]
+    assert first_spans([]) == ["", ""]
+
+
+# Turns ---------------------------------------------------------------------------------------------
+
+
+def test_a_full_house_is_told_and_empties_again():
+    turns, inside, leave = Turns(at_once=1, waiting=1), threading.Semaphore(0), threading.Event()
+
+    def visit():
+        with turns:
+            inside.release()
+            assert leave.wait(10)
+
+    visitors = [threading.Thread(target=visit) for _ in range(2)]
+    visitors[0].start()
+    assert inside.acquire(timeout=10)
+    visitors[1].start()
+    while turns._seats._value:  # until the second one waits
+        pass
+    with pytest.raises(ServerBusy, match="too many searches"), turns:
+        pass
+    leave.set()
+    for visitor in visitors:
+        visitor.join(10)
+    with turns:
+        pass
+
+
+def test_whoever_waits_too_long_is_told():
+    turns = Turns(at_once=1, waiting=5, patience=0.01)
+    with turns, pytest.raises(ServerBusy, match="too long"), turns:
+        pass
+    with turns:  # the seat was given back
+        pass
