@@ -28,9 +28,7 @@ from deephash.models import (
     DPN,
     DPSH,
     DTSH,
-    SDC,
     BiHalf,
-    CIBHash,
     GreedyHash,
     GreedyHashUnsupervised,
     HashModel,
@@ -102,23 +100,25 @@ GROUPS: dict[str, tuple[str, dict[str, Trial]]] = {
         {
             "OrthoHash, Hadamard targets": Trial(ortho(targets="hadamard")),
             "OrthoHash, MaxHD targets": Trial(ortho(targets="maxhd")),
+            "OrthoHash, MaxHD targets, 150 steps": Trial(ortho(targets="maxhd"), 150),
             "CSQ, Bernoulli centres": Trial(csq(centres="bernoulli")),
             "OrthoHash, margin 0": Trial(ortho(margin=0.0)),
             "OrthoHash, margin 0.6": Trial(ortho(margin=0.6)),
             "OrthoHash, scale 8, margin 0.2": Trial(ortho(scale=8.0, margin=0.2)),
             "OrthoHash, scale 2": Trial(ortho(scale=2.0)),
+            "OrthoHash, scale adacos": Trial(ortho(scale="adacos")),
+            "OrthoHash, scale adacos, MaxHD targets": Trial(ortho(scale="adacos", targets="maxhd")),
+            "OrthoHash, scale 2, MaxHD targets": Trial(ortho(scale=2.0, targets="maxhd")),
             "OrthoHash, quantisation term 1": Trial(ortho(quantization=1.0)),
             "OrthoHash, no batch norm": Trial(ortho(batch_norm=False)),
         },
     ),
-    "Unsupervised methods for longer": (
+    "BiHalf and GreedyHash-unsupervised for longer": (
         "cifar10-ii",
         steps(plain(BiHalf), "BiHalf", (300, 3000))
         | steps(plain(BiHalf, centre=True), "BiHalf, centred", (300, 3000))
         | steps(plain(GreedyHashUnsupervised), "GreedyHash-unsupervised", (300, 3000))
-        | steps(plain(GreedyHashUnsupervised, centre=True), "GreedyHash-unsupervised, centred", (300, 3000))
-        | steps(plain(SDC), "SDC (release)", (300, 1500))
-        | steps(plain(CIBHash), "CIBHash", (300, 1500)),
+        | steps(plain(GreedyHashUnsupervised, centre=True), "GreedyHash-unsupervised, centred", (300, 3000)),
     ),
 }
 
