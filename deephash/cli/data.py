@@ -113,7 +113,7 @@ def check(
     for problem in problems:
         _print_problem(problem, json)
     if fix is not None:
-        write_manifest(corrected(split), fix)
+        write_manifest(corrected(split, facts=facts), fix)
         note(f"wrote {fix}; check it: deephash data check {fix}")
     if not problems:
         sizes = ", ".join(f"{len(rows):,} {name}" for name, rows in split.splits.items())
@@ -225,7 +225,7 @@ def _summary(name: str) -> dict[str, object]:
     facts: SplitFacts | None = facts_of(name)
     ways = {"shipped": name in shipped_manifests(), "drawn": name in split_rules(), "counts": facts is not None}
     row: dict[str, object] = {"split": name, "available": next((way for way, is_there in ways.items() if is_there), "")}
-    for column in ("query", "train", "database", "train_in_database", "cut_off", "classes", "source"):
+    for column in ("query", "train", "database", "train_in_database", "leave_one_out", "cut_off", "classes", "source"):
         row[column] = getattr(facts, column, None)
     return row
 

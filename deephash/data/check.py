@@ -45,20 +45,24 @@ def check_manifest(
         allow_overlap: accept queries that are searched or learned from.
     """
     problems = [*_empty_splits(manifest), *_duplicates(manifest), *_labels(manifest)]
+    is_itself = facts is not None and facts.leave_one_out
+    may_overlap = allow_overlap or manifest.pairs or is_itself
     if not (allow_overlap or manifest.pairs):
-        problems += _overlap(manifest)
+        problems += _strangers(manifest) if is_itself else _overlap(manifest)
     if facts is not None:
         problems += _counts(manifest, facts)
     if root is not None:
-        problems += _files(manifest, root, allow_overlap or manifest.pairs)
+        problems += _files(manifest, root, may_overlap)
     return problems
 
 
-def corrected(manifest: SplitManifest) -> SplitManifest:
+def corrected(manifest: SplitManifest, *, facts: SplitFacts | None = None) -> SplitManifest:
     """Return the split without what check complains of: later duplicates, unlabelled items, queries that are searched.
 
-    A query that is also learned from or searched stays a query and leaves the other lists.
+    A query that is also learned from or searched stays a query and leaves the other lists (but not the database of a
+    leave-one-out protocol).
     """
+    elsewhere = ("train",) if facts is not None and facts.leave_one_out else SEARCHED
     seen: set[tuple[str, str]] = set()
     query = set(manifest.names_of("query"))
     splits = {}
@@ -66,7 +70,7 @@ def corrected(manifest: SplitManifest) -> SplitManifest:
         kept = []
         for row in rows:
             name = manifest.names[row]
-            is_taken = split in SEARCHED and name in query and not manifest.pairs
+            is_taken = split in elsewhere and name in query and not manifest.pairs
             if manifest.labels[row] and not is_taken and (split, name) not in seen:
                 kept.append(int(row))
                 seen.add((split, name))
@@ -112,6 +116,16 @@ def _overlap(manifest: SplitManifest) -> Iterator[Problem]:
             effect = "mAP would be inflated" if split == "database" else "the model would have seen its questions"
             message = f"{len(shared):,} of {len(query):,} queries are also in {split}; {effect}"
             yield Problem(f"query-in-{split}", message, tuple(shared))
+
+
+def _strangers(manifest: SplitManifest) -> Iterator[Problem]:
+    """Leave-one-out: queries search each other and nobody else, and are not learned from."""
+    query, database = set(manifest.names_of("query")), set(manifest.names_of("database"))
+    if query != database:
+        odd = tuple(sorted(query ^ database))
+        message = f"queries of this split search each other, but {len(odd):,} items are query or database only"
+        yield Problem("wrong-count", message, odd)
+    yield from (problem for problem in _overlap(manifest) if problem.kind == "query-in-train")
 
 
 def _duplicates(manifest: SplitManifest) -> Iterator[Problem]:

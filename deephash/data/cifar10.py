@@ -13,6 +13,7 @@ from PIL import Image
 
 from deephash.data.datamodule import Augment, HashDataModule
 from deephash.data.feature_file import read_npz
+from deephash.data.manifests import official_names
 from deephash.data.protocols import Splits, build_split, find_rule
 from deephash.data.table import ItemTable
 from deephash.errors import DataError, DatasetNotFound
@@ -80,7 +81,7 @@ class Cifar10(HashDataModule):
         labels, picture, checksum, first = self._compact(self.file) if self.file is not None else self._torchvision()
         self._official_train = first
         return ItemTable(
-            names=[f"{'train' if row < first else 'test'}/{row:05d}" for row in range(len(labels))],
+            names=official_names(len(labels), first),
             labels=labels,
             checksum=checksum,
             class_names=list(CLASS_NAMES),

@@ -1,7 +1,8 @@
 """What is known about the splits the literature uses: counts to check a list against, and their traps.
 
-``counted`` facts were counted in published split files. Others are stated in papers or read in code; a list that
-differs from them is reported all the same, with the source named, because published lists do differ.
+``counted`` facts were counted in published split files, ``code`` was read in a public script, ``stated`` stands in a
+paper or a repository's page, and ``recalled`` is general knowledge that nobody has counted here: check it before you
+quote it. A list that differs is reported all the same, with the source named, because published lists do differ.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Literal, cast
 
 from deephash.errors import UsageError, did_you_mean
 
-Source = Literal["counted", "code", "stated"]
+Source = Literal["counted", "code", "stated", "recalled"]
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class SplitFacts:
         train: number of training items.
         database: number of searched items, after queries were taken out.
         train_in_database: whether training items are searched too.
+        leave_one_out: queries search each other, each one all but itself; so they are the database too.
         cut_off: the R of mAP@R that papers print; None for all.
         classes: number of classes or labels; None where not known.
         source: how the counts are known.
@@ -37,6 +39,7 @@ class SplitFacts:
     train: int | None
     database: int | None
     train_in_database: bool
+    leave_one_out: bool
     cut_off: int | None
     classes: int | None
     source: Source
@@ -70,6 +73,8 @@ def _facts() -> dict[str, SplitFacts]:
 
 
 def _facts_of_row(row: list[str]) -> SplitFacts:
-    query, train, database, cut_off, classes = (None if row[i] == "-" else int(row[i]) for i in (1, 2, 3, 5, 6))
-    source = cast(Source, row[7])
-    return SplitFacts(row[0], query, train, database, row[4] == "yes", cut_off, classes, source, row[8])
+    query, train, database, cut_off, classes = (None if row[i] == "-" else int(row[i]) for i in (1, 2, 3, 6, 7))
+    source = cast(Source, row[8])
+    return SplitFacts(
+        row[0], query, train, database, row[4] == "yes", row[5] == "yes", cut_off, classes, source, row[9]
+    )

@@ -260,13 +260,11 @@ def manifest_of_rule(
     """
     rule = find_rule(protocol)
     splits = build_split(protocol, labels, n_train_images=n_train_images, seed=seed)
-    first = len(labels) if n_train_images is None else n_train_images
-    places = (("train", row) if row < first else ("test", row - first) for row in range(len(labels)))
     table = np.asarray(labels)
     rows = map(np.flatnonzero, table) if table.ndim == 2 else [(number,) if number >= 0 else () for number in table]
     return SplitManifest(
         protocol=rule.protocol,
-        names=names or tuple(f"{part}/{row:05d}" for part, row in places),
+        names=names or tuple(official_names(len(labels), n_train_images)),
         labels=tuple(tuple(int(number) for number in numbers) for numbers in rows),
         splits=splits,
         class_names=class_names,
@@ -274,6 +272,12 @@ def manifest_of_rule(
         by_row=names is None,
         remarks=(rule.summary,),
     )
+
+
+def official_names(count: int, n_train_images: int | None) -> list[str]:
+    """Return ``train/00000``, ... and then ``test/00000``, ...: items without file names, by official position."""
+    first = count if n_train_images is None else n_train_images
+    return [f"train/{row:05d}" for row in range(first)] + [f"test/{row:05d}" for row in range(count - first)]
 
 
 # Reading -----------------------------------------------------------------------------------------------

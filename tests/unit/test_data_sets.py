@@ -8,6 +8,7 @@ from PIL import Image
 from deephash.backbones import Backbone
 from deephash.data import Cifar10, Digits, FeatureFile, Manifest, PictureFolder
 from deephash.data.batch import SlicedBatches
+from deephash.data.manifests import manifest_of_rule
 from deephash.errors import DataError, DatasetNotFound, UsageError
 from deephash.models import ITQ, LSH, OrthoHash
 from tests.contract.datamodule_contract import DataModuleContract
@@ -57,6 +58,12 @@ class TestCifar10(DataModuleContract):
         assert counts["train"] + counts["validation_query"] == 5000
         assert counts["database"] == 5200
         assert (data.protocol_name, data.pictures) == ("cifar10-i/v1", "jpeg-q75")
+
+    def test_items_have_the_names_of_the_manifest(self, data):
+        first = int(np.load(self.path)["n_train"])
+        manifest = manifest_of_rule("cifar10-i", data.table.labels, n_train_images=first)
+        assert data.table.names == list(manifest.names)
+        assert data.table.names[first] == "test/00000"
 
     def test_missing_data_says_what_to_do(self, tmp_path):
         with pytest.raises(DatasetNotFound, match=r"download=true"):

@@ -199,7 +199,7 @@ def test_unknown_names_get_suggestions():
 def test_facts_are_consistent():
     for name, facts in known_splits().items():
         assert facts.name == name
-        assert facts.source in ("counted", "code", "stated")
+        assert facts.source in ("counted", "code", "stated", "recalled")
         assert facts.remark
         if facts.train_in_database and facts.train and facts.database:
             assert facts.train <= facts.database

@@ -106,6 +106,36 @@ def test_a_corrected_split_is_sound():
     assert "corrected" in fixed.remarks[-1]
 
 
+def test_a_leave_one_out_protocol_searches_its_queries_and_nobody_else():
+    facts = replace(require_facts("cub200-dml"), query=2, train=2, database=2, classes=1)
+    sound = manifest(query="q1 q2", train="t1 t2", database="q1 q2")
+    assert check_manifest(sound, facts=facts) == []
+    assert set(kinds(sound)) == {"query-in-database"}  # without the protocol it is the usual mistake
+    assert corrected(sound, facts=facts).names_of("database") == ["q1", "q2"]
+    strangers = manifest(query="q1 q2", train="t1 q2", database="q1 d1")
+    assert kinds(strangers, facts=facts) == {"wrong-count": ("d1", "q2"), "query-in-train": ("q2",)}
+
+
+@pytest.mark.parametrize(
+    ("name", "counts", "source"),
+    [
+        ("nuswide-tc10", (2000, None, 184_577), "stated"),
+        ("cub200-dml", (5924, 5864, 5924), "recalled"),
+        ("sop", (60_502, 59_551, 60_502), "stated"),
+        ("cars196", (8131, 8054, 8131), "recalled"),
+        ("inshop", (14_218, 25_882, 12_612), "stated"),
+        ("gldv2-100", (None, None, None), "stated"),
+        ("roxford5k", (70, None, 4993), "recalled"),
+        ("rparis6k", (70, None, 6322), "recalled"),
+        ("coco-caption", (25_000, None, 5000), "stated"),
+        ("imagenet100", (5000, 13_000, 128_503), "counted"),
+    ],
+)
+def test_the_facts_say_how_they_are_known(name, counts, source):
+    facts = require_facts(name)
+    assert ((facts.query, facts.train, facts.database), facts.source) == (counts, source)
+
+
 def test_statistics_of_a_split():
     rows = describe_split(manifest(query="q1 q1 q2", q1=(1, 2), bare="q2"))
     assert rows[0] == {
