@@ -108,7 +108,7 @@ def main() -> None:
     splits, protocol = load("cifar10-i", arguments.file, arguments.cache, 1000)
     found, scores = measure(splits)
     draw(found, arguments.picture)
-    lines = [f"`{protocol}`, {BITS} bits, {STEPS} steps", ""]
+    lines = [f"`{protocol.replace('K=bits of the row', f'K={BITS}')}`, {STEPS} steps", ""]
     lines += [
         "| | same class, mean ± std | different class, mean ± std | overlap | mAP@1000 |",
         "|---|---|---|---|---|",
