@@ -15,7 +15,7 @@ from measured import spread, write_measured
 PAGES = {
     "orthohash": ["OrthoHash"],
     "hashnet": ["HashNet (paper)", "HashNet (release)"],
-    "dpsh": ["DPSH"],
+    "dpsh": ["DPSH", "DPSH, centred features"],
     "dtsh": ["DTSH"],
     "greedyhash": ["GreedyHash", "GreedyHash-unsupervised"],
     "csq": ["CSQ"],

@@ -71,6 +71,7 @@ SUPERVISED: dict[str, Factory] = {
     "HashNet (paper)": lambda bits, seed: HashNet(bits, FEATURES, ADAM),
     "HashNet (release)": lambda bits, seed: HashNet(bits, FEATURES, ADAM, preset="release"),
     "DPSH": lambda bits, seed: DPSH(bits, FEATURES, ADAM),
+    "DPSH, centred features": lambda bits, seed: DPSH(bits, FEATURES, ADAM, centre=True),
     "DTSH": lambda bits, seed: DTSH(bits, FEATURES, ADAM),
     "GreedyHash": lambda bits, seed: GreedyHash(bits, 10, FEATURES, ADAM),
     "CSQ": lambda bits, seed: CSQ(bits, 10, FEATURES, ADAM),
