@@ -25,7 +25,7 @@ from deephash.evaluation.health import CodeHealth, code_health
 from deephash.evaluation.hubness_measures import Hubness, hubness
 from deephash.evaluation.legacy import LEGACY_RULES, legacy_mean_average_precision
 from deephash.evaluation.protocol import Protocol
-from deephash.evaluation.relevance import relevance_from_labels
+from deephash.evaluation.relevance import Relevance, relevance_from_labels
 from deephash.evaluation.report import EvaluationReport
 from deephash.evaluation.scores import Column, ScoreTable, Settings, score
 
@@ -184,7 +184,9 @@ def assemble(
         health={"database": asdict(health), "query": asdict(code_health(sides.query, labels=sides.query_labels))},
         hubness=asdict(hubs),
         counts=_counts(sides, scores, answered),
-        hardest=_with_nearest(hardest_queries(headline, sides.query_labels, class_names, sides.query_names), sides),
+        hardest=_with_nearest(
+            hardest_queries(headline, sides.query_labels, class_names, sides.query_names), sides, relevance
+        ),
         timings={
             "scoring": scored - started,
             "intervals": intervals - scored,
@@ -310,15 +312,17 @@ def _per_query(sides: Sides, entries: list[tuple[Column, str]]) -> dict[str, NDA
     return columns
 
 
-def _with_nearest(queries: tuple[HardQuery, ...], sides: Sides) -> tuple[HardQuery, ...]:
-    distances = hamming_distance(sides.query[[each.row for each in queries]], sides.database)
-    nearest = np.argsort(distances, axis=1, kind="stable")[:, :NEAREST]
+def _with_nearest(queries: tuple[HardQuery, ...], sides: Sides, relevance: Relevance) -> tuple[HardQuery, ...]:
     names = sides.database_names
-    if names is None:
-        names = np.array([f"row {row}" for row in range(len(sides.database))])
-    return tuple(
-        replace(each, nearest=tuple(names[rows].tolist())) for each, rows in zip(queries, nearest, strict=True)
-    )
+    found = []
+    for each in queries:
+        distances = hamming_distance(sides.query[[each.row]], sides.database)[0]
+        rows = np.argsort(distances, kind="stable")[:NEAREST]
+        right = relevance.rows(slice(each.row, each.row + 1)).gains()[0][rows] > 0
+        nearest = [f"row {row}" for row in rows] if names is None else names[rows].tolist()
+        shown = {"nearest": tuple(nearest), "distances": tuple(distances[rows].tolist())}
+        found.append(replace(each, **shown, relevant=tuple(right.tolist())))
+    return tuple(found)
 
 
 def _warnings(report: EvaluationReport, health: CodeHealth, sides: Sides, beyond: Beyond) -> Iterator[str]:

@@ -91,13 +91,25 @@ class ClassFigure:
 
 @dataclass(frozen=True)
 class HardQuery:
-    """One of the queries with the lowest headline value: its row among the scored queries, its name if known."""
+    """One of the queries with the lowest headline value.
+
+    Attributes:
+        row: among the scored queries.
+        name: empty where unknown.
+        labels: its classes in words.
+        value: of the headline metric.
+        nearest: names (or ``row N``) of the nearest items, equal distances in database order.
+        distances: of those items.
+        relevant: whether each of them is right.
+    """
 
     row: int
     name: str
     labels: tuple[str, ...]
     value: float
     nearest: tuple[str, ...] = ()
+    distances: tuple[int, ...] = ()
+    relevant: tuple[bool, ...] = ()
 
 
 def figure_of(column: Column, protocol: Protocol, settings: Settings) -> Figure:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
     from PIL.Image import Image
 
+    from deephash.evaluation.figures import HardQuery
     from deephash.evaluation.report import EvaluationReport
 
 SIZE = (6.4, 4.2)  # inches
@@ -22,6 +23,7 @@ BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#777777"
 MOST_CLASSES = 60  # more bars than this cannot be read: the lowest and the highest are shown
 SHEET_ROWS = 8
 LONGEST_NAME = 24
+FEW_CLASSES, SHORT_NAME = 12, 6  # so many names of so many letters stand side by side without being turned
 
 
 def draw_report(report: EvaluationReport, directory: Path) -> list[Path]:
@@ -55,35 +57,60 @@ def draw_report(report: EvaluationReport, directory: Path) -> list[Path]:
 
 
 def draw_precision_recall(report: EvaluationReport) -> Canvas:
-    """Precision over recall, one point a radius (macro average, empty balls count 0)."""
-    canvas, axes = _axes("recall", "precision", "Precision and recall by radius")
+    """Precision over recall: a point a radius (macro average, empty balls count 0), and by rank over all tie orders."""
+    canvas, axes = _axes(report, "recall", "precision", "Precision and recall")
     recall, precision = report.curves["recall_by_radius"], report.curves["precision_by_radius"]
-    axes.plot(recall, precision, color=BLUE, marker=".", markersize=4, linewidth=1.2)
+    axes.plot(
+        report.curves["recall_at_rank"],
+        report.curves["precision_at_rank"],
+        color=ORANGE,
+        linewidth=1,
+        label="by rank, mean over tie orders",
+    )
+    axes.plot(
+        recall, precision, color=BLUE, marker=".", markersize=4, linewidth=1.2, label="by radius, empty balls count 0"
+    )
     for radius in _marked_radii(recall):
-        axes.annotate(f"r={radius}", (recall[radius], precision[radius]), fontsize=7, color=GREY)
+        axes.annotate(
+            f"r={radius}",
+            (recall[radius], precision[radius]),
+            xytext=(4, -11),
+            textcoords="offset points",
+            fontsize=7,
+            color=BLUE,
+        )
+    _draw_chance(axes, report)
     axes.set_xlim(0, 1.02)
     axes.set_ylim(0, 1.02)
+    axes.legend(frameon=False, fontsize=8, loc="center left")
     return canvas
 
 
 def draw_precision_at_rank(report: EvaluationReport) -> Canvas:
     """P@N over N, expected over tie orders."""
-    canvas, axes = _axes("N", "P@N", "Precision among the top N")
-    axes.semilogx(report.curves["rank"], report.curves["precision_at_rank"], color=BLUE)
+    from matplotlib.ticker import StrMethodFormatter
+
+    canvas, axes = _axes(report, "N", "P@N", "Precision among the top N")
+    axes.semilogx(report.curves["rank"], report.curves["precision_at_rank"], color=BLUE, label="mean over tie orders")
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    _draw_chance(axes, report)
+    axes.set_xlim(1, max(2, report.curves["rank"][-1]))
     axes.set_ylim(0, 1.02)
+    axes.legend(frameon=False, fontsize=8, loc="center left")
     return canvas
 
 
 def draw_distances(report: EvaluationReport) -> Canvas:
     """Shares of relevant and irrelevant pairs at each distance, beside what fair coins would give."""
-    canvas, axes = _axes("Hamming distance", "share of pairs", "Distances")
+    canvas, axes = _axes(report, "Hamming distance", "share of pairs", "Distances of pairs")
     radius = report.curves["radius"]
     for name, colour, label in (("relevant", GREEN, "relevant"), ("irrelevant", ORANGE, "irrelevant")):
         axes.fill_between(radius, report.curves[name], step="mid", alpha=0.35, color=colour)
         axes.step(radius, report.curves[name], where="mid", color=colour, linewidth=1.2, label=label)
     axes.plot(radius, report.curves["chance"], color=GREY, linestyle="--", linewidth=1, label="fair coins")
+    axes.set_xlim(-0.5, radius[-1] + 0.5)
     axes.set_ylim(0)
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, fontsize=8)
     return canvas
 
 
@@ -94,28 +121,38 @@ def draw_classes(report: EvaluationReport) -> Canvas:
     if len(ordered) > MOST_CLASSES:
         ordered = ordered[: MOST_CLASSES // 2] + ordered[-MOST_CLASSES // 2 :]
         title += f" (lowest and highest {MOST_CLASSES // 2} of {len(report.per_class)})"
-    canvas, axes = _axes("", report.headline.label, title, width=max(SIZE[0], 0.22 * len(ordered)))
-    axes.bar(range(len(ordered)), [each.value for each in ordered], color=BLUE)
-    axes.axhline(report.headline.value, color=GREY, linestyle="--", linewidth=1)
+    canvas, axes = _axes(report, "", report.headline.label, title, width=max(SIZE[0], 0.22 * len(ordered)))
+    axes.grid(visible=False, axis="x")
+    axes.set_axisbelow(True)
+    axes.bar(range(len(ordered)), [each.value for each in ordered], color=BLUE, width=0.7)
+    axes.axhline(report.headline.value, color=ORANGE, linestyle="--", linewidth=1, label="mean over queries")
     names = [_short(each.name) for each in ordered]
-    axes.set_xticks(range(len(ordered)), names, rotation=90, fontsize=7, parse_math=False)
+    upright = len(ordered) <= FEW_CLASSES and max(map(len, names)) <= SHORT_NAME
+    axes.set_xticks(range(len(ordered)), names, rotation=0 if upright else 90, fontsize=8, parse_math=False)
     axes.set_xlim(-0.6, len(ordered) - 0.4)
+    axes.set_ylim(0, 1.02)
+    axes.legend(fontsize=8, loc="lower right", framealpha=1)
     return canvas
 
 
 def draw_hardest(report: EvaluationReport, open_picture: Callable[[str], Image]) -> Canvas:
-    """Contact sheet: a row a hard query, its nearest items to the right."""
+    """Contact sheet: a row a hard query, its nearest items to the right, framed green where they are right."""
     queries = [query for query in report.hardest if query.name][:SHEET_ROWS]
     columns = 1 + max(len(query.nearest) for query in queries)
-    canvas = _canvas((1.3 * columns, 1.45 * len(queries)))
+    canvas = _canvas((1.3 * columns, 1.5 * len(queries) + 0.4))
+    canvas.suptitle(f"Hardest queries (left) and their nearest items   {_origin(report)}", fontsize=8, color=GREY)
     grid = canvas.subplots(len(queries), columns, squeeze=False)
     for row, query in zip(grid, queries, strict=True):
-        title = f"{_short(', '.join(query.labels))} {query.value:.3f}"
         for place, axes in enumerate(row):
-            axes.set_axis_off()
-            if place <= len(query.nearest):
-                _show(axes, query.name if place == 0 else query.nearest[place - 1], open_picture)
-        row[0].set_title(title, fontsize=7, color=ORANGE, parse_math=False)
+            axes.set_xticks([])
+            axes.set_yticks([])
+            if place > len(query.nearest):
+                axes.set_axis_off()
+                continue
+            _show(axes, query.name if place == 0 else query.nearest[place - 1], open_picture)
+            _frame(axes, query, place)
+        title = f"{_short(', '.join(query.labels))}: {query.value:.3f}"
+        row[0].set_title(title, fontsize=8, parse_math=False)
     return canvas
 
 
@@ -132,15 +169,38 @@ def _canvas(size: tuple[float, float]) -> Canvas:
     return canvas
 
 
-def _axes(x_label: str, y_label: str, title: str, *, width: float = SIZE[0]) -> tuple[Canvas, Any]:
+def _axes(
+    report: EvaluationReport, x_label: str, y_label: str, title: str, *, width: float = SIZE[0]
+) -> tuple[Canvas, Any]:
     canvas = _canvas((width, SIZE[1]))
     axes = canvas.add_subplot()
     axes.set_xlabel(x_label)
     axes.set_ylabel(y_label)
-    axes.set_title(title, fontsize=10)
+    axes.set_title(title, fontsize=10, loc="left")
+    axes.set_title(_origin(report), fontsize=7, loc="right", color=GREY, parse_math=False)
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     return canvas, axes
+
+
+def _origin(report: EvaluationReport) -> str:
+    """What a picture shows when it is looked at without its report."""
+    return f"{_short(report.method)}, {report.protocol.num_bits} bits, {_short(report.protocol.dataset)}"
+
+
+def _draw_chance(axes: Any, report: EvaluationReport) -> None:
+    """The precision of any order of the whole database: the share of relevant pairs."""
+    axes.axhline(report.curves["precision_at_rank"][-1], color=GREY, linestyle="--", linewidth=1, label="chance")
+
+
+def _frame(axes: Any, query: HardQuery, place: int) -> None:
+    """Frame an item by whether it is right, and write its distance above; the query has a black frame."""
+    right = place > 0 and query.relevant[place - 1 : place] == (True,)
+    wrong = place > 0 and query.relevant[place - 1 : place] == (False,)
+    axes.spines[:].set_color(GREEN if right else ORANGE if wrong else "black")
+    axes.spines[:].set_linewidth(2)
+    if place and query.distances:
+        axes.set_title(f"d = {query.distances[place - 1]}", fontsize=7, color=GREEN if right else ORANGE)
 
 
 def _short(name: str) -> str:

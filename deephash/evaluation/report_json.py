@@ -78,7 +78,8 @@ def _series(data: Mapping[str, Any] | None) -> Series | None:
 
 def _hard_query(data: Mapping[str, Any]) -> HardQuery:
     labels, nearest = tuple(data["labels"]), tuple(data["nearest"])
-    return HardQuery(int(data["row"]), data["name"], labels, float(data["value"]), nearest)
+    distances, relevant = tuple(data.get("distances", ())), tuple(data.get("relevant", ()))  # since schema 2
+    return HardQuery(int(data["row"]), data["name"], labels, float(data["value"]), nearest, distances, relevant)
 
 
 def _finite(value: float | int | None) -> float | int | None:

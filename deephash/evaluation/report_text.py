@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from deephash.evaluation.figures import Figure, Series
+from deephash.evaluation.figures import Figure, HardQuery, Series
 from deephash.evaluation.report import EvaluationReport
 
 DIGITS = 4
 _SERIES_AXES = {"lifelong": ("stage", "session of the queries"), "compatibility": ("query model", "gallery model")}
 PICTURES = {
-    "pr_curve.png": "Precision and recall by radius",
+    "pr_curve.png": "Precision and recall by radius and by rank",
     "precision_at_n.png": "Precision among the top N",
     "distances.png": "Distances of relevant and irrelevant pairs",
     "per_class.png": "By class",
@@ -148,10 +148,18 @@ def _hardest_table(report: EvaluationReport) -> str:
     if not report.hardest:
         return ""
     rows = [
-        (each.name or f"row {each.row}", ", ".join(each.labels), _number(each.value), ", ".join(each.nearest))
+        (each.name or f"row {each.row}", ", ".join(each.labels), _number(each.value), _nearest(each))
         for each in report.hardest
     ]
-    return "## Hardest queries\n\n" + _markdown_table(("query", "class", report.headline.label, "nearest items"), rows)
+    header = ("query", "class", report.headline.label, "nearest items at their distances, right ones bold")
+    return "## Hardest queries\n\n" + _markdown_table(header, rows)
+
+
+def _nearest(query: HardQuery) -> str:
+    if not query.distances:  # schema 1
+        return ", ".join(query.nearest)
+    items = zip(query.nearest, query.distances, query.relevant, strict=True)
+    return ", ".join(f"**{name}** {far}" if right else f"{name} {far}" for name, far, right in items)
 
 
 def _origin_lines(report: EvaluationReport) -> Iterator[str]:

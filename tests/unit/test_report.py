@@ -93,6 +93,8 @@ def test_hardest_queries_come_first_with_their_nearest_items(report):
     hardest = report.hardest[0]
     order = np.argsort(QUERY[hardest.row].hamming(DATABASE)[0], kind="stable")[:5]
     assert hardest.nearest == tuple(DATABASE_NAMES[row] for row in order)
+    assert hardest.distances == tuple(QUERY[hardest.row].hamming(DATABASE)[0][order])
+    assert hardest.relevant == tuple(SEARCHED[order] == ASKED[hardest.row])
     assert hardest.name == QUERY_NAMES[hardest.row]
     assert hardest.labels == (WORDS[ASKED[hardest.row]],)
 
@@ -158,7 +160,7 @@ def test_table_and_page_hold_the_figures(report):
         assert str(report.protocol) in text
         assert "mAP@50 (min)" in text
     assert all(len(line) < 170 for line in table.splitlines())
-    assert "![Precision and recall by radius](pr_curve.png)" in page
+    assert "![Precision and recall by radius and by rank](pr_curve.png)" in page
     assert "precision_at_n.png" not in page
 
 
