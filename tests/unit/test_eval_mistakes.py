@@ -1,7 +1,7 @@
 """Every published evaluation mistake that touches metrics, as a test that ours does not make it.
 
-The numbers are those of the list of published mistakes; queries in the database (1), splits (2), crops (5), best epochs
-(6), duplicated lines (8), backbones (15) and resizing (16) belong to data and protocol, 19 to the torchmetrics faces.
+The numbers are those of the list of published mistakes; those that belong to splits, protocols, training and encoding
+(1, 2, 5, 6, 8, 14, 15, 16, 19, 20) are in test_eval_mistakes_around.py.
 """
 
 import warnings
