@@ -139,6 +139,67 @@ def test_filter_fold_and_number_of_results(visit):
     visit.wait_status("24 of 96")
 
 
+def choose(visit: Visit, dropdown: str, value: str) -> None:
+    visit.page.click(f"{dropdown} input")
+    visit.page.click(f"[role=option]:has-text('{value}')")
+
+
+def test_filters_made_of_the_collections_attributes(visit, server):
+    items = server.workspace.place("photos").searcher.collection
+    visit.open("?id=1")
+    visit.wait_status("24 of 96")
+    visit.page.click("#dh-options button")
+    choose(visit, "#dh-chosen-0", "chair")
+    visit.wait_status("12 of 96")
+    choose(visit, "#dh-chosen-0", "lotus")
+    visit.wait_status("24 of 96")
+    choose(visit, "#dh-chosen-1", "outdoors")  # the folder
+    visit.wait_status("12 of 96")
+    assert {text.split("/")[0] for text in visit.page.locator("#dh-results .dh-path").all_inner_texts()} == {"lotus"}
+    visit.page.reload()
+    visit.wait_status("24 of 96")
+    visit.page.click("#dh-options button")
+    assert visit.page.get_attribute("#dh-low-0 :is(input, textarea)", "placeholder") == "2021-01-01"
+    visit.page.fill("#dh-high-0 :is(input, textarea)", "2021-01-05")  # 1, 3 and 5 January, until midnight
+    visit.page.keyboard.press("Enter")
+    visit.wait_status("3 of 96")
+    middle = sorted(items.table(["size"]).column("size").to_pylist())[1:3]
+    visit.page.fill("#dh-high-0 :is(input, textarea)", "")
+    visit.page.fill("#dh-high-1 :is(input, textarea)", str(middle[1]))
+    visit.page.fill("#dh-low-1 :is(input, textarea)", str(middle[0]))
+    visit.page.keyboard.press("Enter")
+    visit.wait_status("2 of 96")
+    visit.page.fill("#dh-low-1 :is(input, textarea)", "many")
+    visit.page.keyboard.press("Enter")
+    visit.page.wait_for_selector("#dh-results .dh-error:has-text('many')")
+
+
+def test_near_duplicates_fold_together(visit):
+    visit.open("?collection=colours&id=1")
+    visit.wait_status("24 of 40")
+    assert len(visit.shown()) == 24
+    visit.page.click("#dh-options button")
+    visit.page.check("#dh-group input")
+    visit.page.wait_for_selector("#dh-results .dh-note:has-text('+ 9 near-duplicates')")
+    assert len(visit.shown()) == 3  # one of each colour that is near enough
+    visit.page.uncheck("#dh-group input")
+    visit.page.wait_for_selector("#dh-results .dh-card:nth-child(24)")
+
+
+def test_reranking_by_stored_vectors(visit, server):
+    visit.open("?id=1")
+    visit.wait_status("24 of 96")
+    by_code = visit.shown()
+    visit.page.click("#dh-options button")
+    visit.page.check("#dh-rerank input")
+    visit.wait_status("in order of their vectors")
+    expected = [hit.id for hit in server.workspace.place("photos").searcher.by_id(1, 24, rerank=200)]
+    assert visit.shown() == expected != by_code
+    assert visit.page.locator("#dh-results .dh-note:has-text('vectors: 1.000')").count() == 1
+    choose(visit, "#dh-name", "colours")  # keeps no vectors
+    visit.page.wait_for_selector("#dh-rerank", state="hidden")
+
+
 def test_steering_towards_and_away(visit):
     visit.open()
     visit.click_result(0)

@@ -1,6 +1,7 @@
 """Compare, collection, evaluation, live changes and restart, in a real headless Chromium."""
 
 import contextlib
+import threading
 
 import numpy as np
 import pytest
@@ -48,6 +49,12 @@ def test_compare_two_models_and_two_lengths(visit):
     visit.page.click("#dh-right input")
     visit.page.click("[role=option]:has-text('photos, first 32 bits')")
     visit.page.wait_for_selector("#dh-compare h3:has-text('photos, first 32 bits')")
+    visit.page.click("#dh-right input")
+    visit.page.click("[role=option]:has-text('photos, re-ranked by vectors')")
+    visit.page.wait_for_selector("#dh-compare h3:has-text('photos, re-ranked by vectors')")
+    text = visit.page.inner_text("#dh-compare")
+    for words in ("8 bytes + 512 of its vector an item", "mean move", "Kendall", "search", "encode"):
+        assert words in text
     sides.nth(0).locator(".dh-hit").nth(2).click()  # leads back to the search tab
     visit.page.wait_for_selector(".dh-trail li:nth-child(2)")
     assert visit.page.is_visible("#dh-results")
@@ -154,4 +161,59 @@ def test_read_only_offers_no_changes(chromium, pictures, photo_model, tmp_path):
             guest.page.wait_for_selector("#dh-facts .dh-tiles")
             assert not guest.page.is_visible("#dh-add")
     finally:
+        running.stop()
+
+
+def test_progress_is_shown_while_pictures_are_added(guest, live, monkeypatch):
+    encoder = live.workspace.place().searcher.encoder
+    encode, go_on, seen = encoder.encode, threading.Event(), []
+
+    def gated(kind, value):
+        seen.append(kind)
+        assert len(seen) < 2 or go_on.wait(30)
+        return encode(kind, value)
+
+    monkeypatch.setattr(encoder, "encode", gated)
+    photos = sorted(shared_data("caltech101", "test", "dalmatian").iterdir())[:3]
+    guest.open()
+    guest.tab("Collection")
+    guest.page.wait_for_selector("#dh-facts .dh-tiles")
+    guest.page.set_input_files("#dh-add input[type=file]", [str(photo) for photo in photos])
+    guest.page.wait_for_selector("text=1/3 pictures")
+    assert len(Collection.open(live.paths[0])) == 96  # none is there before all are
+    go_on.set()
+    guest.page.wait_for_selector("#dh-said:has-text('Added 3 pictures.')")
+    guest.page.wait_for_selector("text=1/3 pictures", state="detached")
+
+
+def test_a_visitor_too_many_is_told_that_the_server_is_busy(chromium, pictures, photo_model, tmp_path, monkeypatch):
+    monkeypatch.setattr("deephash.webui.app.CONCURRENT", 1)
+    monkeypatch.setattr("deephash.webui.app.WAITING", 1)
+    caltech_collection(tmp_path / "busy.dh", pictures, photo_model)
+    running = Server([tmp_path / "busy.dh"]).start()
+    answer, go_on, inside = running.workspace.answer, threading.Event(), threading.Semaphore(0)
+
+    def gated(*given):
+        inside.release()
+        assert go_on.wait(30)
+        return answer(*given)
+
+    try:
+        with contextlib.ExitStack() as stack:
+            visitors = [stack.enter_context(contextlib.contextmanager(visiting)(chromium, running)) for _ in range(3)]
+            for visitor in visitors:
+                visitor.open()
+            monkeypatch.setattr(running.workspace, "answer", gated)
+            for visitor in visitors:
+                with visitor.page.expect_response("**/queue/join*"):
+                    visitor.page.locator("#dh-results .dh-hit").first.click()
+                if visitor is visitors[0]:
+                    assert inside.acquire(timeout=30)
+            visitors[2].page.wait_for_selector("text=currently busy. Please try again")
+            assert visitors[2].page.is_visible("#dh-results .dh-examples")  # what was there stays
+            go_on.set()
+            for visitor in visitors[:2]:
+                visitor.wait_status("24 of 96 pictures")
+    finally:
+        go_on.set()
         running.stop()
