@@ -167,12 +167,9 @@ def assemble(
             "defined; check that both sides use the same class numbers"
         )
     scored = time.perf_counter()
-    full = _complete(protocol, sides, settings, checks_overlap=beyond.pairs is None)
-    figures = tuple(_figure(column, relevance_word, full, settings) for column, relevance_word in entries)
     hubs = hubness(sides.query, sides.database, k=min(HUBNESS_K, len(sides.database)))
-    figures += (_hubness_figure(hubs, figures[0].protocol, len(sides.query)),)
-    if settings.legacy is not None:
-        figures += (_legacy_figure(sides, settings, figures[0].protocol),)
+    full = _complete(protocol, sides, settings, checks_overlap=beyond.pairs is None)
+    figures = tuple(_figures(entries, hubs, sides, settings, full))
     intervals = time.perf_counter()
     health = code_health(sides.database, labels=sides.database_labels)
     report = EvaluationReport(
@@ -228,6 +225,16 @@ def _entries(sides: Sides, scores: ScoreTable, settings: Settings, beyond: Beyon
         labels = sides.query_labels, sides.database_labels
         entries += attack_columns(sides.query, sides.database, labels, beyond.attack.rows(rows), settings)
     return entries
+
+
+def _figures(
+    entries: list[tuple[Column, str]], hubs: Hubness, sides: Sides, settings: Settings, protocol: Protocol
+) -> Iterator[Figure]:
+    known = [_figure(column, relevance, protocol, settings) for column, relevance in entries]
+    yield from known
+    yield _hubness_figure(hubs, known[0].protocol, len(sides.query))
+    if settings.legacy is not None:
+        yield _legacy_figure(sides, settings, known[0].protocol)
 
 
 def _figure(column: Column, relevance: str, protocol: Protocol, settings: Settings) -> Figure:
