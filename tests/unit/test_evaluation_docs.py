@@ -12,7 +12,7 @@ def test_the_examples_work(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     names = {}
     for example in re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL):
-        exec(compile(example, "docs/evaluation.md", "exec"), names)  # noqa: S102 - our own page
+        exec(compile(example, "docs/evaluation.md", "exec"), names)
     assert names["report"].figure("mAP@100 (min)").value < names["report"].headline.value
     assert (tmp_path / "report" / "pr_curve.png").is_file()
     capsys.readouterr()
