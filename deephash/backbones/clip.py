@@ -8,10 +8,12 @@ them; models that compare by cosine divide by the norm.
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -204,8 +206,7 @@ def _create(architecture: str, image_size: int | None, options: dict[str, Any]) 
     from open_clip import create_model
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # open_clip warns that weights are not loaded; they are, right after
+        with _without_warnings():  # open_clip warns that weights are not loaded; they are, right after
             model = create_model(architecture, force_image_size=image_size, pretrained_text=False, **options)
     except (OSError, RuntimeError) as error:
         reason = str(error).split("\n")[0]
@@ -217,6 +218,19 @@ def _create(architecture: str, image_size: int | None, options: dict[str, Any]) 
     if not hasattr(model, "encode_text") or hasattr(model, "text_decoder"):
         raise UsageError(f"clip:{architecture} is a captioner; choose a plain CLIP such as ViT-B-32")
     return model
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Keep warnings and the root logger's warnings to oneself meanwhile."""
+    before = logging.root.manager.disable
+    logging.disable(max(before, logging.WARNING))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
 
 
 def _custom(spec: Backbone, options: dict[str, Any]) -> Any:
