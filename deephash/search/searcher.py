@@ -262,7 +262,8 @@ class Searcher:
         if max_distance is not None:
             near = distances <= max_distance
             ids, distances = ids[near], distances[near]
-            scores, corrected = (None if of is None else of[near] for of in (scores, corrected))
+            scores = None if scores is None else scores[near]
+            corrected = None if corrected is None else corrected[near]
         return self._hits(snapshot, code, ids, distances, scores, corrected, allowed)
 
     def code_of(self, item: int) -> BinaryCodes:

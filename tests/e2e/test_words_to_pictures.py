@@ -186,3 +186,7 @@ def test_a_bank_of_pictures_corrects_queries_by_picture(model, collection, tmp_p
     bank_codes = model.encode_images(sorted(bank.iterdir()))
     full = dict(zip(ids, model.encode_images([query]).hamming(codes)[0] + hub_biases(codes, bank_codes)))
     assert [hit.corrected for hit in hits] == pytest.approx([full[hit.id] for hit in hits], abs=1e-4)
+    limit = hits[len(hits) // 2].distance
+    near = Searcher.open(copy).by_image(query, k=40, correct_hubs=True, max_distance=limit)
+    assert [(hit.id, hit.corrected) for hit in near] == [(h.id, h.corrected) for h in hits if h.distance <= limit]
+    assert 0 < len(near) < len(hits)
