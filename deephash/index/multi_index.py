@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deephash.index.kernels import ROW_BITS, compiled, grown, popcount
+from deephash.index.kernels import ROW_BITS, ROW_MASK, compiled, grown, popcount, prefetch
 
 BAND_BITS = 16  # 65,536 buckets a table: about N / 65,536 rows in each
 
@@ -88,8 +88,10 @@ def _key(words: Any, band: int) -> Any:
 
 
 @compiled
-def _count(query: Any, starts: Any, flips: Any, patterns: Any, ends: Any, budget: int) -> int:
-    """Return how many look-ups and candidates a query costs, or -1 as soon as that exceeds the budget."""
+def _count(query: Any, starts: Any, rows: Any, flips: Any, patterns: Any, ends: Any, budget: int) -> int:
+    """Return how many look-ups and candidates a query costs, or -1 as soon as that exceeds the budget; ask for the
+    buckets on the way, which are read only after all queries were counted.
+    """
     cost = 0
     for band in range(flips.size):
         if flips[band] < 0:
@@ -98,6 +100,7 @@ def _count(query: Any, starts: Any, flips: Any, patterns: Any, ends: Any, budget
         for t in range(ends[flips[band]]):
             key = np.int64(own ^ patterns[t])
             cost += 1 + starts[band, key + 1] - starts[band, key]
+            prefetch(rows, band * rows.shape[1] + starts[band, key])
         if cost > budget:
             return -1
     return cost
@@ -120,6 +123,22 @@ def _new_within(planes: Any, query: Any, row: int, band: int, flips: Any, radius
 
 
 @compiled
+def _candidates(query: Any, planes: Any, starts: Any, rows: Any, flips: Any, patterns: Any, ends: Any, met: Any) -> int:
+    """Write band << ROW_BITS | row of what lies in the buckets of a query; return how many, and ask for their codes."""
+    n = 0
+    for band in range(flips.size):
+        own = _key(query, band)
+        for t in range(ends[flips[band]] if flips[band] >= 0 else 0):
+            key = np.int64(own ^ patterns[t])
+            for place in range(starts[band, key], starts[band, key + 1]):
+                row = np.uint64(rows[band, place])
+                prefetch(planes, row)
+                met[n] = np.uint64(band) << ROW_BITS | row
+                n += 1
+    return n
+
+
+@compiled
 def _look_up(
     planes: Any,
     queries: Any,
@@ -132,25 +151,21 @@ def _look_up(
     budget: int,
     mask: Any,
 ) -> Any:
-    found = np.empty(1024, np.uint64)
+    found, met = np.empty(1024, np.uint64), np.empty(1024, np.uint64)
     limits = np.zeros(queries.shape[0] + 1, np.int64)
     costs = np.zeros(queries.shape[0], np.int64)
+    for i in range(queries.shape[0]):
+        costs[i] = _count(queries[i], starts, rows, flips, patterns, ends, budget)
     n = 0
     for i in range(queries.shape[0]):
-        costs[i] = _count(queries[i], starts, flips, patterns, ends, budget)
-        for band in range(flips.size if costs[i] >= 0 else 0):
-            own = _key(queries[i], band)
-            for t in range(ends[flips[band]] if flips[band] >= 0 else 0):
-                key = np.int64(own ^ patterns[t])
-                found = grown(found, n + starts[band, key + 1] - starts[band, key])
-                for place in range(starts[band, key], starts[band, key + 1]):
-                    row = np.int64(rows[band, place])
-                    if mask.size > 0 and not mask[row]:
-                        continue
-                    distance = _new_within(planes, queries[i], row, band, flips, radius)
-                    if distance >= 0:
-                        found[n] = np.uint64(distance) << ROW_BITS | np.uint64(row)
-                        n += 1
+        if costs[i] >= 0:
+            met, found = grown(met, costs[i]), grown(found, n + costs[i])
+            for t in range(_candidates(queries[i], planes, starts, rows, flips, patterns, ends, met)):
+                row = np.int64(met[t] & ROW_MASK)
+                distance = _new_within(planes, queries[i], row, np.int64(met[t] >> ROW_BITS), flips, radius)
+                if distance >= 0 and (mask.size == 0 or mask[row]):
+                    found[n] = np.uint64(distance) << ROW_BITS | np.uint64(row)
+                    n += 1
         found[limits[i] : n].sort()
         limits[i + 1] = n
     return found[:n], limits, costs

@@ -229,11 +229,11 @@ def _fill(
     cost: NDArray[np.int64],
 ) -> NDArray[np.int64]:
     """Put the answers of the queries ``left`` in their places; return those that were not answered (cost -1)."""
-    every, bounds, places = _unpacked(found), limits.tolist(), left.tolist()
-    for i, paid in enumerate(cost.tolist()):
+    every, bounds = _unpacked(found), limits.tolist()
+    rows, distances = every.ids, every.distances
+    for place, paid, first, last in zip(left.tolist(), cost.tolist(), bounds, bounds[1:]):
         if paid >= 0:
-            part = slice(bounds[i], bounds[i + 1])
-            answers[places[i]] = Neighbors(every.ids[part], every.distances[part])
+            answers[place] = Neighbors(rows[first:last], distances[first:last])
     return left[cost < 0]
 
 
