@@ -1,8 +1,9 @@
-"""A process to be killed: changes a collection for ever and says after each change that it is done."""
+"""Processes to be killed: they change a collection for ever and say after each change that it is done."""
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -82,8 +83,29 @@ def index_for_ever(folder: Path, path: Path) -> None:
         shutil.rmtree(path.with_name("finished"))
 
 
+def run_one_by_one() -> None:
+    """Read jobs from standard input and run each in a process of its own, forked from this one, which has imported all.
+
+    A forked process dies of kill -9 like any other, and starts in no time; nothing is run here, so that no thread and
+    no lock is inherited.
+    """
+    import torch  # noqa: F401 - imported once for all jobs
+
+    import deephash.ingest
+    import deephash.models  # noqa: F401
+
+    say(waiting=True)
+    for line in sys.stdin:
+        child = os.fork()
+        if not child:
+            say(pid=os.getpid())
+            job, *arguments = json.loads(line)
+            if job == "change":
+                change_for_ever(Path(arguments[0]), int(arguments[1]))
+            index_for_ever(Path(arguments[0]), Path(arguments[1]))
+        _, status = os.waitpid(child, 0)
+        say(ended=os.waitstatus_to_exitcode(status))
+
+
 if __name__ == "__main__":
-    if sys.argv[1] == "change":
-        change_for_ever(Path(sys.argv[2]), int(sys.argv[3]))
-    else:
-        index_for_ever(Path(sys.argv[2]), Path(sys.argv[3]))
+    run_one_by_one()

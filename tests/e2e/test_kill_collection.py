@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,24 +23,45 @@ from tests.e2e.collection_child import BATCH, BITS, code_of, tiny_model
 from tests.paths import ROOT
 
 
-def killed(arguments: list[str], rng: random.Random, longest: float) -> list[dict]:
-    """Run the child, kill it at a random moment after it is ready, return what it had said."""
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "DEEPHASH_QUIET": "1"}
-    child = subprocess.Popen(
-        [sys.executable, "-m", "tests.e2e.collection_child", *arguments],
-        stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment,
-    )  # fmt: skip
-    with child.stdout as output:
-        assert output.readline(), "the child did not start; its error stands above"
+class Victims:
+    """Starts processes that change a collection, and kills them; see ``collection_child.py``."""
+
+    def __init__(self) -> None:
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "DEEPHASH_QUIET": "1"}
+        self.parent = subprocess.Popen(
+            [sys.executable, "-m", "tests.e2e.collection_child"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment,
+        )  # fmt: skip
+        self.hear()
+
+    def hear(self) -> dict:
+        line = self.parent.stdout.readline()
+        assert line, "the process did not start; its error stands above"
+        return json.loads(line)
+
+    def killed(self, job: list[str], rng: random.Random, longest: float) -> list[dict]:
+        """Run a job, kill it at a random moment after it is ready, return what it had said."""
+        self.parent.stdin.write(json.dumps(job) + "\n")
+        self.parent.stdin.flush()
+        number = self.hear()["pid"]
+        assert self.hear() == {"ready": True}, "the job did not start; its error stands above"
         time.sleep(rng.uniform(0, longest))
-        assert child.poll() is None, "the child ended by itself; its error stands above"
-        child.send_signal(signal.SIGKILL)
-        said = output.read()
-    child.wait()
-    return [json.loads(line) for line in said.splitlines() if line.endswith("}")]
+        os.kill(number, signal.SIGKILL)
+        said = list(iter(self.hear, {"ended": -signal.SIGKILL}))
+        assert not any("ended" in record for record in said), "the job ended by itself; its error stands above"
+        return said
 
 
-def change_and_kill(path: Path, moments: int, longest: float = 0.5) -> int:
+@pytest.fixture
+def victims() -> Iterator[Victims]:
+    started = Victims()
+    yield started
+    started.parent.stdin.close()
+    assert started.parent.wait(60) == 0
+    started.parent.stdout.close()
+
+
+def change_and_kill(victims: Victims, path: Path, moments: int, longest: float = 0.5) -> int:
     """Kill ``moments`` writers of one collection; return how many acknowledged changes were checked."""
     rng = random.Random(0)
     Collection.create(path, num_bits=BITS)
@@ -47,7 +69,7 @@ def change_and_kill(path: Path, moments: int, longest: float = 0.5) -> int:
     scores: dict[int, float] = {}
     checked = 0
     for seed in range(moments):
-        said = killed(["change", str(path), str(seed)], rng, longest)
+        said = victims.killed(["change", str(path), str(seed)], rng, longest)
         for record in said:
             if record.get("done") == "append":
                 rows |= dict(zip(record["ids"], record["uris"]))
@@ -91,7 +113,7 @@ def compare(collection: Collection, rows: dict[int, str], scores: dict[int, floa
         assert (bits[row] == code_of(rows[number])).all()
 
 
-def index_and_kill(folder: Path, path: Path, moments: int, longest: float = 0.6) -> int:
+def index_and_kill(victims: Victims, folder: Path, path: Path, moments: int, longest: float = 0.6) -> int:
     """Kill ``moments`` indexing processes; return how many left a collection with part of the pictures."""
     from deephash.ingest import index_folder
 
@@ -99,7 +121,7 @@ def index_and_kill(folder: Path, path: Path, moments: int, longest: float = 0.6)
     names = sorted(file.name for file in folder.iterdir())
     expected = dict(zip(names, model.encode_images([folder / name for name in names])))
     for _ in range(moments):
-        killed(["index", str(folder), str(path)], rng, longest)
+        victims.killed(["index", str(folder), str(path)], rng, longest)
         shutil.rmtree(path.with_name("finished"), ignore_errors=True)
         if path.exists():
             collection = Collection.open(path)
@@ -129,25 +151,25 @@ def pictures(tmp_path: Path) -> Path:
     return folder
 
 
-def test_nothing_is_lost_when_a_writer_is_killed(tmp_path: Path) -> None:
-    assert change_and_kill(tmp_path / "x.dh", 8) > 8
+def test_nothing_is_lost_when_a_writer_is_killed(tmp_path: Path, victims: Victims) -> None:
+    assert change_and_kill(victims, tmp_path / "x.dh", 8) > 8
 
 
-def test_a_killed_index_run_is_resumed(tmp_path: Path, pictures: Path) -> None:
-    index_and_kill(pictures, tmp_path / "x.dh", 1)
+def test_a_killed_index_run_is_resumed(tmp_path: Path, pictures: Path, victims: Victims) -> None:
+    index_and_kill(victims, pictures, tmp_path / "x.dh", 1)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-def test_a_hundred_and_sixty_kills_of_a_writer(tmp_path: Path) -> None:
-    checked = change_and_kill(tmp_path / "x.dh", 160)
+def test_a_hundred_and_sixty_kills_of_a_writer(tmp_path: Path, victims: Victims) -> None:
+    checked = change_and_kill(victims, tmp_path / "x.dh", 160)
     print(f"160 kills of a changing writer, {checked} acknowledged changes checked")
     assert checked > 1000
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-def test_forty_kills_of_an_index_run(tmp_path: Path, pictures: Path) -> None:
-    partial = index_and_kill(pictures, tmp_path / "y.dh", 40)
+def test_forty_kills_of_an_index_run(tmp_path: Path, pictures: Path, victims: Victims) -> None:
+    partial = index_and_kill(victims, pictures, tmp_path / "y.dh", 40)
     print(f"40 kills of index, {partial} half way")
     assert partial > 3
