@@ -21,6 +21,7 @@ from deephash.data.manifests import (
     shipped_manifests,
     write_manifest,
 )
+from deephash.data.near_duplicates import Twin, find_twins, is_cifar10, pictures_below, problem_of
 from deephash.data.protocols import find_rule, split_rules
 from deephash.errors import UsageError
 from deephash.evaluation.codefile import as_labels, read_columns
@@ -82,6 +83,7 @@ def check(
     database: Path | None = None,
     protocol: str | None = None,
     root: Path | None = None,
+    near_duplicates: float | None = None,
     allow_overlap: bool = False,
     fix: Path | None = None,
     json: bool = False,
@@ -91,6 +93,7 @@ def check(
     $ deephash data check my_split.tsv --root pictures
     $ deephash data check --query test.txt --train train.txt --database database.txt --protocol coco-hashnet
     $ deephash data check caltech101
+    $ deephash data check cifar10-ii.tsv --root cifar10_jpeg.npz --near-duplicates 0.9 --fix cifar10-ii-dedup.tsv
 
     Looks for queries that are searched or learned from, items listed twice, items without a label or with two
     labellings, and counts other than the published ones; with --root also for missing files and for equal files under
@@ -102,18 +105,23 @@ def check(
         train: the same for the training items.
         database: the same for the searched items.
         protocol: hold the counts against this published split; by default the one the manifest names.
-        root: folder the names are relative to.
+        root: folder the names are relative to; for CIFAR-10 also its compact .npz.
+        near_duplicates: also report queries of which another list has a nearly equal picture: least correlation of
+            their fine structure, 0.9 is cautious. Needs --root; --fix then takes these queries out.
         allow_overlap: accept queries that are searched or learned from.
         fix: write a corrected manifest to this file.
         json: print one JSON object for each problem.
     """
     split = _load(manifest, {"query": query, "train": train, "database": database}, protocol)
     facts = require_facts(protocol) if protocol else facts_of(split.protocol)
-    problems = check_manifest(split, facts=facts, root=root, allow_overlap=allow_overlap)
+    files = None if root is None or is_cifar10(root) else root
+    problems = check_manifest(split, facts=facts, root=files, allow_overlap=allow_overlap)
+    twins = [] if near_duplicates is None else _twins(split, root, near_duplicates)
+    problems += problem_of(twins, len(set(split.names_of("query"))))
     for problem in problems:
         _print_problem(problem, json)
     if fix is not None:
-        write_manifest(corrected(split, facts=facts), fix)
+        write_manifest(corrected(split, facts=facts, without={twin.query for twin in twins}), fix)
         note(f"wrote {fix}; check it: deephash data check {fix}")
     if not problems:
         sizes = ", ".join(f"{len(rows):,} {name}" for name, rows in split.splits.items())
@@ -193,8 +201,19 @@ def _load(manifest: str | None, lists: dict[str, Path | None], protocol: str | N
         return read_hashnet_lists(given, protocol=protocol or "custom")
     if manifest in shipped_manifests():
         return shipped_manifest(manifest)
+    if Path(manifest).is_dir():
+        raise UsageError(
+            f"{manifest} is a folder of files; a split is a manifest (.tsv), a table (.csv, .parquet) or a name of "
+            f"`deephash data list`. Its pictures are checked with: deephash data check SPLIT --root {manifest}"
+        )
     is_table = Path(manifest).suffix.lower() in (".csv", ".parquet")
     return read_item_table(manifest) if is_table else read_manifest(manifest)
+
+
+def _twins(manifest: SplitManifest, root: Path | None, least: float) -> list[Twin]:
+    if root is None:
+        raise UsageError("--near-duplicates looks at pictures: give their folder with --root")
+    return find_twins(manifest, pictures_below(root), least=least)
 
 
 def _drawn_from_file(protocol: str, path: Path, train_images: int | None, seed: int) -> SplitManifest:

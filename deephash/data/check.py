@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,7 +23,7 @@ class Problem:
 
     Attributes:
         kind: ``query-in-database``, ``query-in-train``, ``duplicate``, ``same-picture``, ``unlabelled``,
-            ``two-labellings``, ``wrong-count``, ``empty-split``, ``missing-file``.
+            ``two-labellings``, ``wrong-count``, ``empty-split``, ``missing-file``, ``near-duplicate``.
         message: what, how many, and what it does to the figures.
         items: the names concerned.
     """
@@ -56,11 +56,13 @@ def check_manifest(
     return problems
 
 
-def corrected(manifest: SplitManifest, *, facts: SplitFacts | None = None) -> SplitManifest:
+def corrected(
+    manifest: SplitManifest, *, facts: SplitFacts | None = None, without: Collection[str] = ()
+) -> SplitManifest:
     """Return the split without what check complains of: later duplicates, unlabelled items, queries that are searched.
 
     A query that is also learned from or searched stays a query and leaves the other lists (but not the database of a
-    leave-one-out protocol).
+    leave-one-out protocol). Queries in ``without`` (near-duplicates) are taken out too.
     """
     elsewhere = ("train",) if facts is not None and facts.leave_one_out else SEARCHED
     seen: set[tuple[str, str]] = set()
@@ -71,11 +73,14 @@ def corrected(manifest: SplitManifest, *, facts: SplitFacts | None = None) -> Sp
         for row in rows:
             name = manifest.names[row]
             is_taken = split in elsewhere and name in query and not manifest.pairs
+            is_taken |= split == "query" and name in without
             if manifest.labels[row] and not is_taken and (split, name) not in seen:
                 kept.append(int(row))
                 seen.add((split, name))
         splits[split] = np.array(kept, dtype=np.int64)
     remark = "corrected by deephash: no duplicates, no unlabelled items, no query searched or learned from"
+    if without:
+        remark += f"; {len(without)} queries with a near-duplicate elsewhere are left out"
     return replace(manifest, splits=splits, remarks=(*manifest.remarks, remark))
 
 
