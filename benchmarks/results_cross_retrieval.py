@@ -86,6 +86,7 @@ def fitted(name: str, method: str, seed: int, options: argparse.Namespace) -> tu
     if isinstance(model, AlternatingHashModel):
         model.fit(columns, max_sweeps=30)
     else:
+        model.log = lambda *_, **__: None  # nobody reads the losses, and Lightning's book of them is half of the time
         trainer = Trainer(
             max_epochs=40, accelerator="cpu", logger=False, enable_checkpointing=False,
             enable_progress_bar=False, enable_model_summary=False,

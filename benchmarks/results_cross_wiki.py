@@ -70,6 +70,7 @@ def scores(make: Callable[[int, int], HashModel], bits: int, seed: int, data: Se
     else:
         pairs = (columns["has_image"] & columns["has_text"]).nonzero()[:, 0]
         columns = {key: column[pairs] for key, column in columns.items()}
+        model.log = lambda *_, **__: None  # nobody reads the losses, and Lightning's book of them is half of the time
         trainer = Trainer(
             max_epochs=EPOCHS, accelerator="cpu", logger=False, enable_checkpointing=False,
             enable_progress_bar=False, enable_model_summary=False,
