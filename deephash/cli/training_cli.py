@@ -6,13 +6,13 @@ import inspect
 import re
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
-from jsonargparse import ArgumentError
+from jsonargparse import ArgumentError, Namespace
 from lightning import Trainer
 from lightning.pytorch.cli import LightningCLI
 
@@ -59,7 +59,7 @@ class TrainCLI(LightningCLI):
         settings = dict(self.config_init["trainer"])
         if not settings.get("logger"):
             settings["logger"] = MetricsFile(str(folder), name="", version="")
-        settings["callbacks"] = [*(settings.get("callbacks") or ()), *run_callbacks(folder)]
+        settings["callbacks"] = run_callbacks(folder, others=settings.get("callbacks"))
         with quiet_lightning():
             return Trainer(**settings)
 
@@ -148,25 +148,62 @@ def parse(options: TrainOptions, bits: int | None, seed: int | None) -> TrainCLI
         for name in module.__all__:
             getattr(module, name)
     try:
-        with _silent():
-            return TrainCLI(
-                HashModel,
-                HashDataModule,
-                subclass_mode_model=True,
-                subclass_mode_data=True,
-                run=False,
-                args=words,
-                save_config_callback=None,
-                trainer_defaults=dict(_TRAINER_DEFAULTS),
-                seed_everything_default=0,
-                auto_configure_optimizers=False,
-                load_from_checkpoint_support=False,
-                parser_kwargs={"exit_on_error": False, "allow_abbrev": False},
-            )
+        cli = _with_classes_of_data(words)
     except DeephashError:
         raise
     except (ArgumentError, TypeError, ValueError, KeyError) as error:
         raise _explained(error, options) from None
+    _refuse_abbreviations(cli, options.rest)
+    return cli
+
+
+def _with_classes_of_data(words: list[str]) -> TrainCLI:
+    """Parse; where the model misses nothing but ``num_classes``, take the number from the data."""
+    try:
+        return _parsed(words)
+    except ArgumentError as error:
+        if not re.search(r"arguments are required: num_classes\s*$", str(error), re.MULTILINE):
+            raise
+        given = "--model.init_args.num_classes="
+        found: int = _parsed([*words, f"{given}2"]).datamodule.num_classes  # any number lets the data be made
+        if not found:
+            raise
+        return _parsed([*words, f"{given}{found}"])
+
+
+def _parsed(words: list[str]) -> TrainCLI:
+    with _silent():
+        return TrainCLI(
+            HashModel,
+            HashDataModule,
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            run=False,
+            args=words,
+            save_config_callback=None,
+            trainer_defaults=dict(_TRAINER_DEFAULTS),
+            seed_everything_default=0,
+            auto_configure_optimizers=False,
+            load_from_checkpoint_support=False,
+            parser_kwargs={"exit_on_error": False, "allow_abbrev": False},
+        )
+
+
+def _refuse_abbreviations(cli: TrainCLI, words: Sequence[str]) -> None:
+    """jsonargparse completes the last part of a nested option (backbone.nam); a configuration should not guess."""
+    for word in words:
+        name = word.partition("=")[0].removeprefix("--").rstrip("+")
+        if not name.startswith(("model.", "data.", "trainer.")):
+            continue
+        node: Any = cli.config
+        for part in name.split("."):
+            if "init_args" in node and part not in node:
+                node = node["init_args"]  # --data.root is short for --data.init_args.root
+            if part not in node:
+                raise UsageError(f"unknown option {name!r}" + did_you_mean(part, [str(key) for key in vars(node)]))
+            node = node[part]
+            if not isinstance(node, (dict, Namespace)):
+                break
 
 
 def _configs(options: TrainOptions) -> list[Path]:

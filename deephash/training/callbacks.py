@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import EarlyStopping
 from tqdm import tqdm
 
 from deephash.data.datamodule import HashDataModule
@@ -26,7 +27,8 @@ class RetrievalEvaluation(Callback):
     cross-modal model also gets ``validation/mAP_i2t`` and ``validation/mAP_t2i``, and ``validation/mAP`` is their mean.
 
     Args:
-        every_n_epochs: how often; None means about ten times a run. The last epoch is always scored.
+        every_n_epochs: how often; None means about ten times a run, or after each epoch where EarlyStopping watches the
+            figure. The last epoch is always scored.
         top_k: R; None ranks all.
     """
 
@@ -51,9 +53,15 @@ class RetrievalEvaluation(Callback):
 def is_due(trainer: Trainer, every_n_epochs: int | None) -> bool:
     """Say whether the epoch that ends is one of every n, or the last."""
     planned = trainer.max_epochs or 0
-    every = every_n_epochs or max(1, math.ceil(planned / 10))
+    every = every_n_epochs or (1 if stops_early(trainer) else max(1, math.ceil(planned / 10)))
     epoch = trainer.current_epoch + 1
     return epoch % every == 0 or epoch == planned or trainer.should_stop
+
+
+def stops_early(trainer: Trainer) -> bool:
+    """Say whether a callback watches the validation figure, which must then be there after every epoch."""
+    watching = [callback for callback in trainer.callbacks if isinstance(callback, EarlyStopping)]  # type: ignore[attr-defined]
+    return any(callback.monitor.startswith(SCORE) for callback in watching)
 
 
 def can_validate(data: HashDataModule | None) -> bool:

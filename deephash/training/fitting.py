@@ -7,12 +7,12 @@ import signal
 import threading
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from lightning import Trainer
+from lightning import Callback, Trainer
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.trainer.states import TrainerStatus
 
@@ -58,14 +58,17 @@ def make_trainer(
         "log_every_n_steps": 10,
     }
     options |= trainer_options
-    options["callbacks"] = [*trainer_options.get("callbacks", ()), *run_callbacks(folder, evaluate_every)]
+    options["callbacks"] = run_callbacks(folder, evaluate_every, trainer_options.get("callbacks", ()))
     with quiet_lightning():
         return Trainer(max_epochs=max_epochs, **options)
 
 
-def run_callbacks(folder: str | Path, evaluate_every: int | None = None) -> list[Any]:
-    """Return evaluation, saving and the bar, in the order in which they must run."""
-    return [RetrievalEvaluation(evaluate_every), ModelSaver(folder, evaluate_every), TrainingProgress()]
+def run_callbacks(
+    folder: str | Path, evaluate_every: int | None = None, others: Iterable[Callback] | None = None
+) -> list[Callback]:
+    """Return evaluation, ``others``, saving and the bar: what stops early needs the figure first, and ends the run."""
+    ours = ModelSaver(folder, evaluate_every), TrainingProgress()
+    return [RetrievalEvaluation(evaluate_every), *(others or ()), *ours]
 
 
 def fit(trainer: Trainer, model: HashModel, data: HashDataModule, run: RunFolder, *, resume: bool = False) -> float:

@@ -1,5 +1,6 @@
 """Lightning for real: two processes, mixed precision, clipping, resuming, stopping early."""
 
+import json
 import os
 import socket
 import subprocess
@@ -14,8 +15,9 @@ from deephash.backbones import Backbone
 from deephash.data import Digits
 from deephash.data.batch import SlicedBatches
 from deephash.models import DPSH, SDC, GreedyHash, HashNet, Optimizer, OrthoHash, load_model
-from deephash.training.callbacks import RetrievalEvaluation
 from deephash.scoring import mean_average_precision_of
+from deephash.training import RunFolder, fit, make_trainer
+from deephash.training.callbacks import RetrievalEvaluation
 from tests.e2e import ddp_child
 from tests.image_methods_toy import FEATURES, batch
 from tests.paths import ROOT
@@ -147,3 +149,16 @@ def test_training_stops_once_the_validation_figure_no_longer_rises():
     trainer = Trainer(max_epochs=50, callbacks=callbacks, logger=False, enable_checkpointing=False, **QUIET)
     trainer.fit(model, datamodule=Digits())
     assert trainer.current_epoch == 3
+
+
+def test_a_run_scores_after_each_epoch_for_a_callback_that_watches_the_figure(tmp_path):
+    torch.manual_seed(0)
+    stuck = Optimizer("sgd", learning_rate=1e-12, weight_decay=0.0)
+    model, data = GreedyHash(16, 10, Backbone("features:64", weights=None), stuck), Digits()
+    stop = EarlyStopping("validation/mAP", mode="max", patience=2)
+    trainer = make_trainer(tmp_path, max_epochs=50, callbacks=[stop], accelerator="cpu")
+    fit(trainer, model, data, RunFolder(tmp_path))
+    assert trainer.current_epoch == 3
+    assert (tmp_path / "last" / "model.json").is_file()
+    facts = json.loads((tmp_path / "run.json").read_text())
+    assert (facts["status"], facts["best_epoch"]) == ("finished", 0)
