@@ -39,14 +39,14 @@ def encode(
     """Encode pictures or lines of text into a file of codes, which ``deephash evaluate`` and others read.
 
     $ deephash encode pictures/ -o codes.npz --model runs/orthohash
-    $ deephash encode labels.csv -o codes.npz --model runs/orthohash
+    $ deephash encode labels.csv -o codes.npz --model pictures.dh
     $ find . -name "*.jpg" | deephash encode - -o codes.hex --model runs/orthohash
     $ deephash encode captions.txt -o texts.npz --model runs/rreh --text
 
     Args:
         source: a picture, a folder, a CSV with a column path (and optionally label), or - for paths on standard input.
         out: the file; names and labels (the folders, or the CSV's) stand beside the codes in an .npz.
-        model: a run of ``deephash train`` or a model folder.
+        model: a run of ``deephash train``, a model folder, or a collection (the model that made its codes).
         text: the source is a text file (or standard input), and each line is encoded.
         format: npz, or hex: lines of code, tab, name. By default what the ending of --out says.
         precision: bf16 helps where the processor is fast at it (measure first) and flips a few bits.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from deephash.cli.output import note, print_json
+from deephash.collection.card import is_collection
 from deephash.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -50,8 +51,8 @@ def index(
     Args:
         folder: pictures, in any sub-folders; the name of a picture's folder becomes its label.
         out: the collection, by custom ending in .dh.
-        model: a run of ``deephash train``, a model folder, or a training-free model such as itq:timm:resnet18, which is
-            fitted to these pictures; may be left out where the collection exists.
+        model: a run of ``deephash train``, a model folder, a collection, or a training-free model such as
+            itq:timm:resnet18, which is fitted to these pictures; may be left out where the collection exists.
         bits: code length of a training-free model.
         weights: file with the weights of a training-free model's network.
         attributes: CSV with a column path (relative to the folder) and further columns to filter by.
@@ -70,9 +71,10 @@ def index(
     """
     from deephash.collection.attributes import read_attributes
     from deephash.ingest import index_folder
+    from deephash.ingest.update import is_free
 
     table = read_attributes(attributes) if attributes is not None else None
-    if model is None and not out.exists() and not dry_run:
+    if model is None and is_free(out) and not dry_run:
         raise UsageError(f"{out} is new and needs a model: --model RUN (deephash train makes one)")
     if not folder.is_dir():
         raise DataError(f"{folder} is not there; nothing was changed. Is its disk connected?")
@@ -108,10 +110,14 @@ def index(
 def open_model(
     name: str, *, pictures: Path | None = None, num_bits: int = 256, weights: Path | None = None
 ) -> HashModel:
-    """Return the model that ``--model`` names: a run, a model folder, or a training-free one fitted to ``pictures``."""
+    """Return the model that ``--model`` names: a run, a model folder, the one a collection carries, or a training-free
+    one fitted to ``pictures``.
+    """
     from deephash.models import load_model
 
     folder = Path(name)
+    if is_collection(folder):
+        return load_model(_model_of(folder))
     if folder.is_dir():
         return load_model(folder / "model" if (folder / "model" / "model.json").is_file() else folder)
     if ":" in name and pictures is not None:
@@ -126,6 +132,15 @@ def open_model(
 def _kept(wanted: bool | None, model: str | None) -> bool:
     """Say whether a new collection keeps vectors: as asked, else with CLIP, whose embeddings order answers finely."""
     return (model or "").startswith("clip:") if wanted is None else wanted
+
+
+def _model_of(collection: Path) -> Path:
+    from deephash.collection import Collection
+
+    carried = Collection.open(collection).model_path
+    if carried is None:
+        raise UsageError(f"{collection} carries no model: its codes were imported; give the model that made them")
+    return carried
 
 
 def _rows(out: Path) -> int:

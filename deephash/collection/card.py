@@ -16,6 +16,11 @@ FORMAT_VERSION = 1
 _FILE, _FORMAT = "collection.json", "deephash collection"
 
 
+def is_collection(path: Path) -> bool:
+    """Say whether a folder is a collection: whether it has a card."""
+    return (path / _FILE).is_file()
+
+
 @dataclass(frozen=True)
 class CollectionCard:
     """What a collection says about itself.

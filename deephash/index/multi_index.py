@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deephash.index.kernels import ROW_BITS, ROW_MASK, compiled, grown, popcount, prefetch
+from deephash.index.pruning import sort_cells
 
 BAND_BITS = 16  # 65,536 buckets a table: about N / 65,536 rows in each
 
@@ -45,8 +46,7 @@ class BandTables:
         rows = np.empty((bands, size), kind)
         for band in range(bands):
             keys = (planes[band // 4] >> np.uint64(BAND_BITS * (band % 4))).astype(np.uint16)
-            starts[band, 1:] = np.cumsum(np.bincount(keys, minlength=1 << BAND_BITS))
-            rows[band] = np.argsort(keys, kind="stable")  # a radix sort for 16 bits
+            sort_cells(keys, starts[band], rows[band])
         return cls(starts, rows)
 
     def flips(self, radius: int) -> NDArray[np.int64]:

@@ -49,7 +49,7 @@ class PivotLists:
         in_parts(size, threads, lambda lo, hi: _assign(planes, pivots, lo, longest, cells[lo:hi]))
         kind = np.int32 if size < 1 << 31 else np.int64  # half the memory, and half the cache misses
         starts, rows = np.zeros(number * (longest + 1) + 1, kind), np.empty(size, kind)
-        _sort_cells(cells, starts, rows)
+        sort_cells(cells, starts, rows)
         codes = np.empty((size, len(planes)), np.uint64)
         for word, plane in enumerate(planes):
             codes[:, word] = plane[rows]
@@ -161,8 +161,8 @@ def _farthest_first(planes: Any, number: int) -> Any:
 
 
 @compiled
-def _sort_cells(cells: Any, starts: Any, rows: Any) -> None:
-    """Counting sort: write where each cell starts, and the row numbers in cell order, ascending within a cell."""
+def sort_cells(cells: Any, starts: Any, rows: Any) -> None:
+    """Counting sort: write where each cell starts ([cells + 1], zero before) and the row numbers in cell order."""
     for cell in cells:
         starts[cell + 1] += 1
     for cell in range(starts.size - 1):

@@ -116,7 +116,7 @@ def index_folder(
     if batch_size < 1 or (workers is not None and workers < 1):
         raise UsageError(f"batch_size and workers are at least 1, not {batch_size} and {workers}")
     source, target = Path(folder).resolve(), Path(out)
-    collection = Collection.open(target) if target.exists() else None
+    collection = None if is_free(target) else Collection.open(target)
     root = source if collection is None or moved else collection.root
     if root is None:
         raise UsageError(f"{target} holds codes from elsewhere, without pictures; choose another --out")
@@ -261,6 +261,11 @@ def _check_fits(collection: Collection, model: HashModel, precision: Precision, 
         )
     if keep_vectors and not collection.has_vectors:
         raise UsageError(f"{collection.path} was made without vectors; make it anew to keep them")
+
+
+def is_free(target: Path) -> bool:
+    """Whether a new collection may be made there: nothing is, or an empty folder."""
+    return not target.exists() or (target.is_dir() and not any(target.iterdir()))
 
 
 def _refuse_to_empty(plan: FolderPlan, files: Sequence[FoundFile], folder: Path, allow_empty: bool) -> None:

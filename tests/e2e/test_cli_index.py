@@ -243,6 +243,8 @@ def test_encode_pictures_lists_and_folders(
     monkeypatch.setattr("sys.stdin", io.StringIO(f"{folder}/cat/1.png\n"))
     said(capsys, ["encode", "-", "-o", tmp_path / "three.npz", *model])
     assert len(BinaryCodes.load(tmp_path / "three.npz")) == 1
+    said(capsys, ["encode", folder / "cat" / "1.png", "-o", tmp_path / "four.hex", "--model", indexed])
+    assert (tmp_path / "four.hex").read_text() == (tmp_path / "one.hex").read_text()
     assert "no such file" in said(capsys, ["encode", tmp_path / "absent", "-o", tmp_path / "x.npz", *model], 3)[1]
     (folder / "texts.txt").write_text("a cat\n")
     assert (
