@@ -40,7 +40,7 @@ def line_chart(
         f'<figure class="dh-chart"><figcaption>{escape(title)}</figcaption>'
         f'<svg viewBox="0 0 {WIDTH:g} {HEIGHT:g}" role="img" aria-label="{escape(title, quote=True)}">{ticks}'
         f'<polyline class="line" points="{path}"/>'
-        f'<text x="{LEFT}" y="{HEIGHT - 18}" >{low:g}</text>'
+        f'<text x="{LEFT}" y="{HEIGHT - 18}" >{low:.3g}</text>'
         f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 18}" text-anchor="end">{high:g}</text>'
         f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 4}" text-anchor="middle">{escape(across)}</text>'
         f'<text x="4" y="{TOP + 2}" class="up">{escape(up)}</text></svg></figure>'

@@ -67,7 +67,9 @@ def _figures(report: EvaluationReport) -> str:
             if other.label == figure.label
         ]
         rows.append((figure.label, f"{figure.value:.4f}", interval, ties, ", ".join(baselines)))
-    return table(["metric", "value", "95 % interval", "range over tie orders", "baselines"], rows, numeric=(1,))
+    titles = ["metric", "value", "95 % interval", "range over tie orders", "baselines"]
+    wide = len(titles) if report.baselines else len(titles) - 1
+    return table(titles[:wide], [row[:wide] for row in rows], numeric=(1,))
 
 
 def _curves(report: EvaluationReport) -> str:

@@ -144,9 +144,8 @@ class SearchPage:
 
     def _connect(self) -> None:
         # always_last: pasting first tells of an empty box, and the picture must not be lost behind that
-        self.picture.input(
-            self.on_picture, [self.picture, *self.common], self.outputs, trigger_mode="always_last", **QUIET
-        )
+        shown = [*self.outputs, self.picture]
+        self.picture.input(self.on_picture, [self.picture, *self.common], shown, trigger_mode="always_last", **QUIET)
         self.sheet.drawn(self.on_drawn, self.common, self.outputs, trigger_mode="always_last", **QUIET)
         worded = [self.words, *self.common]
         for event in (self.words.submit, self.search.click):
@@ -203,8 +202,9 @@ class SearchPage:
     def on_picture(self, path: str | None, name: str, session: Session, *options: Any) -> Outputs:
         """Answer an uploaded, pasted or photographed picture; go back to the examples where it was taken away."""
         if path is None:
-            return self._shown(session, lambda: start(self.workspace, name, session))
-        return self._answer(name, session, options, lambda: picture_query(path))
+            return *self._shown(session, lambda: start(self.workspace, name, session)), gr.skip()
+        answered = self._answer(name, session, options, lambda: picture_query(path))
+        return *answered, gr.skip() if answered[0] is not session else None  # a bad upload is taken out of the box
 
     def on_drawn(self, event: gr.EventData, name: str, session: Session, *options: Any) -> Outputs:
         """Answer a drawing; a further stroke takes the place of the drawing before."""

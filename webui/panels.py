@@ -80,8 +80,8 @@ class Panels:
                     self.said = gr.HTML("", elem_id="dh-said")
                     self.back = gr.Button("Undo", interactive=False, elem_id="dh-undo")
             self.facts = gr.HTML("", elem_id="dh-facts", js_on_load=script("results"))
+            self.change = gr.State(None)  # inside the tab: beside it, Gradio would count it as a tab
         self.upload.preprocess = _uploaded_files  # type: ignore[method-assign,assignment]
-        self.change = gr.State(None)
         name, search = self.search.name, self.search
         tab.select(self.on_facts, [name], self.facts, **QUIET)
         name.input(self.on_facts, [name], self.facts, **QUIET)
@@ -153,7 +153,7 @@ class Panels:
                 self.which = gr.Dropdown(
                     labels, value=names[0] if names else None, label="Report", visible=bool(names), elem_id="dh-which"
                 )
-                self.given = gr.File(label="report.json", elem_id="dh-report-file", height=90)
+                self.given = gr.File(label="report.json", elem_id="dh-report-file", height=120)
             self.report = gr.HTML("", elem_id="dh-report", js_on_load=script("results"))
         self.given.preprocess = _uploaded_file  # type: ignore[method-assign]
         tab.select(self.on_report, [self.which], self.report, **QUIET)

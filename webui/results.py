@@ -140,7 +140,9 @@ def status_html(answer: Answer) -> str:
     """Return one line: how many of how many, how fast, by which model."""
     shown = f"{len(answer.hits)} of {answer.total:,} pictures" if answer.hits else f"{answer.total:,} pictures"
     ties = [hit for hit in answer.hits[-1:] if hit.tie_size > 1]
-    tie = f" · {ties[0].tie_size:,} items tie at {ties[0].distance} bits" if ties and not answer.reranked else ""
+    tie = ""
+    if ties and not answer.reranked:
+        tie = f" · {ties[0].tie_size:,} items tie at {ties[0].distance} bit{'s' * (ties[0].distance != 1)}"
     return (
         f'<p class="dh-status" role="status">{shown} · {answer.num_bits} bits · '
         f"search {answer.search_ms:.1f} ms, encode {answer.encode_ms:.0f} ms · {escape(answer.model)}{tie}"

@@ -20,7 +20,8 @@ from .thumbnails import MAX_SIDE, SIDE, placeholder
 from .turns import ServerBusy
 from .workspace import MAX_ANSWERS, Answer, Options, Workspace
 
-Name = Annotated[str | None, Query(description="collection; the first one where left out")]
+WHICH = "collection; the first one where left out"
+Name = Annotated[str | None, Query(description=WHICH)]
 DOCUMENTATION = Path(__file__).with_name("api.html")
 
 
@@ -32,15 +33,15 @@ def add_routes(app: FastAPI, workspace: Workspace) -> None:
 
 
 def _add_searching(app: FastAPI, workspace: Workspace) -> None:
-    @app.post("/api/search", summary="Search by a picture, words, an item or a code")
+    @app.post("/api/search", summary="Search by a picture, words, both, or an item")
     def search(
         picture: Annotated[UploadFile | None, File(description="a picture file")] = None,
         text: Annotated[str | None, Form(description="words, for cross-modal models")] = None,
         minus: Annotated[str, Form(description="words that are not wanted")] = "",
         id: Annotated[int | None, Form(description="an item of the collection")] = None,
-        collection: Annotated[str | None, Form()] = None,
-        k: Annotated[int, Form(ge=1, le=MAX_ANSWERS)] = 10,
-        max_distance: Annotated[int | None, Form(ge=0)] = None,
+        collection: Annotated[str | None, Form(description=WHICH)] = None,
+        k: Annotated[int, Form(ge=1, le=MAX_ANSWERS, description="at most so many answers")] = 10,
+        max_distance: Annotated[int | None, Form(ge=0, description="at most so many bits away")] = None,
         where: Annotated[str, Form(max_length=1000, description='such as: label = "cat"')] = "",
         beta: Annotated[float, Form(ge=0, le=1, description="picture and words: 0 picture, 1 words")] = 0.5,
         alpha_text: Annotated[float, Form(ge=-2, le=4, description="picture and words: reach of the words")] = 1.0,
@@ -54,9 +55,9 @@ def _add_searching(app: FastAPI, workspace: Workspace) -> None:
 
     @app.post("/api/encode", summary="Return the code of a picture or of words")
     def encode(
-        picture: Annotated[UploadFile | None, File()] = None,
-        text: Annotated[str | None, Form()] = None,
-        collection: Annotated[str | None, Form()] = None,
+        picture: Annotated[UploadFile | None, File(description="a picture file")] = None,
+        text: Annotated[str | None, Form(description="words, for cross-modal models")] = None,
+        collection: Annotated[str | None, Form(description=WHICH)] = None,
     ) -> dict[str, Any]:
         with workspace.turns:
             asked = _asked(workspace, collection, picture, text, "", None, Sliders())
@@ -66,7 +67,7 @@ def _add_searching(app: FastAPI, workspace: Workspace) -> None:
     @app.post("/api/add", summary="Add pictures to a collection; they are searchable at once")
     def add(
         pictures: Annotated[list[UploadFile], File(description="picture files")],
-        collection: Annotated[str | None, Form()] = None,
+        collection: Annotated[str | None, Form(description=WHICH)] = None,
     ) -> dict[str, Any]:
         files = [(picture.filename or "picture", picture.file.read()) for picture in pictures]
         with workspace.turns:

@@ -51,10 +51,13 @@ def demo(
     if not serve:
         print(f"serve   deephash serve {collection}")
         return None
+    from deephash.scoring import evaluate
     from deephash.webui import serve as serve_page
 
+    report = out / "report"
+    evaluate(Path(trained[-1]["run"])).save(report, pictures=False)
     print(f"page    http://{host}:{port}   (Ctrl-C ends)", flush=True)
-    serve_page([collection], host=host, port=port)
+    serve_page([collection], host=host, port=port, reports=[report / "report.json"])
     return None
 
 

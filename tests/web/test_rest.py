@@ -4,11 +4,14 @@ import io
 
 import numpy as np
 import pytest
+from deephash.webui.turns import Turns
 from PIL import Image
 
+from deephash.codes import BinaryCodes
 from deephash.collection import Collection
 from deephash.search import Searcher
 from tests.paths import shared_data
+from tests.web.collections import coloured
 
 OUTSIDE = ("caltech101", "test", "sunflower")
 
@@ -171,6 +174,63 @@ def test_the_page_takes_no_path_from_a_client(client, server, pictures):
                 break
     assert '"success":false' in told.replace(" ", "")
     assert "image_0001" not in told
+
+
+def test_items_that_point_outside_the_collection_are_not_shown(tmp_path):
+    """By a path, by a symbolic link, by another scheme; and what is shown carries no EXIF data."""
+    from tests.web.conftest import Server
+
+    root, secret = tmp_path / "pictures", tmp_path / "secret.png"
+    root.mkdir()
+    Image.new("RGB", (90, 90), (200, 10, 77)).save(secret)
+    (root / "link.png").symlink_to(secret)
+    photo = Image.new("RGB", (90, 90), "green")
+    photo.getexif()[0x010E] = "a secret place"
+    photo.save(root / "own.jpg", exif=photo.getexif())
+    uris = ["own.jpg", "link.png", "../secret.png", str(secret), f"file://{secret}", "http://127.0.0.1:1/a.png"]
+    collection = Collection.create(tmp_path / "x.dh", num_bits=8, root=root)
+    own, *others = collection.append(uris=uris, codes=BinaryCodes.from_bits(np.eye(6, 8, dtype=int))).tolist()
+    running = Server([tmp_path / "x.dh"]).start()
+    try:
+        with running.client() as client:
+            shown = client.get(f"api/items/{own}/thumbnail")
+            assert shown.status_code == 200
+            assert b"secret" in (root / "own.jpg").read_bytes()
+            assert b"secret" not in shown.content
+            for item in others:
+                answer = client.get(f"api/items/{item}/thumbnail")
+                assert answer.status_code in (400, 404)
+                if answer.headers["content-type"] == "application/json":
+                    continue
+                colours = Image.open(io.BytesIO(answer.content)).convert("RGB").getcolors(1 << 20)
+                assert all(colour != (200, 10, 77) for _, colour in colours)  # a grey placeholder
+    finally:
+        running.stop()
+
+
+def test_too_many_searches_are_told_to_come_back(client, server, monkeypatch):
+    monkeypatch.setattr(server.workspace, "turns", Turns(at_once=1, waiting=0))
+    with server.workspace.turns:
+        answer = client.post("api/search", data={"id": 1})
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
+        assert "busy" in answer.json()["error"]
+        assert client.get("api/items/1").status_code == 200  # only what encodes or searches waits
+    assert client.post("api/search", data={"id": 1}).status_code == 200
+
+
+def test_picture_and_words_with_sliders_and_reranking(client, server, photo):
+    buffer = io.BytesIO()
+    coloured("red", 7).save(buffer, "PNG")
+    first = {}
+    for beta, alpha_image in ((0, 0), (0, 2), (1, 1)):
+        sent = {"text": "something blue", "collection": "colours", "beta": beta, "alpha_image": alpha_image}
+        answer = client.post("api/search", files={"picture": ("a.png", buffer.getvalue())}, data=sent)
+        first[beta, alpha_image] = answer.json()["hits"][0]["path"].split("_")[0]
+    assert first == {(0, 0): "red", (0, 2): "blue", (1, 1): "blue"}
+    found = client.post("api/search", files={"picture": ("a.jpg", photo)}, data={"k": 7, "rerank": True}).json()["hits"]
+    expected = server.workspace.place("photos").searcher.by_image(photo, 7, rerank=200)
+    assert [hit["id"] for hit in found] == [hit.id for hit in expected]
+    assert [hit["score"] for hit in found] == sorted((hit["score"] for hit in found), reverse=True)
 
 
 def test_other_sites_and_names_are_refused(client):
