@@ -118,15 +118,28 @@ def _run_subcommand(command: str, functions: dict[str, Callable[..., Any]], rest
 
 def call(function: Callable[..., Any], arguments: list[str], name: str) -> int:
     """Parse ``arguments`` by the signature of ``function`` and call it."""
-    from cyclopts import App, CycloptsError
+    from cyclopts import App, CycloptsError, UnusedCliTokensError
 
     app = App(name=name, help_format="plaintext", version_flags=(), result_action="return_value")
     app.default(function)
     try:
         result = app(arguments, exit_on_error=False, print_error=False)
+    except UnusedCliTokensError as error:
+        raise UsageError(f"{_too_much(error.unused_tokens or [], arguments, app)}\nHelp: {name} --help") from None
     except CycloptsError as error:
         raise UsageError(f"{_sentence(error)}\nHelp: {name} --help") from None
     return int(result or 0)
+
+
+def _too_much(unused: list[str], arguments: list[str], app: Any) -> str:
+    """Say which word is too much: a misspelt option that was taken for the query, or the words left over."""
+    valid = [each for argument in app.assemble_argument_collection() for each in argument.names if each[:2] == "--"]
+    valid = [name for name in valid if not name.startswith("--no-")]
+    strange = [word.partition("=")[0] for word in arguments if word.startswith("--")]
+    unknown = [word for word in strange if len(word) > 2 and word not in valid]
+    if unknown:
+        return f"unknown option {unknown[0]}{did_you_mean(unknown[0], valid)}"
+    return f"{unused[0]!r} is too much; words that belong together need quotation marks"
 
 
 def _sentence(error: Exception) -> str:

@@ -102,7 +102,8 @@ def attack_columns(
         return [average_precisions(codes, database, relevance, ties=ties, **options)[:, 0] for ties in policies]  # type: ignore[arg-type]
 
     def column(metric: str, values: list[FloatArray]) -> Column:
-        return Column(metric, settings.normalize, *(QueryScores(each) for each in values))
+        given, best, worst = (QueryScores(each) for each in values)
+        return Column(metric, settings.normalize, given, best, worst)
 
     name = f"mAP@{settings.top_k or 'all'}"
     clean, attacked = precision(query, labels[0]), precision(attack.codes, labels[0])

@@ -136,7 +136,7 @@ class Beyond:
 
     def require_fit(self, num_queries: int, num_items: int) -> None:
         """Raise UsageError unless there is one of everything for each query and item."""
-        wanted = {"pair numbers of queries": (self.pairs and self.pairs[0], num_queries)}
+        wanted: dict[str, tuple[Any, int]] = {"pair numbers of queries": (self.pairs and self.pairs[0], num_queries)}
         wanted["pair numbers of database items"] = (self.pairs and self.pairs[1], num_items)
         wanted["attacked codes"] = (self.attack and self.attack.codes, num_queries)
         wanted["targets"] = (self.attack and self.attack.targets, num_queries)
@@ -327,7 +327,7 @@ def _with_nearest(queries: tuple[HardQuery, ...], sides: Sides, relevance: Relev
         rows = np.argsort(distances, kind="stable")[:NEAREST]
         right = relevance.rows(slice(each.row, each.row + 1)).gains()[0][rows] > 0
         nearest = [f"row {row}" for row in rows] if names is None else names[rows].tolist()
-        shown = {"nearest": tuple(nearest), "distances": tuple(distances[rows].tolist())}
+        shown: dict[str, Any] = {"nearest": tuple(nearest), "distances": tuple(distances[rows].tolist())}
         found.append(replace(each, **shown, relevant=tuple(right.tolist())))
     return tuple(found)
 

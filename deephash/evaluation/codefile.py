@@ -83,7 +83,7 @@ class CodeFile:
     def take(self, rows: NDArray[np.integer]) -> CodeFile:
         """Return the items of ``rows``, in that order."""
         columns = {name: getattr(self, name) for name in _COLUMNS}
-        kept = {name: None if values is None else values[rows] for name, values in columns.items()}
+        kept: dict[str, Any] = {name: None if values is None else values[rows] for name, values in columns.items()}
         return replace(self, codes=self.codes[rows], **kept)
 
 

@@ -5,6 +5,8 @@ Training scores its epochs with this and `deephash evaluate` its reports, so bot
 
 from __future__ import annotations
 
+import hashlib
+import json
 import warnings
 from dataclasses import replace
 
@@ -121,5 +123,16 @@ def known_protocol(model: HashModel, data: HashDataModule, task: str = SAME_SIDE
         split=short_checksum(data.split_checksum),
         task=task,
         backbone=" + ".join(encoder.spec.name for encoder in model.encoders.values()),
+        transform=_transform_of(model),
         pictures=data.pictures,
     )
+
+
+def _transform_of(model: HashModel) -> str:
+    """Return size and fingerprint of the test-time picture transform; ``unknown`` where no pictures are read."""
+    for encoder in model.encoders.values():
+        settings = encoder.spec.transform
+        if settings and "size" in settings:
+            text = json.dumps(dict(settings), sort_keys=True, default=str)
+            return f"{settings['size']}px:{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+    return Protocol().transform

@@ -29,8 +29,8 @@ def float_mean_average_precision(data: HashDataModule, modality: str = "image") 
     query, database = data.splits["query"], data.splits["database"]
     if modality not in query.features or query.labels is None or database.labels is None:
         raise UsageError("a float comparison needs cached features and labels; use a frozen backbone")
-    features = (split.features[modality].cpu().numpy() for split in (query, database))
-    return cosine_mean_average_precisions(*features, query.labels, database.labels, [(None, "hits")])[0]
+    asking, searched = (split.features[modality].cpu().numpy() for split in (query, database))
+    return cosine_mean_average_precisions(asking, searched, query.labels, database.labels, [(None, "hits")])[0]
 
 
 def cosine_mean_average_precisions(

@@ -94,7 +94,8 @@ def evaluate_pair(
 ) -> EvaluationReport:
     """Score two sides that are ready; arguments as in :func:`evaluate`."""
     pairs = common_pairs(pair.query, pair.database)
-    query_labels, database_labels, words = (None, None, ())
+    query_labels, database_labels = None, None
+    words: tuple[str, ...] = ()
     if pairs is None or (pair.query.labels is not None and pair.database.labels is not None):
         query_labels, database_labels, words = common_labels(pair.query, pair.database)
     report = evaluate_codes(

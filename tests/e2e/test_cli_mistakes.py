@@ -1,0 +1,70 @@
+"""Small mistakes at the command line, and what is said about them."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from deephash.cli.main import main
+from deephash.cli.train import read_options
+from deephash.cli.training_cli import parse
+from deephash.errors import UsageError
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "message"),
+    [
+        (["search", "x.dh", "--id", "3"], 2, "unknown option --id; did you mean"),
+        (["search", "x.dh", "two", "dogs"], 2, "'dogs' is too much; words that belong together need quotation marks"),
+        (["data", "check", "."], 2, "is a folder of files; a split is a manifest"),
+        (["data", "stats", "."], 2, "is a folder of files; a split is a manifest"),
+    ],
+)
+def test_a_mistake_is_named(tmp_path, monkeypatch, capsys, words, status, message):
+    monkeypatch.chdir(tmp_path)
+    assert main(words) == status
+    said = capsys.readouterr()
+    assert message in said.err
+    assert "Errno" not in said.err
+    assert said.out == ""
+
+
+def test_an_empty_folder_becomes_a_collection(tmp_path, capsys):
+    pictures, out = tmp_path / "pictures", tmp_path / "new.dh"
+    pictures.mkdir()
+    out.mkdir()
+    for number in range(8):
+        noise = np.random.default_rng(number).integers(0, 255, (24, 24, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(pictures / f"{number}.png")
+    assert main(["index", str(pictures), "--out", str(out)]) == 2
+    assert "is new and needs a model" in capsys.readouterr().err
+    words = ["index", str(pictures), "--out", str(out), "--model", "lsh:tiny", "--bits", "16", "--dry-run", "--json"]
+    assert main(words) == 0
+    assert json.loads(capsys.readouterr().out)["added"] == 8
+
+
+TRAIN = ["--model=OrthoHash", "--data=deephash.data.Digits", "--bits", "16", "--model.init_args.backbone.weights=null",
+         "--model.init_args.backbone.frozen=false", "--backbone", "small_cnn:4"]  # fmt: skip
+
+
+def test_the_number_of_classes_is_taken_from_the_data():
+    cli = parse(read_options([*TRAIN]), 16, None)
+    assert cli.model.num_classes == 10
+    assert cli.config["model"]["init_args"]["num_classes"] == 10  # and so is kept with the run
+    assert cli.model.num_bits == 16
+
+
+@pytest.mark.parametrize(
+    ("option", "meant"),
+    [("model.init_args.backbone.nam=small_cnn:8", "name"), ("data.init_args.sead=3", "seed")],
+)
+def test_options_are_not_abbreviated(option, meant):
+    with pytest.raises(UsageError, match=f"unknown option .*did you mean '{meant}'"):
+        parse(read_options(["--config", "orthohash/digits_64", f"--{option}"]), None, None)
+
+
+def test_short_paths_into_the_configuration_stay_allowed():
+    cli = parse(read_options(["--config", "orthohash/digits_64", "--data.seed=3", "--model.margin=0.1"]), None, None)
+    assert cli.config["data"]["init_args"]["seed"] == 3
+    assert cli.config["model"]["init_args"]["margin"] == 0.1
