@@ -153,26 +153,28 @@ def test_a_date_and_the_size_are_offered_first():
 
 
 def test_a_full_house_is_told_and_empties_again():
-    turns, inside, leave = Turns(at_once=1, waiting=1), threading.Semaphore(0), threading.Event()
+    turns = Turns(at_once=1, waiting=0)
+    with turns, pytest.raises(ServerBusy, match="too many searches"), turns:
+        pass
+    with turns:
+        pass
+
+
+def test_whoever_waits_gets_a_turn():
+    turns, went, order = Turns(at_once=1, waiting=1), threading.Event(), []
 
     def visit():
         with turns:
-            inside.release()
-            assert leave.wait(10)
+            order.append("second")
+            went.set()
 
-    visitors = [threading.Thread(target=visit) for _ in range(2)]
-    visitors[0].start()
-    assert inside.acquire(timeout=10)
-    visitors[1].start()
-    while turns._seats._value:  # until the second one waits
-        pass
-    with pytest.raises(ServerBusy, match="too many searches"), turns:
-        pass
-    leave.set()
-    for visitor in visitors:
-        visitor.join(10)
+    visitor = threading.Thread(target=visit)
     with turns:
-        pass
+        visitor.start()
+        order.append("first")
+    assert went.wait(10)
+    visitor.join(10)
+    assert order == ["first", "second"]
 
 
 def test_whoever_waits_too_long_is_told():
