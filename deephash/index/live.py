@@ -194,7 +194,7 @@ class LiveIndex:
             return parts
         filtered: list[Part] = []
         for engine, ids, living in parts:
-            within = ListedFilter(wanted, ids, living and living.mask, reused=reused)
+            within = ListedFilter(wanted, ids, None if living is None else living.mask, reused=reused)
             if within.any():
                 everything = reused and within.count == len(ids)  # a filter used once is not looked up for that
                 filtered.append((engine, ids, None if everything else within))

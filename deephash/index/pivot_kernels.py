@@ -94,7 +94,7 @@ def _others(lists: Any, distances: Any, ring: int, cut: int, chosen: Any) -> int
 
 
 @compiled
-def _slices(lists: Any, distances: Any, chosen: Any, cut: int, spans: Any) -> int:
+def _slices(lists: Any, distances: Any, chosen: Any, cut: int, spans: Any) -> Any:
     """Write the bounds of what each chosen list can hold within ``cut`` into ``spans``; return the codes in all."""
     total: Any = 0
     for t in range(chosen.size):

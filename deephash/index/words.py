@@ -32,16 +32,16 @@ def words_of(codes: Any, row: int, form: Any) -> Any:
 
 @overload(words_of)
 def _words_of(codes: Any, row: Any, form: Any) -> Callable[..., Any]:
-    if isinstance(form, types.UniTuple):
+    def as_tuple(codes: Any, row: Any, form: Any) -> Any:
+        words = form
+        for w in range(len(form)):
+            words = tuple_setitem(words, w, codes[row, w])  # type: ignore[call-arg]
+        return words
 
-        def as_tuple(codes: Any, row: Any, form: Any) -> Any:
-            words = form
-            for w in range(len(form)):
-                words = tuple_setitem(words, w, codes[row, w])
-            return words
+    def as_array(codes: Any, row: Any, form: Any) -> Any:
+        return codes[row]
 
-        return as_tuple
-    return lambda codes, row, form: codes[row]
+    return as_tuple if isinstance(form, types.UniTuple) else as_array
 
 
 @compiled

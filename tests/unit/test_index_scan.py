@@ -40,6 +40,17 @@ def test_large_tables(num_bits, threads, prune):
         assert "pivots" in engine.explain()
 
 
+def test_codes_longer_than_the_unrolled_loops():
+    codes = clustered_codes(6000, 640)
+    queries = codes[:4]
+    engine = ScanEngine(codes, prune=True)
+    assert_like_faiss(engine, codes, queries, 9)
+    assert "of the codes touched, 0 of 4 queries scanned plainly" in engine.explain()
+    expected = FlatEngine(codes).search_radius(queries, 90, None)
+    for one, two in zip(engine.search_radius(queries, 90, None), expected, strict=True):
+        np.testing.assert_array_equal(one.ids, two.ids)
+
+
 def test_ties_across_threads_and_blocks():
     """Every code is the same: the first k rows must come, whichever thread met them."""
     codes = BinaryCodes(np.zeros((200_000, 8), np.uint8), 64)
