@@ -6,10 +6,10 @@ import pytest
 from deephash.codes import BinaryCodes
 from deephash.errors import UsageError
 from deephash.index import engines, open_index
-from deephash.index.row_filter import RowFilter
 from deephash.index.faiss_approximate import HnswEngine, IvfEngine
 from deephash.index.faiss_index import FlatEngine, MultiHashEngine, faiss_threads, search_filtered
 from deephash.index.measures import recall_by_distance
+from deephash.index.row_filter import RowFilter
 
 from .test_index_scan import clustered_codes, random_codes
 
