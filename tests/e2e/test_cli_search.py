@@ -99,7 +99,7 @@ def test_plus_minus_folding_and_explanation(capfd, monkeypatch, indexed):
         (["photos.dh", "id:1", "--where", "colour = red"], 2, "colour"),
         (["photos.dh", "id:1", "-k", "0"], 2, "at least 1"),
         (["photos.dh", "id:1", "--index", "flat"], 2, "did you mean"),
-        (["photos.dh", "id:1", "--rerank", "9"], 2, "vectors"),
+        (["photos.dh", "id:1", "--plus", "id:2", "--rerank", "9"], 2, "leave out the others"),
         (["photos.dh", "http://127.0.0.1:9/x.jpg"], 3, "save the picture"),
         (["photos.dh", "id:1", "--model", "photos"], 4, "model.json"),
         (["photos.dh"], 2, "give a query"),
