@@ -16,7 +16,7 @@ from deephash.codes import BinaryCodes
 from deephash.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
-    from deephash.index.row_filter import RowFilter
+    from deephash.index.row_filter import AscendingIds, RowFilter
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,7 +42,7 @@ class PreparedFilter:
     It stays right when the index changes: it is then resolved again from the ids.
     """
 
-    def __init__(self, ids: NDArray[np.int64], owner: object, version: int, resolved: object) -> None:
+    def __init__(self, ids: NDArray[np.int64] | AscendingIds, owner: object, version: int, resolved: object) -> None:
         self.ids = ids
         self._owner, self._version, self._resolved = owner, version, resolved
 
@@ -51,7 +51,7 @@ class PreparedFilter:
         return self._resolved if self._owner is owner and self._version == version else None
 
 
-Allowed: TypeAlias = "NDArray[np.int64] | PreparedFilter"
+Allowed: TypeAlias = "NDArray[np.int64] | AscendingIds | PreparedFilter"
 
 
 class CodeIndex(Protocol):
@@ -80,7 +80,7 @@ class CodeIndex(Protocol):
         """Return, for each query, every item with distance <= ``radius``."""
         ...
 
-    def prepare(self, allowed: NDArray[np.int64]) -> PreparedFilter:
+    def prepare(self, allowed: NDArray[np.int64] | AscendingIds) -> PreparedFilter:
         """Resolve a filter once, for many searches; give what comes back as ``allowed``."""
         ...
 

@@ -18,7 +18,7 @@ from deephash.codes import BinaryCodes
 from deephash.errors import UsageError
 from deephash.index.base import Allowed, Engine, Neighbors, PreparedFilter
 from deephash.index.engines import plain_exact
-from deephash.index.row_filter import ListedFilter, RowFilter, positions
+from deephash.index.row_filter import AscendingIds, ListedFilter, RowFilter, as_ids, positions
 
 Ids = NDArray[np.int64]
 Part: TypeAlias = tuple[Engine, Ids, RowFilter | None]  # an engine, the ids of its rows, the rows that may be returned
@@ -100,7 +100,7 @@ class LiveIndex:
 
     def remove(self, ids: Ids) -> None:
         """Remove items; ids that are not there are passed over, so that removing twice is harmless."""
-        self._drop(np.unique(_as_ids(ids)))
+        self._drop(np.unique(as_ids(ids)))
         self._fold()
 
     def _drop(self, ids: Ids) -> None:
@@ -129,10 +129,9 @@ class LiveIndex:
 
     # Searching -------------------------------------------------------------------------------------
 
-    def prepare(self, allowed: Ids) -> PreparedFilter:
+    def prepare(self, allowed: Ids | AscendingIds) -> PreparedFilter:
         """Resolve a filter once, for many searches; give what comes back as ``allowed``."""
-        ids = _as_ids(allowed)
-        return PreparedFilter(ids, self, self._version, self._parts_of(ids, reused=True))
+        return PreparedFilter(allowed, self, self._version, self._parts_of(allowed, reused=True))
 
     def search(self, queries: BinaryCodes, k: int, *, allowed: Allowed | None = None) -> Neighbors:
         """Return the ``k`` nearest items of each query, ordered by (distance, id)."""
@@ -181,17 +180,18 @@ class LiveIndex:
         if isinstance(allowed, PreparedFilter):
             known = allowed.resolved(self, self._version)
             return cast(list[Part], known) if known is not None else self._parts_of(allowed.ids)
-        return self._parts_of(None if allowed is None else _as_ids(allowed))
+        return self._parts_of(allowed)
 
-    def _parts_of(self, wanted: Ids | None, *, reused: bool = False) -> list[Part]:
+    def _parts_of(self, allowed: Ids | AscendingIds | None, *, reused: bool = False) -> list[Part]:
         parts: list[Part] = []
         if self._engine and self._dead < len(self._ids):
             parts.append((self._engine, self._ids, self._living()))
         if len(self._fresh_ids):
             self._fresh_engine = self._fresh_engine or plain_exact(self._fresh_codes)
             parts.append((self._fresh_engine, self._fresh_ids, None))
-        if wanted is None:
+        if allowed is None:
             return parts
+        wanted = allowed if isinstance(allowed, AscendingIds) else as_ids(allowed)
         filtered: list[Part] = []
         for engine, ids, living in parts:
             within = ListedFilter(wanted, ids, None if living is None else living.mask, reused=reused)
@@ -214,16 +214,9 @@ class LiveIndex:
             )
 
 
-def _as_ids(ids: Ids) -> Ids:
-    array = np.asarray(ids)
-    if array.ndim != 1 or (array.size and not np.issubdtype(array.dtype, np.integer)):
-        raise UsageError(f"ids are a list of integers, not {array.dtype} of shape {list(array.shape)}")
-    return array.astype(np.int64, copy=False)
-
-
 def _in_order(ids: Ids, codes: BinaryCodes) -> tuple[Ids, BinaryCodes]:
     """Return ids and codes by ascending id; without a copy where they already are."""
-    array = _as_ids(ids)
+    array = as_ids(ids)
     if len(array) != len(codes):
         raise UsageError(f"{len(array):,} ids were given for {codes.describe()}; each code needs one id")
     if len(array) > 1 and not (array[1:] > array[:-1]).all():

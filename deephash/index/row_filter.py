@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+from deephash.errors import UsageError
 
 if TYPE_CHECKING:
     from deephash.index.base import Engine
@@ -13,6 +16,32 @@ if TYPE_CHECKING:
 Ids = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 MANY = 1 << 12  # ids from which on they are looked up by a compiled loop
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AscendingIds:
+    """A filter of ids that are known to ascend, so that a search need not read the list to learn it.
+
+    It is checked here, once a list, and kept as a read-only view.
+
+    Attributes:
+        ids: int64, each larger than the one before, as ``Collection.matching`` returns them.
+
+    Raises:
+        UsageError: they do not ascend, or are not a list of integers.
+    """
+
+    ids: Ids
+
+    def __post_init__(self) -> None:
+        view = as_ids(self.ids).view()
+        if not ascends(view):
+            raise UsageError("these ids do not ascend, or hold one twice; numpy.unique(ids) puts them in order")
+        view.flags.writeable = False
+        object.__setattr__(self, "ids", view)
+
+    def __len__(self) -> int:
+        return len(self.ids)
 
 
 class RowFilter:
@@ -62,17 +91,20 @@ class ListedFilter(RowFilter):
     So nothing is read before it is needed, and :meth:`passes` answers for a few rows without resolving the others.
 
     Args:
-        wanted: ids in any order; unknown ones are passed over.
+        wanted: ids in any order, or known to ascend; unknown ones are passed over.
         ids: the ascending ids of the table.
         alive: bool [N], rows that are still there; None = all.
         reused: see :class:`RowFilter`.
     """
 
-    def __init__(self, wanted: Ids, ids: Ids, alive: Mask | None = None, *, reused: bool = False) -> None:
-        self.wanted, self.reused = wanted, reused
+    def __init__(
+        self, wanted: Ids | AscendingIds, ids: Ids, alive: Mask | None = None, *, reused: bool = False
+    ) -> None:
+        self._ordered = isinstance(wanted, AscendingIds)
+        self.wanted = wanted.ids if isinstance(wanted, AscendingIds) else wanted
+        self.reused = reused
         self._ids, self._alive = ids, alive
         self._mask, self._rows, self._count = None, None, None
-        self._ordered = False
 
     @property
     def resolved(self) -> bool:
@@ -129,7 +161,8 @@ class ListedFilter(RowFilter):
 
     def _order(self) -> None:
         if not self._ordered:
-            self.wanted, self._ordered = ascending(self.wanted), True
+            self.wanted = self.wanted if ascends(self.wanted) else np.unique(self.wanted)
+            self._ordered = True
 
 
 def positions(wanted: Ids, ids: Ids) -> Ids:
@@ -150,13 +183,21 @@ def positions(wanted: Ids, ids: Ids) -> Ids:
     return found
 
 
-def ascending(wanted: Ids) -> Ids:
-    """Return distinct ids in order; as they are where they already ascend."""
-    if len(wanted) >= MANY and _has_numba():
-        from deephash.index.kernels import ascends
+def ascends(ids: Ids) -> bool:
+    """Say whether each id is larger than the one before."""
+    if len(ids) >= MANY and _has_numba():
+        from deephash.index import kernels
 
-        return wanted if ascends(wanted) else np.unique(wanted)
-    return wanted if (wanted[1:] > wanted[:-1]).all() else np.unique(wanted)
+        return bool(kernels.ascends(ids))
+    return bool((ids[1:] > ids[:-1]).all())
+
+
+def as_ids(ids: Ids) -> Ids:
+    """Return ids as int64. Raises UsageError for what is no list of integers."""
+    array = np.asarray(ids)
+    if array.ndim != 1 or (array.size and not np.issubdtype(array.dtype, np.integer)):
+        raise UsageError(f"ids are a list of integers, not {array.dtype} of shape {list(array.shape)}")
+    return array.astype(np.int64, copy=False)
 
 
 def _has_numba() -> bool:

@@ -8,7 +8,7 @@ import pytest
 
 from deephash.codes import BinaryCodes
 from deephash.errors import UsageError
-from deephash.index import KINDS, open_index, planner
+from deephash.index import KINDS, AscendingIds, open_index, planner
 from deephash.index.planner import choose_engine, filter_first
 from deephash.index.row_filter import positions
 from deephash.index.threads import in_parts, usable_threads
@@ -97,6 +97,29 @@ def test_unsorted_and_repeated_allowed_ids(codes):
     index = open_index("scan", np.arange(50) * 3, codes)
     messy, tidy = np.array([30, 3, 3, 149, -5]), np.array([3, 30])
     np.testing.assert_array_equal(index.search(codes, 5, allowed=messy).ids, index.search(codes, 5, allowed=tidy).ids)
+
+
+def test_ids_known_to_ascend_answer_as_a_list_does():
+    codes = BinaryCodes(np.random.default_rng(2).integers(0, 256, (70_000, 8), dtype=np.uint8), 64)
+    index = open_index("scan", np.arange(70_000) * 2, codes)
+    index.remove(np.arange(100))
+    index.add(np.arange(1, 41, 2), codes[:20])
+    for listed in (np.arange(0, 140_000, 5), np.arange(7), np.empty(0, np.int64), np.array([-3, 10**9])):
+        known = AscendingIds(listed)
+        for allowed in (known, index.prepare(known)):
+            found, wanted = index.search(codes[:3], 4, allowed=allowed), index.search(codes[:3], 4, allowed=listed)
+            np.testing.assert_array_equal(found.ids, wanted.ids)
+            np.testing.assert_array_equal(found.distances, wanted.distances)
+
+
+def test_ids_that_do_not_ascend_are_not_taken_for_such():
+    for wrong in ([3, 1], [1, 1], np.append(np.arange(5000), 4999)):
+        with pytest.raises(UsageError, match="numpy.unique"):
+            AscendingIds(np.asarray(wrong))
+    with pytest.raises(UsageError, match="list of integers"):
+        AscendingIds(np.array([0.5]))
+    with pytest.raises(ValueError, match="read-only"):
+        AscendingIds(np.arange(3)).ids[0] = 9
 
 
 @pytest.mark.parametrize("gaps", [False, True])
