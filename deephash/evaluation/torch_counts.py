@@ -2,7 +2,7 @@
 
 torch is imported when a function is called, never when this module is. The integers are those of `counts`: inner
 products of -1/+1 vectors are whole numbers far below 2^24, so float32 (and TF32, whose inputs hold -1 and +1 exactly)
-is exact.
+is exact. Autocast is switched off for them: in bfloat16 a product of 512 bits would be rounded.
 """
 
 from __future__ import annotations
@@ -45,16 +45,17 @@ def torch_distance_counts(
     num_cells = (max_gain + 1) * (num_bits + 1)
     counts = torch.zeros((len(query_bits), num_cells), dtype=torch.int64, device=database_bits.device)
     step = max(1, BLOCK_PAIRS // QUERY_BLOCK)
-    for first in range(0, len(database_bits), step):
-        columns = slice(first, first + step)
-        items = _signs(database_bits[columns])
-        for start in range(0, len(query_bits), QUERY_BLOCK):
-            rows = slice(start, start + QUERY_BLOCK)
-            distances = (num_bits - _signs(query_bits[rows]) @ items.T) / 2
-            cells = distances.long() + (num_bits + 1) * _gains(query_labels[rows], database_labels[columns])
-            cells += num_cells * torch.arange(len(cells), device=cells.device)[:, None]
-            found = torch.bincount(cells.flatten(), minlength=num_cells * len(cells))
-            counts[rows] += found.view(len(cells), num_cells)
+    with torch.autocast(database_bits.device.type, enabled=False):
+        for first in range(0, len(database_bits), step):
+            columns = slice(first, first + step)
+            items = _signs(database_bits[columns])
+            for start in range(0, len(query_bits), QUERY_BLOCK):
+                rows = slice(start, start + QUERY_BLOCK)
+                distances = (num_bits - _signs(query_bits[rows]) @ items.T) / 2
+                cells = distances.long() + (num_bits + 1) * _gains(query_labels[rows], database_labels[columns])
+                cells += num_cells * torch.arange(len(cells), device=cells.device)[:, None]
+                found = torch.bincount(cells.flatten(), minlength=num_cells * len(cells))
+                counts[rows] += found.view(len(cells), num_cells)
     return DistanceCounts(np.asarray(counts.view(len(counts), max_gain + 1, num_bits + 1).cpu().numpy()))
 
 

@@ -111,6 +111,18 @@ def test_torch_counts_say_what_is_wrong(spoil, message):
         torch_distance_counts(*spoil(tensors))
 
 
+def test_torch_counts_are_exact_under_autocast():
+    """Training in bfloat16 would round the products of long codes, and with them the distances."""
+    draw = np.random.default_rng(0)
+    query, database = (torch.from_numpy(draw.random((count, 1024)) < 0.5) for count in (3, 40))
+    labels = torch.arange(3), torch.arange(40) % 3
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = torch_distance_counts(query, database, *labels)
+    codes = (BinaryCodes.from_bits(side.numpy()) for side in (query, database))
+    expected = distance_counts(*codes, relevance_from_labels(*(side.numpy() for side in labels)))
+    np.testing.assert_array_equal(found.by_gain, expected.by_gain)
+
+
 def test_listed_pairs():
     query, database, *_ = naive.random_sides(4, 3, 30, 9)
     pairs = ListedPairs.from_lists([[1, 2], [], [29]], 30, gains=[[1, 3], [], [2]], ignored=[[0], [5, 6], []])
