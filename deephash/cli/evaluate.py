@@ -26,6 +26,7 @@ def evaluate(
     ranks: tuple[int, ...] = (1, 10, 100),
     folds: int = 1,
     trapezoid: bool = False,
+    leave_one_out: bool = False,
     legacy: str | None = None,
     adversarial: Path | None = None,
     lifelong: bool = False,
@@ -48,6 +49,7 @@ def evaluate(
     $ deephash evaluate pictures.dh --label category
     $ deephash evaluate --query q.npz --database d.npz --top-k 1000 --json
     $ deephash evaluate --query q.npz --database d.npz --adversarial attacked.npz
+    $ deephash evaluate --query birds.npz --database birds.npz --leave-one-out
     $ deephash evaluate session1 session2 session3 --lifelong
     $ deephash evaluate old_model new_model --compatibility
 
@@ -67,6 +69,7 @@ def evaluate(
         ranks: N of P@N and R@N.
         folds: parts into which `pairs` are cut for hit@1, 5, 10; 5 for "COCO 1K".
         trapezoid: also print AP by trapezoids, the one of ROxford and RParis.
+        leave_one_out: the queries are database items (told by `names`, else by order); each searches all the others.
         legacy: also print what a public repository would: deephash-pytorch, hashnet, csq, orthohash, dcmh, ...
         adversarial: .npz of the queries after an attack, with `targets` where it aimed at labels: t-mAP, mAP drop, ASR.
         lifelong: the targets are stages of a model that learns session after session: forgetting, backward transfer.
@@ -86,7 +89,13 @@ def evaluate(
     settings = Settings(top_k, ties, normalize, empty, radius, ranks, resamples, seed, legacy, folds, trapezoid)
     named = _read_protocol(protocol)
     if lifelong or compatibility or reencoded:
-        alone = {"--query": query, "--database": database, "--adversarial": adversarial, "--baselines": baselines}
+        alone = {
+            "--query": query,
+            "--database": database,
+            "--adversarial": adversarial,
+            "--baselines": baselines,
+            "--leave-one-out": leave_one_out,
+        }
         _require_series(lifelong, compatibility, reencoded, [name for name, given in alone.items() if given])
         report = _series(targets, settings, named, task, lifelong=lifelong, reencoded=reencoded)
         report = report if method is None else replace(report, method=method)
@@ -107,6 +116,7 @@ def evaluate(
         num_queries=queries,
         seed=seed,
         attacked=adversarial,
+        leave_one_out=leave_one_out,
     )
     _hand_over(report, save, json)
 

@@ -123,10 +123,10 @@ def attack_columns(
         yield column(f"ASR@{NEIGHBOURS}", list(votes.T)), TARGET
 
 
-def target_overlap(labels: NDArray[Any], targets: NDArray[Any]) -> int:
-    """Return the number of queries whose target shares a label with them; it should be 0."""
+def share_label(labels: NDArray[Any], targets: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return whether each query shares a label with its target, [Q]; none should."""
     shared = (labels == targets) & (labels >= 0) if labels.ndim == 1 else ((labels > 0) & (targets > 0)).any(axis=1)
-    return int(shared.sum())
+    return np.asarray(shared)
 
 
 def _hits(

@@ -17,15 +17,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from deephash.codes import BinaryCodes, hamming_distance
 from deephash.errors import UsageError
-from deephash.evaluation.additions import OWN, PAIRS, TARGET, Attack, attack_columns, pair_columns, target_overlap
+from deephash.evaluation.additions import OWN, PAIRS, TARGET, Attack, attack_columns, pair_columns, share_label
 from deephash.evaluation.codefile import as_labels
 from deephash.evaluation.curves import Curves
 from deephash.evaluation.figures import Figure, HardQuery, class_figures, column_name, figure_of, hardest_queries
 from deephash.evaluation.health import CodeHealth, code_health
 from deephash.evaluation.hubness_measures import Hubness, hubness
+from deephash.evaluation.leave_one_out import relevance_among_others
 from deephash.evaluation.legacy import LEGACY_RULES, legacy_mean_average_precision
 from deephash.evaluation.protocol import Protocol
-from deephash.evaluation.relevance import Relevance, relevance_from_labels
+from deephash.evaluation.relevance import IGNORED, Relevance, require_own_rows
 from deephash.evaluation.report import EvaluationReport
 from deephash.evaluation.scores import Column, ScoreTable, Settings, score
 
@@ -49,6 +50,7 @@ class Sides:
         num_unlabelled: queries taken out.
         given_query: codes of all queries that were given.
         given_labels: their labels.
+        own: leave-one-out: database row of each kept query, [Q]; else None.
     """
 
     query: BinaryCodes
@@ -61,6 +63,7 @@ class Sides:
     num_unlabelled: int
     given_query: BinaryCodes
     given_labels: NDArray[Any]
+    own: NDArray[np.int64] | None = None
 
     @classmethod
     def of(
@@ -71,6 +74,7 @@ class Sides:
         database_labels: ArrayLike,
         query_names: ArrayLike | None,
         database_names: ArrayLike | None,
+        own: NDArray[np.int64] | None = None,
     ) -> Sides:
         """Check that everything fits and leave out the unlabelled queries."""
         labels = as_labels(np.asarray(query_labels), source="query labels")
@@ -85,6 +89,7 @@ class Sides:
                 raise UsageError(
                     f"{len(codes):,} {side} codes but {wrong[0]:,} labels or names; one belongs to each code"
                 )
+        rows = None if own is None else require_own_rows(own, len(query), len(database))
         kept = np.flatnonzero(_is_labelled(labels))
         if not len(kept):
             raise UsageError(f"none of the {len(query):,} queries has a label, so nothing can be scored")
@@ -99,7 +104,13 @@ class Sides:
             num_unlabelled=len(labels) - len(kept),
             given_query=query,
             given_labels=labels,
+            own=None if rows is None else rows[kept],
         )
+
+    @property
+    def relevance(self) -> Relevance:
+        """Which item is right for which kept query."""
+        return relevance_among_others(self.query_labels, self.database_labels, self.own)
 
     @property
     def overlap(self) -> int | None:
@@ -156,7 +167,7 @@ def assemble(
     """Score and describe; see :func:`deephash.evaluation.report.evaluate_codes`."""
     beyond.require_fit(len(sides.given_query), len(sides.database))
     started = time.perf_counter()
-    relevance = relevance_from_labels(sides.query_labels, sides.database_labels)
+    relevance = sides.relevance
     scores = score(sides.query, sides.database, relevance, settings, votes=not beyond.instead)
     entries = _entries(sides, scores, settings, beyond)
     headline = entries[0][0]
@@ -167,8 +178,8 @@ def assemble(
             "defined; check that both sides use the same class numbers"
         )
     scored = time.perf_counter()
-    hubs = hubness(sides.query, sides.database, k=min(HUBNESS_K, len(sides.database)))
-    full = _complete(protocol, sides, settings, checks_overlap=beyond.pairs is None)
+    hubs = _hubness_of(sides)
+    full = _complete(protocol, sides, settings, checks_overlap=_checks_overlap(protocol, sides, beyond))
     figures = tuple(_figures(entries, hubs, sides, settings, full))
     intervals = time.perf_counter()
     health = code_health(sides.database, labels=sides.database_labels)
@@ -245,6 +256,11 @@ def _figure(column: Column, relevance: str, protocol: Protocol, settings: Settin
     return figure_of(column, own, settings)
 
 
+def _hubness_of(sides: Sides) -> Hubness:
+    searched = len(sides.database) - (sides.own is not None)
+    return hubness(sides.query, sides.database, k=min(HUBNESS_K, searched), own=sides.own)
+
+
 def _hubness_figure(found: Hubness, protocol: Protocol, num_queries: int) -> Figure:
     """The skewness; relevance and the order of ties have no say, and all queries count."""
     changes = {"relevance": "none", "ties": "expected", "empty": "zero", "normalize": "hits", "folds": 1}
@@ -254,7 +270,7 @@ def _hubness_figure(found: Hubness, protocol: Protocol, num_queries: int) -> Fig
 
 def _complete(protocol: Protocol, sides: Sides, settings: Settings, *, checks_overlap: bool) -> Protocol:
     """Fill in what the settings and the codes decide, all but the metric and the number of queries."""
-    overlap = sides.overlap if checks_overlap and protocol.task == "same-side" else 0
+    overlap = sides.overlap if checks_overlap else 0
     return replace(
         protocol,
         ties=settings.ties,
@@ -264,7 +280,13 @@ def _complete(protocol: Protocol, sides: Sides, settings: Settings, *, checks_ov
         num_database=len(sides.database),
         split=sides.split if protocol.split == "unknown" else protocol.split,
         overlap=f"{overlap} queries in database" if overlap else protocol.overlap,
+        leave_one_out=protocol.leave_one_out if sides.own is None else "yes",
     )
+
+
+def _checks_overlap(protocol: Protocol, sides: Sides, beyond: Beyond) -> bool:
+    """Whether a query in the database is an error; it is none where that is the task or the query is left out."""
+    return protocol.task == "same-side" and beyond.pairs is None and sides.own is None
 
 
 def _legacy_figure(sides: Sides, settings: Settings, protocol: Protocol) -> Figure:
@@ -324,8 +346,10 @@ def _with_nearest(queries: tuple[HardQuery, ...], sides: Sides, relevance: Relev
     found = []
     for each in queries:
         distances = hamming_distance(sides.query[[each.row]], sides.database)[0]
-        rows = np.argsort(distances, kind="stable")[:NEAREST]
-        right = relevance.rows(slice(each.row, each.row + 1)).gains()[0][rows] > 0
+        gains = relevance.rows(slice(each.row, each.row + 1)).gains()[0]
+        order = np.argsort(distances, kind="stable")[: NEAREST + 1]
+        rows = order[gains[order] != IGNORED][:NEAREST]
+        right = gains[rows] > 0
         nearest = [f"row {row}" for row in rows] if names is None else names[rows].tolist()
         shown: dict[str, Any] = {"nearest": tuple(nearest), "distances": tuple(distances[rows].tolist())}
         found.append(replace(each, **shown, relevant=tuple(right.tolist())))
@@ -334,9 +358,12 @@ def _with_nearest(queries: tuple[HardQuery, ...], sides: Sides, relevance: Relev
 
 def _warnings(report: EvaluationReport, health: CodeHealth, sides: Sides, beyond: Beyond) -> Iterator[str]:
     counts, headline = report.counts, report.headline
-    checks_overlap = beyond.pairs is None and report.protocol.task == "same-side"
+    checks_overlap = _checks_overlap(report.protocol, sides, beyond)
     if sides.overlap and checks_overlap:
-        yield f"{sides.overlap:,} of {len(sides.query):,} queries are also in the database; the figures are inflated"
+        yield (
+            f"{sides.overlap:,} of {len(sides.query):,} queries are also in the database; the figures are inflated "
+            "(--leave-one-out takes each query out of its own ranking)"
+        )
     if sides.overlap is None and checks_overlap:
         yield "items have no names, so it was not checked whether queries are in the database"
     kind = "partner" if beyond.instead else "label"
@@ -361,7 +388,7 @@ def _warnings(report: EvaluationReport, health: CodeHealth, sides: Sides, beyond
 def _target_warnings(report: EvaluationReport, sides: Sides, attack: Attack | None) -> Iterator[str]:
     if attack is None or attack.targets is None:
         return
-    shared = target_overlap(sides.query_labels, attack.targets[sides.query_rows])
+    shared = int(share_label(sides.query_labels, attack.targets[sides.query_rows]).sum())
     if shared:
         yield f"{shared:,} attacked queries share a label with their target: t-mAP starts from a floor, see clean t-mAP"
     aimed = next(figure for figure in report.figures if figure.protocol.relevance == TARGET)

@@ -24,7 +24,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
+from zipfile import BadZipFile, is_zipfile
 from zlib import error as ZlibError
 
 import numpy as np
@@ -127,7 +127,9 @@ def read_columns(path: str | Path) -> dict[str, NDArray[Any]]:
     except IsADirectoryError:
         raise DataError(f"{path} is a folder, not an .npz file") from None
     except (OSError, ValueError, EOFError, BadZipFile, ZlibError, NotImplementedError) as error:
-        raise DataError(f"{path} cannot be read as an .npz of plain arrays: {error}") from None
+        # NumPy takes any other kind of file for a pickle and advises to allow it
+        reason = error if is_zipfile(path) else "it is another kind of file, or damaged"
+        raise DataError(f"{path} cannot be read as an .npz of plain arrays: {reason}") from None
 
 
 def as_codes(

@@ -24,7 +24,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from deephash.codes import BinaryCodes, distance_blocks
 from deephash.errors import UsageError
-from deephash.evaluation.relevance import IGNORED, ListedPairs, Relevance, SharedClass, SharedLabels
+from deephash.evaluation.relevance import (
+    IGNORED,
+    LabelRelevance,
+    ListedPairs,
+    Relevance,
+    SharedClass,
+    SharedLabels,
+    WithoutItself,
+)
 
 Engine = Literal["auto", "numba", "numpy"]
 
@@ -125,9 +133,12 @@ def distance_counts(
     counts = np.zeros(shape, dtype=np.int64)
     if len(query_codes) and len(database_codes):
         count = _count_numba if takes_numba(engine, len(query_codes) * len(database_codes)) else _count_numpy
-        count(query_codes, database_codes, relevance, counts, threads or default_threads())
+        labels = relevance.labels if isinstance(relevance, WithoutItself) else relevance
+        count(query_codes, database_codes, labels, counts, threads or default_threads())
     if isinstance(relevance, ListedPairs):
         _move_listed_pairs(query_codes, database_codes, relevance, counts)
+    if isinstance(relevance, WithoutItself):
+        _take_out_queries(query_codes, database_codes, relevance, counts)
     return DistanceCounts(counts, len(database_codes))
 
 
@@ -163,7 +174,7 @@ def code_words(codes: BinaryCodes) -> NDArray[np.uint64]:
     return padded.view(np.uint64)
 
 
-def label_words(relevance: Relevance) -> tuple[NDArray[np.uint64], NDArray[np.uint64], bool]:
+def label_words(relevance: LabelRelevance | ListedPairs) -> tuple[NDArray[np.uint64], NDArray[np.uint64], bool]:
     """Return (query words [Q, L], database planes [L, N], whether words are class numbers) for the kernels."""
     if isinstance(relevance, SharedClass):
         return relevance.query[:, None], relevance.database[None], True
@@ -191,7 +202,11 @@ def default_threads() -> int:
 
 
 def _count_numba(
-    queries: BinaryCodes, database: BinaryCodes, relevance: Relevance, counts: NDArray[np.int64], threads: int
+    queries: BinaryCodes,
+    database: BinaryCodes,
+    relevance: LabelRelevance | ListedPairs,
+    counts: NDArray[np.int64],
+    threads: int,
 ) -> None:
     from deephash.evaluation.kernels import count_cells
 
@@ -209,7 +224,11 @@ def _count_numba(
 
 
 def _count_numpy(
-    queries: BinaryCodes, database: BinaryCodes, relevance: Relevance, counts: NDArray[np.int64], _threads: int
+    queries: BinaryCodes,
+    database: BinaryCodes,
+    relevance: LabelRelevance | ListedPairs,
+    counts: NDArray[np.int64],
+    _threads: int,
 ) -> None:
     flat = counts.reshape(len(counts), -1)
     num_cells, stride = flat.shape[1], counts.shape[2]
@@ -233,6 +252,15 @@ def _move_listed_pairs(
     np.add.at(counts, (rows[kept], pairs.pair_gains[kept].astype(np.int64), distances[kept]), 1)
 
 
+def _take_out_queries(
+    queries: BinaryCodes, database: BinaryCodes, relevance: WithoutItself, counts: NDArray[np.int64]
+) -> None:
+    """Each query was counted among the items; take it out."""
+    distances = np.bitwise_count(queries.packed ^ database.packed[relevance.own]).sum(axis=1, dtype=np.int64)
+    gains = relevance.labels.ranked_gains(relevance.own[:, None])[:, 0]
+    counts[np.arange(len(queries)), gains, distances] -= 1
+
+
 def require_fit(queries: BinaryCodes, database: BinaryCodes, relevance: Relevance) -> None:
     """Refuse codes of two lengths, and labels that do not belong to these codes."""
     if (queries.num_bits, queries.num_levels) != (database.num_bits, database.num_levels):
@@ -240,10 +268,7 @@ def require_fit(queries: BinaryCodes, database: BinaryCodes, relevance: Relevanc
             f"codes of different lengths cannot be compared: {queries.describe()} against {database.describe()}; "
             "encode both sides with the same model"
         )
-    if isinstance(relevance, ListedPairs):
-        sizes = (len(relevance.starts) - 1, relevance.num_database)
-    else:
-        sizes = (len(relevance.query), len(relevance.database))
+    sizes = relevance.shape
     if sizes != (len(queries), len(database)):
         raise UsageError(
             f"labels of {sizes[0]} queries and {sizes[1]} database items were given for {len(queries)} query codes and "

@@ -24,7 +24,7 @@ from deephash.evaluation.ranking import (
     hit_from_counts,
 )
 from deephash.evaluation.rankings import ranked_blocks, shuffle_of_ties, sort_of_ties
-from deephash.evaluation.relevance import ListedPairs, Relevance, as_codes, relevance_from_labels
+from deephash.evaluation.relevance import Relevance, SharedClass, SharedLabels, as_codes, relevance_from_labels
 
 COUNT_TIES = ("expected", "optimistic", "pessimistic")
 RANKING_COSTS = 3  # times as much as counting, both in NumPy, so kernels pay for smaller jobs
@@ -102,7 +102,7 @@ def score_queries(
     Args:
         query_codes: Q codes.
         database_codes: N codes.
-        relevance: labels of both sides, or ``ListedPairs``.
+        relevance: of both sides.
         of_groups: tied groups of some queries -> [q] or [q, columns].
         ties: see ``deephash.evaluation.metrics``.
         scale: how a gain counts, see ``gain_values``.
@@ -157,7 +157,7 @@ def average_precisions(
     depth = whole if top_k is None else require_depth(top_k, whole)
     if (
         ties not in COUNT_TIES
-        and not isinstance(relevance, ListedPairs)
+        and isinstance(relevance, (SharedClass, SharedLabels))
         and _is_large(queries, database, ORDERED_AP_COSTS)
     ):
         require_fit(queries, database, relevance)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from deephash.codes import BinaryCodes
-from deephash.evaluation.groups import FloatArray
+from deephash.evaluation.groups import FloatArray, IntArray
 from deephash.evaluation.neighbourhoods import find_edges, neighbour_blocks
 from deephash.evaluation.relevance import as_codes
 
@@ -45,7 +45,7 @@ def k_occurrence(
     database_codes: BinaryCodes | ArrayLike,
     *,
     k: int = 10,
-    exclude_self: bool = False,
+    own: IntArray | None = None,
 ) -> FloatArray:
     """Return N_k of each database item, expected over ties, [N]; the sum is k times the number of queries.
 
@@ -53,12 +53,12 @@ def k_occurrence(
         query_codes: Q codes.
         database_codes: N codes.
         k: neighbours a query.
-        exclude_self: both sides are the same set; an item is not its own neighbour.
+        own: database row of each query, which is not its own neighbour, [Q]; None where queries are not searched.
     """
     queries, database = as_codes(query_codes, "query codes"), as_codes(database_codes, "database codes")
-    edge = find_edges(queries, database, k, exclude_self=exclude_self)
+    edge = find_edges(queries, database, k, own=own)
     occurrence = np.zeros(len(database))
-    for _, item, chance in neighbour_blocks(queries, database, edge, exclude_self=exclude_self):
+    for _, item, chance in neighbour_blocks(queries, database, edge, own=own):
         occurrence += np.bincount(item, weights=chance, minlength=len(occurrence))
     return occurrence
 
@@ -68,10 +68,10 @@ def hubness(
     database_codes: BinaryCodes | ArrayLike,
     *,
     k: int = 10,
-    exclude_self: bool = False,
+    own: IntArray | None = None,
 ) -> Hubness:
     """Measure the hubness of a database for these queries; arguments as in ``k_occurrence``."""
-    return measures_of_occurrence(k_occurrence(query_codes, database_codes, k=k, exclude_self=exclude_self), k)
+    return measures_of_occurrence(k_occurrence(query_codes, database_codes, k=k, own=own), k)
 
 
 def measures_of_occurrence(occurrence: FloatArray, k: int) -> Hubness:

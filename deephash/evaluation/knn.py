@@ -61,8 +61,11 @@ def knn_correct(
     k: int,
     *,
     policies: Sequence[str] = ("expected",),
+    own: IntArray | None = None,
 ) -> FloatArray:
     """Share of the decision for the own class of each query under each tie policy, [Q, P]; NaN for class -1.
+
+    With ``own``, the database row of each query, no query votes on itself.
 
     Raises:
         UsageError: as ``knn_accuracy``.
@@ -77,14 +80,15 @@ def knn_correct(
     step = max(1, BALLOTS // num_classes)
     for start in range(0, len(queries), step):
         rows = slice(start, start + step)
-        votes = count_votes(queries[rows], database, classes, k, num_classes)
-        own = np.maximum(truth[rows], 0)
+        itself = None if own is None else own[rows]
+        votes = count_votes(queries[rows], database, classes, k, num_classes, own=itself)
+        wanted = np.maximum(truth[rows], 0)
         for column, ties in enumerate(policies):
             if ties in _ELECTIONS:
-                correct[rows, column] = _ELECTIONS[ties](votes, own)
+                correct[rows, column] = _ELECTIONS[ties](votes, wanted)
             else:
-                order = sort_of_ties(ties, len(database))(queries[rows], database, k)
-                correct[rows, column] = _share_of_decision(_tally(classes[order], num_classes), own)
+                voters = _first_in_order(queries[rows], database, k, ties, itself)
+                correct[rows, column] = _share_of_decision(_tally(classes[voters], num_classes), wanted)
     return np.where(truth[:, None] >= 0, correct, np.nan)
 
 
@@ -110,8 +114,16 @@ class Votes:
         return np.asarray(self.sure + self.tied * (self.places / np.maximum(self.items, 1))[:, None])
 
 
-def count_votes(queries: BinaryCodes, database: BinaryCodes, classes: ArrayLike, k: int, num_classes: int) -> Votes:
-    """Count the k nearest items of each query by class (-1 = unlabelled).
+def count_votes(
+    queries: BinaryCodes,
+    database: BinaryCodes,
+    classes: ArrayLike,
+    k: int,
+    num_classes: int,
+    *,
+    own: IntArray | None = None,
+) -> Votes:
+    """Count the k nearest items of each query by class (-1 = unlabelled), without its ``own`` database row.
 
     Raises:
         UsageError: k is not 1..N.
@@ -119,8 +131,8 @@ def count_votes(queries: BinaryCodes, database: BinaryCodes, classes: ArrayLike,
     labels = np.asarray(classes)
     shape = (len(queries), num_classes)
     sure, tied = np.zeros(shape[0] * shape[1], np.int64), np.zeros(shape[0] * shape[1], np.int64)
-    edge = find_edges(queries, database, k)
-    for query, item, chance in neighbour_blocks(queries, database, edge):
+    edge = find_edges(queries, database, k, own=own)
+    for query, item, chance in neighbour_blocks(queries, database, edge, own=own):
         labelled = labels[item] >= 0
         ballot = query[labelled] * num_classes + labels[item][labelled].astype(np.int64)
         is_sure = chance[labelled] == 1
@@ -164,6 +176,17 @@ _ELECTIONS: dict[str, Callable[[Votes, NDArray[np.integer]], FloatArray]] = {
     "optimistic": _is_possible,
     "pessimistic": _is_certain,
 }
+
+
+def _first_in_order(queries: BinaryCodes, database: BinaryCodes, k: int, ties: str, own: IntArray | None) -> IntArray:
+    """Return the nearest k database rows of each query in one order of the tied items, [Q, k]."""
+    sort_rows = sort_of_ties(ties, len(database))
+    if own is None:
+        return sort_rows(queries, database, k)
+    order = sort_rows(queries, database, k + 1)
+    others = order != own[:, None]
+    others[others.all(axis=1), k] = False  # the query is farther than k others
+    return np.asarray(order[others].reshape(-1, k))
 
 
 def _of_class(table: NDArray[np.number] | NDArray[np.bool_], own: NDArray[np.integer]) -> IntArray:

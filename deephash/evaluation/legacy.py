@@ -57,10 +57,7 @@ def legacy_mean_average_precision(
         UsageError: an unknown repository, or codes and labels that do not fit.
     """
     if repository not in LEGACY_RULES:
-        raise UsageError(
-            f"legacy={repository!r} is unknown{did_you_mean(repository, list(LEGACY_RULES))}; "
-            f"choose one of {', '.join(LEGACY_RULES)}"
-        )
+        raise UsageError(f"legacy={repository!r} is unknown{did_you_mean(repository, list(LEGACY_RULES))}")
     rule = LEGACY_RULES[repository]
     queries, database = as_codes(query_codes, "query codes"), as_codes(database_codes, "database codes")
     relevance = relevance_from_labels(query_labels, database_labels)

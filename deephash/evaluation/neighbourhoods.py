@@ -15,7 +15,7 @@ from deephash.codes import BinaryCodes, distance_blocks
 from deephash.errors import UsageError
 from deephash.evaluation.counts import distance_counts
 from deephash.evaluation.groups import FloatArray, IntArray
-from deephash.evaluation.relevance import ListedPairs
+from deephash.evaluation.relevance import IGNORED, ListedPairs, require_own_rows
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,27 +38,22 @@ class Edge:
         return np.asarray(self.places / self.items)
 
 
-def find_edges(queries: BinaryCodes, database: BinaryCodes, k: int, *, exclude_self: bool = False) -> Edge:
+def find_edges(queries: BinaryCodes, database: BinaryCodes, k: int, *, own: IntArray | None = None) -> Edge:
     """Find the edge of the k nearest items of each query.
 
     Args:
         queries: Q codes.
         database: N codes.
-        k: 1..N (one less when the query itself is excluded).
-        exclude_self: the query in row i is database item i; leave that pair out.
+        k: 1..N (one less with ``own``).
+        own: leave-one-out: database row of each query, which is none of its neighbours, [Q].
 
     Raises:
-        UsageError: k is out of range, or ``exclude_self`` with different numbers of rows.
+        UsageError: k is out of range, or ``own`` is not one database row a query.
     """
-    if exclude_self and len(queries) != len(database):
-        raise UsageError("exclude_self compares a set with itself: give the same codes on both sides")
-    available = len(database) - exclude_self
+    available = len(database) - (own is not None)
     if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or not 1 <= k <= available:
         raise UsageError(f"k is 1..{available}, the number of items that can be neighbours, not {k!r}")
-    own = [[row] if exclude_self else [] for row in range(len(queries))]
-    nothing: list[list[int]] = [[] for _ in own]
-    pairs = ListedPairs.from_lists(nothing, len(database), ignored=own)
-    items = distance_counts(queries, database, pairs).items
+    items = distance_counts(queries, database, _ignoring(own, len(queries), len(database))).items
     ends = items.cumsum(axis=1)
     distance = (ends < k).sum(axis=1)
     at_edge = np.take_along_axis(items, distance[:, None], axis=1)[:, 0]
@@ -67,7 +62,7 @@ def find_edges(queries: BinaryCodes, database: BinaryCodes, k: int, *, exclude_s
 
 
 def neighbour_blocks(
-    queries: BinaryCodes, database: BinaryCodes, edge: Edge, *, exclude_self: bool = False
+    queries: BinaryCodes, database: BinaryCodes, edge: Edge, *, own: IntArray | None = None
 ) -> Iterator[tuple[IntArray, IntArray, FloatArray]]:
     """Yield ``(query rows, database rows, chances)`` of all pairs within the edge, block by block, each pair once."""
     share = edge.share
@@ -76,7 +71,15 @@ def neighbour_blocks(
         query, item = np.nonzero(distances <= limit)
         chance = np.where(distances[query, item] == limit[query, 0], share[rows][query], 1.0)
         query, item = query + rows.start, item + columns.start
-        if exclude_self:
-            other = query != item
+        if own is not None:
+            other = item != own[query]
             query, item, chance = query[other], item[other], chance[other]
         yield query, item, chance
+
+
+def _ignoring(own: IntArray | None, num_queries: int, num_items: int) -> ListedPairs:
+    """Nothing is relevant; each query ignores its own item, where it has one."""
+    if own is None:
+        return ListedPairs(np.zeros(num_queries + 1, np.int64), np.zeros(0, np.int64), np.zeros(0, np.int16), num_items)
+    rows = require_own_rows(own, num_queries, num_items)
+    return ListedPairs(np.arange(num_queries + 1), rows, np.full(num_queries, IGNORED, np.int16), num_items)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeAlias
 
 import numpy as np
 
@@ -16,9 +15,7 @@ from deephash.codes import BinaryCodes
 from deephash.evaluation.counts import QUERIES_PER_TASK, code_words, default_threads, label_words, max_distance
 from deephash.evaluation.groups import FloatArray, IntArray
 from deephash.evaluation.ranking import Normalize
-from deephash.evaluation.relevance import SharedClass, SharedLabels
-
-LabelRelevance: TypeAlias = SharedClass | SharedLabels
+from deephash.evaluation.relevance import LabelRelevance, SharedClass, SharedLabels
 
 
 def ordered_average_precision(

@@ -45,6 +45,7 @@ class Protocol:
         gain: gain of graded relevance where a metric uses one.
         unlabelled: what happened to items without a label.
         overlap: ``none``, or ``allowed`` where queries may be found in the database.
+        leave_one_out: ``yes`` where queries are database items that search all the others; ``db`` counts them all.
         pictures: remark on the pictures themselves where they are not the original ones, e.g. ``jpeg-q75``.
         folds: parts of the pairs that are searched each by itself; 5 for "COCO 1K".
         series: several models in one figure, e.g. ``lifelong-frozen:3`` or ``compatibility:2``; ``none`` for one.
@@ -73,6 +74,7 @@ class Protocol:
     gain: str = "none"
     unlabelled: str = "excluded"
     overlap: str = "none"
+    leave_one_out: str = "no"
     pictures: str = "original"
     folds: int = 1
     series: str = "none"
@@ -141,8 +143,8 @@ class Protocol:
 
 _ALWAYS = {"relevance": "rel", "ties": "ties", "normalize": "norm", "empty": "empty", "num_bits": "K"}
 _WHEN_SET = (
-    "task", "text", "backbone", "transform", "crops", "rerank", "gain", "unlabelled", "overlap", "pictures",
-    "folds", "series", "legacy",
+    "task", "text", "backbone", "transform", "crops", "rerank", "gain", "unlabelled", "overlap",
+    "leave_one_out", "pictures", "folds", "series", "legacy",
 )  # fmt: skip
 _DEFAULTS: dict[str, Any] = {field.name: field.default for field in fields(Protocol)}
 _KEYS = {

@@ -1,10 +1,11 @@
 """Which database item is relevant to which query, and how much.
 
-Three ways to say it, one for each class here:
+Three ways to say it, one for each class here, and one to restrict the first two:
 
 - ``SharedClass``: one class number an item; relevant means the same class (gain 1).
 - ``SharedLabels``: several labels an item (multi-hot); the gain is the number of shared labels.
-- ``ListedPairs``: an explicit list of relevant database rows a query, with optional gains and ignored ("junk") rows.
+- ``ListedPairs``: an explicit list of relevant database rows a query, with optional gains and ignored ("junk") rows;
+- ``WithoutItself``: the queries are database items too, and each searches all the others (leave-one-out).
 
 ``relevance_from_labels`` picks the first or second from the shape of the labels.
 """
@@ -43,6 +44,11 @@ class SharedClass:
         """The largest possible gain, 1."""
         return 1
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Q and N."""
+        return len(self.query), len(self.database)
+
     def rows(self, rows: slice) -> SharedClass:
         """Keep some queries."""
         return SharedClass(self.query[rows], self.database)
@@ -69,6 +75,11 @@ class SharedLabels:
     query: NDArray[np.uint64]
     database: NDArray[np.uint64]
     max_gain: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Q and N."""
+        return len(self.query), len(self.database)
 
     def rows(self, rows: slice) -> SharedLabels:
         """Keep some queries."""
@@ -141,6 +152,11 @@ class ListedPairs:
         return max(1, int(self.pair_gains.max(initial=1)))
 
     @property
+    def shape(self) -> tuple[int, int]:
+        """Q and N."""
+        return len(self.starts) - 1, self.num_database
+
+    @property
     def query_of_pair(self) -> NDArray[np.int64]:
         """The query row of each pair, [P]."""
         return np.repeat(np.arange(len(self.starts) - 1), np.diff(self.starts))
@@ -163,10 +179,49 @@ class ListedPairs:
         return np.take_along_axis(self.gains(), order, axis=1)
 
 
-Relevance: TypeAlias = SharedClass | SharedLabels | ListedPairs
+LabelRelevance: TypeAlias = SharedClass | SharedLabels
 
 
-def relevance_from_labels(query_labels: ArrayLike, database_labels: ArrayLike) -> Relevance:
+@dataclass(frozen=True, slots=True, eq=False)
+class WithoutItself:
+    """Leave-one-out: each query is a database item, which is taken out of its own ranking.
+
+    Attributes:
+        labels: of both sides.
+        own: int64 [Q], database row of each query.
+    """
+
+    labels: LabelRelevance
+    own: NDArray[np.int64]
+
+    @property
+    def max_gain(self) -> int:
+        """The largest possible gain."""
+        return self.labels.max_gain
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Q and N."""
+        return self.labels.shape
+
+    def rows(self, rows: slice) -> WithoutItself:
+        """Keep some queries."""
+        return WithoutItself(self.labels.rows(rows), self.own[rows])
+
+    def gains(self, columns: slice = slice(None)) -> NDArray[np.int16]:
+        """Return the gains [Q, number of columns], with ``IGNORED`` for each query itself."""
+        places = np.arange(self.shape[1])[columns]
+        return np.where(places == self.own[:, None], np.int16(IGNORED), self.labels.gains(columns))
+
+    def ranked_gains(self, order: NDArray[np.int64]) -> NDArray[np.int16]:
+        """Return the gains [Q, R] of the database rows that each query ranks in ``order`` [Q, R]."""
+        return np.where(order == self.own[:, None], np.int16(IGNORED), self.labels.ranked_gains(order))
+
+
+Relevance: TypeAlias = LabelRelevance | ListedPairs | WithoutItself
+
+
+def relevance_from_labels(query_labels: ArrayLike, database_labels: ArrayLike) -> LabelRelevance:
     """Read labels of both sides.
 
     Args:
@@ -189,6 +244,14 @@ def relevance_from_labels(query_labels: ArrayLike, database_labels: ArrayLike) -
         f"query labels {list(query.shape)} and database labels {list(database.shape)} do not fit together; "
         "give class numbers [Q] and [N] on both sides, or multi-hot [Q, C] and [N, C]"
     )
+
+
+def require_own_rows(own: ArrayLike, num_queries: int, num_items: int) -> NDArray[np.int64]:
+    """Return the database row that each query is, int64 [Q]. Raises UsageError for anything else."""
+    rows = np.asarray(own)
+    if rows.shape != (num_queries,) or rows.dtype.kind not in "iu" or not np.isin(rows, np.arange(num_items)).all():
+        raise UsageError(f"own is the database row, 0..{num_items - 1}, of each of the {num_queries} queries")
+    return rows.astype(np.int64)
 
 
 def as_codes(codes: BinaryCodes | ArrayLike, side: str = "codes") -> BinaryCodes:

@@ -178,6 +178,7 @@ def evaluate_codes(
     database_names: ArrayLike | None = None,
     pairs: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None,
     attack: Attack | None = None,
+    own: NDArray[np.int64] | None = None,
 ) -> EvaluationReport:
     """Score codes against codes.
 
@@ -198,20 +199,26 @@ def evaluate_codes(
         database_names: one name a database item.
         pairs: pair numbers [Q] and [N] (-1: none) for hits at instance level: a picture and its captions, for example.
         attack: the same queries after an attack, for t-mAP and the mAP they lose.
+        own: leave-one-out: the database row that each query is, [Q]; it is taken out of that query's ranking.
 
     Raises:
         UsageError: arrays that do not fit, no labelled query, no query with a right answer, a cut-off out of range.
     """
     from deephash.evaluation.assembling import Beyond, Sides, assemble
 
+    options = settings or Settings()
     labels = (query_labels, database_labels)
     instead = query_labels is None and database_labels is None
     if instead and pairs is not None:
         labels = pairs
     if labels[0] is None or labels[1] is None:
         raise UsageError("without labels on both sides, or pairs, nothing says what is relevant")
-    if attack is not None and (instead or (settings or Settings()).empty == "drop"):
+    if attack is not None and (instead or options.empty == "drop"):
         raise UsageError("an attack is scored by labels, and a query that finds nothing counts 0 (empty='zero')")
-    sides = Sides.of(query, database, labels[0], labels[1], query_names, database_names)
+    if own is not None and (pairs is not None or attack is not None or options.legacy is not None):
+        raise UsageError("leave-one-out is scored by labels alone, without pairs, an attack or a legacy script")
+    if options.folds != 1 and pairs is None:
+        raise UsageError(f"folds={options.folds} cuts pairs into parts, and there are no pairs")
+    sides = Sides.of(query, database, labels[0], labels[1], query_names, database_names, own)
     beyond = Beyond(pairs, instead, attack)
-    return assemble(sides, settings or Settings(), protocol or Protocol(), method, tuple(class_names), beyond)
+    return assemble(sides, options, protocol or Protocol(), method, tuple(class_names), beyond)

@@ -7,12 +7,12 @@ business of the attack, here codes are codes.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from deephash.codes import BinaryCodes
+from deephash.evaluation.additions import share_label
 from deephash.evaluation.knn import knn_accuracy
 from deephash.evaluation.metrics import mean_average_precision
 from deephash.evaluation.ranking import Normalize
@@ -85,7 +85,7 @@ def attack_scores(
         map_drop=benign - attacked,
         targeted_map=score(attacked_codes, target_labels),
         benign_targeted_map=score(benign_codes, target_labels),
-        target_overlap=_overlap(np.asarray(query_labels), np.asarray(target_labels)),
+        target_overlap=float(share_label(np.asarray(query_labels), np.asarray(target_labels)).mean()),
     )
 
 
@@ -101,9 +101,3 @@ def attack_success_rate(
     return knn_accuracy(
         attacked_codes, database_codes, query_labels=target_labels, database_labels=database_labels, k=k
     )
-
-
-def _overlap(own: NDArray[Any], target: NDArray[Any]) -> float:
-    """Share of queries whose target shares a label with them."""
-    shared = (own == target) & (own >= 0) if own.ndim == 1 else ((own > 0) & (target > 0)).any(axis=1)
-    return float(shared.mean())

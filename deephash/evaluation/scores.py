@@ -36,7 +36,7 @@ from deephash.evaluation.ranking import (
     trapezoid_average_precision_from_counts,
 )
 from deephash.evaluation.rankings import sort_of_ties
-from deephash.evaluation.relevance import UNLABELLED_QUERY, Relevance, SharedClass
+from deephash.evaluation.relevance import UNLABELLED_QUERY, Relevance, SharedClass, WithoutItself
 
 HIT_RANKS = 10  # hit@N says little beyond
 NEIGHBOURS = 20  # of the kNN accuracy
@@ -149,9 +149,10 @@ def score(
     Raises:
         UsageError: nothing to score, a cut-off beyond the database, an unknown tie policy.
     """
-    _validate(settings, query, database)
-    formulas = list(_formulas(settings, len(database), is_graded=relevance.max_gain > 1))
-    curves = CurveSums(len(database), max_distance(query))
+    size = len(database) - isinstance(relevance, WithoutItself)
+    _validate(settings, query, size)
+    formulas = list(_formulas(settings, size, is_graded=relevance.max_gain > 1))
+    curves = CurveSums(size, max_distance(query))
     blocks, balls, inside = [], [], []
     for _, counts in count_blocks(query, database, relevance):
         blocks.append([formula.all_orders(counts, settings.ties) for formula in formulas])
@@ -167,8 +168,10 @@ def score(
     given, best, worst = (QueryScores(np.concatenate([block[place] for block in inside])) for place in range(3))
     name = f"mAP@H<={settings.radius}"
     columns.append(Column(name, "hits", given, best, worst, ties=_count_policy(settings.ties)))
-    if votes and isinstance(relevance, SharedClass) and len(database) >= NEIGHBOURS:
-        columns.append(_knn(query, database, relevance, settings, ~np.isnan(columns[0].scores.values)))
+    own, labels = (relevance.own, relevance.labels) if isinstance(relevance, WithoutItself) else (None, relevance)
+    if votes and isinstance(labels, SharedClass) and size >= NEIGHBOURS:
+        answered = ~np.isnan(columns[0].scores.values)
+        columns.append(_knn(query, database, labels, settings, answered, own))
     return ScoreTable(tuple(columns), curves.curves(), np.concatenate([ball.ball_size for ball in balls]))
 
 
@@ -353,10 +356,11 @@ def _knn(
     relevance: SharedClass,
     settings: Settings,
     answered: NDArray[np.bool_],
+    own: NDArray[np.int64] | None,
 ) -> Column:
     asked, searched = _class_numbers(relevance.query), _class_numbers(relevance.database)
     policies = (settings.ties, "optimistic", "pessimistic")
-    correct = knn_correct(query, database, asked, searched, NEIGHBOURS, policies=policies)
+    correct = knn_correct(query, database, asked, searched, NEIGHBOURS, policies=policies, own=own)
     given, best, worst = (QueryScores(column) for column in np.where(answered[:, None], correct, np.nan).T)
     return Column(f"kNN@{NEIGHBOURS}", settings.normalize, given, best, worst)
 
@@ -365,14 +369,14 @@ def _class_numbers(side: NDArray[np.uint64]) -> NDArray[np.int64]:
     return np.where(side >= UNLABELLED_QUERY, -1, side.astype(np.int64))
 
 
-def _validate(settings: Settings, query: BinaryCodes, database: BinaryCodes) -> None:
-    if not len(query) or not len(database):
-        raise UsageError(f"nothing to score: {len(query):,} queries against {len(database):,} items")
-    if settings.top_k is not None and settings.top_k > len(database):
-        raise UsageError(f"top_k is {settings.top_k:,} but the database has {len(database):,} items")
+def _validate(settings: Settings, query: BinaryCodes, size: int) -> None:
+    if not len(query) or not size:
+        raise UsageError(f"nothing to score: {len(query):,} queries against {size:,} items")
+    if settings.top_k is not None and settings.top_k > size:
+        raise UsageError(f"top_k is {settings.top_k:,} but the database has {size:,} items to find")
     if not 0 <= settings.radius <= max_distance(query):
         raise UsageError(
             f"radius is 0..{max_distance(query)} for codes of {max_distance(query)} bits, not {settings.radius}"
         )
     if settings.ties not in COUNT_TIES:
-        sort_of_ties(settings.ties, len(database))
+        sort_of_ties(settings.ties, size)

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from deephash.codes import BinaryCodes
 from deephash.errors import UsageError
 from deephash.evaluation.figures import Figure
+from deephash.evaluation.leave_one_out import relevance_among_others
 from deephash.evaluation.report import EvaluationReport, evaluate_codes
 from deephash.evaluation.scores import Settings
 from deephash.scoring.floats import Floats, cosine_mean_average_precisions
@@ -37,8 +38,9 @@ def score_baselines(
     database_labels: NDArray[Any],
     settings: Settings,
     seed: int,
+    own: NDArray[np.int64] | None = None,
 ) -> EvaluationReport:
-    """Return the report with baselines of the same metrics.
+    """Return the report with baselines of the same metrics; ``own`` as in ``evaluate_codes``.
 
     Without features only random bits can be scored, and a warning says so.
     """
@@ -47,14 +49,21 @@ def score_baselines(
     found = {}
     for name, query, database in _codes(report, pair, database_labels, seed):
         scored = evaluate_codes(
-            query, database, query_labels, database_labels, settings=quick, protocol=report.protocol, method=name
+            query,
+            database,
+            query_labels,
+            database_labels,
+            settings=quick,
+            protocol=report.protocol,
+            method=name,
+            own=own,
         )
         found[name] = tuple(figure for figure in scored.figures if figure.metric.startswith(("mAP@", "P@", "kNN")))
     warnings = report.warnings
     if pair.query.features is None or pair.database.features is None:
         warnings += ("the files hold no features, so only random bits stand beside the figures",)
     else:
-        found["cosine"] = _cosine(report, pair, query_labels, database_labels)
+        found["cosine"] = _cosine(report, pair, query_labels, database_labels, own)
     timings = {**report.timings, "baselines": time.perf_counter() - started}
     return replace(report, baselines=found, warnings=warnings, timings=timings)
 
@@ -131,7 +140,11 @@ def _class_codes(
 
 
 def _cosine(
-    report: EvaluationReport, pair: CodePair, query_labels: NDArray[Any], database_labels: NDArray[Any]
+    report: EvaluationReport,
+    pair: CodePair,
+    query_labels: NDArray[Any],
+    database_labels: NDArray[Any],
+    own: NDArray[np.int64] | None,
 ) -> tuple[Figure, ...]:
     """Score the mAP figures of the report on the exact cosine ranking."""
     wanted = [
@@ -142,12 +155,9 @@ def _cosine(
     if pair.query.features is None or pair.database.features is None:
         return ()
     kept = report.per_query["row"]
+    relevance = relevance_among_others(query_labels[kept], database_labels, None if own is None else own[kept])
     means = cosine_mean_average_precisions(
-        pair.query.features[kept],
-        pair.database.features,
-        query_labels[kept],
-        database_labels,
-        [_kind(figure) for figure in wanted],
+        pair.query.features[kept], pair.database.features, relevance, [_kind(figure) for figure in wanted]
     )
     return tuple(
         Figure(figure.metric, mean, replace(figure.protocol, rerank="cosine", ties="stable", empty="zero"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from deephash.data.datamodule import HashDataModule
 from deephash.errors import UsageError
 from deephash.evaluation.ranking import Normalize, average_precision
 from deephash.evaluation.rankings import groups_of_one
-from deephash.evaluation.relevance import relevance_from_labels
+from deephash.evaluation.relevance import Relevance, relevance_from_labels
 from deephash.evaluation.scores import QueryScores
 
 Floats: TypeAlias = NDArray[np.floating]
@@ -29,16 +29,13 @@ def float_mean_average_precision(data: HashDataModule, modality: str = "image") 
     query, database = data.splits["query"], data.splits["database"]
     if modality not in query.features or query.labels is None or database.labels is None:
         raise UsageError("a float comparison needs cached features and labels; use a frozen backbone")
+    relevance = relevance_from_labels(query.labels, database.labels)
     asking, searched = (split.features[modality].cpu().numpy() for split in (query, database))
-    return cosine_mean_average_precisions(asking, searched, query.labels, database.labels, [(None, "hits")])[0]
+    return cosine_mean_average_precisions(asking, searched, relevance, [(None, "hits")])[0]
 
 
 def cosine_mean_average_precisions(
-    query: Floats,
-    database: Floats,
-    query_labels: NDArray[Any],
-    database_labels: NDArray[Any],
-    kinds: Sequence[tuple[int | None, Normalize]],
+    query: Floats, database: Floats, relevance: Relevance, kinds: Sequence[tuple[int | None, Normalize]]
 ) -> list[float]:
     """Return mAP@R of the cosine ranking for each (R, denominator) of ``kinds``.
 
@@ -47,12 +44,10 @@ def cosine_mean_average_precisions(
     Args:
         query: features [Q, D].
         database: features [N, D].
-        query_labels: class numbers [Q] or multi-hot [Q, C].
-        database_labels: the same of the database.
+        relevance: of both sides.
         kinds: R (None: all) and denominator of each figure.
     """
     asking, searched = _unit(query), _unit(database)
-    relevance = relevance_from_labels(query_labels, database_labels)
     blocks = []
     step = max(1, BLOCK_PAIRS // max(1, len(searched)))
     for start in range(0, len(asking), step):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 from deephash.errors import DataError, UsageError, did_you_mean
 from deephash.evaluation.codefile import CodeFile, common_labels, common_pairs, read_code_file
+from deephash.evaluation.leave_one_out import own_rows
 from deephash.evaluation.protocol import Protocol
 from deephash.evaluation.report import EvaluationReport, evaluate_codes
 from deephash.evaluation.scores import Settings
@@ -36,6 +37,7 @@ def evaluate(
     num_queries: int = 1000,
     seed: int = 0,
     attacked: str | Path | CodeFile | None = None,
+    leave_one_out: bool = False,
 ) -> EvaluationReport:
     """Score a model on a data set, a run folder, a collection, or codes against codes.
 
@@ -62,6 +64,7 @@ def evaluate(
         seed: of the draw of those items, and of random baselines.
         attacked: codes of the same queries after an attack (``.npz`` or CodeFile; matched by name, else by order), with
             ``targets`` where the attack aimed at labels: adds attacked mAP, its drop, t-mAP and ASR.
+        leave_one_out: the queries are database items (matched by name, else by order); each searches all the others.
 
     Returns:
         The report; ``print(report)``, ``report.figure("mAP@all").value``, ``report.save(folder, pictures=True)``.
@@ -79,6 +82,7 @@ def evaluate(
         baselines=baselines,
         seed=seed,
         attacked=None if attacked is None else _as_file(attacked),
+        leave_one_out=leave_one_out,
     )
 
 
@@ -91,6 +95,7 @@ def evaluate_pair(
     baselines: bool = False,
     seed: int = 0,
     attacked: CodeFile | None = None,
+    leave_one_out: bool = False,
 ) -> EvaluationReport:
     """Score two sides that are ready; arguments as in :func:`evaluate`."""
     pairs = common_pairs(pair.query, pair.database)
@@ -98,6 +103,7 @@ def evaluate_pair(
     words: tuple[str, ...] = ()
     if pairs is None or (pair.query.labels is not None and pair.database.labels is not None):
         query_labels, database_labels, words = common_labels(pair.query, pair.database)
+    own = own_rows(pair.query, pair.database) if leave_one_out else None
     report = evaluate_codes(
         pair.query.codes,
         pair.database.codes,
@@ -111,6 +117,7 @@ def evaluate_pair(
         database_names=pair.database.names,
         pairs=pairs,
         attack=None if attacked is None else attack_of(pair, attacked),
+        own=own,
     )
     report = replace(report, open_picture=pair.open_picture, timings={**pair.timings, **report.timings})
     if baselines:
@@ -118,7 +125,7 @@ def evaluate_pair(
             raise UsageError("baselines are compared by labels; these files have pairs only")
         from deephash.scoring.baselines import score_baselines
 
-        report = score_baselines(report, pair, query_labels, database_labels, settings or Settings(), seed)
+        report = score_baselines(report, pair, query_labels, database_labels, settings or Settings(), seed, own)
     return report
 
 

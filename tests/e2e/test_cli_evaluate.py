@@ -193,9 +193,32 @@ WRONG = {
     "odd ties": (["--query", "q.npz", "--database", "d.npz", "--ties", "fair"], 2, "'fair'"),
     "odd norm": (["--query", "q.npz", "--database", "d.npz", "--normalize", "best"], 2, "best"),
     "odd legacy": (["--query", "q.npz", "--database", "d.npz", "--legacy", "csqq"], 2, "did you mean 'csq'"),
+    "folds without pairs": (["--query", "q.npz", "--database", "d.npz", "--folds", "5"], 2, "there are no pairs"),
+    "strangers": (
+        ["--query", "q.npz", "--database", "d.npz", "--leave-one-out"],
+        2,
+        "40 of 40 queries are not in d.npz",
+    ),
     "odd option": (["--query", "q.npz", "--database", "d.npz", "--topk", "5"], 2, "topk"),
     "odd protocol": (["--query", "q.npz", "--database", "d.npz", "--protocol", "a | b | c=d"], 2, "no protocol field"),
 }
+
+
+def test_queries_that_search_each_other(files, capsys):
+    assert run("evaluate", "--query", "q.npz", "--database", "q.npz", "--leave-one-out", "--json") == 0
+    found = printed(capsys)["figures"][0]
+    assert found["protocol"].endswith("| leave_one_out=yes")
+    rows = range(40)
+    alone = [
+        mean_average_precision(
+            QUERY[[row]],
+            QUERY[np.setdiff1d(rows, [row])],
+            query_labels=ASKED[[row]],
+            database_labels=np.delete(ASKED, row),
+        )
+        for row in rows
+    ]
+    assert found["value"] == pytest.approx(np.mean(alone))
 
 
 @pytest.mark.parametrize("case", WRONG)
@@ -233,6 +256,14 @@ def test_a_corrupt_file_ends_with_a_sentence(files, capsys):
     (files / "d.npz").write_bytes((files / "d.npz").read_bytes()[:-300])
     assert run("evaluate", "--query", "q.npz", "--database", "d.npz") == 3
     assert "d.npz" in capsys.readouterr().err
+
+
+def test_a_file_of_another_kind_is_not_called_unsafe(files, capsys):
+    (files / "d.npz").write_bytes(b"these are no arrays")
+    assert run("evaluate", "--query", "q.npz", "--database", "d.npz") == 3
+    said = capsys.readouterr().err
+    assert "d.npz cannot be read as an .npz of plain arrays: it is another kind of file" in said
+    assert "pickle" not in said
 
 
 def test_a_damaged_report_ends_with_a_sentence(files, capsys):

@@ -86,7 +86,7 @@ def test_occurrences_sum_to_k_a_query_and_spread_over_ties():
 
 def test_equal_codes_make_no_artificial_hubs():
     codes = np.zeros((50, 8), int)
-    measured = hubness(codes, codes, k=5, exclude_self=True)
+    measured = hubness(codes, codes, k=5, own=np.arange(50))
     assert measured.skewness == 0.0
     assert measured.robin_hood == pytest.approx(0.0, abs=1e-12)
     assert measured.antihub_rate == 0.0
@@ -95,13 +95,13 @@ def test_equal_codes_make_no_artificial_hubs():
 
 def test_self_pairs_are_left_out_once():
     _, codes, *_ = naive.random_sides(9, 1, 40, 6)
-    occurrence = k_occurrence(codes, codes, k=3, exclude_self=True)
+    occurrence = k_occurrence(codes, codes, k=3, own=np.arange(40))
     assert occurrence.sum() == pytest.approx(3 * 40)
     lone = np.eye(6, dtype=int)[:1]
     far = np.concatenate([lone, 1 - np.eye(6, dtype=int)[1:]])
-    assert k_occurrence(far, far, k=1, exclude_self=True)[0] <= 6
-    with pytest.raises(UsageError, match="same codes on both sides"):
-        k_occurrence(codes[:3], codes, k=3, exclude_self=True)
+    assert k_occurrence(far, far, k=1, own=np.arange(len(far)))[0] <= 6
+    with pytest.raises(UsageError, match=r"database row, 0\.\.39, of each of the 3 queries"):
+        k_occurrence(codes[:3], codes, k=3, own=np.arange(40))
 
 
 def test_measures_by_hand():

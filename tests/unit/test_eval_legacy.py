@@ -94,7 +94,7 @@ def test_faiss_rule_is_our_stable_order(case):
 def test_unknown_rules_and_rules_that_drop_everything(case):
     query, database, query_labels, database_labels = case
     names = {"query_labels": query_labels, "database_labels": database_labels}
-    with pytest.raises(UsageError, match=r"did you mean 'hashnet'.*; choose one of deephash-pytorch, hashnet, csq"):
+    with pytest.raises(UsageError, match=r"did you mean 'hashnet'.*\(valid: deephash-pytorch, hashnet, csq"):
         mean_average_precision(query, database, **names, legacy="hashnett")
     with pytest.raises(UsageError, match="drops every query"):
         mean_average_precision(

@@ -60,7 +60,7 @@ def test_1_queries_in_the_database_are_an_error_of_the_split_and_a_warning_of_th
         query, both, asked, np.concatenate([searched, asked]), settings=QUICK,
         query_names=names[len(database) :], database_names=names,
     )  # fmt: skip
-    assert report.warnings[0] == "40 of 40 queries are also in the database; the figures are inflated"
+    assert report.warnings[0].startswith("40 of 40 queries are also in the database; the figures are inflated")
     assert report.protocol.overlap == "40 queries in database"
     clean = metrics.precision_at(query, database, query_labels=asked, database_labels=searched, top_k=1)
     assert report.figure("P@1").value > clean
