@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -116,7 +117,8 @@ def check(
     facts = require_facts(protocol) if protocol else facts_of(split.protocol)
     files = None if root is None or is_cifar10(root) else root
     problems = check_manifest(split, facts=facts, root=files, allow_overlap=allow_overlap)
-    twins = [] if near_duplicates is None else _twins(split, root, near_duplicates)
+    missing = {name for problem in problems if problem.kind == "missing-file" for name in problem.items}
+    twins = [] if near_duplicates is None else _twins(split, root, near_duplicates, missing)
     problems += problem_of(twins, len(set(split.names_of("query"))))
     for problem in problems:
         _print_problem(problem, json)
@@ -210,10 +212,10 @@ def _load(manifest: str | None, lists: dict[str, Path | None], protocol: str | N
     return read_item_table(manifest) if is_table else read_manifest(manifest)
 
 
-def _twins(manifest: SplitManifest, root: Path | None, least: float) -> list[Twin]:
+def _twins(manifest: SplitManifest, root: Path | None, least: float, missing: Collection[str]) -> list[Twin]:
     if root is None:
         raise UsageError("--near-duplicates looks at pictures: give their folder with --root")
-    return find_twins(manifest, pictures_below(root), least=least)
+    return find_twins(manifest, pictures_below(root), least=least, without=missing)
 
 
 def _drawn_from_file(protocol: str, path: Path, train_images: int | None, seed: int) -> SplitManifest:

@@ -9,8 +9,9 @@ for 3.3 % of the test pictures.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -36,21 +37,30 @@ class Twin:
     similarity: float
 
 
-def find_twins(manifest: SplitManifest, picture_of: Callable[[str], Image.Image], *, least: float = 0.9) -> list[Twin]:
+def find_twins(
+    manifest: SplitManifest,
+    picture_of: Callable[[str], Image.Image],
+    *,
+    least: float = 0.9,
+    without: Collection[str] = (),
+) -> list[Twin]:
     """Return the queries that have a near-duplicate in database or train, most alike first.
 
     Args:
         manifest: the split.
         picture_of: name -> picture.
         least: correlation from which two pictures are called near-duplicates, above 0 and at most 1.
+        without: names that have no picture.
 
     Raises:
         UsageError: ``least`` is out of range.
     """
     if not 0 < least <= 1:
         raise UsageError(f"near-duplicates are told by a correlation above 0 and at most 1, e.g. 0.9, not {least}")
-    queries = list(dict.fromkeys(manifest.names_of("query")))
-    others = list(dict.fromkeys(name for split in SEARCHED for name in manifest.names_of(split)))
+    queries, others = (
+        [name for name in dict.fromkeys(chain(*map(manifest.names_of, splits))) if name not in without]
+        for splits in (("query",), SEARCHED)
+    )
     asking, searched = _structures(queries, picture_of), _structures(others, picture_of)
     twins, column = [], {name: place for place, name in enumerate(others)}
     for start in range(0, len(queries) if others else 0, QUERY_BLOCK):

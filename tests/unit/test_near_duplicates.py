@@ -99,5 +99,10 @@ def test_the_command_reports_and_takes_them_out(tmp_path, capsys):
     assert "near-duplicate: 1 of 3 queries (33.3 %)" in shown
     assert "q1.png ~ t1.png (0.9" in shown
     assert read_manifest(tmp_path / "fixed.tsv").names_of("query") == ["q2.png", "q3.png"]
+    (tmp_path / "q2.png").unlink()  # a file that is missing is one problem, the twins are another
+    assert main([*check, "--root", str(tmp_path)]) == 1
+    shown = capsys.readouterr().out
+    assert "missing-file: 1 of 6 files" in shown
+    assert "near-duplicate: 1 of 3 queries" in shown
     assert main(check) == 2
     assert "--root" in capsys.readouterr().err
