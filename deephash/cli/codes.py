@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from deephash.cli.output import note, print_json, table
+from deephash.errors import UsageError
 from deephash.scoring.codesets import compare_code_sets, find_collisions, read_code_set
 
 
@@ -21,6 +22,8 @@ def inspect(*files: Path, label: str = "label", json: bool = False) -> None:
         label: attribute of a collection that is the class.
         json: print one JSON object a file.
     """
+    if not files:
+        raise UsageError("which codes? give .npz files or collections: deephash codes inspect codes.npz")
     for file in files:
         found = asdict(read_code_set(file, label=label).health())
         if json:

@@ -109,7 +109,7 @@ def bootstrap_interval(
     Raises:
         UsageError: no value, or options out of range.
     """
-    _require_options(level, resamples)
+    _require_options(level, resamples, seed)
     answered = ~np.isnan(values)
     kept = values[answered]
     shares = np.ones_like(kept) if weights is None else np.asarray(weights, np.float64)[answered]
@@ -130,7 +130,7 @@ def paired_bootstrap(
     Raises:
         UsageError: lengths differ or nothing is left.
     """
-    _require_options(level, resamples)
+    _require_options(level, resamples, seed)
     if np.shape(first) != np.shape(second):
         raise UsageError(
             f"{np.size(first)} and {np.size(second)} per-query scores cannot be paired; both need the same queries "
@@ -157,6 +157,8 @@ def _percentiles(means: FloatArray, level: float) -> Interval:
     return Interval(float(low), float(high))
 
 
-def _require_options(level: float, resamples: int) -> None:
+def _require_options(level: float, resamples: int, seed: int) -> None:
     if not 0 < level < 1 or resamples < 1:
         raise UsageError(f"level is between 0 and 1 and resamples at least 1, not {level} and {resamples}")
+    if seed < 0:
+        raise UsageError(f"a seed is 0 or more, not {seed}")

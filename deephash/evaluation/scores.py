@@ -80,6 +80,8 @@ class Settings:
             raise UsageError(f"empty is 'zero' or 'drop', not {self.empty!r}")
         if self.top_k is not None and self.top_k < 1:
             raise UsageError(f"top_k is 1 or more, or left out for the whole database, not {self.top_k}")
+        if self.seed < 0 or self.resamples < 0:
+            raise UsageError(f"seed and resamples are 0 or more, not {self.seed} and {self.resamples}")
         if any(rank < 1 for rank in self.ranks):
             raise UsageError(f"ranks are 1 or more, not {', '.join(map(str, self.ranks))}")
 

@@ -146,11 +146,11 @@ def _paired(
 ) -> PairedComparison | None:
     """Test mean(second) - mean(first) on the queries of both; None where they cannot be matched."""
     columns = [_per_query(report, metric) for report in (first, second)]
-    keys = [_keys(report) for report in (first, second)]
-    if any(column is None for column in columns) or keys[0] is None or keys[1] is None:
+    keys = _keys(first, second)
+    if any(column is None for column in columns) or keys is None:
         return None
-    shared, here, there = np.intersect1d(keys[0], keys[1], return_indices=True)
-    if not len(shared) or len(np.unique(keys[0])) != len(keys[0]) or len(np.unique(keys[1])) != len(keys[1]):
+    shared, here, there = np.intersect1d(*keys, return_indices=True)
+    if not len(shared) or any(len(np.unique(side)) != len(side) for side in keys):
         return None
     left, right = np.asarray(columns[0])[here], np.asarray(columns[1])[there]
     if np.isnan(left + right).all():
@@ -166,9 +166,14 @@ def _per_query(report: EvaluationReport, metric: str) -> NDArray[np.float64] | N
     return report.per_query.get(figure.column)
 
 
-def _keys(report: EvaluationReport) -> NDArray[Any] | None:
-    """What identifies a query: its name, else its row, which means the same only within one split."""
-    return report.per_query.get("names", report.per_query.get("row"))
+def _keys(first: EvaluationReport, second: EvaluationReport) -> tuple[NDArray[Any], NDArray[Any]] | None:
+    """What identifies the queries of both: their names, else their rows, which mean the same only within one split."""
+    one_split = first.protocol.split == second.protocol.split
+    for column in ("names", "row") if one_split else ("names",):
+        left, right = first.per_query.get(column), second.per_query.get(column)
+        if left is not None and right is not None:
+            return left, right
+    return None
 
 
 def _unique(names: Sequence[str]) -> list[str]:

@@ -115,6 +115,7 @@ def test_overlap_can_be_allowed(tmp_path):
         (["data", "split", "--protocol", "cifar10"], 2, "did you mean"),
         (["data", "splits"], 2, "did you mean 'split'"),
         (["codes", "inspect", "x.npz"], 3, "no such file"),
+        (["codes", "inspect"], 2, "which codes"),
         (["codes", "diff", "x.npz"], 2, "SECOND"),
     ],
 )

@@ -103,6 +103,10 @@ def test_without_queries_in_common_there_is_no_test():
     others = report("b")
     others = replace(others, per_query={**others.per_query, "names": np.array([f"x{i}" for i in range(40)])})
     assert compare_reports([report("a"), others]).rows[1].against_first is None
+    nameless = [report("a"), report("b", protocol=Protocol(split="sha256:ab"))]  # row 3 is another query there
+    for each in nameless:
+        del each.per_query["names"]
+    assert compare_reports(nameless, force=True).rows[1].against_first is None
     dropping = [report(name, settings=Settings(empty="drop")) for name in "ab"]
     assert compare_reports(dropping).rows[1].against_first is None
 

@@ -127,6 +127,7 @@ def test_means_of_nothing():
         ({"radius": -1}, "radius is 0..24"),
         ({"ties": "luck"}, "luck"),
         ({"ranks": (0,)}, "ranks are 1 or more"),
+        ({"seed": -1}, "seed and resamples are 0 or more"),
     ],
 )
 def test_senseless_settings_are_refused(settings, message):
