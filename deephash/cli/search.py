@@ -109,7 +109,7 @@ def search(
     else:
         _print_table(searcher, hits, notes, asked, times)
     if explain:
-        note(f"engine: {searcher.snapshot.index.explain()}\nquery:  {code.hex()[0]}")
+        note(f"engine: {searcher.snapshot.narrowing.explain()}\nquery:  {code.hex()[0]}")
         for hit, hexadecimal in zip(hits, searcher.codes_of(hits).hex()):
             note(f"#{hit.rank:<5} {hexadecimal}")
     if open:

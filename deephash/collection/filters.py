@@ -250,13 +250,15 @@ def _text(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
 
 
+def moment(value: str | date) -> datetime:
+    """Return a time as it is stored: UTC without a zone. Raises ValueError for text that is no time."""
+    value = datetime.fromisoformat(value) if isinstance(value, str) else value
+    at = value if isinstance(value, datetime) else datetime.combine(value, time())
+    return at.astimezone(UTC).replace(tzinfo=None) if at.tzinfo else at
+
+
 def _moment(column: str, value: str | date) -> datetime:
-    if isinstance(value, str):
-        try:
-            value = datetime.fromisoformat(value)
-        except ValueError:
-            raise UsageError(
-                f"{column!r} holds times; write {value!r:.60} like 2023-05-31 or 2023-05-31T18:00"
-            ) from None
-    moment = value if isinstance(value, datetime) else datetime.combine(value, time())
-    return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
+    try:
+        return moment(value)
+    except ValueError:
+        raise UsageError(f"{column!r} holds times; write {value!r:.60} like 2023-05-31 or 2023-05-31T18:00") from None

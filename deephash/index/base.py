@@ -54,8 +54,8 @@ class PreparedFilter:
 Allowed: TypeAlias = "NDArray[np.int64] | AscendingIds | PreparedFilter"
 
 
-class CodeIndex(Protocol):
-    """Exact or approximate nearest neighbours among packed codes, by our own int64 ids."""
+class Searchable(Protocol):
+    """Whatever finds the nearest items: an index, or one window of it."""
 
     @property
     def num_bits(self) -> int:
@@ -64,16 +64,20 @@ class CodeIndex(Protocol):
 
     def __len__(self) -> int: ...
 
+    def search(self, queries: BinaryCodes, k: int, *, allowed: Allowed | None = None) -> Neighbors:
+        """Return the ``k`` nearest items of each query, among the ids ``allowed`` where given."""
+        ...
+
+
+class CodeIndex(Searchable, Protocol):
+    """Exact or approximate nearest neighbours among packed codes, by our own int64 ids."""
+
     def add(self, ids: NDArray[np.int64], codes: BinaryCodes) -> None:
         """Add items; a known id is replaced."""
         ...
 
     def remove(self, ids: NDArray[np.int64]) -> None:
         """Remove items; ids that are not there are passed over, so that removing twice is harmless."""
-        ...
-
-    def search(self, queries: BinaryCodes, k: int, *, allowed: Allowed | None = None) -> Neighbors:
-        """Return the ``k`` nearest items of each query, among the ids ``allowed`` where given."""
         ...
 
     def search_radius(self, queries: BinaryCodes, radius: int, *, allowed: Allowed | None = None) -> list[Neighbors]:

@@ -13,6 +13,7 @@ PRUNING_PAYS_BELOW = 0.025  # share of the codes touched; a code in a short slic
 LOOK_UP_COST = 400  # one random look-up or candidate of the band tables costs about as much as scanning this many codes
 LOOK_UPS_A_PIVOT = 0.125  # a radius search by pivot lists costs about as much as this many look-ups a pivot
 GROUPS_PAY_BELOW = 0.5  # unique codes per item: below it, searching the unique codes saves more than listing costs
+WINDOW_EARNED = 20  # such filters cost about as much as sorting the codes of a collection by one column
 HAS_MANY = 10_000  # below this every way answers within a millisecond
 
 
@@ -51,6 +52,25 @@ def filter_last(num_rows: int, num_allowed: int, num_queries: int, k: int) -> in
     """Return how many items to search for without the filter, so that k of them should pass; 0 = look at it first."""
     fetches = int(1.5 * k * num_rows / num_allowed) + 16
     return min(fetches, num_rows) if num_queries <= FEW_QUERIES and fetches <= FETCHES_AT_MOST else 0
+
+
+def window_or_filter(num_rows: int, column: str | None, asked: int) -> Plan:
+    """Choose how to apply a filter of a collection.
+
+    Args:
+        num_rows: of the collection.
+        column: the one number or time that the filter asks a range of; None for all other filters.
+        asked: how many searches have asked for ranges of that column, this one included.
+    """
+    if column is None:
+        return Plan("list of ids", "it is not a range of one number or time")
+    if num_rows < HAS_MANY:
+        return Plan("list of ids", f"{num_rows:,} items are filtered within some milliseconds")
+    if asked < WINDOW_EARNED:
+        return Plan(
+            "list of ids", f"range {asked} of {column}; sorting the codes by it pays from the {WINDOW_EARNED}th on"
+        )
+    return Plan("window", f"range {asked} of {column}, so the codes are kept sorted by it")
 
 
 def look_up_budget(num_rows: int, num_pivots: int) -> int:

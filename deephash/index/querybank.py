@@ -19,6 +19,7 @@ from scipy.special import logsumexp
 
 from deephash.codes import BinaryCodes, distance_blocks
 from deephash.errors import UsageError
+from deephash.index.row_filter import AscendingIds
 
 Floats = NDArray[np.floating]
 
@@ -165,7 +166,9 @@ class _Found(Protocol):
 
 class _Searchable(Protocol):
     def __len__(self) -> int: ...
-    def search(self, queries: BinaryCodes, k: int, *, allowed: NDArray[np.int64] | None = None) -> _Found: ...
+    def search(
+        self, queries: BinaryCodes, k: int, *, allowed: AscendingIds | NDArray[np.int64] | None = None
+    ) -> _Found: ...
 
 
 @dataclass(frozen=True)
@@ -187,7 +190,12 @@ class HubCorrection:
             raise UsageError(f"one bias an item, ids ascending; got {len(self.ids)} ids, {len(self.biases)} biases")
 
     def search(
-        self, index: _Searchable, queries: BinaryCodes, k: int, *, allowed: NDArray[np.int64] | None = None
+        self,
+        index: _Searchable,
+        queries: BinaryCodes,
+        k: int,
+        *,
+        allowed: AscendingIds | NDArray[np.int64] | None = None,
     ) -> list[tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int32]]]:
         """Return for each query (ids, corrected distances, Hamming distances), best first, exactly as a full scan
         would.
@@ -198,7 +206,7 @@ class HubCorrection:
         return [self._search_one(index, queries[row], k, allowed) for row in range(len(queries))]
 
     def _search_one(
-        self, index: _Searchable, query: BinaryCodes, k: int, allowed: NDArray[np.int64] | None
+        self, index: _Searchable, query: BinaryCodes, k: int, allowed: AscendingIds | NDArray[np.int64] | None
     ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int32]]:
         total = len(index) if allowed is None else min(len(index), len(allowed))
         fetch = min(total, max(4 * k, 64))

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from deephash.codes import BinaryCodes
 from deephash.errors import UsageError
-from deephash.index.base import Allowed, CodeIndex, Neighbors
+from deephash.index.base import Allowed, Neighbors, Searchable
 
 Ids = NDArray[np.int64]
 Gather = Callable[[Ids], NDArray[Any]]  # ascending ids [n] -> vectors [n, D], e.g. Collection.vectors
@@ -39,7 +39,7 @@ class Reranked:
 
 
 def search_two_stage(
-    index: CodeIndex,
+    index: Searchable,
     queries: BinaryCodes,
     query_vectors: ArrayLike,
     gather: Gather,

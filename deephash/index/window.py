@@ -8,7 +8,7 @@ memory only beyond tens of millions of items.
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,8 +16,9 @@ from numpy.typing import ArrayLike, NDArray
 from deephash.codes import BinaryCodes, hamming_distance
 from deephash.errors import UsageError
 from deephash.index.bands import as_planes
-from deephash.index.base import Neighbors
+from deephash.index.base import Allowed, Neighbors
 from deephash.index.engines import has_numba
+from deephash.index.row_filter import ascends
 from deephash.index.threads import in_parts, usable_threads
 
 Ids = NDArray[np.int64]
@@ -31,6 +32,10 @@ class WindowIndex:
         codes: N codes.
         values: number of each item, [N]; NaN = has none, and lies in no window.
         threads: None = every core this process may run on.
+
+    Attributes:
+        ids: int64 [N], ascending.
+        codes: in the order of the attribute; ``planes``: the same as words; ``rank``: where each row is in ``ids``.
     """
 
     def __init__(self, ids: Ids, codes: BinaryCodes, values: ArrayLike, *, threads: int | None = None) -> None:
@@ -40,15 +45,14 @@ class WindowIndex:
         order = np.lexsort((ids, numbers))  # NaN sorts last
         self._values = numbers[order]
         self._valid = len(numbers) - int(np.count_nonzero(numbers != numbers))
-        self._ids = np.sort(ids)
-        self._rank = np.searchsorted(self._ids, ids[order])  # row order in terms of ids: ties are broken by it
-        self._codes = codes[order]
-        self._planes = as_planes(self._codes)
-        self._longest = codes.num_bits * codes.num_levels
-        self._threads = usable_threads(threads)
+        self.ids = ids if ascends(ids) else np.sort(ids)
+        self.rank = np.searchsorted(self.ids, ids[order])  # row order in terms of ids: ties are broken by it
+        self.codes = codes[order]
+        self.planes = as_planes(self.codes)
+        self.threads = usable_threads(threads)
 
     def __len__(self) -> int:
-        return len(self._ids)
+        return len(self.ids)
 
     def rows(
         self,
@@ -69,6 +73,17 @@ class WindowIndex:
                 last = min(last, int(np.searchsorted(values, bound, side=side)))  # type: ignore[call-overload]
         return first, max(first, last)
 
+    def slice(
+        self,
+        *,
+        gte: float | None = None,
+        gt: float | None = None,
+        lt: float | None = None,
+        lte: float | None = None,
+    ) -> WindowSlice:
+        """Return the items inside the bounds, to be searched."""
+        return WindowSlice(self, *self.rows(gte=gte, gt=gt, lt=lt, lte=lte))
+
     def search(
         self,
         queries: BinaryCodes,
@@ -80,36 +95,69 @@ class WindowIndex:
         lte: float | None = None,
     ) -> Neighbors:
         """Return the ``k`` nearest items inside the window, ordered by (distance, id)."""
-        first, last = self.rows(gte=gte, gt=gt, lt=lt, lte=lte)
-        width = min(k, last - first)
+        return self.slice(gte=gte, gt=gt, lt=lt, lte=lte).search(queries, k)
+
+    def explain(self, **bounds: float) -> str:
+        """Say which rows of the sorted table a search in these bounds scans."""
+        return self.slice(**bounds).explain()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WindowSlice:
+    """The items of one window: rows ``first..last`` of a table sorted by the attribute."""
+
+    window: WindowIndex
+    first: int
+    last: int
+
+    def __len__(self) -> int:
+        return self.last - self.first
+
+    def __contains__(self, item: int) -> bool:
+        return bool((self.window.ids[self.window.rank[self.first : self.last]] == item).any())
+
+    @property
+    def num_bits(self) -> int:
+        """K, the length of the codes."""
+        return self.window.codes.num_bits
+
+    @property
+    def codes(self) -> BinaryCodes:
+        """The codes of these items, by the attribute; a view."""
+        return self.window.codes[self.first : self.last]
+
+    def search(self, queries: BinaryCodes, k: int, *, allowed: Allowed | None = None) -> Neighbors:
+        """Return the ``k`` nearest of these items, ordered by (distance, id).
+
+        Raises:
+            UsageError: a further filter; ``open_index`` applies those.
+        """
+        if allowed is not None:
+            raise UsageError("a window is a filter by itself; give ids to the index of open_index instead")
+        width = min(k, len(self))
         if not width:
             return Neighbors(np.empty((len(queries), 0), np.int64), np.empty((len(queries), 0), np.int32))
         if not has_numba():
-            return self._plainly(queries, width, first, last)
+            return self._plainly(queries, width)
         from deephash.index.kernels import ROW_BITS, ROW_MASK
+        from deephash.index.slices import slice_top_k
 
+        table, longest = self.window, queries.num_bits * queries.num_levels
         words = np.ascontiguousarray(as_planes(queries).T)
         parts = in_parts(
             len(words),
-            self._threads,
-            lambda lo, hi: _top_k_of()(self._planes, self._rank, words[lo:hi], first, last, width, self._longest),
+            table.threads,
+            lambda lo, hi: slice_top_k(table.planes, table.rank, words[lo:hi], self.first, self.last, width, longest),
         )
         best = np.concatenate(parts)
-        return Neighbors(self._ids[(best & ROW_MASK).astype(np.int64)], (best >> ROW_BITS).astype(np.int32))
+        return Neighbors(table.ids[(best & ROW_MASK).astype(np.int64)], (best >> ROW_BITS).astype(np.int32))
 
-    def _plainly(self, queries: BinaryCodes, k: int, first: int, last: int) -> Neighbors:
-        distances = hamming_distance(queries, self._codes[first:last])
-        ranks = np.broadcast_to(self._rank[first:last], distances.shape)
+    def _plainly(self, queries: BinaryCodes, k: int) -> Neighbors:
+        distances = hamming_distance(queries, self.codes)
+        ranks = np.broadcast_to(self.window.rank[self.first : self.last], distances.shape)
         order = np.lexsort((ranks, distances), axis=-1)[:, :k]
-        return Neighbors(self._ids[np.take_along_axis(ranks, order, 1)], np.take_along_axis(distances, order, 1))
+        return Neighbors(self.window.ids[np.take_along_axis(ranks, order, 1)], np.take_along_axis(distances, order, 1))
 
-    def explain(self, **bounds: float) -> str:
-        """Say how large the slice of a window is."""
-        first, last = self.rows(**bounds)
-        return f"window: rows {first:,}..{last:,} of {len(self):,} sorted by the attribute, scanned exactly"
-
-
-def _top_k_of() -> Any:
-    from deephash.index.slices import slice_top_k
-
-    return slice_top_k
+    def explain(self) -> str:
+        """Say which rows of the sorted table are scanned."""
+        return f"rows {self.first:,}..{self.last:,} of {len(self.window):,} sorted by the attribute, scanned exactly"

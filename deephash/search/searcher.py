@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from deephash.codes import BinaryCodes, distance_blocks
+from deephash.codes import BinaryCodes
 from deephash.collection import Collection
-from deephash.collection.filters import Filter
 from deephash.errors import UsageError
 from deephash.index import open_index
 from deephash.index.rerank import search_two_stage
 from deephash.search.chance import Chance, chance_level
 from deephash.search.encoder import Kind, QueryEncoder, Term
 from deephash.search.hits import Hit
+from deephash.search.narrowing import Among, Narrowing, Where
 
 if TYPE_CHECKING:
     from deephash.index import CodeIndex
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from deephash.models.base import HashModel
 
 NEIGHBOURS = 16  # that tell which bits of an item are firm
-Where = Filter | str | Mapping[str, Any] | None
 
 
 @dataclass(frozen=True)
@@ -60,6 +59,11 @@ class Snapshot:
     def chance(self) -> Chance | None:
         """How far apart unrelated items are; measured once a version."""
         return chance_level(self.codes)
+
+    @cached_property
+    def narrowing(self) -> Narrowing:
+        """Applies filters to this version."""
+        return Narrowing(self.collection, self.ids, self.codes, self.index)
 
     def rows(self, ids: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the rows of ``ids``. Raises UsageError for an id that is not there."""
@@ -93,6 +97,7 @@ class Searcher:
     kind: str = "auto"
     _snapshot: Snapshot | None = field(default=None, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    _still: bool = field(default=False, repr=False)
 
     @classmethod
     def open(cls, path: str | Path, *, model: str | Path | HashModel | None = None, index: str = "auto") -> Self:
@@ -118,10 +123,19 @@ class Searcher:
     def snapshot(self) -> Snapshot:
         """The newest version of the collection; loaded again whenever somebody changed it."""
         with self._lock:
+            if self._still and self._snapshot is not None:
+                return self._snapshot
             newest = Collection.open(self.path)
             if self._snapshot is None or newest.version != self._snapshot.collection.version:
                 self._snapshot = self._load(newest)
             return self._snapshot
+
+    def still(self) -> Searcher:
+        """Return a searcher that stays at the version of now, so that several answers in a row agree with each other.
+
+        It shares the encoder and the loaded codes; making one reads nothing but the version.
+        """
+        return Searcher(self.path, self.encoder, self.kind, self.snapshot, _still=True)
 
     @property
     def collection(self) -> Collection:
@@ -238,33 +252,33 @@ class Searcher:
         if k < 1:
             raise UsageError(f"k is the number of answers and must be at least 1, not {k}")
         snapshot = self.snapshot
-        allowed = self._allowed(snapshot, where)
+        among = snapshot.narrowing.among(where)
         scores: NDArray[np.float32] | None = None
         corrected: NDArray[np.float64] | None = None
         if rerank and hubs:
             raise UsageError("hits are ordered by stored vectors or by corrected distances; leave out rerank or hubs")
         if hubs:
             correction = snapshot.correction(hubs)
-            ids, corrected, distances = correction.search(snapshot.index, code, k, allowed=allowed)[0]
+            ids, corrected, distances = correction.search(among.index, code, k, allowed=among.allowed)[0]
         elif rerank:
             if vector is None:
                 raise UsageError("re-ranking compares float vectors; give the query's with `vector`")
             shortlist = max(k, rerank)
             best = search_two_stage(
-                snapshot.index, code, vector, snapshot.collection.vectors, k, shortlist=shortlist, allowed=allowed
+                among.index, code, vector, snapshot.collection.vectors, k, shortlist=shortlist, allowed=among.allowed
             )
             ids, distances, scores = best.ids[0], best.distances[0], best.scores[0]
         else:
-            found = snapshot.index.search(code, k, allowed=allowed)
+            found = among.index.search(code, k, allowed=among.allowed)
             ids, distances = found.ids[0], found.distances[0]
-            if first is not None and (allowed is None or np.isin(first, allowed)):
+            if first is not None and first in among:
                 ids = _itself_first(ids, distances, first)
         if max_distance is not None:
             near = distances <= max_distance
             ids, distances = ids[near], distances[near]
             scores = None if scores is None else scores[near]
             corrected = None if corrected is None else corrected[near]
-        return self._hits(snapshot, code, ids, distances, scores, corrected, allowed)
+        return self._hits(snapshot, code, ids, distances, scores, corrected, among)
 
     def code_of(self, item: int) -> BinaryCodes:
         """Return the stored code of an item."""
@@ -291,7 +305,7 @@ class Searcher:
         """Return how many items lie at each distance from ``code``, int64 [K + 1]."""
         self._check_code(code)
         snapshot = self.snapshot
-        return _counts(snapshot, code, self._allowed(snapshot, where))
+        return snapshot.narrowing.among(where).counts(code)
 
     def nearest_distance(self, code: BinaryCodes, *, where: Where = None) -> int | None:
         """Return the distance of the nearest item, or None where no item passes ``where``."""
@@ -319,10 +333,6 @@ class Searcher:
             )
 
     @staticmethod
-    def _allowed(snapshot: Snapshot, where: Where) -> NDArray[np.int64] | None:
-        return None if where is None or where == "" else snapshot.collection.matching(where)
-
-    @staticmethod
     def _hits(
         snapshot: Snapshot,
         code: BinaryCodes,
@@ -330,11 +340,11 @@ class Searcher:
         distances: NDArray[np.int32],
         scores: NDArray[np.float32] | None,
         corrected: NDArray[np.float64] | None,
-        allowed: NDArray[np.int64] | None,
+        among: Among,
     ) -> list[Hit]:
         if not len(ids):
             return []
-        ties = _counts(snapshot, code, allowed)
+        ties = among.counts(code)
         longest = code.num_bits * code.num_levels
         return [
             Hit(
@@ -360,13 +370,3 @@ def _itself_first(ids: NDArray[np.int64], distances: NDArray[np.int32], item: in
     if place < 0 or distances[place] > 0:
         return ids
     return np.concatenate([[item], ids[:place], ids[place + 1 :]])
-
-
-def _counts(snapshot: Snapshot, code: BinaryCodes, allowed: NDArray[np.int64] | None) -> NDArray[np.int64]:
-    codes = snapshot.codes
-    if allowed is not None:
-        codes = codes[np.searchsorted(snapshot.ids, allowed)]
-    counts = np.zeros(codes.num_levels * codes.num_bits + 1, dtype=np.int64)
-    for _, _, block in distance_blocks(code, codes):
-        counts += np.bincount(block[0], minlength=len(counts))
-    return counts

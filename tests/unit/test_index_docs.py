@@ -16,4 +16,4 @@ def test_examples_run(capsys):
     exec(windows, scope)
     assert scope["found"].ids.shape == (3, 5)
     assert set(scope["years"][scope["found"].ids.ravel()]) <= {2019, 2020, 2021}
-    assert capsys.readouterr().out.startswith("window: rows ")
+    assert capsys.readouterr().out.startswith("rows ")

@@ -114,7 +114,7 @@ def test_ids_known_to_ascend_answer_as_a_list_does():
 
 def test_ids_that_do_not_ascend_are_not_taken_for_such():
     for wrong in ([3, 1], [1, 1], np.append(np.arange(5000), 4999)):
-        with pytest.raises(UsageError, match="numpy.unique"):
+        with pytest.raises(UsageError, match=r"numpy\.unique"):
             AscendingIds(np.asarray(wrong))
     with pytest.raises(UsageError, match="list of integers"):
         AscendingIds(np.array([0.5]))

@@ -1,0 +1,114 @@
+"""Narrowing: how the filters of one version of a collection are applied, by ids or by a window, and why."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deephash.codes import BinaryCodes, distance_blocks
+from deephash.collection import Collection
+from deephash.collection.filters import Filter
+from deephash.collection.windows import Window, sort_keys, window_of
+from deephash.index import AscendingIds, CodeIndex
+from deephash.index.base import Searchable
+from deephash.index.planner import window_or_filter
+from deephash.index.window import WindowIndex, WindowSlice
+
+Where = Filter | str | Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, eq=False)
+class Among:
+    """The items a search is among.
+
+    Attributes:
+        index: answers; a slice of a window holds nothing but these items.
+        allowed: the filter to give to ``index``; None where all it holds is meant.
+    """
+
+    index: Searchable
+    allowed: AscendingIds | None
+    _ids: NDArray[np.int64]
+    _codes: BinaryCodes
+
+    def __contains__(self, item: int) -> bool:
+        if isinstance(self.index, WindowSlice):
+            return item in self.index
+        return self.allowed is None or bool(np.isin(item, self.allowed.ids))
+
+    def counts(self, code: BinaryCodes) -> NDArray[np.int64]:
+        """Return how many of the items lie at each distance from ``code``, int64 [K L + 1]."""
+        codes = self._codes
+        if self.allowed is not None:
+            codes = codes[np.searchsorted(self._ids, self.allowed.ids)]
+        counts = np.zeros(codes.num_levels * codes.num_bits + 1, dtype=np.int64)
+        for _, _, block in distance_blocks(code, codes):
+            counts += np.bincount(block[0], minlength=len(counts))
+        return counts
+
+
+class Narrowing:
+    """Applies filters to one version of a collection.
+
+    A filter is evaluated by the collection, which costs a pass over its columns. One that asks for a range of a single
+    number or time becomes a window instead, once so many were asked for that sorting the codes by that column has paid:
+    then it is two binary searches, and the scan of one slice. The items are the same either way.
+
+    Args:
+        collection: at this version.
+        ids: int64 [N], ascending.
+        codes: N codes.
+        index: answers over these codes.
+    """
+
+    def __init__(self, collection: Collection, ids: NDArray[np.int64], codes: BinaryCodes, index: CodeIndex) -> None:
+        self._collection, self._ids, self._codes, self._index = collection, ids, codes, index
+        self._asked: Counter[str] = Counter()
+        self._windows: dict[str, WindowIndex] = {}
+        self._lock = threading.Lock()
+        self._last = ""
+
+    def among(self, where: Where) -> Among:
+        """Return the items that pass ``where``. Raises UsageError for a filter that does not fit the collection."""
+        if where is None or where == "":
+            self._last = ""
+            return Among(self._index, None, self._ids, self._codes)
+        wanted, kinds = Filter.of(where), self._collection.attribute_kinds
+        wanted.to_sql(kinds)  # the one place that judges filters
+        window = window_of(wanted, kinds)
+        asked = self._count(window)
+        plan = window_or_filter(len(self._ids), window.column if window else None, asked)
+        if window is None or plan.choice != "window":
+            allowed = AscendingIds(self._collection.matching(wanted))
+            self._last = f"\nfilter: {plan}; {len(allowed):,} of {len(self._ids):,} items pass"
+            return Among(self._index, allowed, self._ids, self._codes)
+        part = self._sorted_by(window.column).slice(gte=window.first, lte=window.last)
+        self._last = f"\nfilter: {plan}; {part.explain()}"
+        return Among(part, None, self._ids, part.codes)
+
+    def explain(self) -> str:
+        """Say which engine answers, and how the last filter was applied and why."""
+        return f"{self._index.explain()}{self._last}"
+
+    def _count(self, window: Window | None) -> int:
+        if window is None:
+            return 0
+        with self._lock:
+            self._asked[window.column] += 1
+            return self._asked[window.column]
+
+    def _sorted_by(self, column: str) -> WindowIndex:
+        with self._lock:
+            if column not in self._windows:
+                table = self._collection.table([column])
+                table = table.filter(table.column(column).is_valid())
+                ids = table.column("id").to_numpy()
+                codes = self._codes[np.searchsorted(self._ids, ids)]
+                self._windows[column] = WindowIndex(ids, codes, sort_keys(table.column(column)))
+            return self._windows[column]
