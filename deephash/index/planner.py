@@ -51,7 +51,7 @@ def filter_first(num_rows: int, num_allowed: int, num_queries: int, *, reused: b
 def filter_last(num_rows: int, num_allowed: int, num_queries: int, k: int) -> int:
     """Return how many items to search for without the filter, so that k of them should pass; 0 = look at it first."""
     fetches = int(1.5 * k * num_rows / num_allowed) + 16
-    return min(fetches, num_rows) if num_queries <= FEW_QUERIES and fetches <= FETCHES_AT_MOST else 0
+    return min(fetches, num_rows) if 1 <= num_queries <= FEW_QUERIES and fetches <= FETCHES_AT_MOST else 0
 
 
 def window_or_filter(num_rows: int, column: str | None, asked: int) -> Plan:

@@ -95,12 +95,15 @@ class ListedFilter(RowFilter):
         ids: the ascending ids of the table.
         alive: bool [N], rows that are still there; None = all.
         reused: see :class:`RowFilter`.
+
+    Attributes:
+        ordered: whether ``wanted`` is known to ascend.
     """
 
     def __init__(
         self, wanted: Ids | AscendingIds, ids: Ids, alive: Mask | None = None, *, reused: bool = False
     ) -> None:
-        self._ordered = isinstance(wanted, AscendingIds)
+        self.ordered = isinstance(wanted, AscendingIds)
         self.wanted = wanted.ids if isinstance(wanted, AscendingIds) else wanted
         self.reused = reused
         self._ids, self._alive = ids, alive
@@ -148,7 +151,7 @@ class ListedFilter(RowFilter):
         that ascends, so only then the whole list is read.
         """
         found = self._found(rows)
-        if not found.all() and not self._ordered:
+        if not found.all() and not self.ordered:
             self._order()
             found = self._found(rows)
         return found if self._alive is None else found & self._alive[rows]
@@ -160,9 +163,9 @@ class ListedFilter(RowFilter):
         return found
 
     def _order(self) -> None:
-        if not self._ordered:
+        if not self.ordered:
             self.wanted = self.wanted if ascends(self.wanted) else np.unique(self.wanted)
-            self._ordered = True
+            self.ordered = True
 
 
 def positions(wanted: Ids, ids: Ids) -> Ids:

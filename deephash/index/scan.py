@@ -135,13 +135,13 @@ class ScanEngine:
             return None
         found = self.search(queries, fetched, None)
         self._last += f"; filtered last: {k} of the nearest {fetched}"
-        if found.ids.shape[1] >= k and within.passes(found.ids[:, :k]).all():
+        if not within.ordered and fetched >= k and within.passes(found.ids[:, :k]).all():  # the list stays unread
             return Neighbors(found.ids[:, :k], found.distances[:, :k])
-        passed = within.passes(found.ids)
-        if (passed.sum(axis=1) < k).any():
+        places = [np.flatnonzero(passed)[:k] for passed in within.passes(found.ids)]
+        if min(map(len, places)) < k:
             return None
-        places = np.argsort(~passed, axis=1, kind="stable")[:, :k]
-        return Neighbors(np.take_along_axis(found.ids, places, 1), np.take_along_axis(found.distances, places, 1))
+        rows = np.arange(len(queries))[:, None]
+        return Neighbors(found.ids[rows, places], found.distances[rows, places])
 
     def _scanned(self, words: NDArray[np.uint64], k: int, mask: NDArray[np.bool_]) -> Candidates:
         from deephash.index.kernels import top_k

@@ -85,7 +85,10 @@ def test_plus_minus_folding_and_explanation(capfd, monkeypatch, indexed):
     assert code == 0
     assert len(out.splitlines()) >= 2
     assert "engine: " in err
+    assert "filter: " not in err
     assert re.search(r"query:  [0-9a-f]{16}", err)
+    _, _, err = search(capfd, monkeypatch, indexed, "photos.dh", "id:3", "--explain", "--where", "width > 1")
+    assert re.search(r"filter: list of ids: .* within some milliseconds; \d+ of \d+ items pass", err)
 
 
 @pytest.mark.parametrize(
