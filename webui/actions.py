@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import logging
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +26,7 @@ from .workspace import Answer, Options, Workspace
 MAX_UPLOAD_BYTES = 24 << 20
 EXAMPLES = 12
 PREVIEW = 96
+FOLDERS = re.compile(r"(?<![\w:/.])/(?:[^\s/'\"]+/)+")  # of an absolute path, not of an address
 logger = logging.getLogger(__name__)
 
 
@@ -73,14 +75,16 @@ def leave_out(workspace: Workspace, name: str, session: Session, part: int, opti
 
 def start(workspace: Workspace, name: str, session: Session | None = None) -> View:
     """Return what is shown before the first query: examples spread over the collection."""
-    snapshot = workspace.place(name).searcher.snapshot
+    place = workspace.place(name)
+    snapshot = place.searcher.snapshot
     total = len(snapshot.ids)
     if not total:
         empty = message_html("The collection is empty", "Add pictures on the Collection page, or run deephash index.")
         return View(session or Session(), "", "", empty, "")
     ids = snapshot.ids[:: max(1, total // EXAMPLES)][:EXAMPLES]
     examples = [(item.id, item.uri) for item in snapshot.collection.items(ids)]
-    page = welcome_html(workspace.place(name).name, examples, total, snapshot.codes.num_bits)
+    modalities = place.searcher.encoder.modalities
+    page = welcome_html(place.name, examples, total, snapshot.codes.num_bits, modalities)
     return View(session or Session(), "", "", page, "")
 
 
@@ -113,7 +117,7 @@ def guarded(workspace: Workspace, session: Session, action: Callable[[], View]) 
 
 def sentence(error: DeephashError) -> str:
     """Leave out folders of the server: a visitor has no business with them."""
-    return " ".join(word.rsplit("/", 1)[-1] if word.startswith("/") else word for word in str(error).split())
+    return " ".join(FOLDERS.sub("", str(error)).split())
 
 
 # Making queries ------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from math import sqrt
 
+from .results import counted
 from .workspace import Answer
 
 WIDTH, HEIGHT, BASE = 320.0, 92.0, 78.0  # SVG units: the drawing, and where the bars stand
@@ -14,25 +15,24 @@ def code_html(answer: Answer) -> str:
     """Return the query's bits as a grid of 16 columns, the bits that differ from the first hit marked, and the hex."""
     bits = answer.code.bits().reshape(-1)
     first = answer.codes.bits()[0].reshape(-1) if answer.codes is not None else bits
+    difference = _difference(int((bits != first).sum()), answer.hits[0].rank) if answer.hits else "no result to compare"
     cells = "".join(
         f'<i class="{"on" if bit else "off"}{" diff" if bit != other else ""}" data-bit="{number}"></i>'
         for number, (bit, other) in enumerate(zip(bits, first))
     )
-    differing = int((bits != first).sum())
-    against = f"#{answer.hits[0].rank}" if answer.hits else "itself"
     hexadecimal = answer.code.hex()[0]
     return (
         f'<section class="dh-code" aria-label="Code of the query" data-code="{hexadecimal}">'
         f"<h3>Code <small>{int(bits.sum())} of {len(bits)} bits set</small></h3>"
         f'<div class="dh-bits" style="--columns:{min(COLUMNS, len(bits))}" aria-hidden="true">{cells}</div>'
-        f'<p class="dh-diff" aria-live="polite"><b>{differing}</b> {_bits(differing)} from <b>{against}</b></p>'
+        f'<p class="dh-diff" aria-live="polite">{difference}</p>'
         f'<p class="dh-hex"><code>{_grouped(hexadecimal)}</code>'
         f'<button class="dh-copy" data-hex="{hexadecimal}">Copy</button></p></section>'
     )
 
 
-def _bits(count: int) -> str:
-    return "bit differs" if count == 1 else "bits differ"
+def _difference(count: int, rank: int) -> str:
+    return f"<b>{count}</b> {'bit differs' if count == 1 else 'bits differ'} from <b>#{rank}</b>"
 
 
 def _grouped(text: str, size: int = 8) -> str:
@@ -42,8 +42,8 @@ def _grouped(text: str, size: int = 8) -> str:
 def histogram_html(answer: Answer) -> str:
     """Return the distances of this query to all items, the chance curve, and the cut-off slider beneath."""
     top = len(answer.counts) - 1
-    cutoff = top if answer.options.max_distance is None else answer.options.max_distance
-    within = int(answer.counts[: cutoff + 1].sum())
+    cutoff = top if answer.options.max_distance is None else min(answer.options.max_distance, top)
+    within, bits = int(answer.counts[: cutoff + 1].sum()), counted(cutoff, "bit")
     counts = ",".join(str(int(count)) for count in answer.counts)
     return (
         f'<section class="dh-histogram" data-counts="{counts}" aria-label="Distances of this query to all items">'
@@ -53,8 +53,8 @@ def histogram_html(answer: Answer) -> str:
         f'<rect class="beyond" x="{_x(cutoff + 1, top):.2f}" y="0" width="{WIDTH - _x(cutoff + 1, top):.2f}" '
         f'height="{BASE:g}"/></svg>'
         f'<input class="dh-cutoff" type="range" min="0" max="{top}" value="{cutoff}" step="1" '
-        f'aria-label="Cut-off in bits" aria-valuetext="{cutoff} bits">'
-        f'<p class="dh-within"><b class="n">{within:,}</b> within <b class="r">{cutoff}</b> bits'
+        f'aria-label="Cut-off in bits" aria-valuetext="{bits}">'
+        f'<p class="dh-within"><b class="n">{within:,}</b> within <b class="r">{bits}</b>'
         f"{_suggestion(answer)}</p>{_legend(answer)}</section>"
     )
 

@@ -34,6 +34,7 @@ class Facts:
 
     items: int
     unique: int
+    shared: int
     num_bits: int
     bytes_a_code: int
     balance: tuple[float, ...]
@@ -53,10 +54,11 @@ def collection_facts(place: Place) -> Facts:
     codes = snapshot.codes
     balance = codes.bits().reshape(len(codes), -1).mean(axis=0) if len(codes) else np.zeros(codes.num_bits)
     times = list(place.search_times)
-    unique, collisions = _collisions(snapshot)
+    unique, shared, collisions = _collisions(snapshot)
     return Facts(
         items=len(codes),
         unique=unique,
+        shared=shared,
         num_bits=codes.num_bits * codes.num_levels,
         bytes_a_code=codes.packed.shape[1],
         balance=tuple(float(share) for share in balance),
@@ -74,9 +76,10 @@ def collection_facts(place: Place) -> Facts:
     )
 
 
-def _collisions(snapshot: Snapshot) -> tuple[int, tuple[Collision, ...]]:
+def _collisions(snapshot: Snapshot) -> tuple[int, int, tuple[Collision, ...]]:
+    """Return the number of different codes, of items that share theirs, and the codes shared by most."""
     if not len(snapshot.codes):
-        return 0, ()
+        return 0, 0, ()
     rows = np.ascontiguousarray(snapshot.codes.packed)
     keys = rows.view(f"V{rows.shape[1]}").ravel()
     _, group, sizes = np.unique(keys, return_inverse=True, return_counts=True)
@@ -86,7 +89,7 @@ def _collisions(snapshot: Snapshot) -> tuple[int, tuple[Collision, ...]]:
         for one in largest
         if sizes[one] > 1
     )
-    return len(sizes), found
+    return len(sizes), int(sizes[sizes > 1].sum()), found
 
 
 def collection_html(place: Place) -> str:
@@ -124,8 +127,8 @@ def _tiles(facts: Facts) -> str:
 
 def _health(facts: Facts) -> str:
     words = [f"{facts.dead_bits} of {facts.num_bits} bits never change." if facts.dead_bits else "Every bit is in use."]
-    if facts.items and facts.unique < 0.6 * facts.items:
-        words.append(f"{100 * (1 - facts.unique / facts.items):.0f} % of the items share their code with another one.")
+    if facts.shared:
+        words.append(f"{100 * facts.shared / facts.items:.0f} % of the items share their code with another one.")
     return f'<p class="dh-legend">{" ".join(words)}</p>'
 
 

@@ -8,11 +8,9 @@ from html import escape
 
 import numpy as np
 
-from deephash.codes import BinaryCodes
 from deephash.codes.binary import bytes_per_code
 from deephash.collection import Item
 from deephash.errors import UsageError
-from deephash.index import CodeIndex, open_index
 from deephash.index.rerank import search_two_stage
 
 from .queries import Query
@@ -20,7 +18,6 @@ from .results import thumbnail_url
 from .workspace import RERANKED, Workspace
 
 SHORTEST_PREFIX = 8
-_indexes: dict[tuple[str, int, int], CodeIndex] = {}
 
 
 @dataclass(frozen=True)
@@ -68,6 +65,7 @@ class Comparison:
     """Both halves and how far they agree.
 
     Attributes:
+        query: what both were asked.
         left: one variant.
         right: the other.
         overlap: share of the k answers that both have.
@@ -75,6 +73,7 @@ class Comparison:
         moves: for each left hit its rank on the right minus its rank on the left, None where it is missing there.
     """
 
+    query: Query
     left: Side
     right: Side
     overlap: float
@@ -105,7 +104,7 @@ def compare(workspace: Workspace, query: Query | None, left: Variant, right: Var
     moves = tuple(places[key] - place if key in places else None for place, key in enumerate(one.keys))
     common = [(place, place + move) for place, move in enumerate(moves) if move is not None]
     longest = max(len(one.hits), len(two.hits), 1)
-    return Comparison(one, two, len(common) / longest, kendall_tau(common), moves)
+    return Comparison(query, one, two, len(common) / longest, kendall_tau(common), moves)
 
 
 def kendall_tau(pairs: list[tuple[int, int]]) -> float | None:
@@ -128,7 +127,7 @@ def _ask(workspace: Workspace, query: Query, variant: Variant, k: int) -> Side:
     snapshot = place.searcher.snapshot
     index, collection = snapshot.index, snapshot.collection
     if variant.bits is not None:
-        index = _short_index(variant, collection.version, snapshot.ids, snapshot.codes)
+        index = place.prefix_index(snapshot, variant.bits)
         code = code.prefix(variant.bits)
     begun = time.perf_counter()
     if vector is None:
@@ -143,16 +142,6 @@ def _ask(workspace: Workspace, query: Query, variant: Variant, k: int) -> Side:
     return Side(variant, code.num_bits, kept, hits, 1000 * (encoded - started), 1000 * (searched - begun))
 
 
-def _short_index(variant: Variant, version: int, ids: np.ndarray, codes: BinaryCodes) -> CodeIndex:
-    bits = variant.bits or codes.num_bits
-    key = (variant.name, bits, version)
-    if key not in _indexes:
-        for old in [known for known in _indexes if known[:2] == key[:2]]:
-            del _indexes[old]
-        _indexes[key] = open_index("auto", ids, codes.prefix(bits))
-    return _indexes[key]
-
-
 def comparison_html(found: Comparison) -> str:
     """Return both lists side by side under one line of figures."""
     tau = "" if found.tau is None else f" · Kendall's τ of the common ones <b>{found.tau:.2f}</b>"
@@ -162,9 +151,16 @@ def comparison_html(found: Comparison) -> str:
     back = {key: -move for key, move in zip(found.left.keys, found.moves) if move is not None}
     right_moves = [back.get(key) for key in found.right.keys]
     return (
-        f'<p class="dh-status" role="status">overlap@{k} <b>{100 * found.overlap:.0f} %</b>{tau}{mean}</p>'
+        f'{_asked(found.query)}<p class="dh-status" role="status">overlap@{k} <b>{100 * found.overlap:.0f} %</b>'
+        f"{tau}{mean}</p>"
         f'<div class="dh-sides">{_side(found.left, list(found.moves))}{_side(found.right, right_moves)}</div>'
     )
+
+
+def _asked(query: Query) -> str:
+    """Return one line that says what both sides were asked."""
+    picture = f'<img src="{escape(query.thumbnail, quote=True)}" alt="">' if query.thumbnail else ""
+    return f'<p class="dh-asked">{picture}<span>{escape(query.label)}</span></p>'
 
 
 def _side(side: Side, moves: list[int | None]) -> str:

@@ -47,8 +47,8 @@ def uploaded_path(payload: Any) -> str | None:
 
 
 def script(name: str) -> str:
-    """Return one of the page's scripts."""
-    return (HERE / f"{name}.js").read_text(encoding="utf8")
+    """Return one of the page's scripts, able to keep the focus where it was."""
+    return "".join((HERE / f"{part}.js").read_text(encoding="utf8") for part in ("focus", name))
 
 
 class SearchPage:
@@ -75,7 +75,7 @@ class SearchPage:
                 self.status = gr.HTML("", elem_id="dh-status")
                 self.results = gr.HTML("", elem_id="dh-results", js_on_load=script("results"))
         spans = [part for parts in self.ranges for part in parts]
-        self.offers = [self.slots, *self.chosen, *spans, self.worded, self.rerank]
+        self.offers = [self.slots, *self.chosen, *spans, self.worded, self.rerank, self.where, self.cutoff]
         self.answered = [self.session, self.trail, self.status, self.results, self.insight, self.chips]
         self.outputs = [*self.answered, self.mixing, *self.sliders]
         self.common = [self.name, self.session, self.k, self.cutoff, self.group, self.rerank, self.where, self.slots]
@@ -165,7 +165,9 @@ class SearchPage:
         self.results.steer(self.on_steer, self.common, self.outputs, **QUIET)
         self.trail.goto(self.on_goto, self.common, self.outputs, **QUIET)
         for source in (self.results, self.insight):
-            source.cutoff(self.on_cutoff, self.common, [*self.outputs, self.cutoff], **QUIET)
+            source.cutoff(
+                self.on_cutoff, self.common, [*self.outputs, self.cutoff], trigger_mode="always_last", **QUIET
+            )
         self._connect_options()
 
     def _connect_options(self) -> None:
@@ -272,8 +274,9 @@ class SearchPage:
         return self._shown(session, action)
 
     def on_requery(self, event: gr.EventData, name: str, session: Session, *options: Any) -> Outputs:
-        """Search with the result that was clicked."""
-        return self._answer(name, session, options, lambda: self.workspace.item_query(name, int(event.id)))
+        """Search with the picture that was clicked; it may belong to another collection than the one that is asked."""
+        home = getattr(event, "collection", None) or name
+        return self._answer(name, session, options, lambda: self.workspace.item_query(home, int(event.id)))
 
     def on_steer(self, event: gr.EventData, name: str, session: Session, *options: Any) -> Outputs:
         """Move the query towards a result or away from it."""
@@ -303,8 +306,14 @@ class SearchPage:
         """Empty the boxes of a range and show in grey how far its attribute reaches."""
         return _bounds(attribute, offered(self.workspace.place(name).searcher.collection)[1])
 
+    @staticmethod
+    def options_elsewhere(options: Sequence[Any]) -> list[Any]:
+        """Return options for another collection: the cut-off and the filters belong to the one that is left."""
+        k, _, group, *_ = options
+        return [k, None, group, False, "", []]
+
     def offer(self, name: str) -> Outputs:
-        """Offer the attributes of a collection, and words where its model reads them."""
+        """Offer the attributes of a collection, and words where its model reads them; no filter and no cut-off yet."""
         searcher = self.workspace.place(name).searcher
         choices, spans = offered(searcher.collection)
         slots = [
@@ -317,7 +326,7 @@ class SearchPage:
         worded = gr.Group(visible="text" in searcher.encoder.modalities)
         rerank = gr.Checkbox(False, visible=searcher.collection.has_vectors)
         bounds = [part for parts in ranges for part in parts]
-        return [choice.attribute for choice in choices], *slots, *bounds, worded, rerank
+        return [choice.attribute for choice in choices], *slots, *bounds, worded, rerank, "", None
 
     def _answer(self, name: str, session: Session, options: Sequence[Any], make: Callable[[], Query]) -> Outputs:
         return self._shown(session, lambda: ask(self.workspace, name, session, make(), read_options(*options)))

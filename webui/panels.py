@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -159,7 +159,8 @@ class Panels:
         tab.select(self.on_report, [self.which], self.report, **QUIET)
         self.which.input(self.on_report, [self.which], self.report, **QUIET)
         self.given.upload(self.on_given, [self.given], self.report, **QUIET)
-        self._lead_back(self.report)
+        search = self.search
+        self.report.requery(self.on_hard_query, search.common, [self.tabs, *search.outputs], **QUIET)
 
     def on_report(self, number: str | None) -> str:
         """Show one of the reports that the server was started with."""
@@ -171,16 +172,25 @@ class Panels:
         """Show a report that was uploaded."""
         return _safely(lambda: report_html(read_report(Path(path)), find=self.workspace.find))
 
+    def on_hard_query(self, event: gr.EventData, name: str, session: Session, *options: Any) -> Outputs:
+        """Ask the collection on show with a query of the report, whichever collection keeps its picture."""
+        return gr.Tabs(selected="search"), *self.search.on_requery(event, name, session, *options)
+
     # Back to the search tab ------------------------------------------------------------------------
 
     def _lead_back(self, source: gr.HTML) -> None:
         search = self.search
-        source.requery(self.on_picture, search.common, [self.tabs, search.name, *search.outputs], **QUIET)
+        outputs = [self.tabs, search.name, *search.outputs, *search.offers]
+        source.requery(self.on_picture, search.common, outputs, **QUIET)
 
     def on_picture(self, event: gr.EventData, name: str, session: Session, *options: Any) -> Outputs:
-        """Search with a picture that was clicked on another tab."""
-        name = getattr(event, "collection", None) or name
-        return gr.Tabs(selected="search"), name, *self.search.on_requery(event, name, session, *options)
+        """Search with a picture that was clicked on another tab, in the collection it belongs to."""
+        home = getattr(event, "collection", None) or name
+        if home == name:
+            offers: Sequence[Any] = [gr.skip()] * len(self.search.offers)
+        else:
+            offers, options = self.search.offer(home), tuple(self.search.options_elsewhere(options))
+        return gr.Tabs(selected="search"), home, *self.search.on_requery(event, home, session, *options), *offers
 
 
 def _safely(action: Callable[[], str]) -> str:

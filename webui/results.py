@@ -31,10 +31,10 @@ def results_html(answer: Answer, *, removable: bool = False) -> str:
 
 
 def _permalink(answer: Answer) -> str:
-    """Return the attribute that tells the browser this query's address; pictures have none."""
-    parts = answer.query.parts
-    if answer.query.item is not None:
-        asked = {"id": answer.query.item[1]}
+    """Return the attribute that tells the browser this query's address; pictures and items from elsewhere have none."""
+    parts, (home, item) = answer.query.parts, answer.query.item or ("", 0)
+    if home == answer.name:
+        asked: dict[str, object] = {"id": item}
     elif len(parts) == 1 and parts[0].kind == "text":
         asked = {"q": parts[0].value}
     else:
@@ -64,7 +64,7 @@ def _card(answer: Answer, position: int, code: str, folded: int, removable: bool
         f'<span class="dh-facts"><b>{hit.distance}</b><small>/{hit.num_bits}</small>'
         f'<span class="dh-sim" title="similarity = 1 - distance / bits">{hit.similarity:.3f}</span></span>'
         f'<span class="dh-bar" aria-hidden="true"><i style="width:{share:.1f}%"></i></span>'
-        f'<span class="dh-path" title="{escape(hit.uri, quote=True)}">{escape(_path(hit))}</span>'
+        f'<span class="dh-path" title="{escape(hit.uri, quote=True)}"><bdi>{escape(hit.uri)}</bdi></span>'
         f'<span class="dh-note">{" · ".join(notes)}</span></button>{_tools(hit, name, removable)}</div>'
     )
 
@@ -100,7 +100,7 @@ def nothing_found_html(answer: Answer) -> str:
             "No item passes the filter", f"{answer.options.where} leaves none of {answer.total:,} items."
         )
     return message_html(
-        f"No match within {cutoff} bits",
+        f"No match within {counted(cutoff or 0, 'bit')}",
         f"The nearest of {answer.total:,} items is at {nearest} of {answer.num_bits} bits. {_chance_words(answer)}",
         action=f'<button class="dh-action" data-cutoff="{nearest}">Show it anyway</button>',
     )
@@ -120,8 +120,12 @@ def message_html(title: str, text: str, *, kind: str = "note", action: str = "")
     )
 
 
-def welcome_html(name: str, examples: Sequence[tuple[int, str]], total: int, num_bits: int) -> str:
+def welcome_html(
+    name: str, examples: Sequence[tuple[int, str]], total: int, num_bits: int, modalities: Sequence[str]
+) -> str:
     """Return what is shown before the first query: what to do, and pictures of the collection to begin with."""
+    ways = ["give a picture, draw one"] * ("image" in modalities) + ["say it in words"] * ("text" in modalities)
+    todo = ", ".join([*ways, "or start with one of these" if ways else "start with one of these"])
     pictures = "".join(
         f'<div class="dh-card" role="listitem"><button class="dh-hit" data-id="{item}" '
         f'aria-label="Search with {escape(uri, quote=True)}"><img src="{thumbnail_url(name, item)}" '
@@ -129,25 +133,36 @@ def welcome_html(name: str, examples: Sequence[tuple[int, str]], total: int, num
         for item, uri in examples
     )
     return (
-        f'<div class="dh-welcome"><h2>Search {total:,} pictures by what they show</h2>'
-        f"<p>Give a picture on the left, draw one, or start with one of these. "
+        f'<div class="dh-welcome"><h2>Search {counted(total, "picture")} by what they show</h2>'
+        f"<p>{todo[0].upper()}{todo[1:]}. "
         f"Each picture is a code of {num_bits} bits; the fewer bits differ, the nearer.</p>"
         f'<div class="dh-grid dh-examples" role="list" aria-label="Examples">{pictures}</div></div>'
     )
 
 
 def status_html(answer: Answer) -> str:
-    """Return one line: how many of how many, how fast, by which model."""
-    shown = f"{len(answer.hits)} of {answer.total:,} pictures" if answer.hits else f"{answer.total:,} pictures"
-    ties = [hit for hit in answer.hits[-1:] if hit.tie_size > 1]
-    tie = ""
-    if ties and not answer.reranked:
-        tie = f" · {ties[0].tie_size:,} items tie at {ties[0].distance} bit{'s' * (ties[0].distance != 1)}"
-    return (
-        f'<p class="dh-status" role="status">{shown} · {answer.num_bits} bits · '
-        f"search {answer.search_ms:.1f} ms, encode {answer.encode_ms:.0f} ms · {escape(answer.model)}{tie}"
-        f"{_order(answer)}{_download(answer)}</p>"
-    )
+    """Return one line: how many of how many, how fast, by which model, what is tied or re-ranked, and the list."""
+    total = counted(answer.total, "picture")
+    parts = [
+        f"{len(answer.hits)} of {total}" if answer.hits else total,
+        f"{answer.num_bits} bits",
+        f"search {answer.search_ms:.1f} ms, encode {answer.encode_ms:.0f} ms",
+        escape(answer.model),
+        _last_tie(answer),
+        _order(answer),
+        _download(answer),
+    ]
+    # Each part keeps its dot, so that a line never ends in one.
+    said = " ".join(f"<span>{part}</span>" for part in parts if part)
+    return f'<p class="dh-status dh-parts" role="status">{said}</p>'
+
+
+def _last_tie(answer: Answer) -> str:
+    """Say so where others lie as far away as the last result, because then chance decided which is shown."""
+    last = answer.hits[-1] if answer.hits else None
+    if last is None or last.tie_size < 2 or answer.reranked:
+        return ""
+    return f"{last.tie_size:,} items tie at {counted(last.distance, 'bit')}"
 
 
 def _order(answer: Answer) -> str:
@@ -155,15 +170,15 @@ def _order(answer: Answer) -> str:
     if not answer.options.rerank:
         return ""
     if answer.reranked:
-        return f" · the nearest {RERANKED} codes in order of their vectors"
-    return " · in order of the codes: vectors compare one picture or phrase only"
+        return f"the nearest {RERANKED} codes in order of their vectors"
+    return "in order of the codes: vectors compare one picture or phrase only"
 
 
 def _download(answer: Answer) -> str:
     if not answer.hits:
         return ""
     encoded = base64.b64encode(results_csv(answer.hits).encode()).decode()
-    return f' · <a download="results.csv" href="data:text/csv;base64,{encoded}">Download list</a>'
+    return f'<a download="results.csv" href="data:text/csv;base64,{encoded}">Download list</a>'
 
 
 def results_csv(hits: Sequence[Hit]) -> str:
@@ -225,5 +240,6 @@ def _alt(hit: Hit) -> str:
     return f"{label}: {name}" if label else name
 
 
-def _path(hit: Hit) -> str:
-    return shortened(hit.uri, 26)
+def counted(number: int, thing: str) -> str:
+    """Return a number and what it counts: ``1 bit``, ``2,000 bits``."""
+    return f"{number:,} {thing}{'s' * (number != 1)}"

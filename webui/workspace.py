@@ -18,7 +18,9 @@ from PIL import Image
 from deephash.codes import BinaryCodes
 from deephash.collection.filters import Filter
 from deephash.errors import UsageError, did_you_mean
+from deephash.index import CodeIndex, open_index
 from deephash.search import Chance, Hit, Mixture, Searcher, Term, group_near_duplicates, remarks
+from deephash.search.searcher import Snapshot
 
 from .queries import Part, Query
 from .sketch import Paper, guess_paper
@@ -90,21 +92,32 @@ class Place:
         name: how the page calls it.
         searcher: answers its queries.
         search_times: milliseconds of the last searches.
+        changing: held while pictures are added or removed.
     """
 
     name: str
     searcher: Searcher
     search_times: deque[float] = field(default_factory=lambda: deque(maxlen=REMEMBERED_TIMES))
     changing: threading.Lock = field(default_factory=threading.Lock)
-    _papers: dict[int, Paper] = field(default_factory=dict)
+    _paper: tuple[int, Paper | None] = (-1, None)
+    _prefixes: dict[int, tuple[int, CodeIndex]] = field(default_factory=dict)
 
     def paper(self) -> Paper:
         """Return what drawings must look like here, judged by a few of the pictures."""
         snapshot = self.searcher.snapshot
-        version = snapshot.collection.version
-        if version not in self._papers:
-            self._papers = {version: _paper_of(snapshot.collection, snapshot.ids)}
-        return self._papers[version]
+        version, paper = self._paper
+        if paper is None or version != snapshot.collection.version:
+            paper = _paper_of(snapshot.collection, snapshot.ids)
+            self._paper = snapshot.collection.version, paper
+        return paper
+
+    def prefix_index(self, snapshot: Snapshot, bits: int) -> CodeIndex:
+        """Return an index over the first ``bits`` of the codes of ``snapshot``, kept until the collection changes."""
+        version, index = self._prefixes.get(bits, (-1, None))
+        if index is None or version != snapshot.collection.version:
+            index = open_index("auto", snapshot.ids, snapshot.codes.prefix(bits))
+            self._prefixes[bits] = snapshot.collection.version, index
+        return index
 
 
 class Workspace:
@@ -200,7 +213,7 @@ class Workspace:
         code = self.encode(place.name, query)
         vector = self.vector(place.name, query) if options.rerank else None
         encoded = time.perf_counter()
-        searcher = place.searcher
+        searcher = place.searcher.still()  # the hits, their codes and the histogram are those of one version
         k = min(max(int(options.k), 1), MAX_ANSWERS)
         hits = searcher.by_codes(
             code,

@@ -53,7 +53,7 @@ class Chance:
         return f"cut-off {self.cutoff}: by chance, fewer than one item is expected within it"
 
     def __str__(self) -> str:
-        return f"chance level for this collection: {self.mean:.0f} +- {self.deviation:.0f} bits; {self.reason}"
+        return f"chance level for this collection: {self.mean:.0f} ± {self.deviation:.0f} bits; {self.reason}"
 
 
 def chance_level(codes: BinaryCodes, *, pairs: int = CHANCE_PAIRS, seed: int = 0) -> Chance | None:

@@ -184,3 +184,14 @@ def test_searching_by_id_imports_no_torch(opened):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_still_searcher_stays_at_its_version(tmp_path):
+    collection = Collection.create(tmp_path / "x.dh", num_bits=8)
+    ids = collection.append(uris=["a.jpg", "b.jpg"], codes=BinaryCodes.from_hex(["0f", "1f"]))
+    moving = Searcher.open(tmp_path / "x.dh")
+    still = moving.still()
+    collection.remove(ids[1:])
+    assert (len(still), len(moving)) == (2, 1)
+    assert [hit.uri for hit in still.by_id(int(ids[0]))] == ["a.jpg", "b.jpg"]
+    assert len(moving.still()) == 1

@@ -196,6 +196,10 @@ def test_the_trail_goes_back_and_forgets_what_lay_ahead():
 
 def test_messages_name_no_folder_of_the_server():
     assert sentence(UsageError("cannot open /home/me/pictures/a.jpg now")) == "cannot open a.jpg now"
+    assert sentence(UsageError("no '/home/me/x.dh'\n(/srv/b.png)")) == "no 'x.dh' (b.png)"
+    assert (
+        sentence(UsageError("24/64 bits; see https://a.example/docs/b")) == "24/64 bits; see https://a.example/docs/b"
+    )
 
 
 def test_the_list_cannot_run_formulas_in_a_spreadsheet():

@@ -1,0 +1,97 @@
+"""One answer and what is said about it: of one version, with a cut-off that fits, in plain grammar."""
+
+import re
+
+import numpy as np
+import pytest
+from deephash.webui.actions import start
+from deephash.webui.codeview import code_html, histogram_html
+from deephash.webui.collectionview import collection_facts, collection_html
+from deephash.webui.compare import Variant, compare
+from deephash.webui.results import counted, nothing_found_html, results_html, status_html
+from deephash.webui.workspace import Options, Workspace
+
+from deephash.codes import BinaryCodes
+from deephash.collection import Collection
+from deephash.search import Searcher
+from tests.web.collections import random_collection
+
+BITS = 16
+
+
+@pytest.fixture
+def workspace(tmp_path) -> Workspace:
+    """``few`` holds 40 codes of 16 bits, ``short`` 30 of 8 bits."""
+    random_collection(tmp_path / "few.dh", 40, BITS)
+    random_collection(tmp_path / "short.dh", 30, 8, seed=1)
+    return Workspace([tmp_path / "few.dh", tmp_path / "short.dh"])
+
+
+def test_an_answer_is_of_one_version_though_the_collection_changes_meanwhile(workspace, monkeypatch):
+    search = Searcher.by_codes
+
+    def removed_meanwhile(self, *given, **options):
+        hits = search(self, *given, **options)
+        Collection.open(self.path).remove([hits[1].id])
+        return hits
+
+    monkeypatch.setattr(Searcher, "by_codes", removed_meanwhile)
+    answer = workspace.answer("few", workspace.item_query("few", 1), Options(k=5))
+    assert len(answer.codes) == len(answer.hits) == 5
+    assert answer.total == answer.counts.sum() == 40
+    assert len(workspace.place("few").searcher) == 39
+
+
+def test_a_cutoff_of_longer_codes_ends_at_the_last_bit(workspace):
+    answer = workspace.answer("short", workspace.item_query("short", 1), Options(max_distance=BITS))
+    drawn = histogram_html(answer)
+    assert 'max="8" value="8"' in drawn
+    assert min(float(width) for width in re.findall(r'width="([-\d.]+)"', drawn)) >= 0
+
+
+def test_what_is_said_has_plain_grammar(workspace):
+    assert [counted(number, "bit") for number in (0, 1, 2, 2000)] == ["0 bits", "1 bit", "2 bits", "2,000 bits"]
+    query = workspace.item_query("few", 1)
+    line = re.sub(r"<[^>]+>", "", status_html(workspace.answer("few", query, Options(k=1))))
+    assert line.startswith("1 of 40 pictures 16 bits search")
+    assert line.endswith("Download list")
+    nothing = workspace.answer("few", query, Options(k=1, max_distance=1, where="uri = nobody.jpg"))
+    assert "No item passes the filter" in nothing_found_html(nothing)
+    assert "no result to compare" in code_html(nothing)
+    assert ">0</b> within" in histogram_html(nothing)
+    far = workspace.answer("few", query, Options(max_distance=1))
+    assert "No match within 1 bit<" in nothing_found_html(far)
+    assert "start with one of these" in start(workspace, "few").results.lower()
+    assert "draw" not in start(workspace, "few").results  # no model, so nothing else can be asked
+
+
+def test_only_an_item_of_the_collection_itself_has_an_address(workspace):
+    query = workspace.item_query("few", 1)
+    answer = workspace.answer("few", query, Options(k=2))
+    assert 'data-link="?collection=few&amp;id=1"' in results_html(answer)
+    stranger = type(answer)(**{**vars(answer), "query": workspace.item_query("short", 1)})
+    assert 'data-link="?"' in results_html(stranger)
+
+
+def test_shorter_codes_are_those_of_this_workspace_and_this_version(workspace, tmp_path):
+    other = tmp_path / "elsewhere"
+    other.mkdir()
+    random_collection(other / "few.dh", 40, BITS, seed=9)
+    for one in (workspace, Workspace([other / "few.dh"])):
+        for _ in range(2):  # the second time with one item less
+            found = compare(one, one.item_query("few", 1), Variant("few", 8), Variant("few"), 10)
+            snapshot = one.place("few").searcher.snapshot
+            bits = snapshot.codes.prefix(8).bits()
+            expected = np.sort((bits != bits[snapshot.rows([1])]).sum(axis=1))[:10]
+            assert [distance for _, distance in found.left.hits] == expected.tolist()
+            Collection.open(snapshot.collection.path).remove([found.left.hits[3][0].id])
+
+
+def test_the_share_of_items_that_share_a_code(tmp_path):
+    collection = Collection.create(tmp_path / "twins.dh", num_bits=8)
+    codes = BinaryCodes.from_hex(["0f", "0f", "33", "33", "ff"])
+    collection.append(uris=[f"{row}.jpg" for row in range(5)], codes=codes)
+    place = Workspace([tmp_path / "twins.dh"]).place()
+    facts = collection_facts(place)
+    assert (facts.unique, facts.shared, [group.size for group in facts.collisions]) == (3, 4, [2, 2])
+    assert "80 % of the items share their code" in collection_html(place)
