@@ -51,6 +51,8 @@ element.addEventListener('error', event => {
   if (event.target.tagName === 'IMG') event.target.classList.add('dh-lost');
 }, true);
 
+keepFocus('.dh-hit');
+
 // The address of the page names the query, so that it can be kept or sent (a picture itself never travels in it).
 watch('value', () => {
   const grid = element.querySelector('[data-link]');

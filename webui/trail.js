@@ -3,6 +3,7 @@ element.addEventListener('click', event => {
   const step = event.target.closest('[data-step]');
   if (step && !step.disabled) trigger('goto', {step: Number(step.dataset.step)});
 });
+keepFocus('.dh-back:not(:disabled), [aria-current]');
 document.addEventListener('keydown', event => {
   const typing = event.target.closest && event.target.closest('input, textarea, select, [contenteditable]');
   if (typing || event.ctrlKey || event.metaKey) return;

@@ -98,10 +98,60 @@ def test_keyboard_walks_searches_and_goes_back(visit):
     focused = visit.page.evaluate("Number(document.activeElement.dataset.id)")
     assert focused == visit.shown()[1]
     visit.page.keyboard.press("Enter")
-    visit.page.wait_for_selector(f'#dh-results .dh-card:first-child .dh-hit[data-id="{focused}"]')
-    visit.page.evaluate("document.activeElement.blur()")
+    visit.page.wait_for_selector(f'#dh-results .dh-card:first-child .dh-hit[data-id="{focused}"]:focus')
     visit.page.keyboard.press("Backspace")
     visit.page.wait_for_selector(f'#dh-results .dh-card:first-child .dh-hit[data-id="{first}"]')
+    visit.page.wait_for_selector(f'#dh-results .dh-hit[data-id="{focused}"]:focus')
+    visit.page.locator(".dh-trail li:nth-child(2) button").press("Enter")
+    visit.page.wait_for_selector(".dh-trail li:nth-child(2) [aria-current]:focus")
+    visit.page.locator(".dh-back").press("Enter")
+    visit.page.wait_for_selector(".dh-trail li:nth-child(1) [aria-current]:focus")  # for going back ends here
+
+
+def test_the_cutoff_slider_by_keyboard(visit):
+    visit.open("?id=1")
+    visit.wait_status("24 of 96")
+    visit.page.locator(".dh-cutoff").focus()
+    for _ in range(5):
+        visit.page.keyboard.press("ArrowLeft")
+    visit.page.wait_for_selector(".dh-within:has-text('within 59 bits')")
+    visit.page.keyboard.press("Home")
+    visit.page.wait_for_selector("#dh-results .dh-card:nth-child(2)", state="detached")  # only the item itself is left
+    assert visit.page.inner_text(".dh-within").startswith("1 within 0 bits")
+    visit.page.keyboard.press("ArrowRight")
+    visit.page.wait_for_selector(".dh-cutoff[aria-valuetext='1 bit']:focus")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_focus_is_seen_wherever_it_goes(visit, scheme):
+    visit.page.emulate_media(color_scheme=scheme)
+    visit.open("?id=1")
+    visit.wait_status("24 of 96")
+    unseen = []
+    for _ in range(24):  # header, tabs, query, options, cut-off, code, trail, list, first result and its tools
+        visit.page.keyboard.press("Tab")
+        style, width, what = visit.page.evaluate(
+            """() => {
+                const style = getComputedStyle(document.activeElement);
+                return [style.outlineStyle, style.outlineWidth, document.activeElement.outerHTML.slice(0, 80)];
+            }"""
+        )
+        unseen += [] if (style, width) == ("solid", "3px") else [what]
+    assert unseen == []
+
+
+def test_another_collection_starts_without_filters_and_cutoff(visit):
+    visit.open("?id=1")
+    visit.wait_status("24 of 96")
+    visit.page.click(".dh-suggest")
+    visit.page.wait_for_selector("#dh-results .dh-card:nth-child(24)", state="detached")
+    visit.page.click("#dh-options button")
+    visit.page.fill("#dh-where :is(input, textarea)", "label = accordion")
+    choose(visit, "#dh-name", "digits")  # 32 bits, another model, no such label
+    visit.wait_status("24 of 600")
+    assert visit.page.input_value("#dh-where :is(input, textarea)") == ""
+    assert visit.page.get_attribute(".dh-cutoff", "aria-valuetext") == "32 bits"
+    assert "?" not in visit.page.url  # the item is none of this collection, so no address leads here
 
 
 def test_the_cutoff_hides_results_and_says_when_nothing_is_near(visit):

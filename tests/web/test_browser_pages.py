@@ -12,6 +12,7 @@ from deephash.evaluation.report import evaluate_codes
 from tests.paths import shared_data
 from tests.web.collections import caltech_collection
 from tests.web.conftest import Server, visiting
+from tests.web.test_browser import choose
 
 pytestmark = pytest.mark.browser
 
@@ -55,9 +56,26 @@ def test_compare_two_models_and_two_lengths(visit):
     text = visit.page.inner_text("#dh-compare")
     for words in ("8 bytes + 512 of its vector an item", "mean move", "Kendall", "search", "encode"):
         assert words in text
+    assert visit.page.inner_text("#dh-compare .dh-asked").endswith(".jpg")
     sides.nth(0).locator(".dh-hit").nth(2).click()  # leads back to the search tab
     visit.page.wait_for_selector(".dh-trail li:nth-child(2)")
     assert visit.page.is_visible("#dh-results")
+
+
+def test_a_picture_of_the_other_side_is_searched_in_its_own_collection(visit):
+    visit.open("?id=1")
+    visit.wait_status("24 of 96")
+    visit.page.click(".dh-suggest")
+    visit.page.wait_for_selector("#dh-results .dh-card:nth-child(24)", state="detached")
+    visit.tab("Compare")
+    visit.page.wait_for_selector("#dh-compare .dh-sides")
+    visit.page.click("#dh-right input")
+    visit.page.click("[role=option]:has-text('colours'):not(:has-text(','))")
+    visit.page.wait_for_selector("#dh-compare h3:has-text('colours')")
+    visit.page.locator("#dh-compare section").nth(1).locator(".dh-hit").first.click()
+    visit.wait_status("24 of 40 pictures")  # the cut-off was that of the other collection
+    visit.page.wait_for_selector("#dh-words", state="visible")  # and this one's model reads words
+    assert visit.page.input_value("#dh-name input") == "colours"
 
 
 def test_the_collection_page_tells_what_is_there(visit):
@@ -88,7 +106,9 @@ def test_the_evaluation_page_shows_a_report(visit, pictures, tmp_path):
     visit.page.wait_for_selector("#dh-report h3:has-text('four noisy words')")
     assert f"{report.headline.value:.4f}" in visit.page.inner_text("#dh-report")
     assert visit.page.locator("#dh-report polyline.line").count() == 2
-    assert visit.page.locator("#dh-report .dh-hit img").count() > 0
+    choose(visit, "#dh-name", "digits")
+    visit.page.locator("#dh-report .dh-hit").first.click()  # asks the collection on show, whoever keeps the picture
+    visit.wait_status("24 of 600 pictures")
     (tmp_path / "bad.json").write_text("{}")
     visit.page.reload()
     visit.page.wait_for_selector("#dh-results .dh-hit")

@@ -84,7 +84,8 @@ def test_stats_and_the_description_of_the_routes(client):
     ("data", "status", "words"),
     [
         ({}, 400, "give a picture"),
-        ({"id": 1, "text": "a cat"}, 400, "give a picture"),
+        ({"id": 1, "text": "a cat"}, 400, "no text tower"),
+        ({"minus": "a cat"}, 400, "give a picture"),
         ({"id": 123456}, 400, "123456"),
         ({"id": 1, "collection": "photoz"}, 400, "did you mean 'photos'"),
         ({"id": 1, "where": "colour = red"}, 400, "colour"),
@@ -231,6 +232,20 @@ def test_picture_and_words_with_sliders_and_reranking(client, server, photo):
     expected = server.workspace.place("photos").searcher.by_image(photo, 7, rerank=200)
     assert [hit["id"] for hit in found] == [hit.id for hit in expected]
     assert [hit["score"] for hit in found] == sorted((hit["score"] for hit in found), reverse=True)
+
+
+def test_an_item_with_words_that_are_wanted_or_not(client, photo):
+    def first(**data) -> str:
+        answer = client.post("api/search", data={"collection": "colours", **data}).json()
+        return answer["hits"][0]["path"].split("_")[0]
+
+    green = client.get("api/items/2", params={"collection": "colours"}).json()
+    assert green["path"].startswith("green")
+    assert first(id=2) == "green"
+    assert first(id=2, text="something yellow", beta=1) == "yellow"
+    assert first(id=2, minus="green") != "green"
+    answer = client.post("api/search", files={"picture": ("a.jpg", photo)}, data={"id": 2})
+    assert (answer.status_code, "not both" in answer.json()["error"]) == (400, True)
 
 
 def test_other_sites_and_names_are_refused(client):
