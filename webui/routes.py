@@ -151,11 +151,15 @@ def _asked(
     item: int | None,
     sliders: Sliders,
 ) -> Asked:
-    if sum(given is not None for given in (picture or text, item)) != 1:
-        raise UsageError("give a picture, text, or both; or an id")
+    if picture is not None and item is not None:
+        raise UsageError("give a picture or an id, not both; text may go with either")
+    if picture is None and item is None and not text:
+        raise UsageError("give a picture, an id, or text; text may go with either of the others")
+    shown = None
     if item is not None:
-        return workspace.item_query(workspace.place(collection).name, item)
-    shown = picture_query(picture.file.read(), picture.filename or "picture") if picture else None
+        shown = workspace.item_query(workspace.place(collection).name, item)
+    elif picture is not None:
+        shown = picture_query(picture.file.read(), picture.filename or "picture")
     if shown is not None and not text and not minus:
         return shown
     return words_query(text or "", minus, shown, sliders)

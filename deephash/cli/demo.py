@@ -37,7 +37,7 @@ def demo(
     note(f"1,797 handwritten digits; everything goes to {out}/")
     trained, data = _train(out / "runs")
     rows = _compare(trained, data)
-    collection = _index(data, out, Path(trained[-1]["run"]) / "model")
+    collection, queries = _index(data, out, Path(trained[-1]["run"]) / "model")
     header = ("method", "labels", "compares", *(f"{bits} bits" for bits in BITS))
     print(
         table(
@@ -57,7 +57,7 @@ def demo(
     report = out / "report"
     evaluate(Path(trained[-1]["run"])).save(report, pictures=False)
     print(f"page    http://{host}:{port}   (Ctrl-C ends)", flush=True)
-    serve_page([collection], host=host, port=port, reports=[report / "report.json"])
+    serve_page([collection, queries], host=host, port=port, reports=[report / "report.json"])
     return None
 
 
@@ -124,15 +124,17 @@ def _frozen_copy(model: Any) -> Any:
     return model
 
 
-def _index(data: Digits, out: Path, model: Path) -> Path:
-    """Write queries and database as pictures, and index the database."""
+def _index(data: Digits, out: Path, model: Path) -> list[Path]:
+    """Write database and queries as pictures, and index both: the page shows pictures of collections only."""
     from deephash.ingest import index_folder
     from deephash.models import load_model
 
+    collections, loaded = [], load_model(model)
     for part, folder in (("database", out / "digits"), ("query", out / "queries")):
         for name, row in zip(data.splits[part].names, data.splits[part].rows):
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             data.table.sources["image"](int(row)).save(path)
-    index_folder(out / "digits", out / "digits.dh", load_model(model), batch_size=128)
-    return out / "digits.dh"
+        collections.append(folder.with_suffix(".dh"))
+        index_folder(folder, collections[-1], loaded, batch_size=128)
+    return collections

@@ -167,6 +167,7 @@ def test_demo(tmp_path, capsys):
 
     collection = Collection.open(tmp_path / "deephash-demo" / "digits.dh")
     assert len(collection) == 1438
+    assert len(Collection.open(tmp_path / "deephash-demo" / "queries.dh")) == 359  # whose pictures the page shows
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter.txt").write_text("dear")
     assert main(["demo", "--no-serve", "--out", "mine"]) == 2
