@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import torch
 from PIL import Image
+from torchvision.transforms import v2
 
 from deephash.errors import UsageError, did_you_mean
 
@@ -14,11 +15,17 @@ Augmentation = Callable[[Image.Image], Image.Image]
 
 
 def augmentation(kind: str) -> Augmentation:
-    """Return ``none``, ``flip`` (left-right, half of the time) or ``crop`` (random resized crop, then flip).
+    """Return ``none``, ``flip`` (left-right, half of the time), ``jitter``, or ``crop`` (random resized crop, flip).
 
+    ``jitter`` flips and then varies brightness and contrast by up to 5 %, as the authors of OrthoHash do on CIFAR-10.
     Random numbers come from torch's global generator, which Lightning seeds, also in worker processes.
     """
-    known: dict[str, Augmentation] = {"none": lambda picture: picture, "flip": random_flip, "crop": random_crop}
+    known: dict[str, Augmentation] = {
+        "none": lambda picture: picture,
+        "flip": random_flip,
+        "jitter": v2.Compose([random_flip, v2.ColorJitter(brightness=0.05, contrast=0.05)]),
+        "crop": random_crop,
+    }
     if kind not in known:
         raise UsageError(f"unknown augmentation {kind!r}" + did_you_mean(kind, list(known)))
     return known[kind]

@@ -23,7 +23,7 @@ from deephash.data.table import SPLIT_NAMES, ItemTable, Split
 from deephash.errors import DataError, UnreadablePicture, UsageError
 from deephash.progress import track
 
-Augment = Literal["none", "flip", "crop"]
+Augment = Literal["none", "flip", "jitter", "crop"]
 
 
 class HashDataModule(LightningDataModule, ABC):
@@ -37,8 +37,8 @@ class HashDataModule(LightningDataModule, ABC):
         batch_size: B in training.
         hold_out: keep a validation split out of the training items, on which the best epoch is chosen. False trains on
             all of them, and the last epoch counts.
-        augment: what happens to training pictures of a backbone that learns: ``none``, ``flip`` or ``crop`` (random
-            resized crop and flip). Frozen backbones see every picture as it is.
+        augment: what happens to training pictures of a backbone that learns: ``none``, ``flip``, ``jitter`` (flip,
+            brightness, contrast) or ``crop`` (random resized crop, flip). Frozen backbones see pictures as they are.
         cache_dir: where features of frozen backbones are kept; None keeps them in memory only.
         num_workers: processes that decode pictures while a backbone learns.
         encode_batch_size: B when features are cached or codes are made.
