@@ -9,6 +9,7 @@ from typing import Any
 
 from deephash.collection import Collection
 from deephash.collection.filters import Filter
+from deephash.collection.schema import is_derived
 
 MOST_VALUES = 60  # more different values than this are no choice but a search
 SLOTS = 3
@@ -44,7 +45,8 @@ class Range:
 
 def offered(collection: Collection) -> tuple[list[Choice], list[Span]]:
     """Return what can be chosen from (at most ``SLOTS`` text attributes) and what has a range."""
-    kinds = {name: kind for name, kind in collection.attribute_kinds.items() if name != "uri"}
+    known = collection.attribute_kinds.items()
+    kinds = {name: kind for name, kind in known if name != "uri" and not is_derived(name)}
     table = collection.table([name for name, kind in kinds.items() if kind == "text" or kind in RANGED])
     choices, spans = [], []
     for name, kind in kinds.items():

@@ -232,7 +232,12 @@ class Collection(CollectionReader):
         Args:
             forget_older_than: also delete versions of that age, and the disk space that only they used. Readers that
                 still have one of them open fail on their next read.
+
+        Raises:
+            UsageError: a negative age.
         """
+        if forget_older_than is not None and forget_older_than < timedelta():
+            raise UsageError(f"versions are forgotten by their age, which is at least 0 days, not {forget_older_than}")
         with self._writing():
             self._rows.compact(forget_older_than)
 
@@ -286,7 +291,7 @@ class Collection(CollectionReader):
                 f"{len(attributes)} mappings"
             )
         if len(set(uris)) != count:
-            raise UsageError(f"uri {_first_twice(uris)!r} is given twice")
+            raise UsageError(f"uri {columns.first_twice(uris)!r} is given twice")
         self._add_attribute_columns(attributes)
         schema = self._rows.schema
         arrays = {URI: columns.text_array("uris", uris), HASH: columns.text_array("content_hashes", hashes)}
@@ -302,10 +307,7 @@ class Collection(CollectionReader):
         self, uris: Sequence[str], known: Mapping[str, int], attributes: Sequence[Mapping[str, Any]]
     ) -> list[Mapping[str, Any]]:
         """Return ``attributes`` laid over those that the rows of known uris have and that outlive their old code."""
-        old = {
-            item.uri: {name: value for name, value in item.attributes.items() if not columns.is_derived(name)}
-            for item in self.items(list(known.values()))
-        }
+        old = {item.uri: item.attributes for item in self.items(list(known.values()))}
         return [{**old.get(uri, {}), **given} for uri, given in zip(uris, attributes)]
 
     def _add_attribute_columns(self, attributes: Sequence[Mapping[str, Any]]) -> None:
@@ -359,8 +361,3 @@ def _save_model(folder: Path, model: Model | None) -> None:
     scratch.parent.mkdir(exist_ok=True)
     model.save(scratch)
     scratch.replace(target)
-
-
-def _first_twice(uris: Sequence[str]) -> str:
-    seen: set[str] = set()
-    return next(uri for uri in uris if uri in seen or seen.add(uri))  # type: ignore[func-returns-value]

@@ -49,6 +49,7 @@ def store_hub_bank(collection: Collection, kind: str, bank: BinaryCodes, *, beta
         )
     if not beta > 0:
         raise UsageError(f"beta is an inverse temperature above 0, not {beta:g}")
+    _empty_biases(collection, kind)  # whoever is killed on the way leaves rows without a bias, none with an old bank's
     file = io.BytesIO()
     np.savez(file, codes=bank.packed, num_bits=bank.num_bits, beta=beta)
     replace_file(_bank_path(collection, kind), file.getvalue())
@@ -88,6 +89,12 @@ def _give_biases(collection: Collection, kind: str, wanted: Ids) -> int:
         biases = hub_biases(codes[part], bank, beta=beta)
         collection.update(ids[part], [{hub_column(kind): float(bias)} for bias in biases])
     return len(rows)
+
+
+def _empty_biases(collection: Collection, kind: str) -> None:
+    if hub_column(kind) in collection.attribute_kinds:
+        for part in _blocks(collection.ids()):
+            collection.update(part, [{hub_column(kind): None}] * len(part))
 
 
 def _blocks(rows: Ids) -> Iterator[Ids]:

@@ -44,7 +44,7 @@ class Item:
         id: stable 64-bit number, never given to another row.
         uri: path relative to the collection's root, with ``/``, or any text where there is no root.
         content_hash: of the file's bytes; empty where unknown.
-        attributes: the values that are present.
+        attributes: the values that are present, without those that follow from the code (hub biases).
     """
 
     id: int
@@ -202,8 +202,9 @@ class CollectionReader:
 
     def items(self, ids: ArrayLike) -> list[Item]:
         """Return the rows with these ids, in the order given. Raises UsageError for an unknown id."""
-        shown = [ID, URI, HASH, *self.attribute_kinds]
-        return [_item(row) for row in self._rows.take(ids, list(dict.fromkeys(shown))).to_pylist()]
+        kept = [name for name in self.attribute_kinds if not columns.is_derived(name)]
+        shown = list(dict.fromkeys([ID, URI, HASH, *kept]))
+        return [_item(row) for row in self._rows.take(ids, shown).to_pylist()]
 
     def vectors(self, ids: ArrayLike) -> NDArray[np.float16]:
         """Return float16 vectors [n, D] in the order given. Raises UsageError where there are none."""

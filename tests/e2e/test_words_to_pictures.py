@@ -11,6 +11,8 @@ from PIL import Image
 from deephash.backbones import Backbone
 from deephash.cli.main import main
 from deephash.collection import Collection
+from deephash.collection.hubs import complete_hub_biases, hub_correction, store_hub_bank
+from deephash.errors import UsageError
 from deephash.fitting import fit_training_free
 from deephash.index.querybank import hub_biases
 from deephash.ingest import index_folder
@@ -132,6 +134,7 @@ def test_hub_biases_are_stored_and_order_the_answers(model, banked, capsys):
     assert [hit["id"] for hit in found] == ids[order].tolist()
     assert [hit["corrected"] for hit in found] == pytest.approx((distances + biases)[order], abs=1e-3)
     assert [hit["distance"] for hit in found] == distances[order].tolist()
+    assert all("hub_bias_text" not in hit["attributes"] for hit in found)
     assert "1 of 21 phrases" not in capsys.readouterr().err
 
 
@@ -141,12 +144,30 @@ def test_new_and_changed_pictures_get_their_own_bias(model, banked, tmp_path, ca
     plain("yellow", 8).save(root / "red_0.png")
     index_folder(root, banked, moved=True)
     opened = Collection.open(banked)
-    ids, codes = opened.codes()
+    _, codes = opened.codes()
     bank = model.encode_texts(["something red", "something red", "something red", "something green"])
-    stored = [item.attributes["hub_bias_text"] for item in opened.items(ids)]
+    stored = hub_correction(opened, "text").biases
     np.testing.assert_allclose(stored, hub_biases(codes, bank), atol=1e-5)
     assert main(["collection", "hubs", str(banked)]) == 0
     assert "0 items" in capsys.readouterr().out
+
+
+def test_a_second_bank_that_is_interrupted_leaves_no_bias_of_the_first(model, banked, tmp_path, monkeypatch):
+    opened = Collection.open(shutil.copytree(banked, tmp_path / "copy.dh"))
+    bank = model.encode_texts(["something blue"])
+
+    def killed(*arguments, **options):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("deephash.collection.hubs.hub_biases", killed)
+        with pytest.raises(KeyboardInterrupt):
+            store_hub_bank(opened, "text", bank)
+    with pytest.raises(UsageError, match="have no hub bias"):
+        hub_correction(opened, "text")
+    ids, codes = opened.codes()
+    assert complete_hub_biases(opened) == len(ids)
+    np.testing.assert_allclose(hub_correction(opened, "text").biases, hub_biases(codes, bank), atol=1e-5)
 
 
 def test_hubs_that_cannot_be_corrected_say_why(collection, banked, tmp_path, capsys):
