@@ -98,3 +98,14 @@ def random_sides(
     query_labels, database_labels = rng.integers(0, classes, queries), rng.integers(-1, classes, items)
     database_labels[:classes] = np.arange(classes)  # every query has something to find
     return query, database, query_labels, database_labels
+
+
+def metric_learning(gains: list[int]) -> tuple[float, float]:
+    """MAP@R and R-precision of one ranking, R being its number of relevant items."""
+    total = sum(gain > 0 for gain in gains)
+    hits, precisions = 0, 0.0
+    for rank, gain in enumerate(gains[:total], start=1):
+        if gain > 0:
+            hits += 1
+            precisions += hits / rank
+    return precisions / total, hits / total

@@ -26,6 +26,7 @@ def evaluate(
     ranks: tuple[int, ...] = (1, 10, 100),
     folds: int = 1,
     trapezoid: bool = False,
+    map_at_r: bool = False,
     leave_one_out: bool = False,
     legacy: str | None = None,
     adversarial: Path | None = None,
@@ -69,6 +70,7 @@ def evaluate(
         ranks: N of P@N and R@N.
         folds: parts into which `pairs` are cut for hit@1, 5, 10; 5 for "COCO 1K".
         trapezoid: also print AP by trapezoids, the one of ROxford and RParis.
+        map_at_r: also print MAP@R and R-precision of metric learning, R being each query's number of relevant items.
         leave_one_out: the queries are database items (told by `names`, else by order); each searches all the others.
         legacy: also print what a public repository would: deephash-pytorch, hashnet, csq, orthohash, dcmh, ...
         adversarial: .npz of the queries after an attack, with `targets` where it aimed at labels: t-mAP, mAP drop, ASR.
@@ -86,7 +88,9 @@ def evaluate(
         save: folder for report.json, report.md, per_query.npz and the pictures.
         json: print the report as one JSON object.
     """
-    settings = Settings(top_k, ties, normalize, empty, radius, ranks, resamples, seed, legacy, folds, trapezoid)
+    settings = Settings(
+        top_k, ties, normalize, empty, radius, ranks, resamples, seed, legacy, folds, trapezoid, at_r=map_at_r
+    )
     named = _read_protocol(protocol)
     if lifelong or compatibility or reencoded:
         alone = {

@@ -44,11 +44,13 @@ from deephash.evaluation.radius import (
 )
 from deephash.evaluation.ranking import (
     Normalize,
+    average_precision_at_r,
     average_precision_from_counts,
     hit,
     hit_from_counts,
     precision,
     precision_from_counts,
+    r_precision,
     recall,
     recall_from_counts,
     trapezoid_average_precision,
@@ -80,8 +82,10 @@ __all__ = [
     "hubness",
     "knn_accuracy",
     "mean_average_precision",
+    "mean_average_precision_at_r",
     "mean_average_precision_within_radius",
     "mean_over_queries",
+    "mean_r_precision",
     "mean_trapezoid_average_precision",
     "mean_weighted_average_precision",
     "ndcg_at",
@@ -221,6 +225,32 @@ def mean_trapezoid_average_precision(
     """Mean over queries of the area under the PR curve by trapezoids (ROxford, RParis); lower than mAP@all."""
     retrieval = Retrieval.of(query_codes, database_codes, query_labels, database_labels)
     return retrieval.mean(trapezoid_average_precision, ties=ties)
+
+
+def mean_average_precision_at_r(
+    query_codes: Codes,
+    database_codes: Codes,
+    *,
+    query_labels: ArrayLike,
+    database_labels: ArrayLike,
+    ties: str = "expected",
+) -> float:
+    """MAP@R of metric learning: mean AP over the first N_q items of each query, divided by its N_q."""
+    retrieval = Retrieval.of(query_codes, database_codes, query_labels, database_labels)
+    return retrieval.mean(average_precision_at_r, ties=ties)
+
+
+def mean_r_precision(
+    query_codes: Codes,
+    database_codes: Codes,
+    *,
+    query_labels: ArrayLike,
+    database_labels: ArrayLike,
+    ties: str = "expected",
+) -> float:
+    """R-precision of metric learning: mean share of relevant items among the first N_q of each query."""
+    retrieval = Retrieval.of(query_codes, database_codes, query_labels, database_labels)
+    return retrieval.mean(r_precision, ties=ties)
 
 
 # Graded relevance: the gain of an item is the number of labels it shares with the query ---------------

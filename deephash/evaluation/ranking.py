@@ -93,7 +93,7 @@ def trapezoid_average_precision(groups: RankedGroups) -> FloatArray:
     """
     n, m = groups.items, groups.relevant
     before, found = exclusive_cumsum(n), exclusive_cumsum(m)
-    harmonic = HarmonicNumbers(int(groups.num_items.max(initial=1)))
+    harmonic = _harmonic_of(groups)
     upper = precision_sum(n, m, m.astype(np.float64), before, found.astype(np.float64), n, harmonic)
     slope = np.maximum(m - 1, 0) / np.maximum(n - 1, 1)
     share = harmonic.between(np.maximum(before - 1, 0), np.maximum(before + n - 1, 0))
@@ -101,6 +101,22 @@ def trapezoid_average_precision(groups: RankedGroups) -> FloatArray:
     lower = m / np.maximum(n, 1) * np.where(before > 0, later, 1 + slope * (n - 1))
     areas = np.where(n > 0, (lower + upper) / 2, 0.0).sum(axis=1)
     return _where_answerable(groups, areas / np.maximum(groups.num_relevant, 1))
+
+
+def average_precision_at_r(groups: RankedGroups) -> FloatArray:
+    """Expected MAP@R of metric learning, [Q]: sum_{j <= R} r_j P@j / R, where R = N_q differs from query to query.
+
+    Musgrave, Belongie and Lim, "A metric learning reality check" (ECCV 2020, arXiv 2003.08505). A relevant item behind
+    rank N_q counts nothing, so it is at most ``average_precision`` of the whole database.
+    """
+    found = _precisions_within(groups, groups.relevant.astype(np.float64), groups.num_relevant[:, None])
+    return _where_answerable(groups, found / np.maximum(groups.num_relevant, 1))
+
+
+def r_precision(groups: RankedGroups) -> FloatArray:
+    """Expected R-precision, [Q]: the share of relevant items among the first N_q, which is P and recall at N_q."""
+    found = relevant_within(groups, groups.num_relevant[:, None])
+    return _where_answerable(groups, found / np.maximum(groups.num_relevant, 1))
 
 
 def precision(groups: RankedGroups, top_k: int) -> FloatArray:
@@ -126,8 +142,8 @@ def hit(groups: RankedGroups, top_k: int | None) -> FloatArray:
     return _where_answerable(groups, np.where(cut.relevant_before > 0, 1.0, 1.0 - missed))
 
 
-def relevant_within(groups: RankedGroups, depth: int) -> FloatArray:
-    """Expected number of relevant items among the top ``depth``, [Q]."""
+def relevant_within(groups: RankedGroups, depth: int | IntArray) -> FloatArray:
+    """Expected number of relevant items among the top ``depth`` (one for all queries, or [Q, 1]), [Q]."""
     taken = np.clip(depth - exclusive_cumsum(groups.items), 0, groups.items)
     return np.asarray((taken * groups.relevant / np.maximum(groups.items, 1)).sum(axis=1))
 
@@ -144,22 +160,31 @@ def weighted_precision(groups: RankedGroups, weight: FloatArray, top_k: int | No
         normalize: the denominator, see ``average_precision_from_counts``.
     """
     depth = validate_top_k(top_k, groups)
-    harmonic = HarmonicNumbers(int(groups.num_items.max(initial=1)))
     if normalize == "first-k":
-        found = first_hits(groups, weight, np.minimum(depth, groups.num_relevant), harmonic)
+        found = first_hits(groups, weight, np.minimum(depth, groups.num_relevant), _harmonic_of(groups))
         return _where_answerable(groups, found / np.clip(groups.num_relevant, 1, depth))
     if normalize == "hits":
-        return _where_answerable(groups, _normalised_by_hits(groups, weight, depth, harmonic))
-    before = exclusive_cumsum(groups.items)
-    places = np.clip(depth - before, 0, groups.items)
-    found = precision_sum(
-        groups.items, groups.relevant, weight, before, exclusive_cumsum(weight), places, harmonic
-    ).sum(axis=1)
+        return _where_answerable(groups, _normalised_by_hits(groups, weight, depth, _harmonic_of(groups)))
+    found = _precisions_within(groups, weight, depth)
     if normalize == "min":
         return _where_answerable(groups, found / np.clip(groups.num_relevant, 1, depth))
     if normalize == "total":
         return _where_answerable(groups, found / np.maximum(groups.num_relevant, 1))
     raise UsageError(f"normalize={normalize!r} is unknown{did_you_mean(str(normalize), NORMALIZE)}")
+
+
+def _harmonic_of(groups: RankedGroups) -> HarmonicNumbers:
+    return HarmonicNumbers(int(groups.num_items.max(initial=1)))
+
+
+def _precisions_within(groups: RankedGroups, weight: FloatArray, depth: int | IntArray) -> FloatArray:
+    """E[ sum_{j <= R} r_j (w_1 + ... + w_j) / j ], [Q], for R = ``depth``, one for all queries or [Q, 1]."""
+    before = exclusive_cumsum(groups.items)
+    places = np.clip(depth - before, 0, groups.items)
+    sums = precision_sum(
+        groups.items, groups.relevant, weight, before, exclusive_cumsum(weight), places, _harmonic_of(groups)
+    )
+    return np.asarray(sums.sum(axis=1))
 
 
 def _normalised_by_hits(groups: RankedGroups, weight: FloatArray, depth: int, harmonic: HarmonicNumbers) -> FloatArray:
@@ -191,7 +216,7 @@ def _extreme_average_precision(counts: DistanceCounts, top_k: int, *, best: bool
     """
     groups = groups_from_counts(counts, "expected")
     depth = validate_top_k(top_k, groups)
-    harmonic = HarmonicNumbers(int(groups.num_items.max(initial=1)))
+    harmonic = _harmonic_of(groups)
     n, m, before = groups.items, groups.relevant, exclusive_cumsum(groups.items)
     skipped = np.zeros_like(n) if best else n - m
     sums = _run_of_hits(before + skipped, exclusive_cumsum(m), m, harmonic)

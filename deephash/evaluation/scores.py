@@ -28,9 +28,11 @@ from deephash.evaluation.knn import knn_correct
 from deephash.evaluation.radius import average_precision_within_radius_from_counts, ball_scores_from_counts
 from deephash.evaluation.ranking import (
     NORMALIZE,
+    average_precision_at_r,
     average_precision_from_counts,
     hit,
     precision,
+    r_precision,
     recall,
     trapezoid_average_precision,
     trapezoid_average_precision_from_counts,
@@ -59,6 +61,7 @@ class Settings:
         legacy: public repository whose mAP@R is printed too; see ``deephash.evaluation.legacy``.
         folds: parts into which pairs are cut for the hits at instance level.
         trapezoid: also report AP by trapezoids, as the scripts of ROxford and RParis compute it.
+        at_r: also report MAP@R and R-precision of metric learning, whose R is each query's number of relevant items.
     """
 
     top_k: int | None = None
@@ -72,6 +75,7 @@ class Settings:
     legacy: str | None = None
     folds: int = 1
     trapezoid: bool = False
+    at_r: bool = False
 
     def __post_init__(self) -> None:
         if self.normalize not in NORMALIZE:
@@ -229,6 +233,9 @@ def _formulas(settings: Settings, size: int, *, is_graded: bool) -> Iterator[_Fo
             of_counts=lambda counts, ties: trapezoid_average_precision_from_counts(counts, ties=ties),
             of_groups=trapezoid_average_precision,
         )
+    if settings.at_r:
+        yield _at_own_depth("MAP@R", average_precision_at_r)
+        yield _at_own_depth("R-precision", r_precision)
     for rank in settings.ranks:
         if rank <= size:
             yield _at_rank(f"P@{rank}", precision, rank, settings)
@@ -264,6 +271,11 @@ def _at_rank(
         lambda counts, ties: formula(groups_from_counts(counts, ties), rank),
         depth=rank,
     )
+
+
+def _at_own_depth(metric: str, formula: Callable[[RankedGroups], FloatArray]) -> _Formula:
+    """A metric that looks as deep as the query has relevant items, and divides by their number."""
+    return _Formula(metric, "total", formula, lambda counts, ties: formula(groups_from_counts(counts, ties)))
 
 
 def _graded(rank: int, settings: Settings) -> Iterator[_Formula]:

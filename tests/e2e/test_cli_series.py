@@ -46,10 +46,10 @@ def figures(capsys):
 
 
 def test_pairs_of_a_file_give_hits_of_the_pair(folder, capsys):
-    assert run("evaluate", *BOTH, "--json", "--folds", 2, "--task", "i2t", "--trapezoid") == 0
+    assert run("evaluate", *BOTH, "--json", "--folds", 2, "--task", "i2t", "--trapezoid", "--map-at-r") == 0
     found, report = figures(capsys)
     assert found["hit@1 (pairs)"]["protocol"].endswith("| task=i2t | folds=2")
-    assert {"hit@5 (pairs)", "hit@10 (pairs)", "trapezoid mAP@all", "hubness@10"} <= set(found)
+    assert {"hit@5 (pairs)", "hit@10 (pairs)", "trapezoid mAP@all", "MAP@R", "R-precision", "hubness@10"} <= set(found)
     assert report["schema"] == 2
     np.savez("q.npz", codes=QUERY.bits(), pairs=[f"item {row}" for row in range(40)])
     np.savez("d.npz", codes=DATABASE.bits(), pairs=[f"item {row % 40}" for row in range(300)])

@@ -23,7 +23,7 @@ NAMES = np.array([f"item {row}" for row in range(SIZE)])
 OPTIONS = {
     "hits": {"top_k": 7},
     "first-k, drop": {"top_k": 7, "normalize": "first-k", "empty": "drop"},
-    "all": {"trapezoid": True},
+    "all": {"trapezoid": True, "at_r": True},
 }
 
 
