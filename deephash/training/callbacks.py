@@ -27,8 +27,8 @@ class RetrievalEvaluation(Callback):
     cross-modal model also gets ``validation/mAP_i2t`` and ``validation/mAP_t2i``, and ``validation/mAP`` is their mean.
 
     Args:
-        every_n_epochs: how often; None means about ten times a run, or after each epoch where EarlyStopping watches the
-            figure. The last epoch is always scored.
+        every_n_epochs: how often; None means about ten times a run. The last epoch is always scored, and each one
+            where EarlyStopping may make it the last.
         top_k: R; None ranks all.
     """
 
@@ -53,15 +53,14 @@ class RetrievalEvaluation(Callback):
 def is_due(trainer: Trainer, every_n_epochs: int | None) -> bool:
     """Say whether the epoch that ends is one of every n, or the last."""
     planned = trainer.max_epochs or 0
-    every = every_n_epochs or (1 if stops_early(trainer) else max(1, math.ceil(planned / 10)))
+    every = 1 if stops_early(trainer) else every_n_epochs or max(1, math.ceil(planned / 10))
     epoch = trainer.current_epoch + 1
     return epoch % every == 0 or epoch == planned or trainer.should_stop
 
 
 def stops_early(trainer: Trainer) -> bool:
-    """Say whether a callback watches the validation figure, which must then be there after every epoch."""
-    watching = [callback for callback in trainer.callbacks if isinstance(callback, EarlyStopping)]  # type: ignore[attr-defined]
-    return any(callback.monitor.startswith(SCORE) for callback in watching)
+    """Say whether any epoch may be the last: Lightning asks EarlyStopping after all other callbacks, too late."""
+    return any(isinstance(callback, EarlyStopping) for callback in trainer.callbacks)  # type: ignore[attr-defined]
 
 
 def can_validate(data: HashDataModule | None) -> bool:

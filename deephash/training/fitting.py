@@ -64,11 +64,11 @@ def make_trainer(
 
 
 def run_callbacks(
-    folder: str | Path, evaluate_every: int | None = None, others: Iterable[Callback] | None = None
+    folder: str | Path, evaluate_every: int | None = None, others: Callback | Iterable[Callback] | None = None
 ) -> list[Callback]:
-    """Return evaluation, ``others``, saving and the bar: what stops early needs the figure first, and ends the run."""
-    ours = ModelSaver(folder, evaluate_every), TrainingProgress()
-    return [RetrievalEvaluation(evaluate_every), *(others or ()), *ours]
+    """Return ``others``, evaluation, saving and the bar: an epoch that a callback ends the run with is still scored."""
+    given = [others] if isinstance(others, Callback) else others or ()
+    return [*given, RetrievalEvaluation(evaluate_every), ModelSaver(folder, evaluate_every), TrainingProgress()]
 
 
 def fit(trainer: Trainer, model: HashModel, data: HashDataModule, run: RunFolder, *, resume: bool = False) -> float:

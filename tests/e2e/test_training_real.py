@@ -151,6 +151,23 @@ def test_training_stops_once_the_validation_figure_no_longer_rises():
     assert trainer.current_epoch == 3
 
 
+class Impatient(Callback):
+    def on_train_epoch_end(self, trainer, pl_module):
+        trainer.should_stop = trainer.current_epoch == 2
+
+
+@pytest.mark.parametrize("stop", [Impatient(), EarlyStopping("train/loss", mode="min", patience=2, min_delta=1e9)])
+def test_the_epoch_that_another_callback_ends_the_run_with_is_scored_and_saved(tmp_path, stop):
+    torch.manual_seed(0)
+    model, data = GreedyHash(16, 10, Backbone("features:64", weights=None)), Digits()
+    trainer = make_trainer(tmp_path, max_epochs=50, callbacks=stop, accelerator="cpu")  # else scored every fifth epoch
+    fit(trainer, model, data, RunFolder(tmp_path))
+    assert trainer.current_epoch == 3
+    names = {"query": "validation_query", "database": "validation_database"}
+    expected = mean_average_precision_of(load_model(tmp_path / "last"), data, **names)[""]
+    assert float(trainer.callback_metrics["validation/mAP"]) == pytest.approx(expected, abs=1e-6)
+
+
 def test_a_run_scores_after_each_epoch_for_a_callback_that_watches_the_figure(tmp_path):
     torch.manual_seed(0)
     stuck = Optimizer("sgd", learning_rate=1e-12, weight_decay=0.0)
