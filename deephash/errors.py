@@ -73,5 +73,5 @@ def did_you_mean(given: str, valid: list[str]) -> str:
     import difflib
 
     close = difflib.get_close_matches(given, valid, n=1, cutoff=0.5)
-    hint = f"; did you mean {close[0]!r}?" if close else ";"
+    hint = f"; did you mean {close[0]!r}?" if close else ""
     return f"{hint} (valid: {', '.join(valid)})"

@@ -58,6 +58,8 @@ def remove(
     """
     if bool(ids) == (where is not None):
         raise UsageError("name the rows either by ids or by --where")
+    if where is not None and not where.strip():
+        raise UsageError("an empty --where passes every row, so nothing was removed; all rows: --where 'path exists'")
     opened = Collection.open(collection)
     chosen = np.intersect1d(ids, opened.ids()) if where is None else opened.matching(where)
     if not len(chosen):
@@ -66,7 +68,8 @@ def remove(
     if not dry_run:
         opened.remove(chosen)
     print(f"{'would remove' if dry_run else 'removed'} {len(chosen):,} rows of {collection}")
-    note("" if dry_run else f"undo with: deephash collection restore {collection} {opened.version - 1}")
+    if not dry_run:
+        note(f"undo with: deephash collection restore {collection} {opened.version - 1}")
     return 0
 
 
@@ -122,6 +125,8 @@ def verify(
     from deephash.index.verify import choose_shortlist, verify_recall
     from deephash.models import load_model
 
+    if sample < 1 or not 0 <= target <= 1:
+        raise UsageError(f"--sample is at least 1 and --target between 0 and 1, not {sample} and {target:g}")
     opened = Collection.open(collection)
     opened.check()
     if opened.model_path is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -57,7 +58,7 @@ def dedup(
         chosen = np.isin(ids, opened.matching(where))
         ids, codes = ids[chosen], codes[chosen]
     groups = near_duplicates(ids, codes, radius, grouping=grouping, priority=_priority(opened, ids, keep))
-    listed = [_looked_up(opened, group) for group in groups]
+    listed = _looked_up(opened, groups)
     if out is not None:
         _write(listed, out)
     if json:
@@ -96,9 +97,10 @@ def _numbers(values: list[object]) -> NDArray[np.float64]:
     return np.array([np.nan if value is None else value for value in plain], np.float64)
 
 
-def _looked_up(opened: Collection, group: DuplicateGroup) -> Listed:
-    kept, *others = opened.items([group.kept, *group.others.tolist()])
-    return kept, list(zip(others, group.distances.tolist()))
+def _looked_up(opened: Collection, groups: Sequence[DuplicateGroup]) -> list[Listed]:
+    """Return the items of all groups; read at once, because each read of a collection takes a millisecond."""
+    items = iter(opened.items([item for group in groups for item in (group.kept, *group.others.tolist())]))
+    return [(next(items), [(next(items), distance) for distance in group.distances.tolist()]) for group in groups]
 
 
 def _write(listed: list[Listed], out: Path) -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from deephash.collection.collection import Collection
-from deephash.collection.schema import check_name
+from deephash.collection.filters import moment
+from deephash.collection.schema import check_name, first_twice
 from deephash.errors import DataError, UsageError
 
 _PATH_NAMES = ("path", "uri", "file", "filename")
@@ -57,6 +58,8 @@ def read_attributes(file: str | Path) -> dict[str, dict[str, Any]]:
     names = [name for column, name in enumerate(header) if column != place]
     for name in names:
         check_name(name)
+    if len(set(names)) != len(names):
+        raise UsageError(f"{path} names the column {first_twice(names)!r} twice")
     return _typed(path, header, place, lines[1:])
 
 
@@ -80,8 +83,7 @@ def _typed(path: Path, header: Sequence[str], place: int, lines: Sequence[Sequen
             )
     paths = [line[place].strip().replace("\\", "/").removeprefix("./") for line in lines]
     if len(set(paths)) != len(paths):
-        twice = next(name for name in paths if paths.count(name) > 1)
-        raise UsageError(f"{path} names {twice!r} more than once")
+        raise UsageError(f"{path} names {first_twice(paths)!r} more than once")
     columns = {name: _column([line[at].strip() for line in lines]) for at, name in enumerate(header) if at != place}
     return {name: {column: values[row] for column, values in columns.items()} for row, name in enumerate(paths)}
 
@@ -120,7 +122,7 @@ def _number(cell: str) -> float:
 def _time(cell: str) -> datetime:
     if "-" not in cell[1:]:
         raise ValueError(cell)
-    return datetime.fromisoformat(cell).replace(tzinfo=None)
+    return moment(cell)
 
 
 _READERS: tuple[Callable[[str], Any], ...] = (_yes_no, _integer, _number, _time)

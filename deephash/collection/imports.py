@@ -7,6 +7,7 @@ from pathlib import Path
 
 from deephash.codes import BinaryCodes
 from deephash.collection.collection import Collection
+from deephash.collection.schema import first_twice
 from deephash.errors import DataError, UsageError
 from deephash.evaluation.codefile import read_code_file
 
@@ -41,7 +42,7 @@ def import_codes(
         names, codes = _read_hex(path, num_bits)
         attributes = None
     if len(set(names)) != len(names):
-        raise UsageError(f"{path}: name {next(name for name in names if names.count(name) > 1)!r} is there twice")
+        raise UsageError(f"{path}: name {first_twice(names)!r} is there twice")
     collection = Collection.create(out, num_bits=codes.num_bits, num_levels=codes.num_levels, root=root)
     collection.append(uris=names, codes=codes, attributes=attributes)
     return collection
@@ -65,6 +66,11 @@ def _read_hex(path: Path, num_bits: int | None) -> tuple[list[str], BinaryCodes]
         place = _code_column([row for _, row in cells]) if cells else None
     if place is None:
         raise UsageError(f"{path}: no column in which every line holds a hexadecimal code of the same length")
+    digits = len(cells[0][1][place])
+    if num_bits is not None and not 4 * (digits - 2 + digits % 2) < num_bits <= 4 * digits:
+        raise UsageError(
+            f"{path}: {digits} hexadecimal digits do not hold codes of {num_bits} bits; leave out the length"
+        )
     names = [_name(row, place, number) for number, row in cells]
     return names, BinaryCodes.from_hex([row[place] for _, row in cells], num_bits)
 

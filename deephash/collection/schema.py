@@ -167,6 +167,12 @@ def attribute_array(field: pa.Field, values: Sequence[Any]) -> pa.Array:
         raise UsageError(f"attribute {field.name!r} holds {field.type}, and a value is beyond it: {error}") from None
 
 
+def first_twice(names: Sequence[str]) -> str:
+    """Return the first of ``names`` that was there before; one of them is."""
+    seen: set[str] = set()
+    return next(name for name in names if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+
+
 def text_array(name: str, values: Sequence[str]) -> pa.Array:
     """Return a column of text. Raises UsageError for what is no Unicode text."""
     try:

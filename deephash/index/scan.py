@@ -135,7 +135,8 @@ class ScanEngine:
             return None
         found = self.search(queries, fetched, None)
         self._last += f"; filtered last: {k} of the nearest {fetched}"
-        if not within.ordered and fetched >= k and within.passes(found.ids[:, :k]).all():  # the list stays unread
+        likely = 10 * len(within.wanted) > 9 * len(self._codes)
+        if (likely or not within.ordered) and fetched >= k and within.passes(found.ids[:, :k]).all():
             return Neighbors(found.ids[:, :k], found.distances[:, :k])
         places = [np.flatnonzero(passed)[:k] for passed in within.passes(found.ids)]
         if min(map(len, places)) < k:

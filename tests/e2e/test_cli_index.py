@@ -158,9 +158,9 @@ def test_collection_commands(indexed: Path, capsys: pytest.CaptureFixture[str], 
     record = json.loads(said(capsys, ["collection", "info", indexed, "--json"])[0])
     assert (record["items"], record["unique_codes"], record["attributes"]["label"]) == (4, 3, 4)
     assert "LSH" in said(capsys, ["collection", "info", indexed])[0]
-    assert (
-        "would remove 2 rows" in said(capsys, ["collection", "remove", indexed, "--where", "label=cat", "--dry-run"])[0]
-    )
+    text, errors = said(capsys, ["collection", "remove", indexed, "--where", "label=cat", "--dry-run"])
+    assert "would remove 2 rows" in text
+    assert not errors
     text, errors = said(capsys, ["collection", "remove", indexed, "--where", "label=cat"])
     assert "removed 2 rows" in text
     version = int(errors.split()[-1])
@@ -184,6 +184,23 @@ def test_collection_commands(indexed: Path, capsys: pytest.CaptureFixture[str], 
     assert "3 codes of 16 bits" in text
     assert "no such collection" in said(capsys, ["collection", "info", tmp_path / "z.dh"], 3)[1]
     assert "did you mean 'info'" in said(capsys, ["collection", "inof", indexed], 2)[1]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["remove", "x.dh", "--where", " "], "empty --where passes every row"),
+        (["compact", "x.dh", "--forget-days", "-1"], "at least 0 days"),
+        (["verify", "x.dh", "--sample", "0"], "--sample is at least 1"),
+        (["verify", "x.dh", "--target", "2"], "--target between 0 and 1"),
+    ],
+)
+def test_careless_orders_change_nothing(indexed, capsys, monkeypatch, words, message):
+    monkeypatch.chdir(indexed.parent)
+    before = [version.version for version in Collection.open(indexed).versions()]
+    assert message in said(capsys, ["collection", *words], code=2)[1]
+    assert [version.version for version in Collection.open(indexed).versions()] == before
+    assert "recall" not in Collection.open(indexed).card.notes
 
 
 def test_verify_reads_everything_and_writes_into_the_card(indexed: Path, capsys: pytest.CaptureFixture[str]) -> None:

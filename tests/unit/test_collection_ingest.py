@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import shutil
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -310,6 +311,15 @@ def test_attributes_from_a_table(folder: Path, out: Path, model, tmp_path: Path)
     assert kept.items(list(kept.find(["cat/1.png"]).values()))[0].attributes["kind"] == "tabby"
 
 
+def test_times_with_a_zone_are_kept_in_utc_as_filters_read_them(tmp_path: Path) -> None:
+    given = read_attributes(table(tmp_path, "path,day\na,2020-01-05T10:00+02:00\nb,2020-01-05T09:00\n"))
+    assert [row["day"] for row in given.values()] == [datetime(2020, 1, 5, 8), datetime(2020, 1, 5, 9)]
+    collection = Collection.create(tmp_path / "x.dh", num_bits=8)
+    codes = BinaryCodes(np.zeros((2, 1), np.uint8), 8)
+    collection.append(uris=list(given), codes=codes, attributes=list(given.values()))
+    assert collection.matching("day = '2020-01-05T10:00+02:00'").tolist() == [0]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -319,6 +329,7 @@ def test_attributes_from_a_table(folder: Path, out: Path, model, tmp_path: Path)
         ("path,my label\na,b\n", "for example 'my_label'"),
         ("path,label\na,b,c\n", "line 2: 3 cells"),
         ("path,label\na,b\na,c\n", "'a' more than once"),
+        ("path,day,day\na,b,c\n", "column 'day' twice"),
     ],
 )
 def test_tables_that_cannot_be_read(tmp_path: Path, text: str, message: str) -> None:

@@ -146,3 +146,11 @@ def test_files_that_hold_no_codes(tmp_path: Path, text: str, message: str) -> No
     with pytest.raises(DataError, match="cannot be read"):
         import_codes(tmp_path / "absent.txt", tmp_path / "x.dh")
     assert not (tmp_path / "x.dh").exists()
+
+
+def test_hexadecimal_of_another_length_than_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "h.txt").write_text("ffe0 a.jpg\n00c0 b.jpg\n")
+    for bits in (8, 17, 70):
+        with pytest.raises(UsageError, match=f"4 hexadecimal digits do not hold codes of {bits} bits"):
+            import_codes(tmp_path / "h.txt", tmp_path / "x.dh", num_bits=bits)
+    assert import_codes(tmp_path / "h.txt", tmp_path / "x.dh", num_bits=11).num_bits == 11
