@@ -239,12 +239,12 @@ def test_an_item_with_words_that_are_wanted_or_not(client, photo):
         answer = client.post("api/search", data={"collection": "colours", **data}).json()
         return answer["hits"][0]["path"].split("_")[0]
 
-    green = client.get("api/items/2", params={"collection": "colours"}).json()
+    green = client.get("api/items/1", params={"collection": "colours"}).json()
     assert green["path"].startswith("green")
-    assert first(id=2) == "green"
-    assert first(id=2, text="something yellow", beta=1) == "yellow"
-    assert first(id=2, minus="green") != "green"
-    answer = client.post("api/search", files={"picture": ("a.jpg", photo)}, data={"id": 2})
+    assert first(id=1) == "green"
+    assert first(id=1, text="something yellow") == "yellow"
+    assert first(id=1, minus="green") != "green"
+    answer = client.post("api/search", files={"picture": ("a.jpg", photo)}, data={"id": 1})
     assert (answer.status_code, "not both" in answer.json()["error"]) == (400, True)
 
 
