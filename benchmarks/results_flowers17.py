@@ -27,6 +27,7 @@ from deephash.backbones import Backbone
 from deephash.backbones.stages import TimmStages, split_stages
 from deephash.data import PictureFolder
 from deephash.data.batch import SlicedBatches
+from deephash.data.protocols import short_checksum
 from deephash.data.table import Split
 from deephash.evaluation.metrics import mean_average_precision, precision_at
 from deephash.evaluation.protocol import Protocol
@@ -90,9 +91,15 @@ def load(root: str, cache: str) -> tuple[dict[str, Table], str]:
     encoder = model.encoders["image"]
     assert isinstance(encoder, TimmStages)
     pooled = {name: with_features(split, pool(split, encoder)) for name, split in data.splits.items()}
+    return tables | {"pooled maps": Table(pooled)}, protocol(data)
+
+
+def protocol(data: PictureFolder) -> str:
+    """Return the protocol string; the number of bits stands in each row."""
     sizes = {"num_queries": len(data.splits["query"]), "num_database": len(data.splits["database"])}
-    protocol = Protocol(data.protocol_name, split=data.split_checksum, **sizes)
-    return tables | {"pooled maps": Table(pooled)}, str(protocol)
+    split = short_checksum(data.split_checksum)
+    text = str(Protocol(data.protocol_name, split=split, backbone=NETWORK.name, **sizes))
+    return text.replace("K=0", "K=bits of the row")
 
 
 def pool(split: Split, encoder: TimmStages) -> Tensor:
@@ -146,7 +153,7 @@ def main() -> None:
     deadline = time.monotonic() + arguments.seconds
     rows = [json.loads(line) for line in arguments.out.read_text().splitlines()] if arguments.out.exists() else []
     done = {(row["method"], row["bits"], row["seed"]) for row in rows}
-    tables, protocol = load(arguments.root, arguments.cache)
+    tables, text = load(arguments.root, arguments.cache)
     for name, bits, seed in ((name, bits, seed) for seed in SEEDS for bits in BITS for name in METHODS):
         if (name, bits, seed) in done or time.monotonic() > deadline:
             continue
@@ -154,9 +161,10 @@ def main() -> None:
         with arguments.out.open("a") as file:
             file.write(json.dumps(rows[-1]) + "\n")
         print(f"{name} {bits} bits seed {seed}: {rows[-1]['mAP']:.4f}, {rows[-1]['seconds']:.1f} s", flush=True)
-    print(f"\n`{protocol}`\n\n{table(rows)}")
+    page = f"`{text}`\n\n{table(rows)}"
+    print("\n" + page)
     if arguments.page is not None:
-        write_measured(arguments.page, f"`{protocol}`\n\n{table(rows)}")
+        write_measured(arguments.page, page)
 
 
 if __name__ == "__main__":
