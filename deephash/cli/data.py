@@ -6,11 +6,11 @@ from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from deephash.cli.output import note, print_json, table
 from deephash.data.check import Problem, check_manifest, corrected, describe_split
 from deephash.data.facts import SplitFacts, facts_of, known_splits, require_facts
+from deephash.data.label_lists import read_label_list
 from deephash.data.manifests import (
     SplitManifest,
     cifar10_labels,
@@ -25,7 +25,7 @@ from deephash.data.manifests import (
 from deephash.data.near_duplicates import Twin, find_twins, is_cifar10, pictures_below, problem_of
 from deephash.data.protocols import find_rule, split_rules
 from deephash.errors import UsageError
-from deephash.evaluation.codefile import as_labels, read_columns
+from deephash.evaluation.codefile import as_labels, number_labels, read_columns
 
 CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 SHOWN = 5  # names printed of each problem; --json has them all
@@ -145,20 +145,23 @@ def split(
 
     $ deephash data split --protocol cifar10-i --seed 0 --out cifar10-i.tsv
     $ deephash data split --protocol fifth --labels my.npz --out my.tsv
+    $ deephash data split --protocol nuswide-21 --labels nuswide.csv --out nuswide-21-drawn.tsv
 
-    CIFAR-10's class numbers come with deephash; for another set give --labels.
+    CIFAR-10's class numbers come with deephash; for another set give --labels. A rule whose name ends in -drawn has the
+    counts of a published split; the list is our own draw, not the published one, and its protocol says -drawn.
 
     Args:
         protocol: a rule of ``deephash data list``.
         out: file to write; stdout when left out.
         seed: of the draw.
-        labels: .npz with an array ``labels`` (and ``names``, ``n_train``, ``class_names`` where there are any).
+        labels: .npz with an array ``labels`` (and ``names``, ``n_train``, ``class_names`` where there are any); or .csv
+            or .tsv with columns ``name`` and ``labels`` (several joined by |); or HashNet's lines, a path and 0/1.
         train_images: number of official training pictures at the front of the labels.
     """
     rule = find_rule(protocol)
     if labels is None:
         if not rule.name.startswith("cifar10"):
-            raise UsageError(f"{rule.name} needs the class numbers of your data: --labels FILE.npz with array 'labels'")
+            raise UsageError(f"{rule.name} needs the class numbers of your data: --labels FILE (.npz, .csv, .tsv)")
         manifest = manifest_of_rule(
             protocol, cifar10_labels(), n_train_images=50_000, seed=seed, class_names=CIFAR10_CLASSES
         )
@@ -169,6 +172,8 @@ def split(
     else:
         write_manifest(manifest, out)
         note(f"wrote {out}: {manifest.protocol} seed {seed}, {manifest.checksum}")
+    for remark in manifest.remarks:
+        note(remark)
 
 
 def stats(manifest: str, /, *, json: bool = False) -> None:
@@ -219,10 +224,20 @@ def _twins(manifest: SplitManifest, root: Path | None, least: float, missing: Co
 
 
 def _drawn_from_file(protocol: str, path: Path, train_images: int | None, seed: int) -> SplitManifest:
+    if path.suffix.lower() != ".npz":
+        items = read_label_list(path)
+        return manifest_of_rule(
+            protocol,
+            items.label_array(),
+            n_train_images=train_images,
+            seed=seed,
+            names=items.names,
+            class_names=items.class_names,
+        )
     columns = read_columns(path)
     if "labels" not in columns:
         raise UsageError(f"{path} has no array 'labels'; it holds: {', '.join(sorted(columns)) or 'nothing'}")
-    numbers, words = _numbered(as_labels(columns["labels"], source=str(path)))
+    (numbers,), words = number_labels([(str(path), as_labels(columns["labels"], source=str(path)))])
     first = int(columns["n_train"]) if train_images is None and "n_train" in columns else train_images
     names = columns.get("names")
     return manifest_of_rule(
@@ -233,13 +248,6 @@ def _drawn_from_file(protocol: str, path: Path, train_images: int | None, seed: 
         names=None if names is None else tuple(names.astype(str).tolist()),
         class_names=words or tuple(np.atleast_1d(columns.get("class_names", np.array([], str))).astype(str).tolist()),
     )
-
-
-def _numbered(labels: NDArray) -> tuple[NDArray[np.integer], tuple[str, ...]]:
-    if labels.dtype.kind != "U":
-        return labels, ()
-    words, numbers = np.unique(labels, return_inverse=True)
-    return numbers.astype(np.int64), tuple(words.tolist())
 
 
 def _summary(name: str) -> dict[str, object]:

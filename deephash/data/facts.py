@@ -12,6 +12,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Literal, cast
 
+from deephash.data.protocols import DRAWN
 from deephash.errors import UsageError, did_you_mean
 
 Source = Literal["counted", "code", "stated", "recalled"]
@@ -52,8 +53,11 @@ def known_splits() -> dict[str, SplitFacts]:
 
 
 def facts_of(protocol: str) -> SplitFacts | None:
-    """Return what is known about a protocol (with or without ``/v1``), None for a name nobody published."""
-    return _facts().get(protocol.partition("/")[0])
+    """Return what is known about a protocol (with or without ``/v1``), None for a name nobody published.
+
+    ``nuswide-21-drawn``, our draw in the shape of ``nuswide-21``, has the counts of that one.
+    """
+    return _facts().get(protocol.partition("/")[0].removesuffix(DRAWN))
 
 
 def require_facts(protocol: str) -> SplitFacts:

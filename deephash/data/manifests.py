@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -257,8 +258,16 @@ def manifest_of_rule(
     """Draw the lists of a named rule and return them as a manifest, validation lists included.
 
     Items are named ``train/00000``, ... and ``test/00000``, ... by their official position where no names are given.
+
+    Raises:
+        UsageError: unknown rule, labels that it cannot draw from, or a name that two items have.
     """
     rule = find_rule(protocol)
+    if names is not None and len(set(names)) != len(names):
+        twice = next(name for name, count in Counter(names).items() if count > 1)
+        raise UsageError(
+            f"{len(names) - len(set(names)):,} items are listed again, e.g. {twice!r}; list each item once"
+        )
     splits = build_split(protocol, labels, n_train_images=n_train_images, seed=seed)
     table = np.asarray(labels)
     rows = map(np.flatnonzero, table) if table.ndim == 2 else [(number,) if number >= 0 else () for number in table]
@@ -270,8 +279,15 @@ def manifest_of_rule(
         class_names=class_names,
         seed=seed,
         by_row=names is None,
-        remarks=(rule.summary,),
+        remarks=(rule.summary, *_left_out(table, splits)),
     )
+
+
+def _left_out(labels: NDArray[np.integer], splits: Mapping[str, NDArray[np.int64]]) -> tuple[str, ...]:
+    """Return a remark that counts the items without a label that are in no split, where there are any."""
+    bare = np.flatnonzero(~labels.any(axis=1) if labels.ndim == 2 else labels < 0)
+    count = len(np.setdiff1d(bare, np.concatenate(list(splits.values()))))
+    return (f"{count} of {len(labels)} items have no label and are in no list",) if count else ()
 
 
 def official_names(count: int, n_train_images: int | None) -> list[str]:

@@ -14,12 +14,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from deephash.data.draws import each_label, from_all, official_queries
 from deephash.errors import UsageError, did_you_mean
 
 Rows = NDArray[np.int64]
 Splits = dict[str, Rows]
 
 VALIDATION_SHARE = 0.1
+DRAWN = "-drawn"  # ends the name of a rule that has the counts of a published split and not its list
 CHECKED_SPLITS = ("query", "train", "database")
 
 
@@ -106,9 +108,9 @@ def split_rules() -> dict[str, SplitRule]:
 
 
 def find_rule(protocol_name: str) -> SplitRule:
-    """Return a rule by name, with or without its version. Raises UsageError with a suggestion."""
+    """Return a rule by name, with or without its version and ``-drawn``. Raises UsageError with a suggestion."""
     name, _, version = protocol_name.partition("/")
-    rule = _RULES.get(name)
+    rule = _RULES.get(name, _RULES.get(f"{name}{DRAWN}"))
     if rule is None:
         raise UsageError(f"no split rule is called {name!r}{did_you_mean(name, list(_RULES))}")
     if version and version != f"v{rule.version}":
@@ -161,6 +163,7 @@ def _every_fifth(labels: NDArray, n_train_images: int | None, draw: np.random.Ra
 
 
 _POOLED = "the labels of all 60,000 pictures"
+_LIST = "names and labels of all items"
 _PARTS = "labels with the official training pictures first, and their number"
 _RULES = {
     rule.name: rule
@@ -172,6 +175,21 @@ _RULES = {
         SplitRule("official", 1, _PARTS, _official),
         SplitRule("unseen-classes", 1, _PARTS, _unseen_classes),
         SplitRule("fifth", 1, "labels", _every_fifth),
+        SplitRule(f"imagenet100{DRAWN}", 1, _PARTS, official_queries(130)),
+        SplitRule(f"nuswide-21{DRAWN}", 1, _LIST, each_label(100, 500)),
+        SplitRule(f"nuswide-21m{DRAWN}", 1, _LIST, each_label(100, 500)),
+        SplitRule(f"nuswide-81{DRAWN}", 1, _LIST, from_all(5_000, 10_000, train_is_searched=True)),
+        SplitRule(
+            f"nuswide-tc10{DRAWN}",
+            1,
+            _LIST,
+            from_all(2_000, 5_000, train_is_searched=True, remark=" (papers learn from 5,000 to 10,500)"),
+        ),
+        SplitRule(f"coco-hashnet{DRAWN}", 1, _LIST, from_all(5_000, 10_000, train_is_searched=False)),
+        SplitRule(f"mirflickr-dcmh{DRAWN}", 1, _LIST, from_all(2_000, 10_000, train_is_searched=True)),
+        SplitRule(f"mirflickr-clip{DRAWN}", 1, _LIST, from_all(5_000, 10_000, train_is_searched=True)),
+        SplitRule(f"iapr-tc12{DRAWN}", 1, _LIST, from_all(2_000, 10_000, train_is_searched=True)),
+        SplitRule(f"voc2012{DRAWN}", 1, _LIST, from_all(1_000, 4_000, train_is_searched=False)),
     )
 }
 

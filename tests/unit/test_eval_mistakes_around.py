@@ -68,7 +68,7 @@ def test_1_queries_in_the_database_are_an_error_of_the_split_and_a_warning_of_th
 
 @pytest.mark.parametrize("rule", sorted(split_rules()))
 def test_2_all_lists_come_from_one_draw_of_a_generator_of_their_own(rule):
-    labels = np.tile(np.arange(4), 700)
+    labels = np.tile(np.arange(4), 4000)
     drawn = []
     for state in (0, 1):
         np.random.seed(state)
