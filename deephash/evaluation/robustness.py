@@ -161,8 +161,8 @@ def structural_similarity(first: ArrayLike, second: ArrayLike) -> float:
     """SSIM of two pictures [H, W] or [H, W, C] in [0, 1], the mean over channels and windows.
 
     Wang, Bovik, Sheikh and Simoncelli (IEEE TIP 2004): Gaussian window of 11 x 11 with sigma 1.5, weighted (not sample)
-    variances, only windows that lie inside the picture. torchmetrics also averages windows over reflected borders, so its
-    mean differs (by 0.004 on noise of 14 x 17); its map inside is this one.
+    variances, only windows that lie inside the picture. torchmetrics also averages windows over reflected borders, so
+    its mean differs (by 0.004 on noise of 14 x 17); its map inside is this one.
 
     Raises:
         UsageError: as ``perceptibility``.
