@@ -23,7 +23,7 @@ from deephash.evaluation.relevance import relevance_from_labels
 from deephash.evaluation.scores import NEIGHBOURS, Column, QueryScores, Settings
 
 PAIR_RANKS = (1, 5, 10)  # "R@1, R@5, R@10" of caption retrieval
-PAIRS, TARGET, OWN = "pairs", "target-label", "any-shared-label"
+PAIRS, TARGET, OWN, LISTED = "pairs", "target-label", "any-shared-label", "explicit"
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,158 +2,35 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from importlib import metadata
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from deephash.codes import BinaryCodes, hamming_distance
+from deephash.codes import hamming_distance
 from deephash.errors import UsageError
-from deephash.evaluation.additions import OWN, PAIRS, TARGET, Attack, attack_columns, pair_columns, share_label
-from deephash.evaluation.codefile import as_labels
+from deephash.evaluation.additions import LISTED, OWN, PAIRS, TARGET, Attack, attack_columns, pair_columns, share_label
 from deephash.evaluation.curves import Curves
 from deephash.evaluation.figures import Figure, HardQuery, class_figures, column_name, figure_of, hardest_queries
 from deephash.evaluation.health import CodeHealth, code_health
 from deephash.evaluation.hubness_measures import Hubness, hubness
-from deephash.evaluation.leave_one_out import relevance_among_others
 from deephash.evaluation.legacy import LEGACY_RULES, legacy_mean_average_precision
 from deephash.evaluation.protocol import Protocol
-from deephash.evaluation.relevance import IGNORED, Relevance, require_own_rows
+from deephash.evaluation.relevance import IGNORED, Relevance
 from deephash.evaluation.report import EvaluationReport
+from deephash.evaluation.report_sides import Beyond, Sides, is_labelled
 from deephash.evaluation.scores import Column, ScoreTable, Settings, score
 
 NEAREST = 5  # neighbours listed of a hard query
 HUBNESS_K = 10  # neighbours counted for hubness
 WIDE_RANGE = 0.02  # of the headline over tie orders, from which the report warns
-
-
-@dataclass(frozen=True, eq=False)
-class Sides:
-    """Codes, labels and names of both sides, with unlabelled queries already taken out.
-
-    Attributes:
-        query: Q codes.
-        database: N codes.
-        query_labels: class numbers [Q] or multi-hot [Q, C].
-        database_labels: the same of the database.
-        query_rows: row of each kept query in what was given, [Q].
-        query_names: names of the kept queries, or None.
-        database_names: names, or None.
-        num_unlabelled: queries taken out.
-        given_query: codes of all queries that were given.
-        given_labels: their labels.
-        own: leave-one-out: database row of each kept query, [Q]; else None.
-    """
-
-    query: BinaryCodes
-    database: BinaryCodes
-    query_labels: NDArray[Any]
-    database_labels: NDArray[Any]
-    query_rows: NDArray[np.int64]
-    query_names: NDArray[np.str_] | None
-    database_names: NDArray[np.str_] | None
-    num_unlabelled: int
-    given_query: BinaryCodes
-    given_labels: NDArray[Any]
-    own: NDArray[np.int64] | None = None
-
-    @classmethod
-    def of(
-        cls,
-        query: BinaryCodes,
-        database: BinaryCodes,
-        query_labels: ArrayLike,
-        database_labels: ArrayLike,
-        query_names: ArrayLike | None,
-        database_names: ArrayLike | None,
-        own: NDArray[np.int64] | None = None,
-    ) -> Sides:
-        """Check that everything fits and leave out the unlabelled queries."""
-        labels = as_labels(np.asarray(query_labels), source="query labels")
-        targets = as_labels(np.asarray(database_labels), source="database labels")
-        names = None if query_names is None else np.asarray(query_names, dtype=str)
-        others = None if database_names is None else np.asarray(database_names, dtype=str)
-        for side, codes, columns in (("query", query, (labels, names)), ("database", database, (targets, others))):
-            if not len(codes):
-                raise UsageError(f"the {side} side holds no codes, so there is nothing to score")
-            wrong = [len(column) for column in columns if column is not None and len(column) != len(codes)]
-            if wrong:
-                raise UsageError(
-                    f"{len(codes):,} {side} codes but {wrong[0]:,} labels or names; one belongs to each code"
-                )
-        rows = None if own is None else require_own_rows(own, len(query), len(database))
-        kept = np.flatnonzero(_is_labelled(labels))
-        if not len(kept):
-            raise UsageError(f"none of the {len(query):,} queries has a label, so nothing can be scored")
-        return cls(
-            query=query[kept],
-            database=database,
-            query_labels=labels[kept],
-            database_labels=targets,
-            query_rows=kept,
-            query_names=None if names is None else names[kept],
-            database_names=others,
-            num_unlabelled=len(labels) - len(kept),
-            given_query=query,
-            given_labels=labels,
-            own=None if rows is None else rows[kept],
-        )
-
-    @property
-    def relevance(self) -> Relevance:
-        """Which item is right for which kept query."""
-        return relevance_among_others(self.query_labels, self.database_labels, self.own)
-
-    @property
-    def overlap(self) -> int | None:
-        """Number of queries whose name is also in the database; None where names are missing."""
-        if self.query_names is None or self.database_names is None:
-            return None
-        return int(np.isin(self.query_names, self.database_names).sum())
-
-    @property
-    def split(self) -> str:
-        """Checksum of who is query and database: by names where there are any, else by the labels in their order."""
-        if self.query_names is not None and self.database_names is not None:
-            text = "\n".join([*sorted(self.query_names.tolist()), "", *sorted(self.database_names.tolist())]).encode()
-            return f"names:{hashlib.sha256(text).hexdigest()[:12]}"
-        digest = hashlib.sha256()
-        for labels in (self.query_labels, self.database_labels):
-            digest.update(str(labels.shape).encode() + np.ascontiguousarray(labels.astype(np.int64)).tobytes())
-        return f"labels:{digest.hexdigest()[:12]}"
-
-
-@dataclass(frozen=True, eq=False)
-class Beyond:
-    """What may be scored beside codes and labels.
-
-    Attributes:
-        pairs: pair numbers of the given queries and of the database, for hits at instance level.
-        instead: there are no labels; the pairs stand in their place.
-        attack: the given queries after an attack.
-    """
-
-    pairs: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None
-    instead: bool = False
-    attack: Attack | None = None
-
-    def require_fit(self, num_queries: int, num_items: int) -> None:
-        """Raise UsageError unless there is one of everything for each query and item."""
-        wanted: dict[str, tuple[Any, int]] = {"pair numbers of queries": (self.pairs and self.pairs[0], num_queries)}
-        wanted["pair numbers of database items"] = (self.pairs and self.pairs[1], num_items)
-        wanted["attacked codes"] = (self.attack and self.attack.codes, num_queries)
-        wanted["targets"] = (self.attack and self.attack.targets, num_queries)
-        for name, (column, count) in wanted.items():
-            if column is not None and len(column) != count:
-                raise UsageError(f"{len(column):,} {name}; {count:,} are needed, one for each")
 
 
 def assemble(
@@ -182,14 +59,14 @@ def assemble(
     full = _complete(protocol, sides, settings, checks_overlap=_checks_overlap(protocol, sides, beyond))
     figures = tuple(_figures(entries, hubs, sides, settings, full))
     intervals = time.perf_counter()
-    health = code_health(sides.database, labels=sides.database_labels)
+    query_health, health = _health_of(sides)
     report = EvaluationReport(
         method=method,
         protocol=figures[0].protocol,
         figures=figures,
         per_class=() if beyond.instead else class_figures(headline, sides.query_labels, class_names),
         curves=_curves_to_lists(scores.curves),
-        health={"database": asdict(health), "query": asdict(code_health(sides.query, labels=sides.query_labels))},
+        health={"database": asdict(health), "query": asdict(query_health)},
         hubness=asdict(hubs),
         counts=_counts(sides, scores, answered),
         hardest=_with_nearest(
@@ -217,12 +94,10 @@ def environment() -> dict[str, str]:
 # Parts -------------------------------------------------------------------------------------------------
 
 
-def _is_labelled(labels: NDArray[Any]) -> NDArray[np.bool_]:
-    return np.asarray(labels >= 0 if labels.ndim == 1 else labels.any(axis=1))
-
-
 def _entries(sides: Sides, scores: ScoreTable, settings: Settings, beyond: Beyond) -> list[tuple[Column, str]]:
     """Return every column with what made an item right, headline first."""
+    if sides.listed is not None:
+        return [(column, LISTED) for column in scores.columns]
     rows = sides.query_rows
     by_pair: list[tuple[Column, str]] = []
     if beyond.pairs is not None:
@@ -256,6 +131,15 @@ def _figure(column: Column, relevance: str, protocol: Protocol, settings: Settin
     return figure_of(column, own, settings)
 
 
+def _health_of(sides: Sides) -> tuple[CodeHealth, CodeHealth]:
+    """Of the codes of both sides; by class only where labels are what is asked for."""
+    if sides.listed is not None:
+        return code_health(sides.query), code_health(sides.database)
+    pairs = ((sides.query, sides.query_labels), (sides.database, sides.database_labels))
+    query, database = (code_health(codes, labels=labels) for codes, labels in pairs)
+    return query, database
+
+
 def _hubness_of(sides: Sides) -> Hubness:
     searched = len(sides.database) - (sides.own is not None)
     return hubness(sides.query, sides.database, k=min(HUBNESS_K, searched), own=sides.own)
@@ -285,8 +169,9 @@ def _complete(protocol: Protocol, sides: Sides, settings: Settings, *, checks_ov
 
 
 def _checks_overlap(protocol: Protocol, sides: Sides, beyond: Beyond) -> bool:
-    """Whether a query in the database is an error; it is none where that is the task or the query is left out."""
-    return protocol.task == "same-side" and beyond.pairs is None and sides.own is None
+    """Whether a query in the database is an error; it is none where that is the task or the query can be left out."""
+    alone = beyond.pairs is None and sides.own is None and sides.listed is None
+    return protocol.task == "same-side" and alone
 
 
 def _legacy_figure(sides: Sides, settings: Settings, protocol: Protocol) -> Figure:
@@ -318,7 +203,7 @@ def _counts(sides: Sides, scores: ScoreTable, answered: NDArray[np.bool_]) -> di
         "unanswerable_queries": int((~answered).sum()),
         "scored_queries": int(answered.sum()),
         "database": len(sides.database),
-        "unlabelled_database": int((~_is_labelled(sides.database_labels)).sum()),
+        "unlabelled_database": int((~is_labelled(sides.database_labels)).sum()),
         "empty_balls": float((scores.ball_size == 0).mean()),
         "mean_ball_size": float(scores.ball_size.mean()),
         "bytes_per_item": sides.database.packed.shape[1],
@@ -347,11 +232,12 @@ def _with_nearest(queries: tuple[HardQuery, ...], sides: Sides, relevance: Relev
     for each in queries:
         distances = hamming_distance(sides.query[[each.row]], sides.database)[0]
         gains = relevance.rows(slice(each.row, each.row + 1)).gains()[0]
-        order = np.argsort(distances, kind="stable")[: NEAREST + 1]
+        order = np.argsort(distances, kind="stable")
         rows = order[gains[order] != IGNORED][:NEAREST]
         right = gains[rows] > 0
         nearest = [f"row {row}" for row in rows] if names is None else names[rows].tolist()
         shown: dict[str, Any] = {"nearest": tuple(nearest), "distances": tuple(distances[rows].tolist())}
+        shown["labels"] = each.labels if sides.listed is None else ()
         found.append(replace(each, **shown, relevant=tuple(right.tolist())))
     return tuple(found)
 

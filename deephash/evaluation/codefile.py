@@ -13,6 +13,8 @@ The file holds ``codes`` and, for evaluation, ``labels``; everything else is opt
 ``pairs``          number or name [N] of the pair an item belongs to (a picture and its captions; -1 or empty: none)
 ``sessions``       session [N] of a lifelong series an item came with, from 1
 ``targets``        labels that an attack aimed at, like ``labels``
+``relevant``       queries: rows of the right database items [N, P], filled up with -1; used in place of labels
+``ignored``        queries: rows that are taken out of the query's ranking (junk), like ``relevant``
 ``protocol``       name of the split, e.g. ``cifar10-i/v1``
 ``split``          checksum of the split
 =================  ====================================================================================================
@@ -33,8 +35,9 @@ from numpy.typing import NDArray
 from deephash.codes import BinaryCodes
 from deephash.codes.binary import bytes_per_code
 from deephash.errors import DataError, UsageError
+from deephash.evaluation.relevance import ListedPairs
 
-_COLUMNS = ("labels", "names", "features", "pairs", "sessions", "targets")
+_COLUMNS = ("labels", "names", "features", "pairs", "sessions", "targets", "relevant", "ignored")
 _NAME_COLUMNS = ("names", "uris", "ids", "index")
 _FIX = "write the file with BinaryCodes.save, or add an entry num_bits"
 
@@ -52,6 +55,8 @@ class CodeFile:
         pairs: int64 [N] (-1: none) or str [N] (empty: none), or None.
         sessions: int64 [N], from 1, or None.
         targets: labels an attack aimed at, as ``labels``, or None.
+        relevant: int64 [N, P], rows of the right database items of a query (-1: none), or None.
+        ignored: int64 [N, J], rows taken out of a query's ranking (-1: none), or None.
         protocol: name of the split protocol, or None.
         split: checksum of the split, or None.
         source: where it was read from, for messages.
@@ -68,6 +73,8 @@ class CodeFile:
     pairs: NDArray[Any] | None = None
     sessions: NDArray[np.int64] | None = None
     targets: NDArray[Any] | None = None
+    relevant: NDArray[np.int64] | None = None
+    ignored: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         for column in _COLUMNS:
@@ -111,6 +118,8 @@ def read_code_file(path: str | Path) -> CodeFile:
         pairs=_pairs(columns["pairs"], source) if "pairs" in columns else None,
         sessions=_sessions(columns["sessions"], source) if "sessions" in columns else None,
         targets=as_labels(columns["targets"], source=f"targets of {source}") if "targets" in columns else None,
+        relevant=_item_rows(columns, "relevant", source),
+        ignored=_item_rows(columns, "ignored", source),
     )
 
 
@@ -250,6 +259,20 @@ def common_pairs(query: CodeFile, database: CodeFile) -> tuple[NDArray[np.int64]
     return asking, answering
 
 
+def listed_items(query: CodeFile, database: CodeFile) -> ListedPairs | None:
+    """Return the right and ignored items that the query file lists; None where it lists none.
+
+    Raises:
+        UsageError: ``ignored`` without ``relevant``, rows outside the database, a row listed twice for one query.
+    """
+    if query.relevant is None:
+        if query.ignored is not None:
+            raise UsageError(f"{query.source} has 'ignored' but no 'relevant' items; list both, or neither")
+        return None
+    lists = [None if side is None else [row[row >= 0] for row in side] for side in (query.relevant, query.ignored)]
+    return ListedPairs.from_lists(lists[0] or [], len(database), ignored=lists[1])
+
+
 # Reading -----------------------------------------------------------------------------------------------
 
 
@@ -281,6 +304,18 @@ def _pairs(array: NDArray[Any], source: str) -> NDArray[Any]:
 def _sessions(array: NDArray[Any], source: str) -> NDArray[np.int64]:
     if array.ndim != 1 or array.dtype.kind not in "iu" or (array < 1).any():
         raise UsageError(f"{source}: sessions are whole numbers [N] from 1, not {array.dtype} of shape {array.shape}")
+    return array.astype(np.int64)
+
+
+def _item_rows(columns: Mapping[str, NDArray[Any]], name: str, source: str) -> NDArray[np.int64] | None:
+    if name not in columns:
+        return None
+    array = columns[name]
+    if array.ndim != 2 or array.dtype.kind not in "iu" or (array < -1).any():
+        raise UsageError(
+            f"{source}: {name} are rows of the database [N, P], filled up with -1, not {array.dtype} of shape "
+            f"{list(array.shape)}"
+        )
     return array.astype(np.int64)
 
 

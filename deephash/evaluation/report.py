@@ -16,6 +16,7 @@ from deephash.errors import DataError, FormatTooNew, UsageError, did_you_mean
 from deephash.evaluation.additions import Attack
 from deephash.evaluation.figures import ClassFigure, Figure, HardQuery, Series
 from deephash.evaluation.protocol import Protocol
+from deephash.evaluation.relevance import ListedPairs
 from deephash.evaluation.scores import Settings
 
 if TYPE_CHECKING:
@@ -179,6 +180,7 @@ def evaluate_codes(
     pairs: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None,
     attack: Attack | None = None,
     own: NDArray[np.int64] | None = None,
+    listed: ListedPairs | None = None,
 ) -> EvaluationReport:
     """Score codes against codes.
 
@@ -200,17 +202,23 @@ def evaluate_codes(
         pairs: pair numbers [Q] and [N] (-1: none) for hits at instance level: a picture and its captions, for example.
         attack: the same queries after an attack, for t-mAP and the mAP they lose.
         own: leave-one-out: the database row that each query is, [Q]; it is taken out of that query's ranking.
+        listed: right and ignored items of each query, in place of labels (ROxford: easy, medium, hard; junk).
 
     Raises:
         UsageError: arrays that do not fit, no labelled query, no query with a right answer, a cut-off out of range.
     """
-    from deephash.evaluation.assembling import Beyond, Sides, assemble
+    from deephash.evaluation.assembling import assemble
+    from deephash.evaluation.report_sides import Beyond, Sides
 
     options = settings or Settings()
     labels = (query_labels, database_labels)
     instead = query_labels is None and database_labels is None
     if instead and pairs is not None:
         labels = pairs
+    if listed is not None:
+        if not instead or pairs is not None or attack is not None or own is not None or options.legacy is not None:
+            raise UsageError("listed items stand alone: no labels, pairs, attack, leave-one-out or legacy script")
+        labels = (np.zeros(len(query), np.int64), np.zeros(len(database), np.int64))  # all are scored, none by a label
     if labels[0] is None or labels[1] is None:
         raise UsageError("without labels on both sides, or pairs, nothing says what is relevant")
     if attack is not None and (instead or options.empty == "drop"):
@@ -219,6 +227,6 @@ def evaluate_codes(
         raise UsageError("leave-one-out is scored by labels alone, without pairs, an attack or a legacy script")
     if options.folds != 1 and pairs is None:
         raise UsageError(f"folds={options.folds} cuts pairs into parts, and there are no pairs")
-    sides = Sides.of(query, database, labels[0], labels[1], query_names, database_names, own)
+    sides = replace(Sides.of(query, database, labels[0], labels[1], query_names, database_names, own), listed=listed)
     beyond = Beyond(pairs, instead, attack)
     return assemble(sides, options, protocol or Protocol(), method, tuple(class_names), beyond)

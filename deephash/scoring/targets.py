@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from deephash.errors import DataError, UsageError, did_you_mean
-from deephash.evaluation.codefile import CodeFile, common_labels, common_pairs, read_code_file
+from deephash.evaluation.codefile import CodeFile, common_labels, common_pairs, listed_items, read_code_file
 from deephash.evaluation.leave_one_out import own_rows
 from deephash.evaluation.protocol import Protocol
 from deephash.evaluation.report import EvaluationReport, evaluate_codes
@@ -98,10 +98,11 @@ def evaluate_pair(
     leave_one_out: bool = False,
 ) -> EvaluationReport:
     """Score two sides that are ready; arguments as in :func:`evaluate`."""
-    pairs = common_pairs(pair.query, pair.database)
+    listed = listed_items(pair.query, pair.database)
+    pairs = None if listed is not None else common_pairs(pair.query, pair.database)
     query_labels, database_labels = None, None
     words: tuple[str, ...] = ()
-    if pairs is None or (pair.query.labels is not None and pair.database.labels is not None):
+    if listed is None and (pairs is None or _has_labels(pair)):
         query_labels, database_labels, words = common_labels(pair.query, pair.database)
     own = own_rows(pair.query, pair.database) if leave_one_out else None
     report = evaluate_codes(
@@ -118,15 +119,20 @@ def evaluate_pair(
         pairs=pairs,
         attack=None if attacked is None else attack_of(pair, attacked),
         own=own,
+        listed=listed,
     )
     report = replace(report, open_picture=pair.open_picture, timings={**pair.timings, **report.timings})
     if baselines:
         if query_labels is None or database_labels is None:
-            raise UsageError("baselines are compared by labels; these files have pairs only")
+            raise UsageError("baselines are compared by labels, and these codes are scored by pairs or lists")
         from deephash.scoring.baselines import score_baselines
 
         report = score_baselines(report, pair, query_labels, database_labels, settings or Settings(), seed, own)
     return report
+
+
+def _has_labels(pair: CodePair) -> bool:
+    return pair.query.labels is not None and pair.database.labels is not None
 
 
 def _pair_of(target: Target, data: Data | None, task: str | None, label: str, num_queries: int, seed: int) -> CodePair:
