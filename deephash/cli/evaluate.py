@@ -55,7 +55,8 @@ def evaluate(
     $ deephash evaluate old_model new_model --compatibility
 
     An .npz holds `codes` (packed uint8, 0/1 or -1/+1) and `labels` (class numbers, or multi-hot rows), or `pairs` where
-    the own pair is to be found; docs/formats.md has the rest. Nothing is read from it that could run code.
+    the own pair is to be found, or in the query file `relevant` and `ignored` rows; docs/formats.md has the rest.
+    Nothing is read from it that could run code.
 
     Args:
         targets: a run folder, a collection whose items have labels, or a folder with query.npz and database.npz;
