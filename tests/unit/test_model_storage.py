@@ -147,9 +147,10 @@ class TestOptimizers:
         rates = []
         for _ in range(3):
             built["optimizer"].step()
-            built["lr_scheduler"].step()
+            built["lr_scheduler"]["scheduler"].step()
             rates.append(built["optimizer"].param_groups[0]["lr"])
         assert rates == [1e-4, 5e-5, 5e-5]
+        assert built["lr_scheduler"]["interval"] == "epoch"
 
     def test_misspelt(self):
         with pytest.raises(UsageError, match="did you mean 'adam'"):
