@@ -28,6 +28,7 @@ from deephash.progress import track
 
 METHODS = ("clip", "itq", "lsh", "pca_sign")
 LEAST_PICTURES = 2
+MOST_BITS = 256  # where nothing else is asked
 
 # Phrases whose mean stands for "any text": everyday things, in the ways people write about pictures.
 _THINGS = (
@@ -52,7 +53,7 @@ def is_training_free_spec(name: str) -> bool:
 def fit_training_free(
     spec: str,
     pictures: str | Path | Sequence[Any],
-    num_bits: int = 256,
+    num_bits: int | None = None,
     weights: str | Path | None = None,
     *,
     texts: Iterable[str] | None = None,
@@ -65,7 +66,7 @@ def fit_training_free(
     Args:
         spec: see the head of this module.
         pictures: a folder, or paths, PIL pictures or arrays.
-        num_bits: K.
+        num_bits: K; None takes 256, or the longest of 128, 64, ... that so few pictures can give.
         weights: a file with the backbone's weights; None fetches them from its hub.
         texts: captions or tags that belong to such pictures; their mean is the mean of the texts (CLIP only). None
             takes everyday phrases.
@@ -78,14 +79,22 @@ def fit_training_free(
         DataError: fewer than two readable pictures.
         WeightsNotFound: the weights are not here and cannot be fetched.
     """
-    model = _build(spec, num_bits, str(weights) if weights is not None else "hub", seed)
-    encoder = model.encoders["image"]
-    features = _picture_features(encoder, _chosen(pictures, max_pictures), batch_size)
+    source = str(weights) if weights is not None else "hub"
+    model = _build(spec, MOST_BITS if num_bits is None else num_bits, source, seed)
+    features = _picture_features(model.encoders["image"], _chosen(pictures, max_pictures), batch_size)
+    if num_bits is None and (fewer := _bits_for(model, features)) < MOST_BITS:
+        model = _build(spec, fewer, source, seed)
     if not isinstance(model, CrossModalITQ):
         return model.fit(features).eval()
     phrases = list(texts) if texts is not None else list(TYPICAL_PHRASES)
     table = {"image_features": features, "text_features": _text_features(model.encoders["text"], phrases)}
     return model.fit(table).eval()
+
+
+def _bits_for(model: HashModel, features: Tensor) -> int:
+    """Return the longest usual code that ``features`` [n, D] can give: a principal axis a bit, but for LSH."""
+    axes = MOST_BITS if isinstance(model, LSH) else min(len(features) - 1, features.shape[1])
+    return max(8, min(MOST_BITS, 1 << axes.bit_length() - 1)) if axes else 8
 
 
 def _build(spec: str, num_bits: int, weights: str, seed: int) -> AlternatingHashModel:

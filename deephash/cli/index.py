@@ -26,7 +26,7 @@ def index(
     *,
     out: Path,
     model: str | None = None,
-    bits: int = 256,
+    bits: int | None = None,
     weights: Path | None = None,
     attributes: Path | None = None,
     exclude: Annotated[list[str], Parameter(negative="")] = [],  # noqa: B006 - read only
@@ -53,7 +53,7 @@ def index(
         out: the collection, by custom ending in .dh.
         model: a run of ``deephash train``, a model folder, a collection, or a training-free model such as
             itq:timm:resnet18, which is fitted to these pictures; may be left out where the collection exists.
-        bits: code length of a training-free model.
+        bits: code length of a training-free model; 256, or the longest that so few pictures can give.
         weights: file with the weights of a training-free model's network.
         attributes: CSV with a column path (relative to the folder) and further columns to filter by.
         exclude: pass over files and folders that match this glob; what is known of them stays. May be repeated.
@@ -108,7 +108,7 @@ def index(
 
 
 def open_model(
-    name: str, *, pictures: Path | None = None, num_bits: int = 256, weights: Path | None = None
+    name: str, *, pictures: Path | None = None, num_bits: int | None = None, weights: Path | None = None
 ) -> HashModel:
     """Return the model that ``--model`` names: a run, a model folder, the one a collection carries, or a training-free
     one fitted to ``pictures``.
@@ -121,9 +121,13 @@ def open_model(
     if folder.is_dir():
         return load_model(folder / "model" if (folder / "model" / "model.json").is_file() else folder)
     if ":" in name and pictures is not None:
-        from deephash.fitting import fit_training_free
+        from deephash.fitting import MOST_BITS, fit_training_free
 
-        return fit_training_free(name, pictures=pictures, num_bits=num_bits, weights=weights)
+        model = fit_training_free(name, pictures=pictures, num_bits=num_bits, weights=weights)
+        if num_bits is None and model.num_bits < MOST_BITS:
+            longer = 2 * model.num_bits
+            note(f"codes of {model.num_bits} bits: {longer} take more pictures, or a network with more features")
+        return model
     raise DataError(
         f"{name}: no such run or model folder; deephash train makes one, or use e.g. --model itq:timm:resnet18"
     )

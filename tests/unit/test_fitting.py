@@ -44,6 +44,19 @@ def test_picture_methods(folder, method, kind):
     assert codes.num_bits == 16
 
 
+@pytest.mark.parametrize(("method", "bits"), [("itq", 32), ("pca_sign", 32), ("lsh", 256)])
+def test_few_pictures_give_the_longest_code_they_can(folder, method, bits):
+    torch.manual_seed(0)
+    model = fit_training_free(f"{method}:mobilenet_v1:0.25", folder, weights="none")  # 40 readable pictures: 39 axes
+    assert model.num_bits == bits
+    assert model.encode_images([folder / "0.png"]).num_bits == bits
+
+
+def test_a_length_that_was_asked_for_is_refused_rather_than_changed(folder):
+    with pytest.raises(UsageError, match="64 bits need 64 principal axes"):
+        fit_training_free("itq:mobilenet_v1:0.25", folder, num_bits=64, weights="none")
+
+
 @pytest.fixture(scope="module")
 def clip_model():
     """CLIP with ITQ as fit_training_free makes it, on towers small enough for a test."""
