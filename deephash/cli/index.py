@@ -89,7 +89,7 @@ def index(
             exclude=exclude,
             follow_symlinks=follow_symlinks,
             dry_run=dry_run,
-            keep_vectors=_kept(keep_vectors, model) if not out.exists() else bool(keep_vectors),
+            keep_vectors=_kept(keep_vectors, model) if is_free(out) else bool(keep_vectors),
             precision=precision,
             attributes=table,
             moved=moved,
