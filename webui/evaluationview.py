@@ -122,7 +122,8 @@ def _hardest(report: EvaluationReport, find: Callable[[str], tuple[str, int] | N
         labels = escape(", ".join(query.labels))
         cards.append(
             f'<div class="dh-card" role="listitem">{picture}<span class="dh-facts"><b>{query.value:.3f}</b></span>'
-            f'<span class="dh-path" title="{title}">{title}</span><span class="dh-note">{labels}</span></div>'
+            f'<span class="dh-path" title="{title}"><bdi>{title}</bdi></span>'
+            f'<span class="dh-note">{labels}</span></div>'
         )
     return (
         f'<section><h3>Hardest queries</h3><div class="dh-grid dh-small" role="list">{"".join(cards)}</div></section>'

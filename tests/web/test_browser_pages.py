@@ -107,6 +107,8 @@ def test_the_evaluation_page_shows_a_report(visit, pictures, tmp_path):
     assert f"{report.headline.value:.4f}" in visit.page.inner_text("#dh-report")
     assert visit.page.locator("#dh-report polyline.line").count() == 2
     choose(visit, "#dh-name", "digits")
+    # Its start page, else that may come after the answer to the click.
+    visit.page.wait_for_selector("#dh-results h2:has-text('600 pictures')", state="attached")
     visit.page.locator("#dh-report .dh-hit").first.click()  # asks the collection on show, whoever keeps the picture
     visit.wait_status("24 of 600 pictures")
     (tmp_path / "bad.json").write_text("{}")
