@@ -5,10 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
-import torch
-from PIL import Image
 
-from deephash.backbones import Backbone
 from deephash.cli.main import main
 from deephash.collection import Collection
 from deephash.collection.hubs import complete_hub_biases, hub_correction, store_hub_bank
@@ -16,31 +13,13 @@ from deephash.errors import UsageError
 from deephash.fitting import fit_training_free
 from deephash.index.querybank import hub_biases
 from deephash.ingest import index_folder
-from deephash.models import CCAHash
 from deephash.search import Searcher
-
-COLOURS = {"red": (220, 30, 30), "green": (30, 200, 40), "blue": (30, 40, 220), "yellow": (230, 220, 30)}
-
-
-def plain(colour, seed, side=24):
-    draw = np.random.default_rng(seed)
-    pixels = np.clip(np.array(COLOURS[colour]) + draw.normal(0, 25, (side, side, 3)), 0, 255)
-    return Image.fromarray(pixels.astype(np.uint8))
+from tests.coloured_squares import COLOURS, coloured, colours_model
 
 
 @pytest.fixture(scope="module")
 def model():
-    """Pictures and words joined from sixty captioned pictures, by CCA on a small network and TF-IDF."""
-    torch.manual_seed(0)
-    model = CCAHash(24, Backbone("small_cnn:16", weights=None, image_size=24), Backbone("tfidf:20", weights=None))
-    names = [list(COLOURS)[row % 4] for row in range(60)]
-    captions = [f"a {name} square, nothing else" if row % 2 else f"something {name}" for row, name in enumerate(names)]
-    texts, pictures = model.encoders["text"], model.encoders["image"].eval()
-    texts.fit_texts(captions)
-    with torch.inference_mode():
-        image = pictures(torch.stack([model.preprocess("image")(plain(n, s)) for s, n in enumerate(names)])).clone()
-        text = texts(torch.stack([texts.preprocess_data()(caption) for caption in captions])).clone()
-    return model.fit({"image_features": image, "text_features": text}).eval()
+    return colours_model()
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +27,7 @@ def collection(model, tmp_path_factory):
     root = tmp_path_factory.mktemp("colours")
     for number in range(40):
         name = list(COLOURS)[number % 4]
-        plain(name, 1000 + number).save(root / f"{name}_{number}.png")
+        coloured(name, 1000 + number).save(root / f"{name}_{number}.png")
     index_folder(root, root.parent / "colours.dh", model, keep_vectors=True)
     return root.parent / "colours.dh"
 
@@ -104,7 +83,7 @@ def test_image_text_and_beta_go_from_the_picture_to_the_words(collection, capsys
 
 def test_a_model_without_text_tower_says_so(tmp_path, capsys):
     for number in range(6):
-        plain("red", number).save(tmp_path / f"{number}.png")
+        coloured("red", number).save(tmp_path / f"{number}.png")
     lsh = fit_training_free("lsh:small_cnn:4", tmp_path, num_bits=16, weights="none")
     index_folder(tmp_path, tmp_path / "x.dh", lsh)
     assert main(["search", str(tmp_path / "x.dh"), "two dogs"]) == 2
@@ -140,8 +119,8 @@ def test_hub_biases_are_stored_and_order_the_answers(model, banked, capsys):
 
 def test_new_and_changed_pictures_get_their_own_bias(model, banked, tmp_path, capsys):
     root = shutil.copytree(Collection.open(banked).root, tmp_path / "pictures")
-    plain("blue", 7).save(root / "blue_new.png")
-    plain("yellow", 8).save(root / "red_0.png")
+    coloured("blue", 7).save(root / "blue_new.png")
+    coloured("yellow", 8).save(root / "red_0.png")
     index_folder(root, banked, moved=True)
     opened = Collection.open(banked)
     _, codes = opened.codes()
@@ -198,9 +177,9 @@ def test_a_bank_of_pictures_corrects_queries_by_picture(model, collection, tmp_p
     bank = tmp_path / "bank"
     bank.mkdir()
     for seed in range(6):
-        plain("blue" if seed % 3 else "red", 5000 + seed).save(bank / f"{seed}.png")
+        coloured("blue" if seed % 3 else "red", 5000 + seed).save(bank / f"{seed}.png")
     assert main(["collection", "hubs", str(copy), "--bank", str(bank)]) == 0
-    query = plain("red", 99)
+    query = coloured("red", 99)
     hits = Searcher.open(copy).by_image(query, k=40, correct_hubs=True)
     assert [hit.corrected for hit in hits] == sorted(hit.corrected for hit in hits)
     ids, codes = Collection.open(copy).codes()

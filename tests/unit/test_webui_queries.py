@@ -17,7 +17,8 @@ from deephash.collection.filters import Filter
 from deephash.errors import UsageError
 from deephash.models.composed import compose_picture
 from deephash.search import Sliders
-from tests.web.collections import coloured, colours_collection
+from tests.coloured_squares import coloured
+from tests.web.collections import colours_collection
 
 
 @pytest.fixture(scope="module")

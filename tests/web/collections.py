@@ -12,6 +12,7 @@ from PIL import Image
 
 from deephash.codes import BinaryCodes
 from deephash.collection import Collection
+from tests.coloured_squares import COLOURS, coloured, colours_model
 from tests.paths import shared_data
 
 CLASSES = ("accordion", "bonsai", "butterfly", "chair", "helicopter", "lotus", "revolver", "sunflower")
@@ -118,32 +119,9 @@ def _digits_model(count: int):
     return model.eval(), images, labels
 
 
-COLOURS = {"red": (220, 30, 30), "green": (30, 200, 40), "blue": (30, 40, 220), "yellow": (230, 220, 30)}
-
-
-def coloured(name: str, seed: int, side: int = 24) -> Image.Image:
-    """Return a noisy square of one colour."""
-    noise = np.random.default_rng(seed).normal(0, 25, (side, side, 3))
-    return Image.fromarray(np.clip(np.array(COLOURS[name]) + noise, 0, 255).astype(np.uint8))
-
-
 def colours_collection(path: Path, folder: Path, count: int = 40) -> Collection:
-    """Join pictures and words by CCA from sixty captioned squares, then index others."""
-    import torch
-
-    from deephash.backbones import Backbone
-    from deephash.models import CCAHash
-
-    torch.manual_seed(0)
-    model = CCAHash(24, Backbone("small_cnn:16", weights=None, image_size=24), Backbone("tfidf:20", weights=None))
-    names = [list(COLOURS)[row % 4] for row in range(60)]
-    captions = [f"a {name} square, nothing else" if row % 2 else f"something {name}" for row, name in enumerate(names)]
-    texts, pictures = model.encoders["text"], model.encoders["image"].eval()
-    texts.fit_texts(captions)
-    with torch.inference_mode():
-        image = pictures(torch.stack([model.preprocess("image")(coloured(n, s)) for s, n in enumerate(names)])).clone()
-        text = texts(torch.stack([texts.preprocess_data()(caption) for caption in captions])).clone()
-    model.fit({"image_features": image, "text_features": text}).eval()
+    """Index squares other than those the model has learnt from."""
+    model = colours_model()
     folder.mkdir(parents=True, exist_ok=True)
     uris = [f"{list(COLOURS)[row % 4]}_{row}.png" for row in range(count)]
     for row, uri in enumerate(uris):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.web.collections import coloured
+from tests.coloured_squares import coloured
 
 pytestmark = pytest.mark.browser
 CONTRAST = """selector => {

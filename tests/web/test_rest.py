@@ -10,8 +10,8 @@ from PIL import Image
 from deephash.codes import BinaryCodes
 from deephash.collection import Collection
 from deephash.search import Searcher
+from tests.coloured_squares import coloured
 from tests.paths import shared_data
-from tests.web.collections import coloured
 
 OUTSIDE = ("caltech101", "test", "sunflower")
 
