@@ -63,7 +63,7 @@ NETWORK = Backbone(
     transform={"mean": [0.5] * 3, "std": [0.5] * 3, "resize": 128},
 )
 FEATURES = Backbone("features:1280", weights=None)
-ADAM = Optimizer(learning_rate=1e-3, weight_decay=1e-4)
+ADAM = Optimizer("adam", learning_rate=1e-3, weight_decay=1e-4, milestones=())
 Factory = Callable[[int, int], HashModel]
 
 SUPERVISED: dict[str, Factory] = {

@@ -64,7 +64,7 @@ def cca(ridge: float) -> Maker:
 
 
 def dcmh(eta: float) -> Maker:
-    optimizer = Optimizer(learning_rate=1e-3)
+    optimizer = Optimizer(learning_rate=1e-3, weight_decay=5e-4)
     return lambda k, s: DCMH(k, PICTURES, TEXTS, hidden=(512,), eta=eta, optimizer=optimizer)
 
 

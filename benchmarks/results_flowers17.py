@@ -42,7 +42,7 @@ NETWORK = Backbone(
 )
 STAGES = replace(NETWORK, name="timm-stages:mobilenetv2_100")
 BLANK = replace(STAGES, weights=None)  # the maps are cached, so the network itself stays unused
-ADAM = Optimizer(learning_rate=1e-3, weight_decay=1e-4)
+ADAM = Optimizer("adam", learning_rate=1e-3, weight_decay=1e-4, milestones=())
 BATCH_SIZE, STEPS, BITS, SEEDS, NUM_CLASSES = 50, 400, (16, 32, 64), (0, 1, 2), 17
 Factory = Callable[[int, int], HashModel]
 

@@ -1,6 +1,6 @@
 """Floor 4: hash models, one file a method."""
 
-from deephash.models.base import AlternatingHashModel, HashModel, ObjectiveHashModel, Optimizer
+from deephash.models.base import AlternatingHashModel, HashModel, ObjectiveHashModel
 from deephash.models.bihalf import BiHalf
 from deephash.models.cca import CCAHash, CrossModalPCA
 from deephash.models.cibhash import CIBHash
@@ -19,6 +19,7 @@ from deephash.models.head import HeadHashModel
 from deephash.models.itq import ITQ
 from deephash.models.linear_hash import CrossModalInfoNCE, CrossModalOrthoHash
 from deephash.models.lsh import LSH
+from deephash.models.optimizers import Optimizer
 from deephash.models.orthohash import OrthoHash
 from deephash.models.pca_sign import PCASign
 from deephash.models.rreh import RREH

@@ -6,9 +6,8 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, ItemsView, Iterator, Mapping, Sequence, ValuesView
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import torch
 from lightning import LightningModule
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 from deephash.backbones import Backbone, Encoder
 from deephash.codes import BinaryCodes
 from deephash.errors import UsageError
+from deephash.models.optimizers import COMMON, Optimizer, build_optimizer
 
 Inputs = Mapping[str, Tensor]
 
@@ -198,45 +198,20 @@ class HashModel(LightningModule, ABC):
         save_model(self, Path(directory))
 
 
-@dataclass(frozen=True)
-class Optimizer:
-    """How a model is optimised; the defaults are the common AlexNet setting of hashing papers.
-
-    Attributes:
-        name: adam, adamw, sgd (with momentum) or rmsprop.
-        learning_rate: of the hash layer and everything new.
-        backbone_factor: the backbone's learning rate is this times ``learning_rate``.
-        weight_decay: L2 penalty (coupled for adam, as in the papers).
-        momentum: for sgd and rmsprop.
-        nesterov: for sgd.
-        milestones: epochs (or steps) after which the rate is multiplied by ``gamma``.
-        gamma: see ``milestones``.
-        interval: what milestones count.
-    """
-
-    name: Literal["adam", "adamw", "sgd", "rmsprop"] = "adam"
-    learning_rate: float = 1e-4
-    backbone_factor: float = 0.1
-    weight_decay: float = 5e-4
-    momentum: float = 0.9
-    nesterov: bool = False
-    milestones: tuple[int, ...] = ()
-    gamma: float = 0.1
-    interval: Literal["epoch", "step"] = "epoch"
-
-
 class ObjectiveHashModel(HashModel):
     """A hash model trained by gradients.
 
     Args:
         num_bits: K.
         backbones: see :class:`HashModel`.
-        optimizer: see :class:`Optimizer`; None takes its defaults.
+        optimizer: lies over ``default_optimizer``; None takes that.
     """
+
+    default_optimizer: ClassVar[Optimizer] = COMMON  # what a method's paper or release says; lies over COMMON
 
     def __init__(self, num_bits: int, backbones: Mapping[str, Backbone], optimizer: Optimizer | None = None) -> None:
         super().__init__(num_bits, backbones)
-        self.optimizer = optimizer or Optimizer()
+        self.optimizer = (optimizer or Optimizer()).over(self.default_optimizer).over(COMMON)
 
     @abstractmethod
     def compute_losses(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -257,9 +232,7 @@ class ObjectiveHashModel(HashModel):
 
     def configure_optimizers(self) -> Any:
         """Build the optimiser with a slower group for the backbone, and the step schedule if there is one."""
-        from deephash.models.optimizers import build_optimizer
-
-        return build_optimizer(self)
+        return build_optimizer(self.optimizer, self, self.encoders)
 
 
 class AlternatingHashModel(HashModel):

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from deephash.backbones import Backbone
-from deephash.models.base import Optimizer
 from deephash.models.centring import CentredHashModel
 from deephash.models.head import Batch
+from deephash.models.optimizers import Optimizer
 from deephash.objectives.balance import half_half_sign
 from deephash.objectives.nested import NestedLengths
 from deephash.objectives.pairs import structure_loss
@@ -38,6 +38,7 @@ class BiHalf(CentredHashModel):
     couples_rows: ClassVar[bool] = True
     least_rows: int = 2
     supervised: ClassVar[bool] = False
+    default_optimizer: ClassVar[Optimizer] = Optimizer("sgd", learning_rate=1e-4, milestones=(120,))
 
     def __init__(
         self,
@@ -48,8 +49,7 @@ class BiHalf(CentredHashModel):
         nested: NestedLengths | None = None,
         centre: bool = False,
     ) -> None:
-        default = Optimizer("sgd", learning_rate=1e-4, milestones=(120,))
-        super().__init__(num_bits, backbone, optimizer or default, nested, centre)
+        super().__init__(num_bits, backbone, optimizer, nested, centre)
         self.save_hyperparameters()
         self.gamma = gamma
         self.head = nn.Linear(self.num_features, num_bits)

@@ -15,8 +15,9 @@ from torch import Tensor
 
 from deephash.backbones import Backbone
 from deephash.errors import UsageError
-from deephash.models.base import Inputs, Optimizer
+from deephash.models.base import Inputs
 from deephash.models.head import Batch, HeadHashModel
+from deephash.models.optimizers import Optimizer
 from deephash.objectives.nested import NestedLengths
 
 logger = logging.getLogger(__name__)

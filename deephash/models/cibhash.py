@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from deephash.backbones import Backbone
-from deephash.models.base import Optimizer
 from deephash.models.head import Batch, HeadHashModel
+from deephash.models.optimizers import Optimizer
 from deephash.models.views import two_views
 from deephash.objectives.contrastive import nt_xent
 from deephash.objectives.nested import NestedLengths
@@ -54,6 +54,7 @@ class CIBHash(HeadHashModel):
     couples_rows: ClassVar[bool] = True
     least_rows: int = 2
     supervised: ClassVar[bool] = False
+    default_optimizer: ClassVar[Optimizer] = Optimizer(learning_rate=1e-3, weight_decay=0.0)
 
     def __init__(
         self,
@@ -66,8 +67,7 @@ class CIBHash(HeadHashModel):
         feature_dropout: float = 0.2,
         nested: NestedLengths | None = None,
     ) -> None:
-        default = Optimizer(learning_rate=1e-3, weight_decay=0.0)
-        super().__init__(num_bits, backbone, optimizer or default, nested)
+        super().__init__(num_bits, backbone, optimizer, nested)
         self.save_hyperparameters()
         self.temperature, self.divergence_weight = temperature, divergence_weight
         self.feature_dropout = feature_dropout

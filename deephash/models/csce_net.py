@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, ClassVar, Final, Literal
 
 import torch
 from torch import Tensor, nn
@@ -20,10 +20,11 @@ from torch.nn.functional import hardtanh
 from deephash.backbones import Backbone
 from deephash.backbones.stages import TimmStages, split_stages
 from deephash.errors import UsageError
-from deephash.models.base import Inputs, Optimizer
+from deephash.models.base import Inputs
 from deephash.models.csce_layers import CrossScaleEmbedding
 from deephash.models.csq import class_centres
 from deephash.models.head import Batch, HeadHashModel
+from deephash.models.optimizers import RMSPROP, Optimizer
 from deephash.models.presets import choose
 from deephash.objectives.margin_softmax import cosines, margin_softmax
 from deephash.objectives.nested import NestedLengths
@@ -115,6 +116,7 @@ class CSCENet(HeadHashModel):
 
     num_classes: int
     centres: Tensor
+    default_optimizer: ClassVar[Optimizer] = RMSPROP
 
     def __init__(
         self,
@@ -134,8 +136,7 @@ class CSCENet(HeadHashModel):
         width: int | None = None,
         nested: NestedLengths | None = None,
     ) -> None:
-        default = Optimizer("rmsprop", learning_rate=1e-5, backbone_factor=1.0, weight_decay=1e-5, momentum=0.0)
-        super().__init__(num_bits, backbone, optimizer or default, nested)
+        super().__init__(num_bits, backbone, optimizer, nested)
         self.save_hyperparameters()
         self.constants = choose(PRESETS, preset, {})
         self.num_classes, self.margin, self.margin_deviation = num_classes, margin, margin_deviation

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from deephash.backbones import Backbone
-from deephash.models.base import Optimizer
 from deephash.models.centring import CentredHashModel
 from deephash.models.head import Batch
+from deephash.models.optimizers import RMSPROP, Optimizer
 from deephash.models.presets import choose
 from deephash.objectives.balanced_centres import csq_centres, nested_centres
 from deephash.objectives.centres import make_centres
@@ -59,7 +59,7 @@ class CSQConstants:
         quantization_weight: lambda, of ``mean (|h| - 1)^2``.
         hidden_layers: fully connected layers with ReLU before the hash layer, as wide as the features.
         dropout: after the first hidden layer.
-        optimizer: used where the model is given none.
+        optimizer: the model's own lies over it.
     """
 
     quantization_weight: float
@@ -77,9 +77,7 @@ PRESETS: Final[Mapping[str, CSQConstants]] = {
             learning_rate=1e-3, backbone_factor=0.05, weight_decay=0, milestones=tuple(range(10, 90, 10)), gamma=0.7
         ),
     ),
-    "deephash_pytorch": CSQConstants(
-        1e-4, 0, 0.0, Optimizer("rmsprop", learning_rate=1e-5, backbone_factor=1.0, weight_decay=1e-5, momentum=0.0)
-    ),
+    "deephash_pytorch": CSQConstants(1e-4, 0, 0.0, RMSPROP),
     "orthohash": CSQConstants(1e-3, 0, 0.0, Optimizer(learning_rate=1e-4, milestones=(80,))),
 }
 
@@ -120,7 +118,8 @@ class CSQ(CentredHashModel):
         centre: bool = False,
     ) -> None:
         constants = choose(PRESETS, preset, {"quantization_weight": quantization_weight})
-        super().__init__(num_bits, backbone, optimizer or constants.optimizer, nested, centre)
+        plan = (optimizer or Optimizer()).over(constants.optimizer)
+        super().__init__(num_bits, backbone, plan, nested, centre)
         self.save_hyperparameters()
         self.num_classes, self.constants = num_classes, constants
         self.head = nn.Sequential(*self._hidden(), nn.Linear(self.num_features, num_bits))

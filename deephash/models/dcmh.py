@@ -9,12 +9,14 @@ code: both networks step on every batch instead of one pass each, and the optimi
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from deephash.backbones import Backbone
 from deephash.errors import UsageError
-from deephash.models.base import Optimizer
+from deephash.models.optimizers import Optimizer
 from deephash.models.two_towers import Batch, Half, RowMemory, TwoTowers, perceptron
 from deephash.objectives.labels import labelled_mask, share_label
 from deephash.objectives.signs import sign
@@ -34,6 +36,8 @@ class DCMH(TwoTowers):
         optimizer: see :class:`Optimizer`; None is Adam at 1e-3 without decay.
     """
 
+    default_optimizer: ClassVar[Optimizer] = Optimizer(learning_rate=1e-3, weight_decay=0.0)
+
     def __init__(
         self,
         num_bits: int,
@@ -44,9 +48,7 @@ class DCMH(TwoTowers):
         eta: float = 0.001,
         optimizer: Optimizer | None = None,
     ) -> None:
-        super().__init__(
-            num_bits, image_backbone, text_backbone, optimizer or Optimizer(learning_rate=1e-3, weight_decay=0.0)
-        )
+        super().__init__(num_bits, image_backbone, text_backbone, optimizer)
         self.save_hyperparameters()
         self.gamma, self.eta = gamma, eta
         self.heads = nn.ModuleDict(

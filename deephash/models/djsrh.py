@@ -11,13 +11,15 @@ with f, g = tanh(alpha h), alpha = sqrt(epoch + 1). mu = 1.5 puts targets out of
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from deephash.backbones import Backbone
 from deephash.errors import UsageError
-from deephash.models.base import Optimizer
+from deephash.models.optimizers import Optimizer
 from deephash.models.two_towers import Batch, Half, TwoTowers, perceptron
 
 
@@ -37,6 +39,8 @@ class DJSRH(TwoTowers):
         optimizer: see :class:`Optimizer`; None is SGD at .01, momentum .9, decay 5e-4.
     """
 
+    default_optimizer: ClassVar[Optimizer] = Optimizer(name="sgd", learning_rate=0.01)
+
     def __init__(
         self,
         num_bits: int,
@@ -50,9 +54,7 @@ class DJSRH(TwoTowers):
         intra: tuple[float, float] = (0.1, 0.1),
         optimizer: Optimizer | None = None,
     ) -> None:
-        super().__init__(
-            num_bits, image_backbone, text_backbone, optimizer or Optimizer(name="sgd", learning_rate=0.01)
-        )
+        super().__init__(num_bits, image_backbone, text_backbone, optimizer)
         self.save_hyperparameters()
         if not 0 <= beta <= 1 or not 0 <= eta <= 1:
             raise UsageError(f"beta and eta are shares within [0, 1], not {beta} and {eta}")

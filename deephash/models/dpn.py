@@ -14,9 +14,9 @@ from torch import distributed as dist
 
 from deephash.backbones import Backbone
 from deephash.errors import UsageError
-from deephash.models.base import Optimizer
 from deephash.models.centring import CentredHashModel
 from deephash.models.head import Batch
+from deephash.models.optimizers import Optimizer
 from deephash.objectives.balanced_centres import nested_centres
 from deephash.objectives.centres import make_centres
 from deephash.objectives.gathering import num_processes
@@ -65,6 +65,9 @@ class DPN(CentredHashModel):
     shared_terms: ClassVar[tuple[str, ...]] = ("regularization",)
     num_classes: int
     targets: Tensor
+    default_optimizer: ClassVar[Optimizer] = Optimizer(
+        "sgd", learning_rate=1e-4, backbone_factor=1.0, milestones=(100,)
+    )
 
     def __init__(
         self,
@@ -83,8 +86,7 @@ class DPN(CentredHashModel):
     ) -> None:
         if margin <= 0:
             raise UsageError(f"the margin of DPN is positive, not {margin}: with 0 the zero output is optimal")
-        default = Optimizer("sgd", learning_rate=1e-4, backbone_factor=1.0, milestones=(100,))
-        super().__init__(num_bits, backbone, optimizer or default, nested, centre)
+        super().__init__(num_bits, backbone, optimizer, nested, centre)
         self.save_hyperparameters()
         self.num_classes, self.margin, self.reduction = num_classes, margin, reduction
         self.regularization, self.update_targets_every = regularization, update_targets_every

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from deephash.backbones import Backbone
-from deephash.models.base import Optimizer
 from deephash.models.centring import CentredHashModel
 from deephash.models.head import Batch
+from deephash.models.optimizers import RMSPROP, Optimizer
 from deephash.objectives.labels import UNLABELLED, share_label
 from deephash.objectives.nested import NestedLengths
 from deephash.objectives.pairs import pair_likelihood
@@ -81,6 +81,7 @@ class DPSH(CentredHashModel):
     couples_rows: ClassVar[bool] = True
     suffers_from_offset: ClassVar[bool] = True
     least_rows: int = 2
+    default_optimizer: ClassVar[Optimizer] = RMSPROP
 
     def __init__(
         self,
@@ -92,8 +93,7 @@ class DPSH(CentredHashModel):
         nested: NestedLengths | None = None,
         centre: bool = False,
     ) -> None:
-        default = Optimizer("rmsprop", learning_rate=1e-5, backbone_factor=1.0, weight_decay=1e-5, momentum=0.0)
-        super().__init__(num_bits, backbone, optimizer or default, nested, centre)
+        super().__init__(num_bits, backbone, optimizer, nested, centre)
         self.save_hyperparameters()
         self.quantization_weight = quantization_weight
         self.memory = Memory() if memory else None

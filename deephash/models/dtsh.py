@@ -16,9 +16,9 @@ from torch.nn.functional import softplus
 from torch.utils.checkpoint import checkpoint
 
 from deephash.backbones import Backbone
-from deephash.models.base import Optimizer
 from deephash.models.centring import CentredHashModel
 from deephash.models.head import Batch
+from deephash.models.optimizers import RMSPROP, Optimizer
 from deephash.models.presets import choose
 from deephash.objectives.labels import share_label
 from deephash.objectives.nested import NestedLengths
@@ -97,6 +97,7 @@ class DTSH(CentredHashModel):
 
     couples_rows: ClassVar[bool] = True
     least_rows: int = 2
+    default_optimizer: ClassVar[Optimizer] = RMSPROP
 
     def __init__(
         self,
@@ -109,8 +110,7 @@ class DTSH(CentredHashModel):
         nested: NestedLengths | None = None,
         centre: bool = False,
     ) -> None:
-        default = Optimizer("rmsprop", learning_rate=1e-5, backbone_factor=1.0, weight_decay=1e-5, momentum=0.0)
-        super().__init__(num_bits, backbone, optimizer or default, nested, centre)
+        super().__init__(num_bits, backbone, optimizer, nested, centre)
         self.save_hyperparameters()
         overrides = {"alpha": alpha, "alpha_times_bits": None if alpha is None else False}
         self.constants = choose(PRESETS, preset, overrides)

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from torch.nn.functional import linear, log_softmax
 
 from deephash.backbones import Backbone
-from deephash.models.base import Optimizer
 from deephash.models.centring import CentredHashModel
 from deephash.models.head import Batch
+from deephash.models.optimizers import Optimizer
 from deephash.objectives.labels import target_distribution
 from deephash.objectives.nested import NestedLengths
 from deephash.objectives.pairs import structure_loss
@@ -50,6 +50,7 @@ class GreedyHash(CentredHashModel):
     """
 
     num_classes: int
+    default_optimizer: ClassVar[Optimizer] = Optimizer("sgd", learning_rate=1e-3, backbone_factor=1.0, milestones=(30,))
 
     def __init__(
         self,
@@ -62,8 +63,7 @@ class GreedyHash(CentredHashModel):
         nested: NestedLengths | None = None,
         centre: bool = False,
     ) -> None:
-        default = Optimizer("sgd", learning_rate=1e-3, backbone_factor=1.0, milestones=(30,))
-        super().__init__(num_bits, backbone, optimizer or default, nested, centre)
+        super().__init__(num_bits, backbone, optimizer, nested, centre)
         self.save_hyperparameters()
         self.num_classes, self.alpha, self.multi_label = num_classes, alpha, multi_label
         self.head = nn.Linear(self.num_features, num_bits)
@@ -97,6 +97,7 @@ class GreedyHashUnsupervised(CentredHashModel):
     couples_rows: ClassVar[bool] = True
     least_rows: int = 2
     supervised: ClassVar[bool] = False
+    default_optimizer: ClassVar[Optimizer] = Optimizer("sgd", learning_rate=1e-4)
 
     def __init__(
         self,
@@ -107,7 +108,7 @@ class GreedyHashUnsupervised(CentredHashModel):
         nested: NestedLengths | None = None,
         centre: bool = False,
     ) -> None:
-        super().__init__(num_bits, backbone, optimizer or Optimizer("sgd", learning_rate=1e-4), nested, centre)
+        super().__init__(num_bits, backbone, optimizer, nested, centre)
         self.save_hyperparameters()
         self.alpha = alpha
         self.head = nn.Linear(self.num_features, num_bits)

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from deephash.backbones import Backbone
-from deephash.models.base import Optimizer
 from deephash.models.centring import CentredHashModel
 from deephash.models.head import Batch
+from deephash.models.optimizers import RMSPROP, Optimizer
 from deephash.models.presets import choose
 from deephash.objectives.labels import share_label
 from deephash.objectives.nested import NestedLengths
@@ -55,7 +55,7 @@ class HashNetConstants:
         schedule: of beta.
         pairs: ``halves``: first against second half of the batch (two independently shuffled batches in the release);
             ``all``: every row against every row, itself included.
-        optimizer: used where the model is given none.
+        optimizer: the model's own lies over it.
     """
 
     alpha: float
@@ -76,12 +76,11 @@ _SGD = Optimizer(
     gamma=0.5,
     interval="step",
 )
-_RMSPROP = Optimizer("rmsprop", learning_rate=1e-5, backbone_factor=1.0, weight_decay=1e-5, momentum=0.0)
 _ADAM = Optimizer("adam", learning_rate=1e-4, weight_decay=5e-4, milestones=(80,))
 PRESETS: Final[Mapping[str, HashNetConstants]] = {
     "paper": HashNetConstants(10.0, True, True, "iterations", "halves", _SGD),
     "release": HashNetConstants(10.0, True, False, "iterations", "halves", _SGD),
-    "deephash_pytorch": HashNetConstants(0.1, False, True, "epochs", "all", _RMSPROP),
+    "deephash_pytorch": HashNetConstants(0.1, False, True, "epochs", "all", RMSPROP),
     "orthohash": HashNetConstants(1.0, False, True, "none", "all", _ADAM),
 }
 
@@ -116,7 +115,8 @@ class HashNet(CentredHashModel):
         centre: bool = False,
     ) -> None:
         constants = choose(PRESETS, preset, {"alpha": alpha, "alpha_per_bit": None if alpha is None else False})
-        super().__init__(num_bits, backbone, optimizer or constants.optimizer, nested, centre)
+        plan = (optimizer or Optimizer()).over(constants.optimizer)
+        super().__init__(num_bits, backbone, plan, nested, centre)
         self.save_hyperparameters()
         self.constants = constants
         self.head = nn.Linear(self.num_features, num_bits)

@@ -8,13 +8,15 @@ of a pair.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
 
 from deephash.backbones import Backbone
 from deephash.errors import UsageError
-from deephash.models.base import Optimizer
+from deephash.models.optimizers import Optimizer
 from deephash.models.two_towers import Batch, Half, TwoTowers
 from deephash.objectives.centres import CentreKind, make_centres
 from deephash.objectives.margin_softmax import cosines, margin_softmax
@@ -55,6 +57,7 @@ class CrossModalOrthoHash(LinearTowers):
     """
 
     targets: Tensor
+    default_optimizer: ClassVar[Optimizer] = _QUICK
 
     def __init__(
         self,
@@ -69,7 +72,7 @@ class CrossModalOrthoHash(LinearTowers):
         shared: bool = False,
         optimizer: Optimizer | None = None,
     ) -> None:
-        super().__init__(num_bits, image_backbone, text_backbone, optimizer or _QUICK, unit_norm=True)
+        super().__init__(num_bits, image_backbone, text_backbone, optimizer, unit_norm=True)
         self.save_hyperparameters()
         self.margin, self.scale, self.num_classes = margin, scale, num_classes
         self.register_buffer("targets", make_centres(targets, num_classes, num_bits, seed=target_seed))
@@ -103,6 +106,8 @@ class CrossModalInfoNCE(LinearTowers):
         optimizer: see :class:`Optimizer`; None is Adam at 1e-3 without decay.
     """
 
+    default_optimizer: ClassVar[Optimizer] = _QUICK
+
     def __init__(
         self,
         num_bits: int,
@@ -113,7 +118,7 @@ class CrossModalInfoNCE(LinearTowers):
         shared: bool = False,
         optimizer: Optimizer | None = None,
     ) -> None:
-        super().__init__(num_bits, image_backbone, text_backbone, optimizer or _QUICK, unit_norm=True)
+        super().__init__(num_bits, image_backbone, text_backbone, optimizer, unit_norm=True)
         self.save_hyperparameters()
         if temperature <= 0:
             raise UsageError(f"temperature must be above 0, not {temperature}")

@@ -8,15 +8,16 @@ Hoe et al., "One Loss for All: Deep Hashing with a Single Cosine Similarity base
 from __future__ import annotations
 
 import math
-from typing import Any, Literal, Self, get_args
+from typing import Any, ClassVar, Literal, Self, get_args
 
 import torch
 from torch import Tensor, nn
 
 from deephash.backbones import Backbone
 from deephash.errors import UsageError, did_you_mean
-from deephash.models.base import Inputs, Optimizer
+from deephash.models.base import Inputs
 from deephash.models.head import Batch, HeadHashModel
+from deephash.models.optimizers import Optimizer
 from deephash.objectives.balanced_centres import nested_centres
 from deephash.objectives.centres import CentreKind, CentreReport, centre_report, make_centres
 from deephash.objectives.margin_softmax import MarginKind, cosines, margin_binary_cross_entropy, margin_softmax
@@ -51,6 +52,7 @@ class OrthoHash(HeadHashModel):
     num_classes: int
     head: nn.Sequential
     targets: Tensor
+    default_optimizer: ClassVar[Optimizer] = Optimizer(milestones=(80,))
 
     def __init__(
         self,
@@ -69,7 +71,7 @@ class OrthoHash(HeadHashModel):
         nested: NestedLengths | None = None,
         label_loss: LabelLoss = "softmax",
     ) -> None:
-        super().__init__(num_bits, backbone, optimizer or Optimizer(milestones=(80,)), nested)
+        super().__init__(num_bits, backbone, optimizer, nested)
         self.save_hyperparameters()
         self.num_classes, self.margin, self.margin_kind = num_classes, margin, margin_kind
         self.scale = resolve_scale(scale, preset, num_bits, num_classes)

@@ -18,8 +18,8 @@ from torch.nn.functional import cosine_similarity
 
 from deephash.backbones import Backbone
 from deephash.errors import UsageError
-from deephash.models.base import Optimizer
 from deephash.models.head import Batch, HeadHashModel
+from deephash.models.optimizers import Optimizer
 from deephash.models.presets import choose
 from deephash.models.views import two_views
 from deephash.objectives.contrastive import nt_xent
@@ -146,8 +146,8 @@ class SDC(HeadHashModel):
         nested: NestedLengths | None = None,
     ) -> None:
         constants = choose(PRESETS, preset, {"contrast_weight": contrast_weight})
-        default = Optimizer(learning_rate=1e-4, weight_decay=constants.weight_decay, milestones=(80,))
-        super().__init__(num_bits, backbone, optimizer or default, nested)
+        plan = (optimizer or Optimizer()).over(Optimizer(weight_decay=constants.weight_decay, milestones=(80,)))
+        super().__init__(num_bits, backbone, plan, nested)
         self.save_hyperparameters()
         self.constants, self.law, self.temperature = constants, law, temperature
         self.quantization_weight, self.feature_dropout = quantization_weight, feature_dropout

@@ -26,7 +26,8 @@ from safetensors.torch import load_file, save_file
 from deephash.backbones import Backbone, Encoder
 from deephash.codes import BinaryCodes
 from deephash.errors import CollectionDamaged, FormatTooNew, UsageError, did_you_mean
-from deephash.models.base import HashModel, Optimizer
+from deephash.models.base import HashModel, ObjectiveHashModel
+from deephash.models.optimizers import Optimizer
 from deephash.version import __version__
 
 FORMAT_VERSION = 1
@@ -119,6 +120,8 @@ def _jsonable(name: str, value: Any, model: HashModel) -> Any:
     if name == "backbone" or name.endswith("_backbone"):
         modality = name.removesuffix("backbone").rstrip("_") or next(iter(model.encoders))
         return _plain(_resolved(model.encoders[modality])) if modality in model.encoders else None
+    if isinstance(value, Optimizer) and isinstance(model, ObjectiveHashModel):
+        value = model.optimizer  # with what the method lays below it
     try:
         plain = _plain(value)
         json.dumps(plain, allow_nan=False)

@@ -18,10 +18,11 @@ from torch.nn.functional import normalize, pad
 
 from deephash.backbones import Backbone
 from deephash.errors import UsageError
-from deephash.models.base import Inputs, Optimizer
+from deephash.models.base import Inputs
 from deephash.models.centring import training_features
 from deephash.models.head import Batch, HeadHashModel
 from deephash.models.itq import ITQ
+from deephash.models.optimizers import Optimizer
 from deephash.objectives.nested import NestedLengths
 from deephash.objectives.signs import straight_through_sign
 
@@ -87,6 +88,7 @@ class TLDR(HeadHashModel):
     least_rows: int = 2
     mean: Tensor
     rotation: Tensor
+    default_optimizer: ClassVar[Optimizer] = Optimizer(learning_rate=1e-3, weight_decay=1e-6)
 
     def __init__(
         self,
@@ -101,8 +103,7 @@ class TLDR(HeadHashModel):
         projector_width: int = 2048,
         nested: NestedLengths | None = None,
     ) -> None:
-        default = Optimizer(learning_rate=1e-3, weight_decay=1e-6)
-        super().__init__(num_bits, backbone, optimizer or default, nested)
+        super().__init__(num_bits, backbone, optimizer, nested)
         self.save_hyperparameters()
         if nested is not None and binarize == "itq":
             raise UsageError("a rotation mixes all bits, so nested codes need binarize='straight_through'")

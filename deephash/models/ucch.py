@@ -14,13 +14,15 @@ The bank follows the outputs: c <- (m c + (1 - m)(f + g) / 2) / |.|.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
 
 from deephash.backbones import Backbone
 from deephash.errors import UsageError
-from deephash.models.base import Optimizer
+from deephash.models.optimizers import Optimizer
 from deephash.models.two_towers import Batch, Half, RowMemory, TwoTowers, perceptron
 from deephash.objectives.signs import sign
 
@@ -43,6 +45,8 @@ class UCCH(TwoTowers):
         optimizer: see :class:`Optimizer`; None is Adam at 1e-4, decay 1e-6.
     """
 
+    default_optimizer: ClassVar[Optimizer] = Optimizer(learning_rate=1e-4, weight_decay=1e-6)
+
     def __init__(
         self,
         num_bits: int,
@@ -58,9 +62,7 @@ class UCCH(TwoTowers):
         num_negatives: int = 4096,
         optimizer: Optimizer | None = None,
     ) -> None:
-        super().__init__(
-            num_bits, image_backbone, text_backbone, optimizer or Optimizer(learning_rate=1e-4, weight_decay=1e-6)
-        )
+        super().__init__(num_bits, image_backbone, text_backbone, optimizer)
         self.save_hyperparameters()
         if not 0 <= alpha <= 1 or temperature <= 0 or not 0 <= momentum < 1:
             raise UsageError(

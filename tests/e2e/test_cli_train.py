@@ -6,6 +6,7 @@ import re
 import pytest
 import yaml
 
+from deephash.cli.configurations import find_config
 from deephash.cli.main import main
 from deephash.cli.train import read_options
 from deephash.errors import UsageError
@@ -49,6 +50,17 @@ def test_a_run_folder_tells_everything(tmp_path, capsys):
     assert yaml.safe_load((run / "config.yaml").read_text())["model"]["init_args"]["num_bits"] == 16
     assert (run / "metrics.csv").read_text().count("\n") > 3
     assert load_model(run / "model").num_bits == load_model(run / "last").num_bits == 16
+
+
+def test_a_partial_optimizer_lies_over_the_methods_own(tmp_path):
+    partial = tmp_path / "partial.yaml"
+    resolved = yaml.safe_load(find_config("dpsh/digits_32").read_text())
+    resolved["model"]["init_args"]["optimizer"] = {"learning_rate": 0.003}
+    partial.write_text(yaml.safe_dump(resolved))
+    words = ["--bits", "8", "--fast-dev-run", "--out", "run", "--trainer.accelerator=cpu"]
+    assert main(["train", "--config", str(partial), *words]) == 0
+    used = load_model(tmp_path / "run" / "last").optimizer
+    assert (used.name, used.learning_rate, used.momentum) == ("rmsprop", 0.003, 0.0)
 
 
 def test_the_same_seed_gives_the_same_model(tmp_path):

@@ -1,14 +1,16 @@
 """Model folders: damaged, foreign, too new or half-replaced ones; and optimisers."""
 
+import inspect
 import json
+from dataclasses import replace
 
 import pytest
 import torch
 
+import deephash.models
 from deephash.backbones import Backbone
 from deephash.errors import CollectionDamaged, FormatTooNew, UsageError
-from deephash.models import Optimizer, OrthoHash, load_model
-from deephash.models.optimizers import build_optimizer
+from deephash.models import DPSH, CSCENet, HashNet, ObjectiveHashModel, Optimizer, OrthoHash, load_model
 
 
 @pytest.fixture
@@ -131,19 +133,19 @@ class TestOptimizers:
         ],
     )
     def test_backbone_learns_slower(self, name, kind):
-        plan = Optimizer(name, learning_rate=0.1, backbone_factor=0.01)
-        built = build_optimizer(OrthoHash(16, 3, self.NETWORK, optimizer=plan))
+        plan = Optimizer(name, learning_rate=0.1, backbone_factor=0.01, milestones=())
+        built = OrthoHash(16, 3, self.NETWORK, optimizer=plan).configure_optimizers()
         assert type(built) is kind
         assert [group["lr"] for group in built.param_groups] == [0.1, pytest.approx(0.001)]
         assert all(group["weight_decay"] == 5e-4 for group in built.param_groups)
 
     def test_frozen_backbone_is_in_no_group(self):
         backbone = Backbone("small_cnn:2", weights=None, image_size=8)
-        built = build_optimizer(OrthoHash(16, 3, backbone, optimizer=Optimizer()))
+        built = OrthoHash(16, 3, backbone, optimizer=Optimizer(milestones=())).configure_optimizers()
         assert [group["name"] for group in built.param_groups] == ["new"]
 
     def test_schedule(self):
-        built = build_optimizer(OrthoHash(16, 3, self.NETWORK, optimizer=Optimizer(milestones=(2,), gamma=0.5)))
+        built = OrthoHash(16, 3, self.NETWORK, optimizer=Optimizer(milestones=(2,), gamma=0.5)).configure_optimizers()
         rates = []
         for _ in range(3):
             built["optimizer"].step()
@@ -152,6 +154,40 @@ class TestOptimizers:
         assert rates == [1e-4, 5e-5, 5e-5]
         assert built["lr_scheduler"]["interval"] == "epoch"
 
+    def test_what_is_left_out_is_the_methods_own(self):
+        own = DPSH(16, backbone=self.NETWORK).optimizer
+        assert (own.name, own.learning_rate, own.momentum, own.backbone_factor) == ("rmsprop", 1e-5, 0.0, 1.0)
+        partial = DPSH(16, backbone=self.NETWORK, optimizer=Optimizer(learning_rate=0.003))
+        assert partial.optimizer == replace(own, learning_rate=0.003)
+        built = partial.configure_optimizers()
+        assert type(built) is torch.optim.RMSprop
+        assert [group["lr"] for group in built.param_groups] == [0.003, 0.003]
+
+    def test_what_is_left_out_is_the_presets_own(self):
+        plan = HashNet(16, self.NETWORK, preset="deephash_pytorch", optimizer=Optimizer(weight_decay=0.0)).optimizer
+        assert (plan.name, plan.learning_rate, plan.weight_decay) == ("rmsprop", 1e-5, 0.0)
+
+    def test_every_gradient_method_lays_options_over_its_own(self):
+        for name in deephash.models.__all__:
+            cls = getattr(deephash.models, name)
+            if isinstance(cls, type) and issubclass(cls, ObjectiveHashModel) and not inspect.isabstract(cls):
+                needed = {"num_classes": 3} if "num_classes" in inspect.signature(cls).parameters else {}
+                own = cls(16, **needed, **self._backbones(cls)).optimizer
+                given = cls(16, **needed, **self._backbones(cls), optimizer=Optimizer(gamma=0.25)).optimizer
+                assert given == replace(own, gamma=0.25), name
+                assert None not in (given.name, given.learning_rate, given.milestones), name
+
+    def _backbones(self, cls):
+        names = [name for name in inspect.signature(cls).parameters if name.endswith("backbone")]
+        maps = Backbone("timm-stages:test_resnet", weights=None, image_size=128)  # CSCE-Net reads stage maps
+        return {name: maps if cls is CSCENet else Backbone("features:8", weights=None) for name in names}
+
+    def test_the_saved_record_says_what_was_used(self, tmp_path):
+        DPSH(16, backbone=self.NETWORK, optimizer=Optimizer(learning_rate=0.003)).save(tmp_path / "model")
+        args = json.loads((tmp_path / "model" / "model.json").read_text())["init_args"]
+        assert args["optimizer"]["name"] == "rmsprop"
+        assert args["optimizer"]["learning_rate"] == 0.003
+
     def test_misspelt(self):
         with pytest.raises(UsageError, match="did you mean 'adam'"):
-            build_optimizer(OrthoHash(16, 3, self.NETWORK, optimizer=Optimizer("addam")))
+            OrthoHash(16, 3, self.NETWORK, optimizer=Optimizer("addam")).configure_optimizers()

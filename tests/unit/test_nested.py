@@ -4,7 +4,7 @@ import torch
 from deephash.codes import BinaryCodes
 from deephash.errors import UsageError
 from deephash.models import CSQ, DPN, DPSH, DTSH, SDC, TLDR, BiHalf, CIBHash, GreedyHash, HashNet, OrthoHash, load_model
-from deephash.models.base import Optimizer
+from deephash.models.optimizers import Optimizer
 from deephash.objectives.balanced_centres import balanced_signs, csq_centres, nested_centres
 from deephash.objectives.centres import centre_report
 from deephash.objectives.nested import Nested, cascade_distillation, dominance_weights

@@ -8,6 +8,7 @@ import torch
 from deephash.backbones import Backbone
 from deephash.errors import UsageError
 from deephash.models import Optimizer, OrthoHash
+from deephash.models.optimizers import COMMON
 from deephash.objectives.centres import centre_report, hadamard_centres, make_centres
 from deephash.objectives.margin_softmax import cosines, margin_binary_cross_entropy, margin_softmax
 from tests.contract.model_contract import HashModelContract
@@ -176,8 +177,8 @@ class TestModel:
 
     def test_the_optimiser_is_that_of_the_paper_unless_another_is_given(self):
         expected = Optimizer("adam", learning_rate=1e-4, backbone_factor=0.1, weight_decay=5e-4, milestones=(80,))
-        assert OrthoHash(32, 10, BACKBONE).optimizer == expected
-        assert OrthoHash(32, 10, BACKBONE, optimizer=Optimizer()).optimizer.milestones == ()
+        assert OrthoHash(32, 10, BACKBONE).optimizer == expected.over(COMMON)
+        assert OrthoHash(32, 10, BACKBONE, optimizer=Optimizer(milestones=())).optimizer.milestones == ()
 
     def test_targets_get_no_gradient_and_are_saved(self):
         model = OrthoHash(32, 10, BACKBONE)
