@@ -148,8 +148,9 @@ class HeadHashModel(ObjectiveHashModel):
         terms = [self.code_losses(codes[:, :length], features, batch) for length in nested.lengths]
         own = [self._unshared_sum(each) for each in terms]
         weights = torch.ones(len(own), device=codes.device)
-        if nested.weighting == "dominance" and len(own) > 1:
-            weights = dominance_weights(self._hash_layer_gradients(own, nested.lengths))
+        if nested.weighting != "equal" and len(own) > 1:
+            gradients = self._hash_layer_gradients(own, nested.lengths)
+            weights = dominance_weights(gradients, as_released=nested.weighting == "release")
         losses = {f"loss_{length}": w * loss for length, w, loss in zip(nested.lengths, weights, own)}
         losses |= {name: terms[-1][name] for name in self.shared_terms if name in terms[-1]}
         return losses | self._distillation(codes, nested)

@@ -9,19 +9,21 @@ with each other rather than with the batch:
     L_r: mean(margin - s_ii + log sum_j exp s~_ij) in both directions; entries below s_ii - margin are lowered by
         ``shift``
 
-The bank follows the outputs: c <- (m c + (1 - m)(f + g) / 2) / |.|.
+The bank follows the outputs: c <- (m c + (1 - m)(f + g) / 2) / |.|. The authors' code (``preset="release"``) differs in
+three places: the bank takes the mean (f + g) / 2 at unit norm, codes are read before the bank moves, and L_c is the sum
+of both modalities' cross-entropies, not their mean.
 """
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
 
 from deephash.backbones import Backbone
-from deephash.errors import UsageError
+from deephash.errors import UsageError, did_you_mean
 from deephash.models.optimizers import Optimizer
 from deephash.models.two_towers import Batch, Half, RowMemory, TwoTowers, perceptron
 from deephash.objectives.signs import sign
@@ -41,7 +43,8 @@ class UCCH(TwoTowers):
         shift: see the head of this file.
         momentum: m of the memory.
         temperature: T of the memory term.
-        num_negatives: K- codes drawn from the memory.
+        num_negatives: K- codes drawn from the memory, once a batch (the release draws them once a pair).
+        preset: ``paper`` is the formula above; ``release`` is the authors' code.
         optimizer: see :class:`Optimizer`; None is Adam at 1e-4, decay 1e-6.
     """
 
@@ -61,6 +64,7 @@ class UCCH(TwoTowers):
         temperature: float = 0.9,
         num_negatives: int = 4096,
         optimizer: Optimizer | None = None,
+        preset: Literal["paper", "release"] = "paper",
     ) -> None:
         super().__init__(num_bits, image_backbone, text_backbone, optimizer)
         self.save_hyperparameters()
@@ -68,6 +72,9 @@ class UCCH(TwoTowers):
             raise UsageError(
                 f"alpha in [0, 1], temperature above 0, momentum in [0, 1): {alpha}, {temperature}, {momentum}"
             )
+        if preset not in ("paper", "release"):
+            raise UsageError(f"unknown preset {preset!r}" + did_you_mean(preset, ["paper", "release"]))
+        self.preset = preset
         self.alpha, self.margin, self.shift = alpha, margin, shift
         self.momentum, self.temperature, self.num_negatives = momentum, temperature, num_negatives
         hidden = {"image": tuple(image_hidden), "text": tuple(text_hidden)}
@@ -88,7 +95,8 @@ class UCCH(TwoTowers):
         image, text, rows = self.complete_pairs(halves, batch)
         f, g = self.codes_of("image", image), self.codes_of("text", text)
         own, negatives = self._remember(batch["index"][rows], (f + g).detach() / 2)
-        contrast = (self._contrast(f, own, negatives) + self._contrast(g, own, negatives)) / 2
+        contrast = self._contrast(f, own, negatives) + self._contrast(g, own, negatives)
+        contrast = contrast if self.preset == "release" else contrast / 2
         similarity = f @ g.T
         ranking = shifted_ranking(similarity, margin=self.margin, shift=self.shift)
         ranking = ranking + shifted_ranking(similarity.T, margin=self.margin, shift=self.shift)
@@ -96,15 +104,28 @@ class UCCH(TwoTowers):
 
     def _remember(self, index: Tensor, outputs: Tensor) -> tuple[Tensor, Tensor | None]:
         """Move the memory towards ``outputs``; return own codes [b, K] and random others (None in the first epoch)."""
-        known = self.memory.knows(index)
-        held = self.memory.read(index).to(outputs) if len(self.memory.everything()) and known.all() else outputs
-        moved = normalize(self.momentum * held + (1 - self.momentum) * outputs, dim=1)
+        known = bool(self.memory.knows(index).all()) and len(self.memory.everything()) > 0
+        held = self.memory.read(index).to(outputs) if known else outputs
+        if self.preset == "release":
+            outputs = normalize(outputs, dim=1)
+            own, negatives = self._drawn(held, outputs, known)
+            self.memory.write(index, self._moved(held, outputs))
+            return own, negatives
+        moved = self._moved(held, outputs)
         self.memory.write(index, moved)
-        if self.current_epoch == 0 or not known.all():
-            return sign(moved), None
+        return self._drawn(moved, moved, known)
+
+    def _moved(self, held: Tensor, outputs: Tensor) -> Tensor:
+        momentum = 0.0 if self.preset == "release" and self.current_epoch == 0 else self.momentum
+        return normalize(momentum * held + (1 - momentum) * outputs, dim=1)
+
+    def _drawn(self, later: Tensor, first: Tensor, known: bool) -> tuple[Tensor, Tensor | None]:
+        """Return own codes, signs of ``first`` in the first epoch and of ``later`` after it, and random others."""
+        if self.current_epoch == 0 or not known:
+            return sign(first), None
         bank = self.memory.everything()
-        drawn = torch.randint(0, len(bank), (min(self.num_negatives, len(bank)),), device=bank.device)
-        return sign(moved), sign(bank[drawn])
+        chosen = torch.randint(0, len(bank), (min(self.num_negatives, len(bank)),), device=bank.device)
+        return sign(later), sign(bank[chosen])
 
     def _contrast(self, outputs: Tensor, own: Tensor, negatives: Tensor | None) -> Tensor:
         sharpness = self.temperature * self.num_bits**0.5  # codes have norm sqrt(K), outputs norm 1

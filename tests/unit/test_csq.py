@@ -31,6 +31,25 @@ def test_several_labels_take_the_majority_and_a_fixed_code_breaks_ties():
     assert merged.tolist() == [[1, 1, -1, 1], TARGETS[0].tolist()]
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_the_loss_of_several_labels_is_that_of_the_authors_rule_given_its_tie_code(seed):
+    generator = torch.Generator().manual_seed(seed)
+    codes = torch.randn(12, 16, generator=generator, dtype=torch.float64)
+    centres = torch.randint(0, 2, (6, 16), generator=generator).double() * 2 - 1
+    labels = (torch.rand(12, 6, generator=generator) < 0.5).double()
+    labels[:, 0] = 1
+    tie_break = torch.randint(0, 2, (16,), generator=generator).double() * 2 - 1
+    total = 0.0
+    for code, row in zip(codes.tolist(), labels.tolist()):
+        for bit, output in enumerate(code):
+            votes = sum(centres[c][bit].item() for c, present in enumerate(row) if present)
+            wanted = (1 if votes > 0 else -1) if votes else tie_break[bit].item()
+            probability = (math.tanh(output) + 1) / 2
+            total -= math.log(probability if wanted > 0 else 1 - probability)
+    loss = central_similarity_loss(codes, merged_centres(labels, centres, tie_break))
+    assert loss.item() == pytest.approx(total / codes.numel(), rel=1e-6)
+
+
 def test_hadamard_centres_need_a_power_of_two_other_centres_do_not():
     with pytest.raises(UsageError, match=r"power of two.*48.*bernoulli"):
         CSQ(48, 10, FEATURES)

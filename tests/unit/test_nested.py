@@ -1,3 +1,6 @@
+import itertools
+import math
+
 import pytest
 import torch
 
@@ -63,6 +66,39 @@ def test_aligned_or_mildly_opposed_gradients_leave_all_weights_one():
     assert dominance_weights([g[:8], g]).tolist() == [1, 1]
     assert dominance_weights([g[:8], -0.9 * g]).tolist() == pytest.approx([1, 1])
     assert dominance_weights([torch.zeros(8, 4), g]).tolist() == [1, 1]
+
+
+def released_weights(gradients):
+    """The rule of the authors' code, loop by loop."""
+    count, energy = len(gradients), float((gradients[0] ** 2).sum())
+    alphas = []
+    for k in range(count - 1):
+        row, rows = [], len(gradients[k])
+        for longer in gradients[k + 1 :]:
+            dot = float((gradients[k] * longer[:rows]).sum())
+            bound = energy / (count - 1)
+            row.append(bound / -dot if dot < 0 and -dot > bound else 1.0)
+        alphas.append([min(alpha, row[0]) for alpha in row])
+    weights = [1.0] + [math.prod(alphas[k][longer - k - 1] for k in range(longer)) for longer in range(1, count)]
+    return [count * weight / sum(weights) for weight in weights]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_weights_of_the_release_are_a_rule_of_their_own(seed):
+    generator = torch.Generator().manual_seed(seed)
+    gradients = [torch.randn(rows, 3, generator=generator) for rows in (8, 16, 32, 64)]
+    for short, long in itertools.pairwise(gradients):
+        long[: len(short)] -= 0.6 * short  # longer codes against shorter ones, as the rule is made for
+    released = dominance_weights(gradients, as_released=True)
+    assert released.tolist() == pytest.approx(released_weights(gradients), rel=1e-5)
+    assert not torch.allclose(released, dominance_weights(gradients), atol=1e-3)
+
+
+def test_nested_codes_train_with_the_weights_of_the_release():
+    model = BiHalf(32, FEATURES, nested=Nested((8, 16, 32), weighting="release"))
+    losses = model.compute_losses(batch())
+    assert {"loss_8", "loss_16", "loss_32"} <= losses.keys()
+    assert all(loss.isfinite() for loss in losses.values())
 
 
 # Distillation --------------------------------------------------------------------------------------

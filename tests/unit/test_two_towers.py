@@ -14,6 +14,7 @@ from deephash.models.dcmh import negative_log_likelihood
 from deephash.models.djsrh import joint_similarity
 from deephash.models.two_towers import RowMemory, perceptron
 from deephash.models.ucch import shifted_ranking
+from deephash.objectives.signs import sign
 from tests.cross_modal_toy import mean_average_precision, two_views
 
 PICTURES, TEXTS = Backbone("features:256"), Backbone("features:160")
@@ -195,6 +196,33 @@ def test_ucch_contrasts_with_the_memory_after_the_first_epoch(toy, monkeypatch):
     later = model.compute_losses(batch_of(toy, range(40)))["memory"].item()
     assert first != later
     assert later > 0
+
+
+def test_ucch_release_reads_the_bank_before_it_moves_and_moves_it_by_the_unit_mean(toy, monkeypatch):
+    torch.manual_seed(0)
+    model = MAKERS["ucch"](preset="release", num_negatives=30, momentum=0.4).train()
+    index, mean = torch.arange(6), torch.randn(6, 16)
+    own, negatives = model._remember(index, mean)
+    assert negatives is None
+    torch.testing.assert_close(own, sign(mean))
+    before = model.memory.read(index).clone()
+    torch.testing.assert_close(before, normalize(mean, dim=1))
+    monkeypatch.setattr(type(model), "current_epoch", 1)
+    own, negatives = model._remember(index, 5 * torch.randn(6, 16, generator=torch.Generator().manual_seed(1)))
+    torch.testing.assert_close(own, sign(before))
+    assert {tuple(row) for row in negatives.tolist()} <= {tuple(row) for row in sign(before).tolist()}
+    later = normalize(torch.randn(6, 16, generator=torch.Generator().manual_seed(1)), dim=1)
+    torch.testing.assert_close(model.memory.read(index), normalize(0.4 * before + 0.6 * later, dim=1))
+
+
+def test_ucch_release_adds_both_modalities_up(toy):
+    losses = {}
+    for preset in ("paper", "release"):
+        torch.manual_seed(0)
+        losses[preset] = MAKERS["ucch"](preset=preset).eval().compute_losses(batch_of(toy, range(40)))["memory"].item()
+    assert losses["release"] == pytest.approx(2 * losses["paper"], rel=1e-5)
+    with pytest.raises(UsageError, match="did you mean 'release'"):
+        MAKERS["ucch"](preset="relase")
 
 
 def test_row_memory_grows():
