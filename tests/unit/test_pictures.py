@@ -112,16 +112,22 @@ def test_an_animation_gives_its_first_frame() -> None:
 
 
 def test_arrays_and_pictures_are_sources_too() -> None:
-    grey = np.full((2, 3), 7, np.uint8)
-    for array in (grey, grey[:, :, None], np.stack([grey] * 3, 2), grey.astype(np.uint16) * 256):
-        assert open_picture(array).getpixel((0, 0)) == (7, 7, 7)
+    grey = np.full((2, 3), 70, np.uint8)
+    for array in (
+        grey,
+        grey[:, :, None],
+        np.stack([grey] * 3, 2),
+        grey.astype(np.uint16) * 257,
+        grey / np.float32(255),
+    ):
+        assert open_picture(array).getpixel((0, 0)) == (70, 70, 70)
     assert open_picture(Image.new("RGB", (2, 2), RED)).getpixel((0, 0)) == RED
     assert open_picture(np.zeros((2, 2, 4), np.uint8)).getpixel((0, 0)) == WHITE
 
 
 @pytest.mark.parametrize(
     "array",
-    [np.zeros((2, 2), np.float32), np.zeros((2, 2, 5), np.uint8), np.zeros(4, np.uint8), np.zeros((0, 4), np.uint8)],
+    [np.zeros((2, 2), np.complex64), np.zeros((2, 2, 5), np.uint8), np.zeros(4, np.uint8), np.zeros((0, 4), np.uint8)],
 )
 def test_other_arrays_are_refused(array: np.ndarray) -> None:
     with pytest.raises(UnreadablePicture, match="picture array"):
