@@ -28,6 +28,7 @@ def evaluate(
     trapezoid: bool = False,
     map_at_r: bool = False,
     leave_one_out: bool = False,
+    held_out: bool = False,
     legacy: str | None = None,
     adversarial: Path | None = None,
     lifelong: bool = False,
@@ -73,6 +74,7 @@ def evaluate(
         trapezoid: also print AP by trapezoids, the one of ROxford and RParis.
         map_at_r: also print MAP@R and R-precision of metric learning, R being each query's number of relevant items.
         leave_one_out: the queries are database items (told by `names`, else by order); each searches all the others.
+        held_out: only items of a collection ask that its model was not trained on.
         legacy: also print what a public repository would: deephash-pytorch, hashnet, csq, orthohash, dcmh, ...
         adversarial: .npz of the queries after an attack, with `targets` where it aimed at labels: t-mAP, mAP drop, ASR.
         lifelong: the targets are stages of a model that learns session after session: forgetting, backward transfer.
@@ -100,6 +102,7 @@ def evaluate(
             "--adversarial": adversarial,
             "--baselines": baselines,
             "--leave-one-out": leave_one_out,
+            "--held-out": held_out,
         }
         _require_series(lifelong, compatibility, reencoded, [name for name, given in alone.items() if given])
         report = _series(targets, settings, named, task, lifelong=lifelong, reencoded=reencoded)
@@ -122,6 +125,7 @@ def evaluate(
         seed=seed,
         attacked=adversarial,
         leave_one_out=leave_one_out,
+        held_out=held_out,
     )
     _hand_over(report, save, json)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -15,6 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from deephash.codes import BinaryCodes
+from deephash.collection.seen import SeenItems, hash_of_file
 from deephash.data.augment import Augmentation, augmentation
 from deephash.data.batch import Batch, SlicedBatches
 from deephash.data.feature_cache import FeatureCache, encoder_key
@@ -163,6 +165,21 @@ class HashDataModule(LightningDataModule, ABC):
         for name, split in self.splits.items():
             if not len(split):
                 raise DataError(f"no picture of the split {name!r} can be read; the last reason: {reason_of(rejected)}")
+
+    def seen_items(self) -> SeenItems:
+        """Return what training looks at, validation items included: hashes of files, or of names where there are none.
+
+        A file that cannot be read is left out, as it is in training.
+        """
+        parts = [split.rows for name, split in self.splits.items() if name.startswith(("train", "validation"))]
+        rows = np.unique(np.concatenate(parts)).tolist()
+        files = [self.table.files[row] for row in rows] if self.table.files else []
+        named = [self.table.names[row] for row, file in zip(rows, files or [None] * len(rows)) if file is None]
+        paths = [file for file in files if file is not None]
+        with ThreadPoolExecutor() as pool:
+            found = track(pool.map(hash_of_file, paths), f"noting {len(paths):,} training pictures", total=len(paths))
+            contents = [each for each in found if each is not None]
+        return SeenItems.of(contents=contents, names=named)
 
     # Model and features ----------------------------------------------------------------------------
 

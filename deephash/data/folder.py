@@ -80,6 +80,7 @@ class PictureFolder(HashDataModule):
             labels=np.array([numbers.get(name, -1) for name in classes], dtype=np.int64),
             checksum=files_checksum(files, self.root),
             class_names=class_names,
+            files=files,
             sources={"image": lambda row: open_picture(paths[row], reduced_to=READ_SIDE)},
             notes=self._empty_classes(parts, set(class_names)),
         )

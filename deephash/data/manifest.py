@@ -89,6 +89,7 @@ class Manifest(HashDataModule):
             labels=labels,
             class_names=class_names,
             checksum=self._checksum(),
+            files=[self.root / name if name else None for name in paths or []],
             sources=self._sources(paths, texts),
             vectors=vectors,
             present=present,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ class ItemTable:
         vectors: modality -> float32 [N, D], for items that come as feature vectors.
         present: modality -> bool [N]; only where some items lack that modality.
         checksum: of the content, so that cached features are found again, and not taken for those of other data.
+        files: the picture file of each item, where items are files; None for one without.
         notes: what the reader should know: unlabelled items counted, folders without pictures, ...
     """
 
@@ -38,6 +40,7 @@ class ItemTable:
     sources: Mapping[str, Callable[[int], Any]] = field(default_factory=dict)
     vectors: dict[str, Tensor] = field(default_factory=dict)
     present: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
+    files: Sequence[Path | None] = ()
     notes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:

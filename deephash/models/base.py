@@ -18,6 +18,9 @@ from deephash.codes import BinaryCodes
 from deephash.errors import UsageError
 from deephash.models.optimizers import COMMON, Optimizer, build_optimizer
 
+if TYPE_CHECKING:
+    from deephash.collection.seen import SeenItems
+
 Inputs = Mapping[str, Tensor]
 
 
@@ -48,6 +51,7 @@ class HashModel(LightningModule, ABC):
     modalities: ClassVar[tuple[str, ...]] = ("image",)
     num_levels: int = 1
     learned_codes: BinaryCodes | None = None  # database codes that are not encode(x), as DLCH learns them
+    seen: SeenItems | None = None  # what it was trained on, for evaluations to tell
 
     def __init__(self, num_bits: int, backbones: Mapping[str, Backbone]) -> None:
         super().__init__()

@@ -25,6 +25,7 @@ from safetensors.torch import load_file, save_file
 
 from deephash.backbones import Backbone, Encoder
 from deephash.codes import BinaryCodes
+from deephash.collection.seen import SeenItems
 from deephash.errors import CollectionDamaged, FormatTooNew, UsageError, did_you_mean
 from deephash.models.base import HashModel, ObjectiveHashModel
 from deephash.models.optimizers import Optimizer
@@ -58,6 +59,8 @@ def _write(model: HashModel, folder: Path) -> None:
             encoder.save_assets(folder / "assets" / modality)
     if model.learned_codes is not None:
         model.learned_codes.save(folder / CODES_NAME)
+    if model.seen is not None:
+        model.seen.save(folder)
     record = describe(model) | {"weights_sha256": _sha256(folder / TENSORS_NAME)}
     (folder / JSON_NAME).write_text(json.dumps(record, indent=2) + "\n", encoding="utf8")
     (folder / CARD_NAME).write_text(_card(record), encoding="utf8")
@@ -202,6 +205,7 @@ def load_model(directory: str | Path) -> HashModel:
             encoder.load_assets(folder / "assets" / modality)
     if (folder / CODES_NAME).exists():
         model.learned_codes = BinaryCodes.load(folder / CODES_NAME)
+    model.seen = SeenItems.load(folder)
     model.eval()
     return model
 

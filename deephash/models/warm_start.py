@@ -33,7 +33,8 @@ def warm_start(model: HashModel, directory: str | Path) -> WarmStartReport:
         UsageError: nothing fits, so that the start would be cold.
         CollectionDamaged: the folder is not a model.
     """
-    saved, own = load_model(directory).state_dict(), model.state_dict()
+    ancestor = load_model(directory)
+    saved, own = ancestor.state_dict(), model.state_dict()
     fitting = {name: tensor for name, tensor in saved.items() if name in own and own[name].shape == tensor.shape}
     if set(fitting) != set(own):  # half a closed-form model is not a fitted one
         fitting.pop("fitted", None)
@@ -43,6 +44,8 @@ def warm_start(model: HashModel, directory: str | Path) -> WarmStartReport:
             "start from; take a model with the same backbone or the same head"
         )
     model.load_state_dict(fitting, strict=False)
+    if ancestor.seen is not None:
+        model.seen = ancestor.seen if model.seen is None else model.seen | ancestor.seen
     return WarmStartReport(tuple(sorted(fitting)), tuple(sorted(set(own) - set(fitting))))
 
 

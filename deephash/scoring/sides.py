@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deephash.collection.seen import SeenItems
 from deephash.errors import UsageError, did_you_mean
 from deephash.evaluation.codefile import CodeFile
 from deephash.evaluation.protocol import Protocol
@@ -38,6 +39,7 @@ class CodePair:
         train: features and labels that baselines may be fitted to; None takes the database's.
         open_picture: name of an item -> picture.
         timings: seconds spent on making the codes.
+        warnings: what a reader must know before quoting a figure.
     """
 
     query: CodeFile
@@ -47,6 +49,24 @@ class CodePair:
     train: CodeFile | None = None
     open_picture: Callable[[str], Image] | None = None
     timings: Mapping[str, float] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Which items of a collection ask for the rest.
+
+    Attributes:
+        label: attribute that holds the class.
+        num_queries: items that ask, at most; and at most a fifth of the labelled ones.
+        seed: of the draw.
+        held_out: only items ask that the collection's model was not trained on.
+    """
+
+    label: str = "label"
+    num_queries: int = 1000
+    seed: int = 0
+    held_out: bool = False
 
 
 def is_folder_of_codes(path: str | Path) -> bool:
@@ -54,28 +74,30 @@ def is_folder_of_codes(path: str | Path) -> bool:
     return (Path(path) / QUERY_FILE).is_file() and (Path(path) / DATABASE_FILE).is_file()
 
 
-def collection_pair(collection: Collection, *, label: str, num_queries: int, seed: int) -> CodePair:
+def collection_pair(collection: Collection, draw: Draw) -> CodePair:
     """Let some items of a collection ask for the rest.
 
-    Items whose attribute ``split`` is ``query`` ask, where there are such; else a fifth of all labelled items, drawn by
-    ``seed``, at most ``num_queries``. Items with an empty label are searched but do not ask.
+    Items whose attribute ``split`` is ``query`` ask, where there are such; else those that are drawn. Items with an
+    empty label are searched but do not ask.
 
     Raises:
-        UsageError: no such attribute, or too few items.
+        UsageError: no such attribute, too few items, or none that the model has not seen.
     """
-    kinds = collection.attribute_kinds
+    kinds, label = collection.attribute_kinds, draw.label
     if label not in kinds:
         raise UsageError(
             f"the collection has no attribute {label!r} to take the classes from{did_you_mean(label, sorted(kinds))} "
             "deephash index takes the sub-folder as 'label'; choose another with --label"
         )
     ids, codes = collection.codes()
-    table = collection.table(["uri", label, *(["split"] if "split" in kinds else [])])
+    table = collection.table(["uri", label, "content_hash", *(["split"] if "split" in kinds else [])])
     rows = np.searchsorted(table.column("id").to_numpy(), ids)
     words = np.array(["" if value is None else str(value) for value in table.column(label).to_pylist()])[rows]
     uris = np.array(table.column("uri").to_pylist(), dtype=str)[rows]
     parts = np.array(table.column("split").to_pylist(), dtype=object)[rows] if "split" in kinds else None
-    asks, searched, dataset = _who_asks(words, parts, num_queries, seed)
+    hashes = np.array(table.column("content_hash").to_pylist(), dtype=object)[rows]
+    seen = _seen(collection, hashes, uris)
+    asks, searched, dataset = _who_asks(words, parts, draw, seen)
     features = _vectors(collection, ids)
 
     def side(chosen: NDArray[np.int64]) -> CodeFile:
@@ -93,24 +115,58 @@ def collection_pair(collection: Collection, *, label: str, num_queries: int, see
         method=collection.path.stem,
         protocol=Protocol(dataset=dataset),
         open_picture=_opener(collection),
+        warnings=tuple(_memory_warning(collection, seen, asks)),
     )
 
 
+def _seen(collection: Collection, hashes: NDArray[Any], uris: NDArray[np.str_]) -> NDArray[np.bool_]:
+    """Say which items trained the collection's model; nobody, where the model does not know."""
+    seen = None if collection.model_path is None else SeenItems.load(collection.model_path)
+    return np.zeros(len(uris), bool) if seen is None else seen.mask(hashes.tolist(), uris.tolist())
+
+
+def _memory_warning(collection: Collection, seen: NDArray[np.bool_], asks: NDArray[np.int64]) -> Iterator[str]:
+    known = int(seen[asks].sum())
+    if known:
+        others = int((~seen).sum())
+        instead = (
+            f"deephash evaluate {collection.path} --held-out asks with the {others:,} others only"
+            if others
+            else "index pictures that it has not seen, or score its run: deephash evaluate RUN"
+        )
+        yield (
+            f"{known:,} of the {len(asks):,} queries trained this model: the figures say how well it remembers, "
+            f"not how well it finds new pictures; {instead}"
+        )
+
+
 def _who_asks(
-    words: NDArray[np.str_], parts: NDArray[Any] | None, num_queries: int, seed: int
+    words: NDArray[np.str_],
+    parts: NDArray[Any] | None,
+    draw: Draw,
+    seen: NDArray[np.bool_],
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], str]:
-    if parts is not None and (parts == "query").any():
-        return np.flatnonzero(parts == "query"), np.flatnonzero(parts != "query"), "collection-split"
-    if num_queries < LEAST_QUERIES:
-        raise UsageError(f"at least {LEAST_QUERIES} item must ask, not {num_queries}")
-    labelled = np.flatnonzero(words != "")
-    count = min(num_queries, int(ASKING_SHARE * len(labelled)))
+    """Return who asks, who is searched, and the name of that division."""
+    able = ~seen if draw.held_out else np.ones(len(words), bool)
+    named = "held-out-" if draw.held_out else ""
+    if not able.any():
+        raise UsageError(
+            "the model was trained on every item of this collection, so none is held out; index pictures that it has "
+            "not seen, or score its run: deephash evaluate RUN"
+        )
+    if parts is not None and ((parts == "query") & able).any():
+        return np.flatnonzero((parts == "query") & able), np.flatnonzero(parts != "query"), f"collection-{named}split"
+    if draw.num_queries < LEAST_QUERIES:
+        raise UsageError(f"at least {LEAST_QUERIES} item must ask, not {draw.num_queries}")
+    labelled = words != ""
+    may_ask = np.flatnonzero(labelled & able)
+    count = min(draw.num_queries, int(ASKING_SHARE * labelled.sum()), len(may_ask))
     if not count:
         raise UsageError(
-            f"{len(labelled)} labelled items are too few: a fifth of them asks for the rest; is --label right?"
+            f"{labelled.sum()} labelled items are too few: a fifth of them asks for the rest; is --label right?"
         )
-    drawn = np.sort(np.random.RandomState(seed).permutation(labelled)[:count])  # its stream is frozen for good
-    return drawn, np.setdiff1d(np.arange(len(words)), drawn), f"collection-draw-{count}-seed-{seed}"
+    drawn = np.sort(np.random.RandomState(draw.seed).permutation(may_ask)[:count])  # its stream is frozen for good
+    return drawn, np.setdiff1d(np.arange(len(words)), drawn), f"collection-{named}draw-{count}-seed-{draw.seed}"
 
 
 def _vectors(collection: Collection, ids: NDArray[np.int64]) -> NDArray[np.floating] | None:

@@ -13,7 +13,15 @@ from deephash.evaluation.protocol import Protocol
 from deephash.evaluation.report import EvaluationReport, evaluate_codes
 from deephash.evaluation.scores import Settings
 from deephash.scoring.attacks import attack_of
-from deephash.scoring.sides import DATABASE_FILE, QUERY_FILE, TASKS, CodePair, collection_pair, is_folder_of_codes
+from deephash.scoring.sides import (
+    DATABASE_FILE,
+    QUERY_FILE,
+    TASKS,
+    CodePair,
+    Draw,
+    collection_pair,
+    is_folder_of_codes,
+)
 
 if TYPE_CHECKING:
     from deephash.collection import Collection
@@ -38,6 +46,7 @@ def evaluate(
     seed: int = 0,
     attacked: str | Path | CodeFile | None = None,
     leave_one_out: bool = False,
+    held_out: bool = False,
 ) -> EvaluationReport:
     """Score a model on a data set, a run folder, a collection, or codes against codes.
 
@@ -65,6 +74,7 @@ def evaluate(
         attacked: codes of the same queries after an attack (``.npz`` or CodeFile; matched by name, else by order), with
             ``targets`` where the attack aimed at labels: adds attacked mAP, its drop, t-mAP and ASR.
         leave_one_out: the queries are database items (matched by name, else by order); each searches all the others.
+        held_out: only items of a collection ask that its model was not trained on.
 
     Returns:
         The report; ``print(report)``, ``report.figure("mAP@all").value``, ``report.save(folder, pictures=True)``.
@@ -73,7 +83,7 @@ def evaluate(
         UsageError: nothing that can be scored, or labels and codes that do not fit.
         DataError: files that are missing or damaged.
     """
-    pair = _pair_of(target, data, task, label, num_queries, seed)
+    pair = _pair_of(target, data, task, Draw(label, num_queries, seed, held_out))
     return evaluate_pair(
         pair,
         settings=settings,
@@ -121,7 +131,12 @@ def evaluate_pair(
         own=own,
         listed=listed,
     )
-    report = replace(report, open_picture=pair.open_picture, timings={**pair.timings, **report.timings})
+    report = replace(
+        report,
+        open_picture=pair.open_picture,
+        timings={**pair.timings, **report.timings},
+        warnings=(*pair.warnings, *report.warnings),
+    )
     if baselines:
         if query_labels is None or database_labels is None:
             raise UsageError("baselines are compared by labels, and these codes are scored by pairs or lists")
@@ -135,24 +150,33 @@ def _has_labels(pair: CodePair) -> bool:
     return pair.query.labels is not None and pair.database.labels is not None
 
 
-def _pair_of(target: Target, data: Data | None, task: str | None, label: str, num_queries: int, seed: int) -> CodePair:
+def _pair_of(target: Target, data: Data | None, task: str | None, draw: Draw) -> CodePair:
+    collection = _collection_of(target)
+    if collection is not None:
+        return collection_pair(collection, draw)
+    if draw.held_out:
+        raise UsageError("--held-out is for collections: a run is always scored on queries that did not train it")
     if isinstance(target, CodeFile) or (isinstance(target, (str, Path)) and Path(target).suffix == ".npz"):
         return _pair_of_files(target, data, task)
     if data is None and isinstance(target, (str, Path)) and is_folder_of_codes(target):
         return _pair_of_files(Path(target) / QUERY_FILE, Path(target) / DATABASE_FILE, task, method=Path(target).name)
-    if isinstance(target, (str, Path)) and (Path(target) / "collection.json").is_file():
-        from deephash.collection import Collection
-
-        return collection_pair(Collection.open(target), label=label, num_queries=num_queries, seed=seed)
     if isinstance(target, (str, Path)) and not Path(target).is_dir():
         raise DataError(f"{target}: no such run folder, collection or .npz file")
-    if hasattr(target, "picture_path"):  # a Collection; asked this way so that Lance is not imported for nothing
-        return collection_pair(cast("Collection", target), label=label, num_queries=num_queries, seed=seed)
     from deephash.scoring.runs import model_pair
 
     if isinstance(data, (CodeFile, str, Path)):
         raise UsageError("a model is scored on a data module of deephash.data, e.g. evaluate(model, Digits())")
     return model_pair(target, data, task)
+
+
+def _collection_of(target: Target) -> Collection | None:
+    if hasattr(target, "picture_path"):  # asked this way so that Lance is not imported for nothing
+        return cast("Collection", target)
+    if not isinstance(target, (str, Path)) or not (Path(target) / "collection.json").is_file():
+        return None
+    from deephash.collection import Collection
+
+    return Collection.open(target)
 
 
 def _pair_of_files(

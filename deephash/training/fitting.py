@@ -89,6 +89,7 @@ def fit(trainer: Trainer, model: HashModel, data: HashDataModule, run: RunFolder
     data.setup()
     check_fit(model, data)
     run.begin(model, data)
+    model.seen = data.seen_items()
     saver = next(callback for callback in trainer.callbacks if isinstance(callback, ModelSaver))  # type: ignore[attr-defined]
     on_interrupt = signal.getsignal(signal.SIGINT)  # Lightning ignores Ctrl-C for good once it saw one
     try:
