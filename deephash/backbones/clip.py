@@ -19,8 +19,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from PIL import Image
 from torch import Tensor, nn
 
+from deephash.backbones.middle import is_thin, middle_part, resized_middle
 from deephash.backbones.pretrained import hub_folders
 from deephash.backbones.spec import Backbone, Encoder
 from deephash.backbones.text import TextEncoder, checked_phrase
@@ -53,10 +55,25 @@ class ClipPictures(Encoder):
         """Return open_clip's evaluation transform with the settings of the weights."""
         from open_clip.transform import PreprocessCfg, image_transform_v2
 
-        transform: Callable[[Any], Tensor] = image_transform_v2(
-            PreprocessCfg(**dict(self.spec.transform or {})), is_train=False
-        )
-        return transform
+        settings = PreprocessCfg(**dict(self.spec.transform or {}))
+        transform: Callable[[Any], Tensor] = image_transform_v2(settings, is_train=False)
+        return _of_any_shape(transform, settings)
+
+
+def _of_any_shape(transform: Callable[[Any], Tensor], settings: Any) -> Callable[[Any], Tensor]:
+    """Return open_clip's ``transform``, at a bounded cost for pictures of a line of pixels."""
+    size = settings.size if isinstance(settings.size, int) else settings.size[0]
+    resample = Image.Resampling[str(settings.interpolation or "bicubic").upper().replace("RANDOM", "BICUBIC")]
+
+    def transformed(picture: Any) -> Tensor:
+        image: Image.Image = picture if picture.mode == "RGB" else picture.convert("RGB")
+        if not is_thin(image) or settings.resize_mode == "squash":
+            return transform(image)
+        if settings.resize_mode == "longest":  # its shorter side would be resized to no pixel at all
+            return transform(middle_part(image))
+        return transform(resized_middle(image, size, size, resample))
+
+    return transformed
 
 
 class ClipTexts(TextEncoder):

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from deephash.backbones.middle import resized_middle
 from deephash.errors import UsageError, did_you_mean
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -56,17 +57,10 @@ class PictureTransform:
     def __call__(self, picture: Any) -> Tensor:
         """Return float32 [3, size, size] of a PIL picture."""
         image: Image.Image = picture if picture.mode == "RGB" else picture.convert("RGB")
-        pixels = np.asarray(self._cut(image), dtype=np.float32).transpose(2, 0, 1) / np.float32(255)
+        middle = resized_middle(image, self.size, self.resize, _RESAMPLING[self.interpolation])
+        pixels = np.asarray(middle, dtype=np.float32).transpose(2, 0, 1) / np.float32(255)
         mean, std = (np.array(values, dtype=np.float32).reshape(3, 1, 1) for values in (self.mean, self.std))
         return torch.from_numpy(np.ascontiguousarray((pixels - mean) / std))
-
-    def _cut(self, image: Image.Image) -> Image.Image:
-        scale = self.resize / min(image.size)
-        width, height = (max(self.resize, round(side * scale)) for side in image.size)
-        if (width, height) != image.size:
-            image = image.resize((width, height), _RESAMPLING[self.interpolation])
-        left, top = (width - self.size) // 2, (height - self.size) // 2
-        return image.crop((left, top, left + self.size, top + self.size))
 
     def to_json(self) -> dict[str, Any]:
         """Return the settings as JSON values."""

@@ -11,6 +11,7 @@ from cyclopts import Parameter
 
 from deephash.cli.output import note, print_json
 from deephash.collection.card import is_collection
+from deephash.collection.names import printable
 from deephash.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -157,7 +158,8 @@ def _record(report: IngestReport, out: Path, dry_run: bool) -> dict[str, object]
     counts = {name: getattr(report, name) for name in ("added", "changed", "renamed", "removed", "unchanged")}
     skipped = [{"path": path, "reason": reason} for path, reason in report.skipped]
     facts = {"seconds": round(report.seconds, 3), "flip_rate": report.flip_rate, "dry_run": dry_run}
-    return {"collection": out, **counts, "skipped": skipped, **facts, "unmatched": report.unmatched_attributes}
+    found = {"skipped": skipped, "scaled": [{"path": path, "how": how} for path, how in report.scaled]}
+    return {"collection": out, **counts, **found, **facts, "unmatched": report.unmatched_attributes}
 
 
 def _print(report: IngestReport, out: Path, dry_run: bool) -> None:
@@ -172,9 +174,12 @@ def _print(report: IngestReport, out: Path, dry_run: bool) -> None:
     if report.flip_rate is not None:
         print(f"bf16 decided {report.flip_rate:.2%} of the bits otherwise than fp32, on a sample")
     for path, reason in report.skipped[:SHOWN]:
-        note(f"  skipped {path}: {reason}")
+        note(f"  skipped {printable(path)}: {printable(reason)}")
     if len(report.skipped) > SHOWN:
         note(f"  ... all {len(report.skipped):,} are listed in {out / 'skipped.csv'}")
+    if report.scaled:
+        (path, how), more = report.scaled[0], len(report.scaled) - 1
+        note(f"  {printable(path)}: {how}{f'; likewise of {more:,} others, each by its own' if more else ''}")
     if report.unmatched_attributes:
         first = report.unmatched_attributes[0]
         note(

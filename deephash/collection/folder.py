@@ -7,15 +7,16 @@ import os
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from deephash.collection.globs import matches_glob
-from deephash.collection.pictures import PictureFacts, looks_like_picture
+from deephash.collection.names import is_utf8, printable
+from deephash.collection.pictures import PictureFacts, looks_like_picture, read_file
 from deephash.collection.reader import INSIDE, CollectionReader
 from deephash.collection.schema import HASH, ID, URI
-from deephash.errors import DataError, UsageError
+from deephash.errors import DataError, UnreadablePicture, UsageError
 
 
 class Skipped(NamedTuple):
@@ -55,6 +56,11 @@ class Listing:
     files: list[FoundFile] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
+
+    def leave(self, uri: str, reason: str) -> None:
+        """Skip something whose rows, if there are any, stay as they are."""
+        self.kept.append(uri)
+        self.skipped.append(Skipped(uri, reason))
 
 
 @dataclass(frozen=True)
@@ -167,26 +173,29 @@ def _walk(
     waiting = [folder]
     while waiting:
         here = waiting.pop()
-        status = here.stat()
-        if (status.st_dev, status.st_ino) in seen:
-            continue
-        seen.add((status.st_dev, status.st_ino))
         below: list[Path] = []
-        for entry, uri in _entries(here, root, listing):
+        for entry, uri in _entries(here, root, listing, seen):
             if any(matches_glob(uri, pattern) for pattern in exclude):
                 listing.kept.append(uri)
             elif entry.is_symlink() and not follow:
-                listing.kept.append(uri)
-                listing.skipped.append(Skipped(uri, "a symbolic link; --follow-symlinks reads them"))
-            elif entry.is_dir():
-                below += [] if entry.name.endswith(".dh") else [Path(entry.path)]
+                listing.leave(uri, "a symbolic link; --follow-symlinks reads them")
             else:
-                _consider(entry, uri, listing)
+                try:
+                    below += _consider(entry, uri, listing)
+                except OSError as error:
+                    listing.leave(uri, f"cannot be looked at: {error.strerror or error}")
         waiting += reversed(below)
 
 
-def _entries(here: Path, root: Path, listing: Listing) -> Iterator[tuple[os.DirEntry[str], str]]:
+def _entries(
+    here: Path, root: Path, listing: Listing, seen: set[tuple[int, int]]
+) -> Iterator[tuple[os.DirEntry[str], str]]:
+    """Yield what lies in a folder, unless it was entered already (through another link)."""
     try:
+        status = here.stat()
+        if (status.st_dev, status.st_ino) in seen:
+            return
+        seen.add((status.st_dev, status.st_ino))
         with os.scandir(here) as entries:
             found = sorted(entries, key=lambda entry: entry.name)
     except OSError as error:  # its rows stay: nobody knows what is in there
@@ -198,34 +207,37 @@ def _entries(here: Path, root: Path, listing: Listing) -> Iterator[tuple[os.DirE
         if entry.name.startswith("."):
             continue
         uri = Path(entry.path).relative_to(root).as_posix()
-        try:
-            uri.encode("utf-8")
-        except UnicodeEncodeError:
-            shown = uri.encode("utf-8", "backslashreplace").decode()
-            listing.skipped.append(Skipped(shown, "its name is not valid UTF-8; rename it"))
-            continue
-        yield entry, uri
+        if is_utf8(uri):
+            yield entry, uri
+        else:
+            listing.skipped.append(Skipped(printable(uri), "its name is not valid UTF-8; rename it"))
 
 
-def _consider(entry: os.DirEntry[str], uri: str, listing: Listing) -> None:
-    try:
-        status = entry.stat()
-    except OSError as error:
-        listing.kept.append(uri)
-        listing.skipped.append(Skipped(uri, f"cannot be looked at: {error.strerror}"))
-        return
+def _consider(entry: os.DirEntry[str], uri: str, listing: Listing) -> list[Path]:
+    """Put a file where it belongs, or return a folder. Raises OSError for what cannot be looked at."""
+    status = entry.stat()
+    if stat.S_ISDIR(status.st_mode):
+        return [] if entry.name.endswith(".dh") else [Path(entry.path)]
     if not stat.S_ISREG(status.st_mode):
-        listing.skipped.append(Skipped(uri, "not a regular file"))
+        listing.skipped.append(Skipped(uri, f"not a regular file but {_kind(status.st_mode)}"))
     elif not looks_like_picture(entry.name):
         suffix = os.path.splitext(entry.name)[1]
         listing.skipped.append(Skipped(uri, f"not a picture by its name ({suffix or 'no suffix'})"))
     else:
         listing.files.append(FoundFile(Path(entry.path), uri, status.st_size, _utc(status.st_mtime_ns)))
+    return []
+
+
+def _kind(mode: int) -> str:
+    kinds = {stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
+    return kinds.get(stat.S_IFMT(mode), "something else")
 
 
 def _utc(nanoseconds: int) -> datetime:
-    seconds, rest = divmod(nanoseconds, 1_000_000_000)
-    return datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None, microsecond=rest // 1000)
+    try:
+        return datetime(1970, 1, 1) + timedelta(microseconds=nanoseconds // 1000)
+    except OverflowError:  # some disks keep years that no calendar has
+        return datetime.max if nanoseconds > 0 else datetime.min
 
 
 def _known_rows(collection: CollectionReader) -> Iterator[KnownRow]:
@@ -263,6 +275,6 @@ def _find_renamed(plan: FolderPlan) -> None:
 
 def _hash_of(file: FoundFile) -> str:
     try:
-        return content_hash(file.path.read_bytes())
-    except OSError:
+        return content_hash(read_file(file.path))
+    except (OSError, MemoryError, UnreadablePicture):
         return ""

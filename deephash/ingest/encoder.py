@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from deephash.codes import BinaryCodes
 from deephash.collection.folder import FoundFile, KnownRow, Skipped, content_hash
-from deephash.collection.pictures import PictureFacts, read_picture
+from deephash.collection.pictures import PictureFacts, read_file, read_picture
 from deephash.errors import UnreadablePicture, UsageError
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ class Encoded:
         vectors: [n, D] where they are kept.
         touched: files with another time and the same content; not decoded.
         skipped: files that could not be read, with reasons.
+        scaled: files whose 16-bit, integer or float values had to be scaled, and how.
     """
 
     opened: list[Opened] = field(default_factory=list)
@@ -54,6 +55,7 @@ class Encoded:
     vectors: NDArray[np.float32] | None = None
     touched: list[tuple[FoundFile, KnownRow]] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
+    scaled: list[Skipped] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.opened) + len(self.touched) + len(self.skipped)
@@ -143,17 +145,22 @@ class StreamEncoder:
 
     def _open(self, file: FoundFile, row: KnownRow | None, batch: Encoded) -> None:
         try:
-            data = file.path.read_bytes()
+            data = read_file(file.path)
             hashed = content_hash(data)
             if row is not None and row.content_hash == hashed:
                 batch.touched.append((file, row))
                 return
             picture, facts = read_picture(data, reduced_to=self.side)
             batch.opened.append(Opened(file, hashed, facts, self.transform(picture)))
+            if facts.scaled:
+                batch.scaled.append(Skipped(file.uri, facts.scaled))
         except UnreadablePicture as error:
             batch.skipped.append(Skipped(file.uri, str(error).removeprefix("these bytes: ")))
-        except OSError as error:
-            batch.skipped.append(Skipped(file.uri, error.strerror or str(error)))
+        except MemoryError:
+            batch.skipped.append(Skipped(file.uri, "there is not enough memory for it"))
+        except (OSError, ValueError, RuntimeError) as error:  # of this one file: its disk, or a shape nobody thought of
+            reason = error.strerror if isinstance(error, OSError) else None
+            batch.skipped.append(Skipped(file.uri, reason or " ".join(str(error).split()) or type(error).__name__))
 
     @contextmanager
     def _autocast(self) -> Iterator[None]:

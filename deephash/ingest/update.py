@@ -49,6 +49,7 @@ class IngestReport:
         removed: rows whose file is gone.
         unchanged: rows left as they are.
         skipped: (path, reason) of each file left out; also in ``skipped.csv`` inside the collection.
+        scaled: (path, how) of each 16-bit, integer or float picture whose file leaves open what is black and white.
         seconds: wall time of encoding and writing.
         flip_rate: share of bits that bf16 decides otherwise than fp32, on a sample; None for fp32.
         unmatched_attributes: paths in the table of attributes that no row has.
@@ -60,6 +61,7 @@ class IngestReport:
     removed: int = 0
     unchanged: int = 0
     skipped: list[Skipped] = field(default_factory=list)
+    scaled: list[Skipped] = field(default_factory=list)
     seconds: float = 0.0
     flip_rate: float | None = None
     unmatched_attributes: list[str] = field(default_factory=list)
@@ -192,6 +194,7 @@ class _Update:
         batches, self.waiting = self.waiting, []
         for batch in batches:
             self.report.skipped += batch.skipped
+            self.report.scaled += batch.scaled
         touched = [pair for batch in batches for pair in batch.touched]
         if touched:
             self.collection.update([row.id for _, row in touched], [{"mtime": file.mtime} for file, _ in touched])
