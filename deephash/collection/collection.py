@@ -23,6 +23,7 @@ from numpy.typing import ArrayLike
 from deephash.codes import BinaryCodes
 from deephash.collection import schema as columns
 from deephash.collection.card import CollectionCard, replace_file
+from deephash.collection.leftovers import sweep_leftovers, sweep_unfinished
 from deephash.collection.lock import write_lock
 from deephash.collection.reader import MODELS, ROWS, CollectionReader, Model, describe_codes
 from deephash.collection.rows import CollectionVersion, Ids, Rows
@@ -71,6 +72,7 @@ class Collection(CollectionReader):
             raise UsageError(
                 f"num_bits, num_levels and vector_dim are at least 1, not {num_bits, num_levels, vector_dim}"
             )
+        sweep_unfinished(target)
         scratch = target.with_name(f".{target.name}.{os.getpid()}")
         shutil.rmtree(scratch, ignore_errors=True)
         try:
@@ -270,6 +272,7 @@ class Collection(CollectionReader):
         if self._pinned:
             raise UsageError(f"version {self.version} is open for reading; open the latest one to write, or restore it")
         with write_lock(self.path / _LOCK):
+            sweep_leftovers(self.path)
             self.refresh()
             yield
 

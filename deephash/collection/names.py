@@ -7,7 +7,7 @@ from pathlib import Path
 
 def printable(name: str | Path) -> str:
     """Return a name that any terminal, JSON or UTF-8 file takes: what is not UTF-8, and control characters, escaped."""
-    text = str(name).encode("utf-8", "backslashreplace").decode()
+    text = as_utf8(str(name))
     if text.isprintable():
         return text
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
@@ -20,3 +20,8 @@ def is_utf8(name: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def as_utf8(name: str) -> str:
+    """Return a name with the bytes that are not UTF-8 escaped; any other name as it is."""
+    return name.encode("utf-8", "backslashreplace").decode()

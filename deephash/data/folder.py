@@ -9,6 +9,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from deephash.collection.names import as_utf8
 from deephash.collection.pictures import open_picture, scan_folder
 from deephash.data.datamodule import Augment, HashDataModule
 from deephash.data.feature_file import with_validation
@@ -65,7 +66,7 @@ class PictureFolder(HashDataModule):
         train, query = self._part_folders()
         parts = [train, query] if query is not None else [train]
         files = [path for part in parts for path in scan_folder(part)]
-        classes = [self._class_of(path) for path in files]
+        classes = [as_utf8(self._class_of(path)) for path in files]
         if not any(classes):
             raise DatasetNotFound(
                 f"{self.root.absolute()} holds no pictures in sub-folders; expected CLASS/picture.jpg. "
@@ -73,7 +74,7 @@ class PictureFolder(HashDataModule):
             )
         class_names = sorted({name for name in classes if name})
         numbers = {name: number for number, name in enumerate(class_names)}
-        names = [path.relative_to(self.root).as_posix() for path in files]
+        names = [as_utf8(path.relative_to(self.root).as_posix()) for path in files]
         paths = dict(enumerate(files))
         return ItemTable(
             names=names,
@@ -109,7 +110,7 @@ class PictureFolder(HashDataModule):
         return parts[0] if len(parts) > 1 else ""
 
     def _empty_classes(self, parts: list[Path], known: set[str]) -> list[str]:
-        folders = {child.name for part in parts for child in part.iterdir() if child.is_dir()}
+        folders = {as_utf8(child.name) for part in parts for child in part.iterdir() if child.is_dir()}
         empty = sorted(name for name in folders - known if not name.startswith(".") and not name.endswith(".dh"))
         return [f"{len(empty)} sub-folders hold no pictures: {', '.join(empty[:5])}"] if empty else []
 
@@ -118,6 +119,11 @@ def files_checksum(files: list[Path], root: Path) -> str:
     """Return a digest of names, sizes and modification times: enough to notice that cached features are stale."""
     digest = hashlib.sha256()
     for path in files:
-        facts = path.stat()
-        digest.update(f"{path.relative_to(root).as_posix()}\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode())
+        name = as_utf8(path.relative_to(root).as_posix())
+        try:
+            facts = path.stat()
+        except OSError:  # a link to nowhere, or gone since; opening it says so
+            digest.update(f"{name}\0-\n".encode())
+            continue
+        digest.update(f"{name}\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode())
     return digest.hexdigest()
