@@ -17,6 +17,7 @@ def serve(
     reports: Sequence[str | Path] = (),
     index: str = "auto",
     open_browser: bool = False,
+    names: Sequence[str] = (),
 ) -> None:
     """Serve collections as a web page with a REST interface, until interrupted.
 
@@ -30,6 +31,8 @@ def serve(
         reports: ``report.json`` files for the evaluation page.
         index: which index answers, see ``open_index``.
         open_browser: open the page in the default browser.
+        names: names by which visitors call the server, beside its addresses and the name of the machine; every other
+            name is refused, because web sites can give themselves one that leads here.
 
     Raises:
         UsageError: no path, a busy port, or one of user and password without the other.
@@ -47,4 +50,5 @@ def serve(
         reports=reports,
         index=index,
         open_browser=open_browser,
+        names=names,
     )

@@ -7,20 +7,24 @@ import os
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before Gradio is imported: no message to anybody
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
+from collections.abc import Collection
 from pathlib import Path
 
 import gradio as gr
 from fastapi import FastAPI
-from starlette.types import ASGIApp
 
 from deephash.version import __version__
 
 from .actions import MAX_UPLOAD_BYTES
+from .allowed import own_routes
+from .description import describe
 from .guard import Guard
 from .page import SearchPage
 from .panels import Panels
 from .routes import add_routes
 from .turns import CONCURRENT, WAITING
+from .uploadroute import add_upload_route
+from .uploads import Uploads
 from .workspace import Workspace
 
 HERE = Path(__file__).parent
@@ -47,8 +51,13 @@ def build_page(workspace: Workspace) -> gr.Blocks:
 
 
 def build_app(
-    workspace: Workspace, *, host: str = "127.0.0.1", user: str | None = None, password: str | None = None
-) -> ASGIApp:
+    workspace: Workspace,
+    *,
+    host: str = "127.0.0.1",
+    user: str | None = None,
+    password: str | None = None,
+    names: Collection[str] = (),
+) -> Guard:
     """Return the ASGI app of a workspace, ready for any server.
 
     Args:
@@ -56,12 +65,18 @@ def build_app(
         host: the address it will listen on, see :class:`Guard`.
         user: with ``password``, credentials every visitor must give.
         password: see ``user``.
+        names: further names by which visitors call the server.
     """
+    uploads = Uploads.of_this_process()
+    page = build_page(workspace)
     app = FastAPI(title="deephash", version=__version__, docs_url=None, redoc_url=None, openapi_url="/api/openapi.json")
     add_routes(app, workspace)
+    add_upload_route(app, uploads)
+    describe(app)
+    routes = own_routes(app)
     gr.mount_gradio_app(
         app,
-        build_page(workspace),
+        page,
         path="/",
         footer_links=[],
         run_history=False,
@@ -76,7 +91,18 @@ def build_app(
         allowed_paths=[],
         favicon_path=str(HERE / "favicon.png"),
     )
-    return Guard(app, host=host, max_bytes=2 * MAX_UPLOAD_BYTES, user=user, password=password)
+    page.has_launched = True  # Gradio's own check of paths, off in a mounted app, as a second lock behind the guard
+    return Guard(
+        app,
+        host=host,
+        max_bytes=2 * MAX_UPLOAD_BYTES,
+        user=user,
+        password=password,
+        names=names,
+        routes=routes,
+        events=page.fns.keys(),
+        uploads=uploads,
+    )
 
 
 def _theme() -> gr.themes.Base:

@@ -23,6 +23,7 @@ from .actions import (
     steered_query,
 )
 from .filters import RANGES, SLOTS, Range, Span, combined, first_spans, offered, shown
+from .numbers import LARGEST, whole
 from .queries import LONGEST_PHRASE, Query, phrase, words_query
 from .session import Session
 from .workspace import Options, Workspace
@@ -44,6 +45,16 @@ def uploaded_path(payload: Any) -> str | None:
     Takes the place of ``gr.Image.preprocess``, which decodes. (A subclass would have to ship its own script.)
     """
     return None if payload is None else payload.path
+
+
+def sent(event: gr.EventData, name: str) -> Any:
+    """Return what a script of the page sent with an event under a name, or None; anybody can send anything."""
+    return event._data.get(name) if isinstance(event._data, dict) else None
+
+
+def number(event: gr.EventData, name: str, smallest: int = 0, largest: int = LARGEST) -> int:
+    """Return a whole number that was sent with an event. Raises UsageError for anything else."""
+    return whole(sent(event, name), name, smallest, largest)
 
 
 def script(name: str) -> str:
@@ -191,10 +202,9 @@ class SearchPage:
         name = asked["collection"] if asked.get("collection") in self.workspace.names else name
 
         def action() -> View:
-            if asked.get("id", "").isdigit():
-                return ask(
-                    self.workspace, name, Session(), self.workspace.item_query(name, int(asked["id"])), Options()
-                )
+            if asked.get("id"):
+                item = whole(asked["id"], "id")
+                return ask(self.workspace, name, Session(), self.workspace.item_query(name, item), Options())
             if asked.get("q"):
                 return ask(self.workspace, name, Session(), words_query(asked["q"]), Options())
             return start(self.workspace, name)
@@ -212,7 +222,7 @@ class SearchPage:
         """Answer a drawing; a further stroke takes the place of the drawing before."""
 
         def action() -> View:
-            drawing = drawing_query(self.workspace, name, str(event.picture))
+            drawing = drawing_query(self.workspace, name, str(sent(event, "picture")))
             if session.current is not None and session.current.kind == "drawing":
                 return again(self.workspace, name, session.amend(drawing), read_options(*options))
             return ask(self.workspace, name, session, drawing, read_options(*options))
@@ -269,34 +279,49 @@ class SearchPage:
         """Leave one part out of the query."""
 
         def action() -> View:
-            return leave_out(self.workspace, name, session, int(event.part), read_options(*options))
+            part = number(event, "part")
+            return leave_out(self.workspace, name, session, part, read_options(*options))
 
         return self._shown(session, action)
 
     def on_requery(self, event: gr.EventData, name: str, session: Session, *options: Any) -> Outputs:
         """Search with the picture that was clicked; it may belong to another collection than the one that is asked."""
-        home = getattr(event, "collection", None) or name
-        return self._answer(name, session, options, lambda: self.workspace.item_query(home, int(event.id)))
+        home = str(sent(event, "collection") or name)
+        return self._answer(name, session, options, lambda: self.workspace.item_query(home, number(event, "id")))
 
     def on_steer(self, event: gr.EventData, name: str, session: Session, *options: Any) -> Outputs:
         """Move the query towards a result or away from it."""
         current = session.current
 
         def make() -> Query:
+            item, sign = number(event, "id"), number(event, "sign", -1, 1)
             if current is None:
-                return self.workspace.item_query(name, int(event.id))
-            return steered_query(self.workspace, name, current, int(event.id), int(event.sign))
+                return self.workspace.item_query(name, item)
+            return steered_query(self.workspace, name, current, item, sign)
 
         return self._answer(name, session, options, make)
 
     def on_goto(self, event: gr.EventData, name: str, session: Session, *options: Any) -> Outputs:
         """Return to a query of the trail."""
-        return self.on_again(name, session.goto(int(event.step)), *options)
+
+        def action() -> View:
+            there = session.goto(number(event, "step"))
+            return again(self.workspace, name, there, read_options(*options))
+
+        return self._shown(session, action)
 
     def on_cutoff(self, event: gr.EventData, name: str, session: Session, *options: Any) -> Outputs:
         """Search again with another cut-off."""
-        bits = int(event.bits)
-        return (*self.on_again(name, session, options[0], bits, *options[2:]), bits)
+        cutoff = options[1]
+
+        def action() -> View:
+            nonlocal cutoff
+            bits = number(event, "bits", -1)
+            view = again(self.workspace, name, session, read_options(options[0], bits, *options[2:]))
+            cutoff = bits
+            return view
+
+        return (*self._shown(session, action), cutoff)
 
     def on_again(self, name: str, session: Session, *options: Any) -> Outputs:
         """Answer the current query again, because an option or the collection changed."""

@@ -16,7 +16,7 @@ from .collectionview import collection_html
 from .compare import compare, comparison_html, variants
 from .evaluationview import no_report_html, read_report, report_html
 from .live import Change, add_pictures, remove_items, undo
-from .page import QUIET, Outputs, SearchPage, script, uploaded_path
+from .page import QUIET, Outputs, SearchPage, number, script, sent, uploaded_path
 from .results import message_html
 from .session import Session
 from .workspace import Workspace
@@ -127,7 +127,7 @@ class Panels:
 
         def action() -> str:
             nonlocal change
-            change = remove_items(self.workspace, name, [int(event.id)])
+            change = remove_items(self.workspace, name, [number(event, "id")])
             return _said(str(change))
 
         said = _safely(action)
@@ -168,8 +168,10 @@ class Panels:
             return no_report_html()
         return self.on_given(str(self.workspace.reports[int(number)]))
 
-    def on_given(self, path: str) -> str:
+    def on_given(self, path: str | None) -> str:
         """Show a report that was uploaded."""
+        if path is None:
+            return no_report_html()
         return _safely(lambda: report_html(read_report(Path(path)), find=self.workspace.find))
 
     def on_hard_query(self, event: gr.EventData, name: str, session: Session, *options: Any) -> Outputs:
@@ -185,7 +187,7 @@ class Panels:
 
     def on_picture(self, event: gr.EventData, name: str, session: Session, *options: Any) -> Outputs:
         """Search with a picture that was clicked on another tab, in the collection it belongs to."""
-        home = getattr(event, "collection", None) or name
+        home = str(sent(event, "collection") or name)
         if home == name:
             offers: Sequence[Any] = [gr.skip()] * len(self.search.offers)
         else:

@@ -6,42 +6,50 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import FastAPI, File, Form, Query, Request, UploadFile
+from fastapi import Path as InPath
 from fastapi.responses import HTMLResponse, JSONResponse, Response
+from starlette.exceptions import HTTPException
 
 from deephash.errors import CollectionError, DataError, DeephashError, UsageError
 from deephash.search import Hit, Sliders
 
 from .actions import picture_query
 from .actions import sentence as sentence_of
-from .live import add_pictures
+from .description import THUMBNAIL
+from .live import MOST_AT_ONCE, add_pictures
+from .numbers import MOST_BITS, TOO_LARGE
 from .queries import Query as Asked
 from .queries import words_query
+from .records import AddedRecord, AnswerRecord, CodeRecord, ItemRecord, StatsRecord
+from .refusals import refusal
 from .thumbnails import MAX_SIDE, SIDE, placeholder
 from .turns import ServerBusy
 from .workspace import MAX_ANSWERS, Answer, Options, Workspace
 
 WHICH = "collection; the first one where left out"
 Name = Annotated[str | None, Query(description=WHICH)]
+Item = Annotated[int, InPath(ge=0, lt=TOO_LARGE, description="id of an item")]
 DOCUMENTATION = Path(__file__).with_name("api.html")
 
 
 def add_routes(app: FastAPI, workspace: Workspace) -> None:
     """Add every route below ``/api`` to ``app``."""
     app.add_exception_handler(DeephashError, _explain)  # type: ignore[arg-type]
+    app.add_exception_handler(HTTPException, _relay)  # type: ignore[arg-type]
     _add_searching(app, workspace)
     _add_looking(app, workspace)
 
 
 def _add_searching(app: FastAPI, workspace: Workspace) -> None:
-    @app.post("/api/search", summary="Search by a picture, words, both, or an item")
+    @app.post("/api/search", summary="Search by a picture, words, both, or an item", response_model=AnswerRecord)
     def search(
         picture: Annotated[UploadFile | None, File(description="a picture file")] = None,
         text: Annotated[str | None, Form(description="words, for cross-modal models")] = None,
         minus: Annotated[str, Form(description="words that are not wanted")] = "",
-        id: Annotated[int | None, Form(description="an item of the collection")] = None,
+        id: Annotated[int | None, Form(ge=0, lt=TOO_LARGE, description="an item of the collection")] = None,
         collection: Annotated[str | None, Form(description=WHICH)] = None,
         k: Annotated[int, Form(ge=1, le=MAX_ANSWERS, description="at most so many answers")] = 10,
-        max_distance: Annotated[int | None, Form(ge=0, description="at most so many bits away")] = None,
+        max_distance: Annotated[int | None, Form(ge=0, le=MOST_BITS, description="at most so many bits away")] = None,
         where: Annotated[str, Form(max_length=1000, description='such as: label = "cat"')] = "",
         beta: Annotated[float, Form(ge=0, le=1, description="picture and words: 0 picture, 1 words")] = 0.5,
         alpha_text: Annotated[float, Form(ge=-2, le=4, description="picture and words: reach of the words")] = 1.0,
@@ -53,7 +61,7 @@ def _add_searching(app: FastAPI, workspace: Workspace) -> None:
             name = workspace.place(collection).name
             return answer_record(workspace.answer(name, asked, Options(k, max_distance, where, rerank=rerank)))
 
-    @app.post("/api/encode", summary="Return the code of a picture or of words")
+    @app.post("/api/encode", summary="Return the code of a picture or of words", response_model=CodeRecord)
     def encode(
         picture: Annotated[UploadFile | None, File(description="a picture file")] = None,
         text: Annotated[str | None, Form(description="words, for cross-modal models")] = None,
@@ -64,9 +72,11 @@ def _add_searching(app: FastAPI, workspace: Workspace) -> None:
             code = workspace.encode(workspace.place(collection).name, asked)
         return {"num_bits": code.num_bits, "hex": code.hex()[0]}
 
-    @app.post("/api/add", summary="Add pictures to a collection; they are searchable at once")
+    @app.post(
+        "/api/add", summary="Add pictures to a collection; they are searchable at once", response_model=AddedRecord
+    )
     def add(
-        pictures: Annotated[list[UploadFile], File(description="picture files")],
+        pictures: Annotated[list[UploadFile], File(min_length=1, max_length=MOST_AT_ONCE, description="picture files")],
         collection: Annotated[str | None, Form(description=WHICH)] = None,
     ) -> dict[str, Any]:
         files = [(picture.filename or "picture", picture.file.read()) for picture in pictures]
@@ -76,8 +86,8 @@ def _add_searching(app: FastAPI, workspace: Workspace) -> None:
 
 
 def _add_looking(app: FastAPI, workspace: Workspace) -> None:
-    @app.get("/api/items/{item}", summary="Return an item and its attributes")
-    def read_item(item: int, collection: Name = None) -> dict[str, Any]:
+    @app.get("/api/items/{item}", summary="Return an item and its attributes", response_model=ItemRecord)
+    def read_item(item: Item, collection: Name = None) -> dict[str, Any]:
         place = workspace.place(collection)
         code = place.searcher.code_of(item)
         found = place.searcher.collection.items([item])[0]
@@ -89,9 +99,14 @@ def _add_looking(app: FastAPI, workspace: Workspace) -> None:
             "hex": code.hex()[0],
         }
 
-    @app.get("/api/items/{item}/thumbnail", summary="Return a small re-encoded copy of a picture")
+    @app.get(
+        "/api/items/{item}/thumbnail",
+        summary="Return a small re-encoded copy of a picture",
+        response_class=Response,
+        responses=THUMBNAIL,
+    )
     def thumbnail(
-        item: int, collection: Name = None, side: Annotated[int, Query(ge=16, le=MAX_SIDE)] = SIDE
+        item: Item, collection: Name = None, side: Annotated[int, Query(ge=16, le=MAX_SIDE)] = SIDE
     ) -> Response:
         place = workspace.place(collection)
         opened = place.searcher.collection
@@ -103,7 +118,7 @@ def _add_looking(app: FastAPI, workspace: Workspace) -> None:
             return Response(data, 404, {"Cache-Control": "no-store"}, media_type)
         return Response(data, headers={"Cache-Control": "private, max-age=600"}, media_type=media_type)
 
-    @app.get("/api/stats", summary="Return what is served")
+    @app.get("/api/stats", summary="Return what is served", response_model=StatsRecord)
     def stats() -> dict[str, Any]:
         return {"read_only": workspace.read_only, "collections": [_stats(workspace, name) for name in workspace.names]}
 
@@ -185,3 +200,8 @@ async def _explain(_: Request, error: DeephashError) -> JSONResponse:
         return JSONResponse({"error": str(error)}, 503, {"Retry-After": "2"})
     status = 400 if isinstance(error, UsageError) else 415 if isinstance(error, DataError) else 503
     return JSONResponse({"error": sentence_of(error)}, status if not isinstance(error, CollectionError) else 503)
+
+
+async def _relay(_: Request, error: HTTPException) -> JSONResponse:
+    """Give what the framework refuses, such as a damaged form, the shape of all errors."""
+    return refusal(error.status_code, error.detail, error.headers)

@@ -6,12 +6,12 @@ import socket
 import sys
 import threading
 import webbrowser
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from deephash.errors import UsageError
 
-from .guard import LOOPBACK
+from .callers import LOOPBACK
 
 
 def run(
@@ -25,6 +25,7 @@ def run(
     reports: Sequence[str | Path],
     index: str,
     open_browser: bool,
+    names: Collection[str] = (),
 ) -> None:
     """Serve until interrupted; see :func:`deephash.webui.serve`."""
     if (user is None) != (password is None) or user == "" or password == "" or ":" in (user or ""):
@@ -35,7 +36,7 @@ def run(
 
     workspace = Workspace(paths, read_only=read_only, index=index, reports=reports)
     threading.Thread(target=workspace.warm_up, daemon=True).start()
-    app = build_app(workspace, host=host, user=user, password=password)
+    app = build_app(workspace, host=host, user=user, password=password, names=names)
     address = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}/"
     if host not in LOOPBACK and user is None:
         print(f"warning: {host} is reachable from other machines and no --user/--password is set", file=sys.stderr)

@@ -16,6 +16,7 @@ def serve(
     password: str | None = None,
     report: list[Path] | None = None,
     index: str = "auto",
+    hostname: list[str] | None = None,
     open: bool = False,
 ) -> None:
     """Serve collections as a web page with a REST interface, until Ctrl-C.
@@ -33,6 +34,7 @@ def serve(
         password: see --user.
         report: report.json of an evaluation, shown on the evaluation page.
         index: which index answers.
+        hostname: name by which visitors call this server, beside its addresses and the name of this machine.
         open: open the page in the browser.
     """
     try:
@@ -50,4 +52,5 @@ def serve(
         reports=report or (),
         index=index,
         open_browser=open,
+        names=hostname or (),
     )

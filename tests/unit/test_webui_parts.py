@@ -2,6 +2,7 @@
 
 import base64
 import io
+import socket
 
 import numpy as np
 import pytest
@@ -246,7 +247,17 @@ def test_only_the_own_address_is_answered_on_a_loopback_host():
     assert refused(guard, host="[::1]:7860") is None
     assert refused(guard, host="evil.example:7860") == 421
     assert refused(guard, host="127.0.0.1.evil.example") == 421
-    assert refused(Guard(None, host="0.0.0.0", max_bytes=1000), host="pictures.example") is None
+    assert refused(guard, host="192.168.1.5:7860") == 421
+
+
+def test_on_any_other_host_only_addresses_and_known_names_are_answered():
+    """A web site can give itself a name that leads here, but not an address."""
+    guard = Guard(None, host="0.0.0.0", max_bytes=1000, names=["Pictures.example"])
+    for name in ("192.168.1.5:7860", "[fe80::1]:7860", "localhost", "pictures.example:80", "PICTURES.example"):
+        assert refused(guard, host=name) is None, name
+    assert refused(guard, host=f"{socket.gethostname()}:7860") is None
+    for name in ("evil.example:7860", "192.168.1.5.evil.example", "pictures.example.evil.example", "", ":7860"):
+        assert refused(guard, host=name) == 421, name
 
 
 def test_other_sites_cannot_change_anything():

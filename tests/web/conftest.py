@@ -53,8 +53,8 @@ class Server:
         socket = listen("127.0.0.1", self.port)
         self.port = socket.getsockname()[1]
         self.workspace = Workspace(self.paths, read_only=self.read_only, reports=self.reports, index="faiss:flat")
-        app = build_app(self.workspace, user=self.user, password=self.password)
-        self.uvicorn = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1))
+        self.guard = build_app(self.workspace, user=self.user, password=self.password)
+        self.uvicorn = uvicorn.Server(uvicorn.Config(self.guard, log_level="error", timeout_graceful_shutdown=1))
         self.thread = threading.Thread(target=self.uvicorn.run, kwargs={"sockets": [socket]}, daemon=True)
         self.thread.start()
         deadline = time.monotonic() + 60

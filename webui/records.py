@@ -1,0 +1,99 @@
+"""The shapes of the routes' answers, for the description and for whoever reads them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+
+class ErrorRecord(BaseModel):
+    """Why there is no answer."""
+
+    error: str = Field(description="a sentence")
+
+
+class HitRecord(BaseModel):
+    """One found item."""
+
+    rank: int
+    distance: int = Field(description="bits that differ")
+    similarity: float = Field(description="1 - distance / bits")
+    path: str
+    id: int
+    tie_size: int = Field(description="so many items have this distance")
+    attributes: dict[str, Any]
+    score: float | None = Field(description="cosine of the stored vectors, where they were asked for")
+
+
+class AskedRecord(BaseModel):
+    """What was asked."""
+
+    kind: str
+    label: str
+    hex: str
+
+
+class ChanceRecord(BaseModel):
+    """Distances of unrelated items of the collection."""
+
+    mean: float
+    sd: float
+    cutoff: int
+
+
+class AnswerRecord(BaseModel):
+    """The nearest items, in order."""
+
+    collection: str
+    query: AskedRecord
+    num_bits: int
+    total: int = Field(description="items of the collection")
+    nearest: int | None = Field(description="smallest distance of an item that passes the filter")
+    chance: ChanceRecord | None
+    encode_ms: float
+    search_ms: float
+    hits: list[HitRecord]
+
+
+class CodeRecord(BaseModel):
+    """A code."""
+
+    num_bits: int
+    hex: str
+
+
+class ItemRecord(CodeRecord):
+    """An item of a collection."""
+
+    id: int
+    path: str
+    attributes: dict[str, Any]
+
+
+class AddedRecord(BaseModel):
+    """What was added."""
+
+    ids: list[int]
+    version: int
+    skipped: list[tuple[str, str]] = Field(description="(file name, reason) of what was left out")
+
+
+class CollectionRecord(BaseModel):
+    """A served collection."""
+
+    name: str
+    items: int
+    num_bits: int
+    version: int
+    model: str
+    modalities: list[str]
+    fingerprint: str | None
+    index: str
+
+
+class StatsRecord(BaseModel):
+    """What is served."""
+
+    read_only: bool
+    collections: list[CollectionRecord]
