@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
@@ -19,6 +20,8 @@ _TURNS = {  # from the orientation of the camera to what makes the picture uprig
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_EXIF_ITEM = re.compile(rb"(infe.{8}|infe.{10})Exif", re.DOTALL)  # entry of the container's table of items
+_TIFF_HEAD = re.compile(rb"II\*\0|MM\0\*")
 _WHOLE_NUMBERS = {1: 1, 6: 1, 7: 1, 3: 2, 8: 2, 4: 4, 9: 4}  # bytes of a value, by TIFF type
 SIDEWAYS = (5, 6, 7, 8)  # orientations that swap width and height
 
@@ -39,6 +42,25 @@ def readable_exif(picture: Image.Image) -> Exif:
                 exif.get_ifd(block)
         except Exception:
             exif.pop(block, None)
+    return exif
+
+
+def without_exif(avif: bytes) -> bytes:
+    """Return an AVIF file whose EXIF block is hidden from its reader.
+
+    Its container says which way is up and EXIF has no say. Pillow writes that into the EXIF block while it opens the
+    file, which odd tags end.
+    """
+    return _EXIF_ITEM.sub(rb"\1Exi-", avif)
+
+
+def exif_of_avif(avif: bytes) -> Exif:
+    """Return the EXIF block that :func:`without_exif` hides, as far as it can be read."""
+    exif, start = Image.Exif(), _TIFF_HEAD.search(avif) if _EXIF_ITEM.search(avif) else None
+    try:
+        exif.load(avif[start.start() :] if start else b"")
+    except Exception:
+        return {}
     return exif
 
 

@@ -19,7 +19,15 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from deephash.collection.decode_budget import BUDGET, LARGE, MIB, decode_limit, decoding_bytes, stored_bytes
-from deephash.collection.exif import SIDEWAYS, date_taken, orientation_of, readable_exif, turned
+from deephash.collection.exif import (
+    SIDEWAYS,
+    date_taken,
+    exif_of_avif,
+    orientation_of,
+    readable_exif,
+    turned,
+    without_exif,
+)
 from deephash.collection.names import printable
 from deephash.collection.rgb import from_array, rgb_bytes, spoken, to_rgb, value_facts
 from deephash.collection.value_range import OUTLIERS
@@ -153,7 +161,7 @@ def _opened(data: bytes) -> Any:
         if accept is not None and accept(data[:16]) is not True:
             continue
         try:
-            return factory(BytesIO(data), "")
+            return factory(BytesIO(without_exif(data) if name == "AVIF" else data), "")
         except _NOT_THIS_FORMAT:
             continue
     raise UnidentifiedImageError
@@ -166,7 +174,9 @@ def _convert(picture: Any, max_pixels: int, reduced_to: int | None, data: bytes)
         raise UnreadablePicture(
             f"{size[0]} x {size[1]} pixels are more than the limit of {max_pixels:,}; shrink it, or raise max_pixels"
         )
-    taken, orientation = date_taken(readable_exif(picture)), orientation_of(picture)
+    is_avif = picture.format == "AVIF" and bool(data)
+    taken = date_taken(exif_of_avif(data) if is_avif else readable_exif(picture))
+    orientation = orientation_of(picture)
     if reduced_to is not None and data:
         _reduce_while_decoding(picture, reduced_to, data)
     factor = max(1, min(picture.size) // reduced_to) if reduced_to and stored_bytes(picture) > LARGE else 1
