@@ -57,8 +57,8 @@ def decoding_bytes(picture: Any, data: bytes, full_size: tuple[int, int]) -> int
             return stored + _coefficient_bytes(picture, data, full_size)
         case "TIFF":
             return 2 * stored + _strip_bytes(picture)  # Pillow turns TIFFs upright by a copy
-        case "ICO":
-            return 12 * max([pixels, *_icon_sizes(picture, data)])
+        case "PNG":
+            return stored + 16 * int(picture.width)
     return stored + pixels
 
 
@@ -126,12 +126,17 @@ def _strip_bytes(picture: Any) -> int:
     return int(4 * width * (min(rows, height) if isinstance(rows, int) else height))
 
 
-def _icon_sizes(picture: Any, data: bytes) -> Iterator[int]:
-    """Yield the pixels of each picture in an icon as its own header says; the icon's table tells no more than 256."""
-    for entry in picture.ico.entry:
-        head = data[entry.offset : entry.offset + 24]
+def icon_bytes(data: bytes) -> int:
+    """Return what decoding an icon takes, by the heads of the pictures in it: its own table tells no more than 256."""
+    most = 0
+    for entry in range(6, 6 + 16 * int.from_bytes(data[4:6], "little"), 16):
+        start = int.from_bytes(data[entry + 12 : entry + 16], "little")
+        head = data[start : start + 24]
         if head.startswith(b"\x89PNG"):
-            yield int.from_bytes(head[16:20], "big") * int.from_bytes(head[20:24], "big")
+            width, height = (int.from_bytes(head[place : place + 4], "big") for place in (16, 20))
         else:
-            width, height = (int.from_bytes(head[start : start + 4], "little", signed=True) for start in (4, 8))
-            yield abs(width * height)
+            width, height = (int.from_bytes(head[place : place + 4], "little", signed=True) for place in (4, 8))
+        most = max(most, abs(width * height))
+        if entry > len(data):
+            break
+    return 12 * most

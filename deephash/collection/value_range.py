@@ -46,7 +46,7 @@ def find_range(values: NDArray[Any], *, told_white: float | None = None, missing
     Infinite values and NaN do not count, and neither does one value in 10,000 (at least one) at either end. Then:
 
     1. ``told_white``, where the file tells one that the values keep to, with black 0;
-    2. floats of 0..1 and of -1..1 are taken as that (a tenth more or less is clipped);
+    2. floats of 0..1 and of -1..1 that use an eighth of it are taken as that (a tenth more or less is clipped);
     3. values from 0 up: white is the smallest of 255, 1023, 4095 and 65535 that holds them, if they reach an eighth of
        it; otherwise the largest value;
     4. values below 0: from the lowest to the largest.
@@ -63,9 +63,9 @@ def find_range(values: NDArray[Any], *, told_white: float | None = None, missing
     is_float = values.dtype.kind == "f"
     if told_white is not None and low >= 0 and high <= told_white:
         return ValueRange(0.0, told_white, True)
-    if is_float and low >= -SLACK and high <= 1 + SLACK:
-        return ValueRange(0.0, 1.0, True) if high * LEAST_USED >= 1 or high <= 0 else ValueRange(0.0, high, False)
-    if is_float and -1 - SLACK <= low < 0 and high <= 1 + SLACK:
+    if is_float and low >= -SLACK and high <= 1 + SLACK and (high * LEAST_USED >= 1 or low == high == 0):
+        return ValueRange(0.0, 1.0, True)
+    if is_float and -1 - SLACK <= low < 0 and high <= 1 + SLACK and (high - low) * LEAST_USED >= 2:
         return ValueRange(-1.0, 1.0, False)
     if low < 0:
         return ValueRange(low, max(high, low + 1e-9 * abs(low)), False)
