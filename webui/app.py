@@ -72,7 +72,7 @@ def build_app(
     app = FastAPI(title="deephash", version=__version__, docs_url=None, redoc_url=None, openapi_url="/api/openapi.json")
     add_routes(app, workspace)
     add_upload_route(app, uploads)
-    describe(app)
+    describe(app, secured=user is not None)
     routes = own_routes(app)
     gr.mount_gradio_app(
         app,

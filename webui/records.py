@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
+
+Pair = Annotated[list[str], Field(min_length=2, max_length=2)]  # FastAPI describes a tuple wrongly
 
 
 class ErrorRecord(BaseModel):
@@ -76,7 +78,7 @@ class AddedRecord(BaseModel):
 
     ids: list[int]
     version: int
-    skipped: list[tuple[str, str]] = Field(description="(file name, reason) of what was left out")
+    skipped: list[Pair] = Field(description="(file name, reason) of what was left out")
 
 
 class CollectionRecord(BaseModel):

@@ -82,7 +82,7 @@ def _add_searching(app: FastAPI, workspace: Workspace) -> None:
         files = [(picture.filename or "picture", picture.file.read()) for picture in pictures]
         with workspace.turns:
             change = add_pictures(workspace, workspace.place(collection).name, files)
-        return {"ids": change.ids, "version": change.after, "skipped": change.skipped}
+        return {"ids": change.ids, "version": change.after, "skipped": [list(pair) for pair in change.skipped]}
 
 
 def _add_looking(app: FastAPI, workspace: Workspace) -> None:

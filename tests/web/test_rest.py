@@ -1,8 +1,6 @@
 """The REST routes by HTTP against the running server: answers, refusals, and what may not leave the machine."""
 
 import io
-import json
-import re
 
 import numpy as np
 import pytest
@@ -14,7 +12,9 @@ from deephash.collection import Collection
 from deephash.search import Searcher
 from tests.coloured_squares import coloured
 from tests.paths import shared_data
+from tests.web import probes
 
+PROBES = probes.load()
 OUTSIDE = ("caltech101", "test", "sunflower")
 
 
@@ -161,10 +161,7 @@ def test_no_file_is_served_by_its_path(client, server, pictures, path):
 
 def test_the_page_takes_no_path_from_a_client(client, server, pictures):
     """A forged upload event that names a file of the server must not open it."""
-    page = client.get("").text
-    config = json.loads(
-        re.search(r"window\.gradio_config = (\{.*?\});\s*(?:window\.|</script>)", page, re.DOTALL).group(1)
-    )
+    config = PROBES.Target(server.address).config()
     events = [one for one in config["dependencies"] if any(target[1] == "input" for target in one["targets"])]
     named = next(one for one in config["components"] if one["props"].get("elem_id") == "dh-picture")["id"]
     event = next(one for one in events if named in one["inputs"])
