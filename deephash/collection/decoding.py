@@ -49,9 +49,9 @@ def open_lazily(data: bytes) -> Any:
     """Do what ``Image.open`` does without its limit of pixels, which knows neither draft mode nor bytes a pixel."""
     for name in formats():
         factory, accept = Image.OPEN[name]
-        if accept is not None and accept(data[:16]) is not True:
-            continue
         try:
+            if accept is not None and accept(data[:16]) is not True:
+                continue
             needed = icon_bytes(data) if name == "ICO" else 0  # Pillow decodes icons while it opens them
             with BUDGET.hold(needed, "the pictures of this icon"):
                 return factory(BytesIO(without_exif(data) if name == "AVIF" else data), "")
