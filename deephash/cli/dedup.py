@@ -12,8 +12,12 @@ from cyclopts import Parameter
 from numpy.typing import NDArray
 
 from deephash.cli.output import note, print_json
+from deephash.codes import BinaryCodes
 from deephash.collection import Collection, Item
-from deephash.index.dedup import DuplicateGroup, near_duplicates
+from deephash.collection.schema import CODE
+from deephash.errors import UsageError
+from deephash.index.dedup import DuplicateGroup
+from deephash.search.copies import PHASH, Copies, Like, find_copies, perceptual_codes, supervised_method
 
 Keep = Literal["largest", "oldest", "first"]
 Listed = tuple[Item, list[tuple[Item, int]]]  # the picture to keep; the others with their distances
@@ -23,44 +27,84 @@ def dedup(
     collection: Path,
     /,
     *,
-    radius: int = 0,
+    like: Like = "copies",
+    radius: Literal["auto"] | int = "auto",
+    least: float = 0.9,
     grouping: Literal["star", "chain"] = "star",
     keep: Keep = "largest",
     where: str | None = None,
     column: str = "code",
+    force: Annotated[bool, Parameter(negative="")] = False,
     out: Path | None = None,
     json: Annotated[bool, Parameter(negative="")] = False,
     paths: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
-    """List groups of near-duplicates; nothing is ever deleted.
+    """List groups of copies of the same picture; nothing is ever deleted.
 
     $ deephash dedup pictures.dh
-    $ deephash dedup pictures.dh --radius 3 --out duplicates.csv
-    $ deephash dedup phash.dh --radius 6 --paths
+    $ deephash dedup pictures.dh --like files
+    $ deephash dedup pictures.dh --column phash --out duplicates.csv
+    $ deephash dedup pdq.dh --like alike --radius 31 --paths
 
-    Codes of supervised models find "the same class", not "the same picture": use a self-supervised or training-free
-    model, or imported perceptual hashes.
+    Codes of supervised models find "the same class", not "the same picture", and are refused: perceptual hashes of the
+    same pictures (--column phash), or a collection of training-free codes, do it.
 
     Args:
         collection: the folder.
-        radius: largest distance in bits within a group, inclusive.
-        grouping: star (all within the radius of the picture that is kept) or chain (of the next one).
+        like: files (equal byte by byte), copies (near by code, confirmed by their pixels: scaled, recompressed,
+            recoloured, trimmed, framed, stamped ones), or alike (near by code alone: also series of one scene).
+        radius: largest distance in bits of a candidate; auto chooses it from the collection's own distances.
+        least: likeness of pixels from which two pictures are copies, up to 1.
+        grouping: star (all are copies of the picture that is kept) or chain (of the next one).
         keep: which picture of a group comes first: the one with most pixels, the oldest, or the first indexed.
         where: only among these, for example ``year >= 2019``.
-        column: which codes.
+        column: which codes; phash computes perceptual hashes of the pictures now.
+        force: also take the codes of a supervised model.
         out: write a CSV (group, keep, distance, path) here.
         json: one JSON object a group.
         paths: print only the paths of the pictures that would not be kept.
     """
     opened = Collection.open(collection)
-    ids, codes = opened.codes(column)
+    ids, codes = _codes(opened, column, where, like, force)
+    asked = None if radius == "auto" else radius
+    priority = _priority(opened, ids, keep)
+    found = find_copies(opened, ids, codes, like=like, radius=asked, least=least, grouping=grouping, priority=priority)
+    listed = _looked_up(opened, found.groups)
+    if out is not None:
+        _write(listed, out)
+    _show(listed, json=json, paths=paths)
+    note(_summary(found, listed, opened))
+    return 0 if listed else 1
+
+
+def _codes(
+    opened: Collection, column: str, where: str | None, like: Like, force: bool
+) -> tuple[NDArray[np.int64], BinaryCodes]:
+    """Return the codes to compare, or say why those do not tell pictures apart."""
+    computed = column == PHASH and PHASH not in opened.code_columns
+    method = None if computed or like == "files" or force else supervised_method(opened, column)
+    if method is not None:
+        raise UsageError(
+            f"codes of {method}, a supervised model, are near for pictures of one class, not for copies of one "
+            f"picture. Perceptual hashes of the same pictures do it: deephash dedup {opened.path} --column phash. So "
+            "does a collection of training-free codes: deephash index PICTURES --out copies.dh --model "
+            "itq:timm:resnet18. --force takes these codes all the same"
+        )
+    ids, codes = opened.codes(CODE if computed else column)
     if where is not None:
         chosen = np.isin(ids, opened.matching(where))
         ids, codes = ids[chosen], codes[chosen]
-    groups = near_duplicates(ids, codes, radius, grouping=grouping, priority=_priority(opened, ids, keep))
-    listed = _looked_up(opened, groups)
-    if out is not None:
-        _write(listed, out)
+    if not computed or like == "files":
+        return ids, codes
+    ids, codes, unreadable = perceptual_codes(opened, ids)
+    if unreadable:
+        note(
+            f"{len(unreadable):,} pictures cannot be read and are left out; the first: {next(iter(unreadable.items()))}"
+        )
+    return ids, codes
+
+
+def _show(listed: list[Listed], *, json: bool, paths: bool) -> None:
     if json:
         for number, (kept, others) in enumerate(listed, 1):
             twins = [{"id": item.id, "path": item.uri, "distance": distance} for item, distance in others]
@@ -71,9 +115,19 @@ def dedup(
                 print(item.uri)
     else:
         _print(listed)
+
+
+def _summary(found: Copies, listed: list[Listed], opened: Collection) -> str:
     extra = sum(len(others) for _, others in listed)
-    note(f"{len(listed):,} groups within {radius} bits; {extra:,} of {len(ids):,} pictures could go; none was deleted")
-    return 0 if listed else 1
+    end = f"{len(listed):,} groups; {extra:,} of {found.items:,} pictures could go; none was deleted"
+    if found.radius is None:
+        return f"equal files: {end}"
+    radius = f"within {found.radius} of {found.num_bits} bits ({found.chosen}): {found.candidates:,} pairs"
+    if found.confirmed is None:
+        why = "" if opened.root is not None else ", as the pictures are not at hand"
+        return f"{radius}, by their codes alone{why}; {end}"
+    blind = f"; {len(found.unreadable):,} pictures could not be looked at" if found.unreadable else ""
+    return f"{radius}, {found.confirmed:,} confirmed by their pixels{blind}; {end}"
 
 
 def _priority(opened: Collection, ids: NDArray[np.int64], keep: Keep) -> NDArray[np.float64] | None:

@@ -81,18 +81,33 @@ def near_duplicates(
     Raises:
         UsageError: a grouping that does not exist, a negative radius, lengths that do not fit.
     """
-    if grouping not in ("star", "chain"):
-        raise UsageError(f"grouping is 'star' or 'chain', not {grouping!r}")
     _check(ids, codes, radius)
-    ranked = np.zeros(len(ids)) if priority is None else np.asarray(priority, dtype=np.float64)
-    if ranked.shape != (len(ids),):
-        raise UsageError(f"priority holds one number an item: {len(ids):,} are needed, not {ranked.shape}")
-    order = np.lexsort((ids, -ranked))  # best first: row numbers are ranks from here on
+    order = _best_first(ids, priority, grouping)
     ids, codes = np.asarray(ids)[order], codes[order]
     groups = UniqueGroups.of(codes)  # ordered by their best item
     one, two, _ = _unique_pairs(groups.codes, radius)
     label = _stars(one, two, len(groups)) if grouping == "star" else _components(one, two, len(groups))
-    return _collected(label, groups, ids, codes)
+    of_row = np.empty(len(ids), np.int64)
+    of_row[groups.members] = np.repeat(label, groups.sizes)
+    return _collected(of_row, ids, codes)
+
+
+def group_pairs(
+    ids: Ids,
+    codes: BinaryCodes,
+    pairs: NearPairs,
+    *,
+    grouping: Literal["star", "chain"] = "star",
+    priority: ArrayLike | None = None,
+) -> list[DuplicateGroup]:
+    """Group items by ``pairs`` of them that somebody found to belong together; arguments as :func:`near_duplicates`."""
+    order = _best_first(ids, priority, grouping)
+    ids, codes = np.asarray(ids)[order], codes[order]
+    by_id = np.argsort(ids)
+    one, two = (by_id[np.searchsorted(ids, side, sorter=by_id)] for side in (pairs.first, pairs.second))
+    first, second = np.minimum(one, two), np.maximum(one, two)
+    label = _stars(first, second, len(ids)) if grouping == "star" else _components(first, second, len(ids))
+    return _collected(label, ids, codes)
 
 
 def near_pairs(ids: Ids, codes: BinaryCodes, radius: int) -> NearPairs:
@@ -193,10 +208,18 @@ def _components(one: Ids, two: Ids, number: int) -> Ids:
     return best[label]
 
 
-def _collected(label: Ids, groups: UniqueGroups, ids: Ids, codes: BinaryCodes) -> list[DuplicateGroup]:
-    """Turn labels of unique codes into groups of items; rows are ranks, so the first row of a group is the one kept."""
-    of_row = np.empty(len(ids), np.int64)
-    of_row[groups.members] = np.repeat(label, groups.sizes)
+def _best_first(ids: Ids, priority: ArrayLike | None, grouping: str) -> Ids:
+    """Return the order of items, best first: row numbers are ranks from there on."""
+    if grouping not in ("star", "chain"):
+        raise UsageError(f"grouping is 'star' or 'chain', not {grouping!r}")
+    ranked = np.zeros(len(ids)) if priority is None else np.asarray(priority, dtype=np.float64)
+    if ranked.shape != (len(ids),):
+        raise UsageError(f"priority holds one number an item: {len(ids):,} are needed, not {ranked.shape}")
+    return np.lexsort((ids, -ranked))
+
+
+def _collected(of_row: Ids, ids: Ids, codes: BinaryCodes) -> list[DuplicateGroup]:
+    """Turn labels of rows into groups of items; rows are ranks, so the first row of a group is the one kept."""
     order = np.argsort(of_row, kind="stable")
     edges = np.flatnonzero(np.diff(of_row[order])) + 1
     found = []

@@ -36,6 +36,7 @@ class DCMH(TwoTowers):
         optimizer: see :class:`Optimizer`; None is Adam at 1e-3 without decay.
     """
 
+    supervised: ClassVar[bool] = True
     default_optimizer: ClassVar[Optimizer] = Optimizer(learning_rate=1e-3, weight_decay=0.0)
 
     def __init__(

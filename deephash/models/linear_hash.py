@@ -57,6 +57,7 @@ class CrossModalOrthoHash(LinearTowers):
     """
 
     targets: Tensor
+    supervised: ClassVar[bool] = True
     default_optimizer: ClassVar[Optimizer] = _QUICK
 
     def __init__(

@@ -85,6 +85,7 @@ def describe(model: HashModel) -> dict[str, Any]:
         "num_bits": model.num_bits,
         "num_levels": model.num_levels,
         "modalities": list(model.encoders),
+        "supervised": type(model).supervised,
         "fingerprint": model.fingerprint(),
         "init_args": model.init_args(),
     }

@@ -75,7 +75,7 @@ def chance_level(codes: BinaryCodes, *, pairs: int = CHANCE_PAIRS, seed: int = 0
     else:  # items of one group come or go together, so there are as many chances as groups
         together = float(share[: valley + 1].sum())
         cutoff, chances = _quantile(share, GROUP_SHARE * together) + 1, 1 / together
-    cutoff = max(-1, min(cutoff, _unexplained(share, chances)))
+    cutoff = max(-1, min(cutoff, unexplained(share, chances)))
     return Chance(float(differing.mean()), float(differing.std()), cutoff, share, valley is not None)
 
 
@@ -84,8 +84,8 @@ def _quantile(share: NDArray[np.float64], part: float) -> int:
     return int(np.searchsorted(np.cumsum(share), part, side="right")) - 1
 
 
-def _unexplained(share: NDArray[np.float64], chances: float) -> int:
-    """Return the largest distance within which fewer than one of ``chances`` unrelated items is expected.
+def unexplained(share: NDArray[np.float64], chances: float) -> int:
+    """Return the largest distance within which fewer than one of ``chances`` unrelated items (or pairs) is expected.
 
     Unrelated pairs alone are about symmetric around their median, and related ones do not reach beyond it: the far half
     tells how wide the near one is. It is not taken narrower than that of independent bits with the same median, since

@@ -224,7 +224,7 @@ def test_dedup_lists_and_deletes_nothing(
 ) -> None:
     text, errors = said(capsys, ["dedup", indexed, "--out", tmp_path / "d.csv"])
     assert "keep  dog/1.png  8 x 8\n    0  dog/same.png  8 x 8" in text
-    assert "1 groups within 0 bits; 1 of 4 pictures could go; none was deleted" in errors
+    assert "1 confirmed by their pixels; 1 groups; 1 of 4 pictures could go; none was deleted" in errors
     assert (tmp_path / "d.csv").read_text().splitlines()[1:] == ["1,yes,0,dog/1.png", "1,no,0,dog/same.png"]
     assert said(capsys, ["dedup", indexed, "--paths"])[0] == "dog/same.png\n"
     record = json.loads(said(capsys, ["dedup", indexed, "--json", "--keep", "oldest"])[0])

@@ -1,0 +1,76 @@
+"""Two pictures by their pixels alone: copies that were scaled, recompressed, recoloured, trimmed, framed or stamped.
+
+A grey 32 x 32 miniature is cut into 16 blocks; the mean of each is taken off, so that brightness does not count, and
+blocks of the same place are correlated. The likeness is the median over blocks that have any texture, so a stamp on a
+third of the picture does not matter, and the best over trims of one of the two. Measured on 800 photographs
+(docs/results/dedup.md): at 0.9 scaled, recompressed, recoloured and stamped copies are found without exception.
+Mirrored and turned copies are not found.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+TRIMS = (0.0, 0.02, 0.04, 0.06, 0.08)  # cut off at each edge, as a share of the side
+SIDE, BLOCK = 32, 8
+TEXTURE = 24.0  # norm of a block; 3 grey levels, root mean square
+LEAST_BLOCKS = 4
+FLAT = 2.0  # grey levels by which two pictures without texture may differ
+HASH_SIDE = 8
+Miniatures = NDArray[np.uint8]
+
+
+def miniatures(picture: Image.Image) -> Miniatures:
+    """Return grey miniatures uint8 [5, 32, 32] of the whole picture and of four trims of it."""
+    grey, (width, height) = picture.convert("L"), picture.size
+    boxes = [(width * trim, height * trim, width * (1 - trim), height * (1 - trim)) for trim in TRIMS]
+    return np.stack([np.asarray(grey.resize((SIDE, SIDE), Image.Resampling.BOX, box)) for box in boxes])
+
+
+def likeness(first: Miniatures, second: Miniatures) -> NDArray[np.float64]:
+    """Return how alike pairs are, [P] in -1..1, from their :func:`miniatures` [P, 5, 32, 32] each."""
+    one, other = _blocks(first), _blocks(second)
+    whole = [_agreement(one[:, :1], other), _agreement(one, other[:, :1])]
+    best: NDArray[np.float64] = np.concatenate(whole, axis=1).max(axis=1)
+    flat = (_textured(one) | _textured(other))[:, 0].sum(axis=1) < LEAST_BLOCKS
+    apart = np.abs(first[:, 0].astype(np.float32) - second[:, 0]).mean(axis=(1, 2))
+    return np.where(flat, np.where(apart <= FLAT, 1.0, 0.0), best)
+
+
+def perceptual_hash(picture: Image.Image) -> NDArray[np.bool_]:
+    """Return the 64 bits of pHash: which low frequencies of the cosine transform lie above their median.
+
+    The bits, row by row, are those of ``imagehash.phash``, so codes of both programs can be compared.
+    """
+    from scipy.fft import dct
+
+    small = np.asarray(picture.convert("L").resize((4 * HASH_SIDE, 4 * HASH_SIDE), Image.Resampling.LANCZOS))
+    low = dct(dct(small.astype(np.float64), axis=0), axis=1)[:HASH_SIDE, :HASH_SIDE]
+    return np.asarray(low > np.median(low)).ravel()
+
+
+def _blocks(pictures: Miniatures) -> NDArray[np.float32]:
+    """Return blocks without their means, [P, T, 16, 64]."""
+    count, trims = pictures.shape[:2]
+    parts = pictures.reshape(count, trims, SIDE // BLOCK, BLOCK, SIDE // BLOCK, BLOCK).astype(np.float32)
+    blocks = parts.swapaxes(3, 4).reshape(count, trims, -1, BLOCK * BLOCK)
+    return np.asarray(blocks - blocks.mean(axis=3, keepdims=True))
+
+
+def _textured(blocks: NDArray[np.float32]) -> NDArray[np.bool_]:
+    return np.asarray(np.linalg.norm(blocks, axis=3) > TEXTURE)
+
+
+def _agreement(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the median correlation of textured blocks, [P, T]; of all blocks by weight where few have texture."""
+    norms = np.linalg.norm(one, axis=3) * np.linalg.norm(other, axis=3)
+    correlation = (one * other).sum(axis=3) / np.maximum(norms, 1e-6)
+    both = _textured(one) & _textured(other)
+    weighed = (correlation * np.sqrt(norms)).sum(axis=2) / np.maximum(np.sqrt(norms).sum(axis=2), 1e-6)
+    enough = both.sum(axis=2) >= LEAST_BLOCKS
+    ordered = np.sort(np.where(both, correlation, np.inf), axis=2)  # several times faster than nanmedian
+    middle = np.maximum(both.sum(axis=2)[..., None] - 1, 0)
+    ends = np.take_along_axis(ordered, np.concatenate([middle // 2, (middle + 1) // 2], axis=2), axis=2)
+    return np.where(enough, ends.mean(axis=2), weighed)
