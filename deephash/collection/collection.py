@@ -26,7 +26,7 @@ from deephash.collection.card import CollectionCard, replace_file
 from deephash.collection.leftovers import sweep_leftovers, sweep_unfinished
 from deephash.collection.lock import write_lock
 from deephash.collection.reader import MODELS, ROWS, CollectionReader, Model, describe_codes
-from deephash.collection.rows import CollectionVersion, Ids, Rows
+from deephash.collection.rows import CollectionVersion, Ids, Rows, require_utf8
 from deephash.collection.schema import CODE, HASH, ID, URI, VECTOR
 from deephash.errors import CollectionDamaged, UsageError
 
@@ -72,6 +72,7 @@ class Collection(CollectionReader):
             raise UsageError(
                 f"num_bits, num_levels and vector_dim are at least 1, not {num_bits, num_levels, vector_dim}"
             )
+        require_utf8(target)
         sweep_unfinished(target)
         scratch = target.with_name(f".{target.name}.{os.getpid()}")
         shutil.rmtree(scratch, ignore_errors=True)

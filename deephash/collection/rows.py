@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
+from deephash.collection.names import is_utf8, printable
 from deephash.collection.schema import ID
 from deephash.errors import CollectionDamaged, CollectionError, FormatTooNew, UsageError
 
@@ -48,6 +49,7 @@ class Rows:
     @classmethod
     def open(cls, path: Path, version: int | None = None) -> Self:
         """Open the latest version, or an earlier one. Raises CollectionDamaged, FormatTooNew or UsageError."""
+        require_utf8(path.parent)
         if not path.is_dir():
             raise CollectionDamaged(f"{path} is missing: the rows of the collection. Restore it from a copy")
         data = _guarded(path, lambda: lance.dataset(str(path)))
@@ -179,6 +181,14 @@ class Rows:
             raise CollectionError(f"{self._path.parent}: nothing of this change was kept: {_cause(error)}") from error
         finally:
             self._data, self._places = lance.dataset(str(self._path)), None
+
+
+def require_utf8(collection: Path) -> None:
+    """Raise UsageError for a path that Lance can neither write nor read."""
+    if not is_utf8(str(collection.absolute())):
+        raise UsageError(
+            f"{printable(collection)}: no collection can lie below a name that is not valid UTF-8; choose another place"
+        )
 
 
 def _guarded(path: Path, read: Callable[[], Any]) -> Any:

@@ -259,3 +259,20 @@ def test_an_age_that_no_calendar_has_is_an_age(folder: Path, tmp_path: Path, mod
         assert listing._utc(nanoseconds).year >= 1
     assert listing._utc(1_700_000_000_123_456_789).isoformat() == "2023-11-14T22:13:20.123456"
     assert encoder.read_picture is not None
+
+
+def test_folders_that_are_not_utf8(folder: Path, tmp_path: Path, model, capsys: pytest.CaptureFixture[str]) -> None:
+    from deephash.cli.main import main
+
+    model.save(tmp_path / "model")
+    strange = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
+    folder.rename(strange)
+    index = ["index", str(strange), "--model", str(tmp_path / "model"), "--out"]
+    assert main([*index, str(tmp_path / "x.dh")]) == 0
+    assert main(["index", str(strange), "--out", str(tmp_path / "x.dh"), "--json"]) == 0
+    assert main(["collection", "info", str(tmp_path / "x.dh")]) == 0
+    assert main(["search", str(tmp_path / "x.dh"), str(strange / "cat/1.png")]) == 0
+    assert "cat/1.png" in capsys.readouterr().out
+    assert main([*index, str(strange) + ".dh"]) == 2
+    assert "caf\\udce9.dh: no collection can lie below a name that is not valid UTF-8" in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith(".")) == []
