@@ -216,3 +216,86 @@ def test_reduced_decoding_stays_close_to_the_full_picture() -> None:
         reduced = open_picture(file, reduced_to=100).resize((64, 64), Image.Resampling.BICUBIC)
         error = np.asarray(full, np.float64) - np.asarray(reduced, np.float64)
         assert 10 * np.log10(255**2 / max((error**2).mean(), 1e-9)) > 28
+
+
+def exif_of(kind: int, count: int, value: bytes, order: str = "<") -> bytes:
+    """Return an EXIF block that holds the orientation alone, as a value of any TIFF type."""
+    head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(order + "IH", 8, 1)
+    return head + struct.pack(order + "HHI", 0x0112, kind, count) + value.ljust(4, b"\0") + bytes(4)
+
+
+@pytest.mark.parametrize(
+    ("kind", "count", "value", "turns"),
+    [
+        (3, 1, b"\x06\0", True),  # as it should be
+        (4, 1, b"\x06\0\0\0", True),  # a longer number
+        (1, 1, b"\x06", True),  # a byte
+        (7, 1, b"\x06", True),  # undefined
+        (3, 2, b"\x06\0\x06\0", True),  # two of them
+        (2, 2, b"6\0", True),  # as text
+        (3, 1, b"\0\0", False),
+        (3, 1, b"\x09\0", False),
+        (2, 2, b"x\0", False),
+        (5, 1, b"\xff\xff\xff\xff", False),  # a fraction somewhere else
+        (12, 1, b"\xff\xff\xff\xff", False),
+        (99, 1, b"\x06\0", False),
+        (3, 0, b"\x06\0", False),
+        (3, 2**31, b"\x06\0", False),
+    ],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_orientations_of_odd_types(kind: int, count: int, value: bytes, turns: bool) -> None:
+    for form in ("JPEG", "PNG", "WEBP"):
+        data = saved(Image.new("RGB", (16, 8), RED), form, exif=b"Exif\0\0" + exif_of(kind, count, value))
+        picture, facts = read_picture(data)
+        assert picture.size == (facts.width, facts.height) == ((8, 16) if turns else (16, 8))
+
+
+def test_orientation_in_the_other_order_of_bytes() -> None:
+    block = exif_of(3, 1, b"\0\x06", ">")
+    assert open_picture(saved(Image.new("RGB", (16, 8)), "JPEG", exif=b"Exif\0\0" + block)).size == (8, 16)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("form", ["TIFF", "AVIF", "WEBP", "JPEG"])
+def test_each_format_is_turned_once(form: str, orientation: int) -> None:
+    shown = np.zeros((16, 32, 3), np.uint8)
+    shown[:8, :16] = 255
+    undo = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}
+    stored = Image.fromarray(shown)
+    stored = stored.transpose(Image.Transpose(undo[orientation])) if orientation in undo else stored
+    exif = Image.Exif()
+    exif[0x0112], exif[0x0132] = orientation, "2020:01:02 03:04:05"
+    options = {"tiffinfo": {0x0112: orientation}} if form == "TIFF" else {"exif": exif, "quality": 95}
+    picture, facts = read_picture(saved(stored, form, **options))
+    assert picture.size == (facts.width, facts.height) == (32, 16)
+    assert np.abs(np.asarray(picture, int) - shown).mean() < 12
+    assert facts.taken == (None if form == "TIFF" else datetime(2020, 1, 2, 3, 4, 5))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_an_avif_whose_exif_cannot_be_written_back_is_taken() -> None:
+    from random import Random
+
+    from tests.property.picture_fuzz import odd_exif
+
+    draw, taken = Random(2), 0
+    for _ in range(100):
+        block = odd_exif(draw, 6)
+        order = "<" if block.startswith(b"II") else ">"
+        true, other = (struct.pack(order + "HHIHH", tag, 3, 1, 6, 0) for tag in (0x0112, 0x0EEE))
+        data = saved(Image.new("RGB", (9, 6), RED), "AVIF", exif=b"Exif\0\0" + block.replace(true, other))
+        picture, _ = read_picture(data.replace(other, true))  # Pillow moves the orientation into the container
+        assert picture.size == (9, 6), "the container says that nothing is to be turned"
+        taken += true in data.replace(other, true)
+    assert taken == 100
+
+
+def test_a_picture_of_ones_own_stays_as_it_is() -> None:
+    mine = Image.new("RGB", (4, 4), RED)
+    opened = open_picture(mine)
+    opened.putpixel((0, 0), WHITE)
+    assert mine.getpixel((0, 0)) == RED
+    lazy = Image.open(io.BytesIO(JPEG[: len(JPEG) // 2]))
+    with pytest.raises(UnreadablePicture, match="this picture: damaged"):
+        open_picture(lazy)
