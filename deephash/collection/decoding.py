@@ -27,6 +27,7 @@ from deephash.errors import UnreadablePicture
 
 _FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "AVIF", "JPEG2000", "PPM", "ICO")
 _NOT_THIS_FORMAT = (SyntaxError, IndexError, TypeError, KeyError, EOFError, StructError)
+_MOST_REDUCTION = 32  # a thousandth of the pixels; more would only make the bands of rows higher
 
 
 class Decoded(NamedTuple):
@@ -74,7 +75,9 @@ def decode(picture: Any, max_pixels: int, reduced_to: int | None, data: bytes) -
         )
     if reduced_to is not None and data:
         _reduce_while_decoding(picture, reduced_to, data)
-    factor = max(1, min(picture.size) // reduced_to) if reduced_to and stored_bytes(picture) > LARGE else 1
+    factor = 1
+    if reduced_to and stored_bytes(picture) > LARGE:
+        factor = min(max(1, min(picture.size) // reduced_to), _MOST_REDUCTION)
     with BUDGET.hold(_needed_bytes(picture, data, size, factor), f"{size[0]} x {size[1]} pixels"):
         swapped, facts = _swapped_tiles(picture), value_facts(picture)
         if picture.format == "TIFF":
