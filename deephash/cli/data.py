@@ -22,7 +22,7 @@ from deephash.data.manifests import (
     shipped_manifests,
     write_manifest,
 )
-from deephash.data.near_duplicates import Twin, find_twins, is_cifar10, pictures_below, problem_of
+from deephash.data.near_duplicates import Twin, find_twins, is_cifar10, pictures_below, problem_of, with_blanks
 from deephash.data.protocols import find_rule, split_rules
 from deephash.errors import UsageError
 from deephash.evaluation.codefile import as_labels, number_labels, read_columns
@@ -220,7 +220,12 @@ def _load(manifest: str | None, lists: dict[str, Path | None], protocol: str | N
 def _twins(manifest: SplitManifest, root: Path | None, least: float, missing: Collection[str]) -> list[Twin]:
     if root is None:
         raise UsageError("--near-duplicates looks at pictures: give their folder with --root")
-    return find_twins(manifest, pictures_below(root), least=least, without=missing)
+    unreadable: list[str] = []
+    picture_of = with_blanks(pictures_below(root), unreadable)
+    twins = find_twins(manifest, picture_of, least=least, without=missing)
+    if unreadable:
+        note(f"{len(unreadable):,} pictures could not be looked at and have no near-duplicates: {unreadable[0]}")
+    return twins
 
 
 def _drawn_from_file(protocol: str, path: Path, train_images: int | None, seed: int) -> SplitManifest:

@@ -21,7 +21,7 @@ from PIL import Image
 
 from deephash.data.check import SEARCHED, Problem
 from deephash.data.manifests import SplitManifest
-from deephash.errors import UsageError
+from deephash.errors import UnreadablePicture, UsageError
 from deephash.progress import track
 
 SIDE, PATCH = 16, 4
@@ -117,6 +117,19 @@ def pictures_below(root: Path) -> Callable[[str], Image.Image]:
         return image
 
     return picture
+
+
+def with_blanks(picture_of: Callable[[str], Image.Image], unreadable: list[str]) -> Callable[[str], Image.Image]:
+    """Return ``picture_of`` that gives a blank, which resembles nothing, for what it cannot open, and notes why."""
+
+    def opened(name: str) -> Image.Image:
+        try:
+            return picture_of(name)
+        except UnreadablePicture as error:
+            unreadable.append(str(error))
+            return Image.new("RGB", (SIDE, SIDE))
+
+    return opened
 
 
 def _structures(names: Sequence[str], picture_of: Callable[[str], Image.Image]) -> NDArray[np.float32]:

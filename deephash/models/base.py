@@ -137,18 +137,20 @@ class HashModel(LightningModule, ABC):
         from deephash.collection.pictures import open_picture
 
         side = self.picture_side()
-        return self._encode_each("image", [open_picture(one, reduced_to=side) for one in pictures], batch_size)
+        return self._encode_each("image", pictures, batch_size, lambda one: open_picture(one, reduced_to=side))
 
     def encode_texts(self, texts: Sequence[str], *, batch_size: int = 256) -> BinaryCodes:
         """Encode phrases; the model needs a text encoder."""
         return self._encode_each("text", texts, batch_size)
 
-    def _encode_each(self, modality: str, items: Sequence[Any], batch_size: int) -> BinaryCodes:
+    def _encode_each(
+        self, modality: str, items: Sequence[Any], batch_size: int, opened: Callable[[Any], Any] = lambda item: item
+    ) -> BinaryCodes:
         transform = self.preprocess(modality)
         if not len(items):
             return BinaryCodes.from_bits(torch.zeros(0, self.num_bits).numpy())
         starts = range(0, len(items), batch_size)
-        batches = ([transform(item) for item in items[start : start + batch_size]] for start in starts)
+        batches = ([transform(opened(item)) for item in items[start : start + batch_size]] for start in starts)
         return BinaryCodes.concatenate([self.encode({modality: torch.stack(batch)}) for batch in batches])
 
     @contextmanager

@@ -99,6 +99,14 @@ def test_the_command_reports_and_takes_them_out(tmp_path, capsys):
     assert "near-duplicate: 1 of 3 queries (33.3 %)" in shown
     assert "q1.png ~ t1.png (0.9" in shown
     assert read_manifest(tmp_path / "fixed.tsv").names_of("query") == ["q2.png", "q3.png"]
+    whole = (tmp_path / "q3.png").read_bytes()
+    (tmp_path / "q3.png").write_bytes(whole[:60])  # a damaged one resembles nothing, and ends nothing
+    assert main([*check, "--root", str(tmp_path)]) == 1
+    said = capsys.readouterr()
+    assert "near-duplicate: 1 of 3 queries" in said.out
+    assert "1 pictures could not be looked at and have no near-duplicates: " in said.err
+    assert "q3.png: damaged" in said.err
+    (tmp_path / "q3.png").write_bytes(whole)
     (tmp_path / "q2.png").unlink()  # a file that is missing is one problem, the twins are another
     assert main([*check, "--root", str(tmp_path)]) == 1
     shown = capsys.readouterr().out

@@ -24,7 +24,9 @@ from deephash.data.folder import PictureFolder
 from deephash.errors import UnreadablePicture
 from deephash.ingest import encoder, index_folder
 from tests.e2e.collection_child import tiny_model
-from tests.paths import ROOT
+from tests.paths import ROOT, shared_data
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*:UserWarning:PIL")  # of what Pillow finds odd in a file
 
 
 @pytest.fixture(scope="module")
@@ -276,3 +278,62 @@ def test_folders_that_are_not_utf8(folder: Path, tmp_path: Path, model, capsys: 
     assert main([*index, str(strange) + ".dh"]) == 2
     assert "caf\\udce9.dh: no collection can lie below a name that is not valid UTF-8" in capsys.readouterr().err
     assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith(".")) == []
+
+
+def test_a_query_that_is_a_bomb_is_a_sentence(
+    folder: Path, tmp_path: Path, model, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from deephash.cli.main import main
+    from tests.unit.test_decode_budget import flat_png
+
+    index_folder(folder, tmp_path / "x.dh", model)
+    bomb = tmp_path / "bomb.png"
+    bomb.write_bytes(flat_png(13_000, 13_000)[:9000])
+    assert main(["search", str(tmp_path / "x.dh"), str(bomb)]) == 3
+    said = capsys.readouterr().err
+    assert f"{bomb}: 13000 x 13000 pixels take about" in said
+    assert "DEEPHASH_DECODE_MIB=1024" in said
+
+
+def test_many_pictures_are_encoded_without_holding_them_all(model, monkeypatch: pytest.MonkeyPatch) -> None:
+    import weakref
+
+    opened: list[weakref.ref[Image.Image]] = []
+    most = 0
+
+    def opening(source: Image.Image, **_: object) -> Image.Image:
+        nonlocal most
+        picture = source.copy()
+        opened.append(weakref.ref(picture))
+        most = max(most, sum(one() is not None for one in opened))
+        return picture
+
+    monkeypatch.setattr("deephash.collection.pictures.open_picture", opening)
+    codes = model.encode_images([Image.new("RGB", (8, 8), (shade, 9, 9)) for shade in range(50)], batch_size=16)
+    assert len(codes) == 50
+    assert most <= 2
+
+
+def test_the_cases_of_pictures_give_what_is_right(tmp_path: Path, model) -> None:
+    script = shared_data().parent / "cases" / "make_cases.py"
+    if not script.is_file():
+        pytest.skip("../shared/cases is absent")
+    cases = tmp_path / "cases"
+    subprocess.run([sys.executable, str(script), str(cases)], check=True, capture_output=True)
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for file in [*cases.glob("D*.*"), cases / "thin/D2_ruler.png"]:
+        shutil.copy(file, pictures / file.name)
+    report = index_folder(pictures, tmp_path / "x.dh", model)
+    assert report.skipped == []
+    collection = Collection.open(tmp_path / "x.dh")
+    turned = [item.attributes for item in collection.items(collection.ids()) if item.uri.startswith("D1")]
+    assert [(one["width"], one["height"]) for one in turned] == [(40, 60)] * 40
+    right = np.asarray(Image.open(cases / "D0_right_grey.png"), int)
+    for file in sorted(cases.glob("D[3-6]*")):
+        seen = np.asarray(open_picture(file), int)[:, :, 1]
+        differing = np.abs(seen - right) > 2
+        assert differing.sum() <= ("D3" in file.name), "but for the one value that is none"
+    upright = np.rot90(np.asarray(Image.open(cases / "D0_right.png"), int), -1)
+    for file in cases.glob("D1*"):
+        assert np.abs(np.asarray(open_picture(file), int) - upright).mean() < 12
