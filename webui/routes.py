@@ -106,7 +106,9 @@ def _add_looking(app: FastAPI, workspace: Workspace) -> None:
         responses=THUMBNAIL,
     )
     def thumbnail(
-        item: Item, collection: Name = None, side: Annotated[int, Query(ge=16, le=MAX_SIDE)] = SIDE
+        item: Item,
+        collection: Name = None,
+        side: Annotated[int, Query(ge=16, le=MAX_SIDE, description="pixels of the longer side")] = SIDE,
     ) -> Response:
         place = workspace.place(collection)
         opened = place.searcher.collection

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 
 from deephash.collection import Collection, Item
 from deephash.collection.pictures import open_picture
-from deephash.errors import UnreadablePicture
+from deephash.errors import DeephashError, UnreadablePicture
 
 SIDE = 256
 MAX_SIDE = 1024
@@ -68,11 +68,19 @@ def safe_path(collection: Collection, item: Item) -> Path:
     """Return the resolved path of an item's picture. Raises UnreadablePicture where it lies outside the collection."""
     if "://" in item.uri or "\0" in item.uri:
         raise UnreadablePicture(f"{item.uri}: only files of the collection's folder are shown")
-    path = Path(collection.picture_path(item)).resolve()
-    homes = [Path(collection.path).resolve(), *([Path(collection.root).resolve()] if collection.root else [])]
-    if not any(path.is_relative_to(home) for home in homes):
+    try:
+        path = Path(collection.picture_path(item)).resolve()
+        homes = [Path(collection.path).resolve(), *([Path(collection.root).resolve()] if collection.root else [])]
+        inside = any(path.is_relative_to(home) for home in homes)
+        there = inside and path.is_file()
+    except (OSError, RuntimeError, ValueError) as error:  # a name that is too long, a loop of links
+        if isinstance(error, DeephashError):
+            raise
+        reason = getattr(error, "strerror", None) or "a loop of links"
+        raise UnreadablePicture(f"{item.uri[:80]}: {reason}") from None
+    if not inside:
         raise UnreadablePicture(f"{item.uri}: the file lies outside the collection's folder and is not shown")
-    if not path.is_file():
+    if not there:
         raise UnreadablePicture(f"{item.uri}: the file is no longer there; bring the collection up to date")
     return path
 
