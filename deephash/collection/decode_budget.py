@@ -16,7 +16,7 @@ from deephash.errors import UnreadablePicture, UsageError
 MIB = 1 << 20
 LIMIT_VARIABLE, USUAL_LIMIT_MIB = "DEEPHASH_DECODE_MIB", 512
 # Pillow's usual blocks of 16 MiB come from heaps that glibc keeps for each thread: three busy threads of a server held
-# on to 1 GB after as many large pictures. Blocks above 32 MiB, glibc's largest threshold, go back to the system at once.
+# on to 1 GB after as many large pictures. Blocks above 32 MiB, glibc's largest threshold, go back to the system.
 Image.core.set_block_size(64 * MIB)  # type: ignore[attr-defined]
 LARGE = 64 * MIB  # what is decoded to more than this is handed on reduced, where the caller names a side
 
