@@ -6,7 +6,8 @@ from math import ceil, floor
 
 from PIL import Image
 
-LONGEST = 16  # times the shorter side: longer pictures are cut to their middle before they are resized
+from deephash.collection.decoding import THIN
+
 _SUPPORT = {  # of the filters, in pixels of the coarser grid
     Image.Resampling.NEAREST: 1,
     Image.Resampling.BOX: 1,
@@ -19,12 +20,12 @@ _SUPPORT = {  # of the filters, in pixels of the coarser grid
 
 def is_thin(picture: Image.Image) -> bool:
     """Say whether one side is more than 16 times the other."""
-    return max(picture.size) > LONGEST * min(picture.size)
+    return max(picture.size) > THIN * min(picture.size)
 
 
 def middle_part(picture: Image.Image) -> Image.Image:
     """Return a thin picture cut to 16 times its shorter side, around its middle."""
-    sides = [min(side, LONGEST * min(picture.size)) for side in picture.size]
+    sides = [min(side, THIN * min(picture.size)) for side in picture.size]
     left, top = ((whole - side) // 2 for whole, side in zip(picture.size, sides))
     return picture.crop((left, top, left + sides[0], top + sides[1]))
 

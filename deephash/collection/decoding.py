@@ -27,6 +27,7 @@ from deephash.errors import UnreadablePicture
 
 _FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "AVIF", "JPEG2000", "PPM", "ICO")
 _NOT_THIS_FORMAT = (SyntaxError, IndexError, TypeError, KeyError, EOFError, StructError)
+THIN = 16  # how many times its shorter side a picture may be long before only its middle counts
 _MOST_REDUCTION = 32  # a thousandth of the pixels; more would only make the bands of rows higher
 
 
@@ -86,12 +87,13 @@ def decode(picture: Any, max_pixels: int, reduced_to: int | None, data: bytes) -
         exif = exif_of_avif(data) if data and picture.format == "AVIF" else readable_exif(picture)
         orientation = orientation_of(picture)  # of a TIFF, which Pillow turns while decoding, what it left over
         low = _lower_bytes(data, swapped) if data and swapped and _is_dark(picture) else None
-        rgb, values = to_rgb(picture, factor=factor, facts=facts, low=low)
+        seen = picture if low or not reduced_to else _without_far_ends(picture)
+        rgb, values = to_rgb(seen, factor=factor, facts=facts, low=low)
         rgb = turned(rgb, orientation)
         if rgb is picture and not (data and stored_bytes(picture) > LARGE):
             rgb = picture.copy()
-    seen = size[::-1] if orientation in SIDEWAYS and picture.format != "TIFF" else size
-    return Decoded(rgb, seen, date_taken(exif), spoken(values))
+    size = size[::-1] if orientation in SIDEWAYS and picture.format != "TIFF" else size
+    return Decoded(rgb, size, date_taken(exif), spoken(values))
 
 
 def _needed_bytes(picture: Any, data: bytes, full_size: tuple[int, int], factor: int) -> int:
@@ -105,6 +107,16 @@ def _needed_bytes(picture: Any, data: bytes, full_size: tuple[int, int], factor:
         needed += decoding_bytes(picture, data, full_size) + len(data)
     is_doubled = stored_bytes(picture) <= LARGE or _swapped_tiles(picture)
     return needed + (stored_bytes(picture) if is_doubled else 0)
+
+
+def _without_far_ends(picture: Image.Image) -> Image.Image:
+    """Cut a thin and large picture to 16 times its shorter side: reduction by the shorter side cannot make it small."""
+    short = min(picture.size)
+    if stored_bytes(picture) <= LARGE or max(picture.size) <= THIN * short:
+        return picture
+    width, height = (min(side, THIN * short) for side in picture.size)
+    left, top = (picture.width - width) // 2, (picture.height - height) // 2
+    return picture.crop((left, top, left + width, top + height))
 
 
 def _reduce_while_decoding(picture: Any, side: int, data: bytes) -> None:

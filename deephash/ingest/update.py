@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import time
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,7 @@ import numpy as np
 
 from deephash.codes import BinaryCodes
 from deephash.collection import Collection
-from deephash.collection.attributes import apply_attributes
+from deephash.collection.attributes import apply_attributes, check_attributes
 from deephash.collection.card import replace_file
 from deephash.collection.folder import (
     FolderPlan,
@@ -128,6 +129,8 @@ def index_folder(
     if collection is not None:
         plan = plan_update(collection, listing, below, exclude)
         _refuse_to_empty(plan, listing.files, source, allow_empty)
+    if attributes:
+        check_attributes(collection, attributes)  # before an hour of encoding
     if dry_run:
         return _foretold(plan, listing.skipped)
     find_device(device)
@@ -140,7 +143,9 @@ def index_folder(
             collection.move_root(root)
     encoder = StreamEncoder(model, precision=precision, device=device, with_vectors=collection.has_vectors)
     report = IngestReport(unchanged=plan.unchanged, skipped=list(listing.skipped))
-    _Update(collection, encoder, plan, report).run(batch_size, workers)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\.")  # of what it finds odd in a file that it then reads
+        _Update(collection, encoder, plan, report).run(batch_size, workers)
     complete_hub_biases(collection)
     if attributes:
         report.unmatched_attributes = apply_attributes(collection, attributes).unmatched

@@ -159,6 +159,29 @@ def test_no_decoder_takes_more_than_is_estimated(kind: str, tmp_path: Path) -> N
     assert told <= 25 * 1600 * 2000, "an estimate far above the truth refuses good pictures"
 
 
+def test_of_a_long_strip_the_middle_is_handed_on() -> None:
+    """Several threads may hold what was handed on, and reducing by the shorter side leaves a strip as it is."""
+    strip = flat_png(90_000, 240)
+    assert LARGE < 90_000 * 240 * 4
+    picture, facts = read_picture(strip, reduced_to=224)
+    assert (facts.width, facts.height) == (90_000, 240)
+    assert picture.size == (16 * 240, 240)
+    assert open_picture(strip).size == (90_000, 240)
+
+
+def test_a_forked_worker_starts_with_nothing_held() -> None:
+    code = (
+        "import os, signal\nfrom tests.unit.test_decode_budget import flat_png\n"
+        "data = flat_png(900, 900)\n"
+        "with decode_budget.BUDGET.hold(500 << 20, 'it'), decode_budget.BUDGET._freed:\n"
+        "    child = os.fork()\n"
+        "    if not child:\n"
+        "        signal.alarm(20); open_picture(data); os._exit(0)\n"
+        "    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))"
+    )
+    assert in_a_process(code).strip() == "0"
+
+
 def test_an_icon_is_judged_by_the_pictures_in_it() -> None:
     file = io.BytesIO()
     Image.new("RGBA", (32, 32)).save(file, "ICO", sizes=[(32, 32)])

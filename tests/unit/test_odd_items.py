@@ -26,8 +26,6 @@ from deephash.ingest import encoder, index_folder
 from tests.e2e.collection_child import tiny_model
 from tests.paths import ROOT, shared_data
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*:UserWarning:PIL")  # of what Pillow finds odd in a file
-
 
 @pytest.fixture(scope="module")
 def model():
@@ -314,6 +312,7 @@ def test_many_pictures_are_encoded_without_holding_them_all(model, monkeypatch: 
     assert most <= 2
 
 
+@pytest.mark.filterwarnings("ignore")  # of what Pillow finds odd in a file; index itself keeps them to itself
 def test_the_cases_of_pictures_give_what_is_right(tmp_path: Path, model) -> None:
     script = shared_data().parent / "cases" / "make_cases.py"
     if not script.is_file():

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from deephash.backbones import Backbone
-from deephash.backbones.middle import LONGEST, is_thin, resized_middle
+from deephash.backbones.middle import THIN, is_thin, resized_middle
 from deephash.backbones.transform import PictureTransform
 from deephash.collection.pictures import open_picture
 
@@ -38,7 +38,7 @@ def test_the_middle_of_thin_pictures_is_the_same(resample: Image.Resampling) -> 
     draw = np.random.default_rng(0)
     for seed in range(60):
         short = int(draw.integers(1, 40))
-        long = int(short * draw.uniform(LONGEST + 0.1, 60)) + 1
+        long = int(short * draw.uniform(THIN + 0.1, 60)) + 1
         picture = noise(*((short, long) if seed % 2 else (long, short)), seed)
         size = int(draw.integers(4, 64))
         shorter = size + int(draw.integers(0, 9))
