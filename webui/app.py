@@ -100,7 +100,7 @@ def build_app(
         password=password,
         names=names,
         routes=routes,
-        events=page.fns.keys(),
+        events={number: len(event.inputs) for number, event in page.fns.items()},
         uploads=uploads,
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
@@ -46,7 +46,7 @@ class Guard:
         password: see ``user``.
         names: further names that the Host header may give.
         routes: what passes beside the routes of Gradio that the page needs.
-        events: numbers of the page's events.
+        events: the page's events by their numbers, with the count of values that each takes.
         uploads: the only files that an event may name.
     """
 
@@ -60,7 +60,7 @@ class Guard:
         password: str | None = None,
         names: Collection[str] = (),
         routes: Sequence[Allowed] = (),
-        events: Collection[int] = (),
+        events: Mapping[int, int] | None = None,
         uploads: Uploads | None = None,
     ) -> None:
         self.app, self.max_bytes = app, max_bytes
@@ -68,7 +68,7 @@ class Guard:
         self.names = {name.lower() for name in (*names, *LOOPBACK, *(() if self.local_only else own_names(host)))}
         self.credentials = f"{user}:{password}".encode() if user is not None else None
         self.routes = (*GRADIO, *routes)
-        self.events, self.uploads = frozenset(events), uploads
+        self.events, self.uploads = dict(events or {}), uploads
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or refuse it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -28,12 +28,12 @@ class Prediction(BaseModel):
     event_data: Any = None
 
 
-def checked(body: bytes, events: Collection[int], uploads: Uploads) -> bytes:
+def checked(body: bytes, events: Mapping[int, int], uploads: Uploads) -> bytes:
     """Return the body of an event, written anew, so that Gradio reads what was checked and nothing else.
 
     Args:
         body: as it came.
-        events: numbers of the page's events.
+        events: the page's events by their numbers, with the count of values that each takes.
         uploads: the only files that an event may name.
 
     Raises:
@@ -51,9 +51,11 @@ def checked(body: bytes, events: Collection[int], uploads: Uploads) -> bytes:
     except (ValueError, RecursionError):  # no JSON, NaN, text that is no Unicode
         raise Refused(400, "The body of an event is JSON.") from None
     if stranger is not None:
-        raise Refused(403, "Only files that were uploaded here are taken; no path and no address.")
+        raise Refused(403, "Only what was uploaded here within the last hour is taken; give the file again.")
     if event.fn_index not in events:
         raise Refused(404, f"The page has no event {event.fn_index}.")
+    if len(event.data) != events[event.fn_index]:
+        raise Refused(422, f"Event {event.fn_index} takes {events[event.fn_index]} values, not {len(event.data)}.")
     return written
 
 

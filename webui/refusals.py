@@ -1,4 +1,4 @@
-"""How the guard says no: ``{"error": sentence}``, as the routes do."""
+"""How the guard says no: ``{"error": sentence}``, as the routes do; events also say it where the page looks for it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class Refused(Exception):
 
     def __init__(self, status: int, sentence: str) -> None:
         super().__init__(sentence)
-        self.answer = refusal(status, sentence)
+        self.answer = JSONResponse({"error": sentence, "detail": sentence}, status)
 
 
 def refusal(status: int, sentence: str, headers: Mapping[str, str] | None = None) -> JSONResponse:

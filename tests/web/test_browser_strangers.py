@@ -7,6 +7,7 @@ import threading
 import pytest
 
 from deephash.collection import Collection
+from tests.coloured_squares import coloured
 from tests.web import probes
 from tests.web.conftest import visiting
 
@@ -102,3 +103,19 @@ def test_the_page_itself_is_refused_nothing(chromium, server, tmp_path):
         visit.page.wait_for_selector("#dh-results .dh-hit")
     assert len(answers) > 100
     assert [answer for answer in answers if answer[0] >= 400] == []
+
+
+def test_an_upload_that_is_gone_gets_a_sentence(chromium, server, tmp_path):
+    """Uploads go after an hour; a page that still shows one says so, and takes it anew."""
+    picture = tmp_path / "red.png"
+    coloured("red", 7).save(picture)
+    for visit in visiting(chromium, server):
+        visit.open("?collection=colours")
+        visit.page.set_input_files("#dh-picture input[type=file]", picture)
+        visit.page.wait_for_selector("#dh-trail [aria-current]:has-text('red.png')")
+        for path in server.guard.uploads.folder.rglob("red.png"):
+            path.unlink()
+        visit.page.fill("#dh-words :is(input, textarea)", "something blue")
+        visit.page.click("#dh-go")
+        visit.page.wait_for_selector("text=give the file again")
+        assert visit.shown()  # what was there is still there

@@ -52,7 +52,7 @@ def secret(tmp_path) -> Path:
 def test_the_probe_knows_every_event_of_the_page(server, target):
     """The numbers in the page are those of Gradio's own table, so no event is left out."""
     assert len(server.guard.events) > 30
-    assert {number for number, _ in target.events()} == server.guard.events
+    assert {number for number, _ in target.events()} == server.guard.events.keys()
 
 
 def test_no_event_takes_a_path(server, target, secret, opened, tmp_path):
@@ -115,8 +115,15 @@ def test_an_upload_is_taken_and_shown(server, target, secret):
     assert Path(path).read_bytes() == secret.read_bytes()
     with server.client() as client:
         assert client.get("gradio_api/file=" + PROBES.quote(path)).content == secret.read_bytes()
+    config = target.config()
+    values = {one["id"]: one["props"].get("value") for one in config["components"]}
+    event, inputs = next(
+        (one["id"], one["inputs"]) for one in config["dependencies"] if is_input_into(one, "dh-picture", config)
+    )
+    sound = [values[one] for one in inputs]
     for url in (None, FILE_ROUTE + path, server.address[:-1] + FILE_ROUTE + PROBES.quote(path)):
-        assert target.join(0, [{"path": path, "url": url, "meta": PROBES.META}]).status == 200
+        file = {"path": path, "url": url, "meta": PROBES.META}
+        assert target.join(event, [file, *sound[1:]]).status == 200
 
 
 # The judgement itself ------------------------------------------------------------------------------
@@ -186,6 +193,7 @@ def body(**changed) -> bytes:
         (body(fn_index=10**30), 422),
         (body(fn_index="1"), 422),
         (body(fn_index=7), 404),
+        (body(data=[1]), 422),
         (body(session_hash="a/../b"), 422),
         (body(session_hash=""), 422),
         (body(session_hash=None), 422),
@@ -196,7 +204,7 @@ def body(**changed) -> bytes:
 )
 def test_what_is_no_event_is_refused(uploads, sent, status):
     with pytest.raises(Refused) as refused:
-        checked(sent, {1}, uploads)
+        checked(sent, {1: 0}, uploads)
     assert refused.value.answer.status_code == status
     assert b"hostname" not in refused.value.answer.body
 
@@ -204,7 +212,7 @@ def test_what_is_no_event_is_refused(uploads, sent, status):
 def test_gradio_reads_what_was_checked_and_nothing_else(uploads):
     twice = b'{"data": [{"path": "/x"}], "data": [1], "fn_index": 1, "session_hash": "a"'
     sent = twice + b', "oauth_token": "t", "batched": true}'
-    assert json.loads(checked(sent, {1}, uploads)) == {
+    assert json.loads(checked(sent, {1: 1}, uploads)) == {
         "data": [1],
         "fn_index": 1,
         "session_hash": "a",
@@ -242,3 +250,9 @@ def versions(server) -> list[int]:
 
 def files_below(folder: Path) -> set[str]:
     return {str(path) for path in folder.rglob("*")}
+
+
+def is_input_into(event: dict, name: str, config: dict) -> bool:
+    """Say whether this is the event of a visitor's input into the component of that name."""
+    (number,) = [one["id"] for one in config["components"] if one["props"].get("elem_id") == name]
+    return [number, "input"] in [list(one) for one in event["targets"]]

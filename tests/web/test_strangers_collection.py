@@ -78,7 +78,7 @@ def test_a_read_only_page_has_no_event_that_changes_anything(hostile, server):
     with hostile.client() as client:
         answer = client.post("api/add", files={"pictures": ("a.png", b"x")})
         assert (answer.status_code, "read-only" in answer.json()["error"]) == (400, True)
-        for event in hostile.guard.events ^ server.guard.events:
+        for event in hostile.guard.events.keys() ^ server.guard.events.keys():
             sent = {"data": [], "fn_index": event, "session_hash": "x"}
             assert client.post("gradio_api/queue/join", json=sent).status_code == 404
     assert Collection.open(hostile.paths[0]).version == before
