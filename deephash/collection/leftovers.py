@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _OF_A_PROCESS = re.compile(r"\.(?P<name>.+)\.(?P<process>\d+)")  # what replace_file and new models are written under
+_OF_LANCE = re.compile(r"\.tmp.*|.+#\d+")  # what it moves into place when it is whole
 _UPLOAD = re.compile(r"\.[0-9a-f]{16}")
 _OLD = 24 * 3600.0  # seconds after which nobody still writes, whatever process has the number now
 _UPLOAD_OLD = 3600.0  # uploads are written without the lock, and under names that tell no process
@@ -48,7 +49,7 @@ def _of_processes(collection: Path) -> Iterator[Path]:
 
 def _of_lance(collection: Path) -> Iterator[Path]:
     for folder in ("_transactions", "_versions", "_deletions", "data"):
-        yield from (path for path in _hidden(collection / "rows.lance" / folder) if path.name.startswith(".tmp"))
+        yield from (path for path in _entries(collection / "rows.lance" / folder) if _OF_LANCE.fullmatch(path.name))
 
 
 def _of_uploads(collection: Path) -> Iterator[Path]:
@@ -58,9 +59,13 @@ def _of_uploads(collection: Path) -> Iterator[Path]:
 
 
 def _hidden(folder: Path) -> list[Path]:
+    return [path for path in _entries(folder) if path.name.startswith(".")]
+
+
+def _entries(folder: Path) -> list[Path]:
     try:
         with os.scandir(folder) as entries:
-            return [Path(entry.path) for entry in entries if entry.name.startswith(".")]
+            return [Path(entry.path) for entry in entries]
     except OSError:
         return []
 

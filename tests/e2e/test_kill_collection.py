@@ -83,7 +83,15 @@ def change_and_kill(victims: Victims, path: Path, moments: int) -> int:
         checked += sum("done" in record for record in said)
         pending = said[-1] if said and "doing" in said[-1] else {}
         compare(Collection.open(path), rows, scores, pending)
+    Collection.open(path).note("last", "write")
+    assert unfinished(path) == [], "the next write sweeps what killed ones left behind"
+    compare(Collection.open(path), rows, scores, {})
     return checked
+
+
+def unfinished(path: Path) -> list[str]:
+    """Return the temporary files in a collection."""
+    return [file.name for file in path.rglob("*") if file.name.startswith(".") or "#" in file.name]
 
 
 def compare(collection: Collection, rows: dict[int, str], scores: dict[int, float], pending: dict) -> None:
