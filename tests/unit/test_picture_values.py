@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 from typing import Any
 
 import numpy as np
@@ -26,7 +28,6 @@ def tiff(values: np.ndarray, **options: Any) -> bytes:
 
 def png16(values: np.ndarray, opaque: int | None = None) -> bytes:
     """Return a PNG of 16-bit colours [H, W, 3], which Pillow cannot write; with an opacity if one is given."""
-    import zlib
 
     def chunk(kind: bytes, body: bytes) -> bytes:
         return len(body).to_bytes(4, "big") + kind + body + zlib.crc32(kind + body).to_bytes(4, "big")
@@ -37,6 +38,24 @@ def png16(values: np.ndarray, opaque: int | None = None) -> bytes:
     lines = b"".join(b"\0" + line.astype(">u2").tobytes() for line in values)
     head = width.to_bytes(4, "big") + height.to_bytes(4, "big") + bytes([16, 6 if opaque is not None else 2, 0, 0, 0])
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b"")
+
+
+def big_endian_tiff(values: np.ndarray) -> bytes:
+    """Return a TIFF in the order of bytes that Pillow does not write, of one channel or of three."""
+    height, width, channels = (*values.shape, 1)[:3]
+    data = values.astype(values.dtype.newbyteorder(">")).tobytes()
+    bits, kind = 8 * values.dtype.itemsize, {"u": 1, "i": 2, "f": 3}[values.dtype.kind]
+    behind = 8 + 2 + 12 * 10 + 4
+    tags = [
+        (256, 4, 1, width), (257, 4, 1, height), (258, 3, channels, bits if channels == 1 else behind), (259, 3, 1, 1),
+        (262, 3, 1, 1 if channels == 1 else 2), (273, 4, 1, behind + 6), (277, 3, 1, channels), (278, 4, 1, height),
+        (279, 4, 1, len(data)), (339, 3, 1, kind),
+    ]  # fmt: skip
+    head = b"MM\0*" + struct.pack(">IH", 8, len(tags))
+    for tag, size, count, value in tags:
+        short = size == 3 and count == 1
+        head += struct.pack(">HHI" + ("HH" if short else "I"), tag, size, count, *((value, 0) if short else (value,)))
+    return head + bytes(4) + struct.pack(">3H", bits, bits, bits) + data
 
 
 def with_one(values: np.ndarray, one: float) -> np.ndarray:
@@ -125,6 +144,36 @@ def test_twelve_bits_in_colours_of_16(opaque: int | None) -> None:
     picture, facts = read_picture(png16(colours.astype(np.uint16) * 257, opaque and 65_535))
     assert (np.asarray(picture) == colours).all()
     assert facts.scaled is None
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        GREY.astype(np.uint16) * 257,
+        GREY.astype(np.uint16) * 16,
+        GREY.astype(np.int32),
+        UNIT,
+        np.dstack([GREY] * 3).astype(np.uint16) * 16,
+        np.dstack([GREY] * 3).astype(np.uint16) * 257,
+    ],
+)
+def test_the_order_of_bytes_does_not_matter(values: np.ndarray) -> None:
+    seen = np.asarray(open_picture(big_endian_tiff(values)), int)
+    assert np.abs(seen - GREY[:, :, None]).max() <= 2
+
+
+def test_dark_16_bit_grey_with_opacity_is_named_and_not_black() -> None:
+    both = np.dstack([GREY.astype(np.uint16) * 16, np.full(GREY.shape, 65_535)])
+    data = png16(np.dstack([both, both[:, :, :1]]))  # three channels, to be called two of another width
+    head = data.index(b"IHDR") + 4
+    body = b"".join(b"\0" + line.astype(">u2").tobytes() for line in both)
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return len(body).to_bytes(4, "big") + kind + body + zlib.crc32(kind + body).to_bytes(4, "big")
+
+    plain = chunk(b"IHDR", data[head : head + 8] + bytes([16, 4, 0, 0, 0])) + chunk(b"IDAT", zlib.compress(body))
+    with pytest.raises(UnreadablePicture, match="use less than an eighth of their range"):
+        open_picture(data[:8] + plain + chunk(b"IEND", b""))
 
 
 def test_arrays_of_many_channels() -> None:
