@@ -37,6 +37,7 @@ def add_routes(app: FastAPI, workspace: Workspace) -> None:
     app.add_exception_handler(DeephashError, _explain)  # type: ignore[arg-type]
     app.add_exception_handler(HTTPException, _relay)  # type: ignore[arg-type]
     _add_searching(app, workspace)
+    _add_adding(app, workspace)
     _add_looking(app, workspace)
 
 
@@ -72,6 +73,8 @@ def _add_searching(app: FastAPI, workspace: Workspace) -> None:
             code = workspace.encode(workspace.place(collection).name, asked)
         return {"num_bits": code.num_bits, "hex": code.hex()[0]}
 
+
+def _add_adding(app: FastAPI, workspace: Workspace) -> None:
     @app.post(
         "/api/add", summary="Add pictures to a collection; they are searchable at once", response_model=AddedRecord
     )
