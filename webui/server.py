@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import sys
 import threading
@@ -63,6 +64,8 @@ def listen(host: str, port: int) -> socket.socket:
 def _run(app: object, listening: socket.socket) -> None:
     import uvicorn
 
+    if threading.current_thread() is threading.main_thread():  # only there can it be set
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that uploads are cleared away
     config = uvicorn.Config(
         app,  # type: ignore[arg-type]
         log_level="warning",

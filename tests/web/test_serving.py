@@ -2,8 +2,11 @@
 
 import inspect
 import os
+import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,9 @@ from starlette.datastructures import Headers
 
 from deephash.cli.serve import serve as serve_command
 from deephash.collection import Collection
+from tests.web import probes
+
+PROBES = probes.load()
 
 
 @pytest.fixture
@@ -70,3 +76,24 @@ print(folder)
     assert folder.parent == tmp_path / "here" / "and not yet there"
     assert not folder.exists()
     assert folder.parent.exists()
+
+
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])
+def test_nothing_of_the_uploads_is_left_when_the_server_is_stopped(tmp_path, ending):
+    Collection.create(tmp_path / "x.dh", num_bits=8)
+    (tmp_path / "uploads").mkdir()
+    words = [sys.executable, "-m", "deephash.cli.main", "serve", str(tmp_path / "x.dh"), "--port", "0"]
+    environment = os.environ | {"GRADIO_TEMP_DIR": str(tmp_path / "uploads")}
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env=environment) as running:
+        try:
+            target = PROBES.Target(re.search(r"http://\S+/", running.stderr.readline()).group(0))
+            deadline = time.monotonic() + 30
+            while not (path := target.upload("a.png", b"data")) and time.monotonic() < deadline:
+                time.sleep(0.2)
+            assert Path(path).read_bytes() == b"data"
+            assert Path(path).is_relative_to(tmp_path / "uploads")
+        finally:
+            running.send_signal(ending)
+            running.wait(30)
+    assert list((tmp_path / "uploads").glob("deephash-uploads-*")) == []
+    assert not list((tmp_path / "uploads").rglob("*.png"))
