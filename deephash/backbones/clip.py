@@ -26,7 +26,7 @@ from deephash.backbones.middle import is_thin, middle_part, resized_middle
 from deephash.backbones.pretrained import hub_folders
 from deephash.backbones.spec import Backbone, Encoder
 from deephash.backbones.text import TextEncoder, checked_phrase
-from deephash.backbones.weights import find_weights, names_a_file
+from deephash.backbones.weights import find_weights, names_a_file, require_finite_weights
 from deephash.errors import DataError, UsageError, WeightsNotFound, did_you_mean
 
 _CUSTOM_KEYS = ("embed_dim", "vision_cfg", "text_cfg")
@@ -270,6 +270,7 @@ def _load(model: Any, path: Path | None, name: str) -> Any:
         raise UsageError(f"{path} does not fit {name}: {str(error).splitlines()[0]}") from None
     except Exception as error:  # readers of damaged files raise nearly anything
         raise DataError(f"{path} cannot be read as weights of {name}: {error}") from None
+    require_finite_weights(model.state_dict(), path)
     return model
 
 

@@ -78,6 +78,7 @@ def update(
     /,
     *,
     attributes: Path,
+    type: Annotated[list[str], Parameter(negative="")] = [],  # noqa: B006 - read only
 ) -> int:
     """Set attributes of rows from a CSV with a column path; new columns can be filtered by at once.
 
@@ -86,10 +87,11 @@ def update(
     Args:
         collection: the folder.
         attributes: the CSV; paths are those that ``deephash search`` prints.
+        type: what a column holds, instead of what its cells look like: ``zip=text``. May be repeated.
     """
-    from deephash.collection.attributes import apply_attributes, read_attributes
+    from deephash.collection.attributes import apply_attributes, read_attributes, read_kinds
 
-    applied = apply_attributes(Collection.open(collection), read_attributes(attributes))
+    applied = apply_attributes(Collection.open(collection), read_attributes(attributes, read_kinds(type)))
     print(f"{applied.updated:,} rows changed, {applied.matched:,} lines matched, {len(applied.unmatched):,} did not")
     for path in applied.unmatched[:5]:
         note(f"  no row for {path}")
@@ -215,26 +217,40 @@ def export(collection: Path, /, *, to: str, out: Path, column: str = "code") -> 
         out: the file to write.
         column: which codes.
     """
-    from deephash.collection.exports import export_codes
+    from deephash.collection.exports import export_codes, left_out
 
-    count = export_codes(Collection.open(collection), out, to, column=column)
+    opened = Collection.open(collection)
+    count = export_codes(opened, out, to, column=column)
     print(f"{count:,} codes written to {out}")
+    missing = left_out(opened, to)
+    if missing:
+        note(f"{to} has no place for {', '.join(missing)}; --to parquet keeps them")
 
 
-def import_(source: Path, /, *, out: Path, bits: int | None = None, root: Path | None = None) -> None:
-    """Make a collection of codes that another program computed: .npz, or lines of hexadecimal (pHash, PDQ).
+def import_(
+    source: Path,
+    /,
+    *,
+    out: Path,
+    bits: int | None = None,
+    root: Path | None = None,
+    code_column: str | None = None,
+) -> None:
+    """Make a collection of codes that another program computed: .npz, .parquet, or a table of pHash, PDQ and the like.
 
-    $ deephash collection import phash.txt --out phash.dh --root ~/Pictures
+    $ deephash collection import phash.csv --out phash.dh --root ~/Pictures
 
     Args:
-        source: an .npz with ``codes`` and ``names``, or a text file with a hexadecimal code and a name a line.
+        source: an .npz with ``codes`` and ``names``, a Parquet file of ``collection export``, or a table with a
+            hexadecimal code and a name a line; its headings say which is which (hash, phash, path, file, ...).
         out: the new collection.
         bits: code length, where it is no multiple of 4.
         root: folder that the names are relative to, where they are pictures.
+        code_column: heading, or number from 1, of the column of codes, where several look like it.
     """
     from deephash.collection.imports import import_codes
 
-    made = import_codes(source, out, num_bits=bits, root=root)
+    made = import_codes(source, out, num_bits=bits, root=root, code_column=code_column)
     print(f"{out}: {len(made):,} codes of {made.num_bits} bits")
 
 

@@ -25,7 +25,8 @@ from deephash.data.manifests import (
 from deephash.data.near_duplicates import Twin, find_twins, is_cifar10, pictures_below, problem_of, with_blanks
 from deephash.data.protocols import find_rule, split_rules
 from deephash.errors import UsageError
-from deephash.evaluation.codefile import as_labels, number_labels, read_columns
+from deephash.evaluation.arrays import as_labels
+from deephash.evaluation.codefile import number_labels, read_columns
 
 CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 SHOWN = 5  # names printed of each problem; --json has them all

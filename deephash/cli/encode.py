@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import sys
 from collections.abc import Sequence
 from datetime import datetime
@@ -14,8 +15,9 @@ from cyclopts import Parameter
 from deephash.cli.index import SHOWN, open_model
 from deephash.cli.output import note
 from deephash.codes import BinaryCodes
-from deephash.collection.attributes import read_attributes
 from deephash.collection.folder import FoundFile, Skipped, list_pictures
+from deephash.collection.schema import first_twice
+from deephash.collection.tables import LABELS, PATH, read_table
 from deephash.errors import DataError, UsageError
 from deephash.progress import track
 
@@ -44,7 +46,7 @@ def encode(
     $ deephash encode captions.txt -o texts.npz --model runs/rreh --text
 
     Args:
-        source: a picture, a folder, a CSV with a column path (and optionally label), or - for paths on standard input.
+        source: a picture, a folder, a table with a column path (and perhaps label), or - for paths on standard input.
         out: the file; names and labels (the folders, or the CSV's) stand beside the codes in an .npz.
         model: a run of ``deephash train``, a model folder, or a collection (the model that made its codes).
         text: the source is a text file (or standard input), and each line is encoded.
@@ -66,7 +68,7 @@ def encode(
         codes, names, failed = _encoded(open_model(model), files, precision, batch_size, workers, device)
         skipped += failed
         found = [labels_of.get(name, "") for name in names]
-        labels = found if all(found) else None
+        labels = found if any(found) else None  # an empty one is an item without a label
     _write(out, written, codes, names, labels)
     print(f"{out}: {codes.describe()}, {len(skipped):,} skipped")
     for path, reason in skipped[:SHOWN]:
@@ -91,10 +93,13 @@ def _pictures(source: str) -> tuple[list[FoundFile], dict[str, str], list[Skippe
     if source != "-" and path.is_dir():
         listing = list_pictures(path, path)
         return listing.files, {file.uri: Path(file.uri).parent.name for file in listing.files}, listing.skipped
-    if path.suffix.lower() == ".csv":
-        table = read_attributes(path)
-        labels = {name: str(row["label"]) for name, row in table.items() if row.get("label") is not None}
-        return [_file(name, path.parent / name) for name in table], labels if len(labels) == len(table) else {}, []
+    if path.suffix.lower() in (".csv", ".tsv", ".parquet"):
+        table = read_table(path)
+        names, labels = table.columns[table.require(PATH)], table.heading(LABELS)
+        words = [] if labels is None else table.columns[labels]
+        if len(set(names)) != len(names):
+            raise UsageError(f"{path} names {first_twice(names)!r} more than once")
+        return [_file(name, path.parent / name) for name in names], dict(zip(names, words)), []
     if source == "-":
         return [_file(line, Path(line)) for line in _lines(source)], {}, []
     if not path.is_file():
@@ -131,7 +136,8 @@ def _write(out: Path, written: str, codes: BinaryCodes, names: Sequence[str], la
     if written == "hex":
         if codes.num_levels > 1:
             raise UsageError("codes of several levels have no hexadecimal form; write an .npz")
-        out.write_text("".join(f"{code}\t{name}\n" for code, name in zip(codes.hex(), names)), encoding="utf-8")
+        with out.open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file, delimiter="\t", lineterminator="\n").writerows(zip(codes.hex(), names))
         return
     columns = {"names": np.array(names, dtype=np.str_)} | ({"labels": np.array(labels)} if labels else {})
     codes.save(out, **columns)

@@ -30,6 +30,7 @@ def index(
     bits: int | None = None,
     weights: Path | None = None,
     attributes: Path | None = None,
+    type: Annotated[list[str], Parameter(negative="")] = [],  # noqa: B006 - read only
     exclude: Annotated[list[str], Parameter(negative="")] = [],  # noqa: B006 - read only
     follow_symlinks: Annotated[bool, Parameter(negative="")] = False,
     dry_run: Annotated[bool, Parameter(negative="")] = False,
@@ -57,6 +58,7 @@ def index(
         bits: code length of a training-free model; 256, or the longest that so few pictures can give.
         weights: file with the weights of a training-free model's network.
         attributes: CSV with a column path (relative to the folder) and further columns to filter by.
+        type: what a column of it holds, instead of what its cells look like: ``zip=text``. May be repeated.
         exclude: pass over files and folders that match this glob; what is known of them stays. May be repeated.
         follow_symlinks: read linked files and enter linked folders.
         dry_run: only say what would be done.
@@ -70,11 +72,11 @@ def index(
         device: auto, cpu, cuda.
         json: print one JSON object.
     """
-    from deephash.collection.attributes import read_attributes
+    from deephash.collection.attributes import read_attributes, read_kinds
     from deephash.ingest import index_folder
     from deephash.ingest.update import is_free
 
-    table = read_attributes(attributes) if attributes is not None else None
+    table = read_attributes(attributes, read_kinds(type)) if attributes is not None else None
     if model is None and is_free(out) and not dry_run:
         raise UsageError(f"{out} is new and needs a model: --model RUN (deephash train makes one)")
     if not folder.is_dir():

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from deephash.errors import DataError, UsageError
+from deephash.numbers import whole
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,8 +34,8 @@ class BinaryCodes:
     num_levels: int = 1
 
     def __post_init__(self) -> None:
-        if self.num_bits < 1 or self.num_levels < 1:
-            raise UsageError(f"codes need at least 1 bit and 1 level, not {self.num_bits} and {self.num_levels}")
+        for name in ("num_bits", "num_levels"):
+            object.__setattr__(self, name, whole(getattr(self, name), name, least=1))
         packed = np.ascontiguousarray(self.packed)
         width = self.num_levels * bytes_per_code(self.num_bits)
         if packed.dtype != np.uint8 or packed.ndim != 2 or packed.shape[1] != width:

@@ -23,6 +23,7 @@ from numpy.typing import ArrayLike
 from deephash.codes import BinaryCodes
 from deephash.collection import schema as columns
 from deephash.collection.card import CollectionCard, replace_file
+from deephash.collection.kinds import WIDENS
 from deephash.collection.leftovers import sweep_leftovers, sweep_unfinished
 from deephash.collection.lock import write_lock
 from deephash.collection.reader import MODELS, ROWS, CollectionReader, Model, describe_codes
@@ -210,6 +211,18 @@ class Collection(CollectionReader):
             )
             self._rows.merge(table)
 
+    def widen(self, name: str, kind: str) -> None:
+        """Make an attribute of integers one of numbers or of text; no value changes, 7 becomes "7".
+
+        Raises:
+            UsageError: no such attribute, or its values would not stay what they are.
+        """
+        with self._writing():
+            held = self.attribute_kinds.get(name)
+            if (held, kind) not in WIDENS or name in columns.FILE_ATTRIBUTES:
+                raise UsageError(f"column {name!r} holds {held or 'nothing'} and cannot become {kind}")
+            self._rows.recast(name, columns.KINDS[kind])
+
     def drop_codes(self, column: str) -> None:
         """Forget a further code column; earlier versions keep it."""
         if column == CODE:
@@ -275,6 +288,7 @@ class Collection(CollectionReader):
         with write_lock(self.path / _LOCK):
             sweep_leftovers(self.path)
             self.refresh()
+            self._rows.finish_recasting()
             yield
 
     def _as_table(
@@ -316,6 +330,14 @@ class Collection(CollectionReader):
 
     def _add_attribute_columns(self, attributes: Sequence[Mapping[str, Any]]) -> None:
         self._rows.add_columns(columns.new_fields(self._rows.schema, attributes))
+
+    def check_attributes(self, attributes: Sequence[Mapping[str, Any]]) -> None:
+        """Raise UsageError where a value does not fit its column; nothing is written."""
+        new = {field.name: field for field in columns.new_fields(self._rows.schema, attributes)}
+        for name in columns.names_in(attributes):
+            field = new.get(name) or (self._rows.schema.field(name) if name in self._rows.schema.names else None)
+            if field is not None:
+                columns.attribute_array(field, [row.get(name) for row in attributes])
 
     def _checked(self, codes: BinaryCodes, column: str) -> pa.Field:
         """Return the Arrow field of a code column. Raises UsageError if ``codes`` have another length."""

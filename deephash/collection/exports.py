@@ -5,6 +5,7 @@ Bits are packed as ``numpy.packbits`` does: the first bit of a code is the highe
 
 from __future__ import annotations
 
+import csv
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -27,7 +28,8 @@ def export_codes(collection: CollectionReader, out: str | Path, to: str, *, colu
     Args:
         collection: what to read.
         out: the file to write; it appears complete or not at all.
-        to: ``numpy`` (.npz), ``parquet``, ``hex`` (tab-separated lines: code, id, uri), ``pgvector`` (SQL for psql),
+        to: ``numpy`` (.npz), ``parquet``, ``hex`` (tab-separated lines: code, id, uri, by the
+            rules of CSV), ``pgvector`` (SQL for psql),
             ``faiss`` (IndexBinaryIDMap2) or ``usearch``.
         column: which codes.
 
@@ -61,8 +63,8 @@ def _numpy(collection: CollectionReader, out: Path, ids: Ids, codes: BinaryCodes
     arrays = {"ids": ids, "uris": np.array(_uris(collection, ids), dtype=np.str_)}
     labels = collection.table(["label"])
     named = labels.column("label").take(pa.array(np.searchsorted(labels.column(ID).to_numpy(), ids)))
-    if len(named) and not named.null_count:
-        arrays["labels"] = np.array(named.to_pylist(), dtype=np.str_)
+    if named.null_count < len(named):  # an empty word is an item without a label
+        arrays["labels"] = np.array([word or "" for word in named.to_pylist()], dtype=np.str_)
     finished = out.with_suffix(".npz")  # numpy adds the ending where it is missing
     codes.save(finished, **arrays)
     finished.replace(out)
@@ -79,9 +81,9 @@ def _parquet(collection: CollectionReader, out: Path, ids: Ids, codes: BinaryCod
 
 
 def _hex(collection: CollectionReader, out: Path, ids: Ids, codes: BinaryCodes) -> None:
-    with out.open("w", encoding="utf-8") as file:
-        for code, number, uri in zip(codes.hex(), ids, _uris(collection, ids)):
-            file.write(f"{code}\t{number}\t{_escaped(uri)}\n")
+    with out.open("w", encoding="utf-8", newline="") as file:
+        rows = zip(codes.hex(), ids.tolist(), _uris(collection, ids))
+        csv.writer(file, delimiter="\t", lineterminator="\n").writerows(rows)
 
 
 def _pgvector(collection: CollectionReader, out: Path, ids: Ids, codes: BinaryCodes) -> None:
@@ -104,7 +106,7 @@ COPY pictures (id, uri, code) FROM stdin;
 
 
 def _escaped(text: str) -> str:
-    """Escape a cell of PostgreSQL's COPY text format (and of our tab-separated lines)."""
+    """Escape a cell of PostgreSQL's COPY text format."""
     for char, escape in (("\\", "\\\\"), ("\t", "\\t"), ("\n", "\\n"), ("\r", "\\r")):
         text = text.replace(char, escape)
     return text
@@ -145,3 +147,14 @@ _WRITERS: Mapping[str, Callable[[CollectionReader, Path, Ids, BinaryCodes], None
     "usearch": _usearch,
 }
 EXPORT_FORMATS = tuple(_WRITERS)
+_HOLDS: Mapping[str, tuple[str, ...]] = {"numpy": ("label",), "hex": (), "pgvector": (), "faiss": (), "usearch": ()}
+
+
+def left_out(collection: CollectionReader, to: str) -> list[str]:
+    """Return the attributes with values that the format ``to`` has no place for."""
+    if to not in _HOLDS:
+        return []
+    kinds = collection.attribute_kinds
+    names = [name for name in kinds if name not in (URI, *_HOLDS[to])]
+    table = collection.table(names)
+    return [name for name in names if table.column(name).null_count < len(table)]

@@ -72,5 +72,6 @@ def _agreement(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[
     enough = both.sum(axis=2) >= LEAST_BLOCKS
     ordered = np.sort(np.where(both, correlation, np.inf), axis=2)  # several times faster than nanmedian
     middle = np.maximum(both.sum(axis=2)[..., None] - 1, 0)
-    ends = np.take_along_axis(ordered, np.concatenate([middle // 2, (middle + 1) // 2], axis=2), axis=2)
-    return np.where(enough, ends.mean(axis=2), weighed)
+    both_ends = np.concatenate([middle // 2, (middle + 1) // 2], axis=2)
+    median = np.take_along_axis(ordered, both_ends, axis=2).mean(axis=2)
+    return np.asarray(np.where(enough, median, weighed))

@@ -18,6 +18,7 @@ from deephash.collection.schema import ID
 from deephash.errors import CollectionDamaged, CollectionError, FormatTooNew, UsageError
 
 Ids = NDArray[np.int64]
+_RECAST = "recast__"  # prefix of a column that is about to take its old one's place
 _BROKEN = (ValueError, OSError, RuntimeError, pa.ArrowException)
 
 
@@ -163,6 +164,26 @@ class Rows:
     def drop_column(self, name: str) -> None:
         """Forget a column; earlier versions keep it."""
         self._commit(lambda: self._data.drop_columns([name]))
+
+    def recast(self, name: str, kind: pa.DataType) -> None:
+        """Cast a column to another type. Lance cannot in one commit: a copy is made, and takes the old one's name."""
+        kept = _RECAST + name
+        sql = {pa.string(): "string", pa.float64(): "double"}[kind]
+        self._commit(lambda: self._data.add_columns({kept: f"cast({name} as {sql})"}))
+        self.finish_recasting()
+
+    def finish_recasting(self) -> None:
+        """Let copies of columns take their place; a writer that was killed may have left one."""
+        for kept in [name for name in self.schema.names if name.startswith(_RECAST)]:
+            name = kept.removeprefix(_RECAST)
+            if name in self.schema.names:
+                self.drop_column(name)
+            self.rename_column(kept, name)
+
+    def rename_column(self, old: str, new: str) -> None:
+        """Give a column another name."""
+        change = cast("Any", {"path": old, "name": new})
+        self._commit(lambda: self._data.alter_columns(change))
 
     def compact(self, forget_older_than: timedelta | None) -> None:
         """Join small files and drop removed rows from them; optionally delete old versions and what only they used."""

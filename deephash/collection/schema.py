@@ -46,7 +46,7 @@ FILE_ATTRIBUTES: Mapping[str, pa.DataType] = {
     "label": pa.string(),
     "caption": pa.string(),
 }
-_KINDS = {
+KINDS = {
     "text": pa.string(),
     "integer": pa.int64(),
     "number": pa.float64(),
@@ -105,9 +105,14 @@ def code_columns(schema: pa.Schema) -> dict[str, CodeColumn]:
     return columns
 
 
+def file_attribute_kinds() -> dict[str, str]:
+    """Return the kinds of the attributes that every collection has."""
+    return attribute_kinds(pa.schema([pa.field(name, kind) for name, kind in FILE_ATTRIBUTES.items()]))
+
+
 def attribute_kinds(schema: pa.Schema) -> dict[str, str]:
     """Return {attribute: text, integer, number, yes/no or time} of every attribute column, the uri included."""
-    kinds = {pa_type: kind for kind, pa_type in _KINDS.items()}
+    kinds = {pa_type: kind for kind, pa_type in KINDS.items()}
     skip = {ID, HASH, VECTOR, *code_columns(schema)}
     return {field.name: kinds[field.type] for field in schema if field.name not in skip and field.type in kinds}
 

@@ -16,6 +16,7 @@ from deephash.data.table import ItemTable
 from deephash.errors import DataError, DatasetNotFound, UsageError, did_you_mean
 
 _SUFFIX = "_features"
+_ALSO = {"test": "query", "val": "validation_query", "valid": "validation_query", "gallery": "database"}
 _SPLITS = ("train", "query", "database", "validation_query", "validation_database")
 
 
@@ -112,7 +113,8 @@ def named_splits(words: list[str], origin: str) -> Splits:
     """
     splits: dict[str, list[int]] = {}
     for row, text in enumerate(words):
-        for name in filter(None, (part.strip() for part in text.split(","))):
+        for given in filter(None, (part.strip() for part in text.split(","))):
+            name = _ALSO.get(given.lower(), given)
             if name not in _SPLITS:
                 raise UsageError(f"{origin}: item {row} is in split {name!r}" + did_you_mean(name, list(_SPLITS)))
             splits.setdefault(name, []).append(row)

@@ -11,7 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from deephash.collection import tables
+from deephash.collection.label_words import parse_labels
 from deephash.collection.pictures import open_picture
+from deephash.collection.tables import read_table
 from deephash.data.datamodule import Augment, HashDataModule
 from deephash.data.feature_file import named_splits, with_validation
 from deephash.data.folder import READ_SIDE
@@ -19,11 +22,14 @@ from deephash.data.protocols import Splits, build_split
 from deephash.data.table import ItemTable
 from deephash.errors import DataError, DatasetNotFound, UsageError, did_you_mean
 
-_COLUMNS = ("path", "split", "labels", "text")
+_ROLES = {"path": tables.PATH, "split": tables.SPLIT, "labels": tables.LABELS, "text": tables.TEXT}
 
 
 class Manifest(HashDataModule):
     """A table with columns ``path`` (relative to its folder), ``split``, ``labels`` and ``text``; all but one optional.
+
+    Their usual other names (``file``, ``label``, ``class``, ``caption``, ...) are understood too; a column that is not
+    used is named in the notes.
 
     - ``split``: train, query, database, validation_query, validation_database; several joined by commas. Training items
       are searched where nobody is database. Without the column a fifth of each class asks.
@@ -74,7 +80,7 @@ class Manifest(HashDataModule):
 
     def read(self) -> ItemTable:
         """Read the list. Raises DatasetNotFound, DataError or UsageError."""
-        columns = read_columns(self.path)
+        columns, unused = read_item_columns(self.path)
         paths, texts = columns.get("path"), columns.get("text")
         first = paths if paths is not None else columns["text"]
         self._split = columns.get("split")
@@ -93,7 +99,7 @@ class Manifest(HashDataModule):
             sources=self._sources(paths, texts),
             vectors=vectors,
             present=present,
-            notes=self._missing_files(paths or []),
+            notes=[*self._missing_files(paths or []), *_unused_note(self.path, unused, "labels" in columns)],
         )
 
     def divide(self, table: ItemTable) -> Splits:
@@ -126,31 +132,21 @@ class Manifest(HashDataModule):
         return [f"{len(missing)} pictures of the list do not exist; the first: {missing[0]}"] if missing else []
 
 
-def read_columns(path: Path) -> dict[str, list[str]]:
-    """Return the known columns of a CSV or Parquet file. Raises DatasetNotFound, DataError or UsageError."""
-    import pyarrow as pa
-    from pyarrow import csv, parquet
+def read_item_columns(path: Path) -> tuple[dict[str, list[str]], list[str]]:
+    """Return the columns path, split, labels and text of a table, as far as it has them, and what else it has.
 
-    if not path.is_file():
-        raise DatasetNotFound(f"{path.absolute()}: no such file")
-    try:
-        if path.suffix.lower() == ".parquet":
-            table = parquet.read_table(path)
-        else:
-            kinds = csv.ConvertOptions(column_types=dict.fromkeys(_COLUMNS, pa.string()), strings_can_be_null=False)
-            table = csv.read_csv(path, convert_options=kinds)
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read as {path.suffix or 'CSV'}: {error}") from None
-    unknown = [name for name in table.column_names if name not in _COLUMNS]
-    known = [name for name in table.column_names if name in _COLUMNS]
-    if not {"path", "text"} & set(known):
-        hint = did_you_mean(unknown[0], list(_COLUMNS)) if unknown else ""
-        raise UsageError(
-            f"{path} has neither 'path' nor 'text' among its columns {', '.join(table.column_names)}{hint}"
-        )
-    if not table.num_rows:
+    Raises DatasetNotFound, DataError or UsageError.
+    """
+    table = read_table(path)
+    found = {role: table.heading(names) for role, names in _ROLES.items()}
+    if found["path"] is None and found["text"] is None:
+        first = next(iter(table.columns))
+        hint = did_you_mean(first, list(_ROLES))
+        raise UsageError(f"{path} has neither 'path' nor 'text' among its columns {', '.join(table.columns)}{hint}")
+    if not len(table):
         raise DataError(f"{path} lists no items")
-    return {name: [_text(value) for value in table[name].to_pylist()] for name in known}
+    columns = {role: table.columns[heading] for role, heading in found.items() if heading is not None}
+    return columns, table.unused(list(found.values()))
 
 
 def read_vectors(path: Path, count: int) -> tuple[Tensor, NDArray[np.bool_]]:
@@ -175,23 +171,12 @@ def read_vectors(path: Path, count: int) -> tuple[Tensor, NDArray[np.bool_]]:
     return torch.from_numpy(rows), there
 
 
-def _text(value: Any) -> str:
-    if isinstance(value, (list, tuple)):
-        return "|".join(map(str, value))
-    return "" if value is None else str(value)
-
-
-def parse_labels(words: list[str]) -> tuple[NDArray[Any], list[str]]:
-    """Return class numbers [N] where nobody has two labels, else multi-hot [N, C]; and the class names, sorted."""
-    sets = [[part.strip() for part in text.split("|") if part.strip()] for text in words]
-    class_names = sorted({name for names in sets for name in names})
-    number = {name: position for position, name in enumerate(class_names)}
-    if all(len(names) <= 1 for names in sets):
-        return np.array([number[names[0]] if names else -1 for names in sets], dtype=np.int64), class_names
-    table = np.zeros((len(sets), len(class_names)), dtype=np.uint8)
-    for row, names in enumerate(sets):
-        table[row, [number[name] for name in names]] = 1
-    return table, class_names
+def _unused_note(path: Path, unused: list[str], has_labels: bool) -> list[str]:
+    """Name the columns that were not read, so that a heading nobody knows is not lost in silence."""
+    if not unused:
+        return []
+    hint = "" if has_labels else f"; none gives labels, which are read from {' or '.join(tables.LABELS)}"
+    return [f"{path} has columns that are not used: {', '.join(unused)}{hint}"]
 
 
 def _halves(paths: list[str] | None, texts: list[str] | None) -> dict[str, NDArray[np.bool_]]:

@@ -202,9 +202,9 @@ def read_item_table(path: str | Path) -> SplitManifest:
     Raises:
         UsageError: no column ``split``, or one that names no split.
     """
-    from deephash.data.manifest import read_columns
+    from deephash.data.manifest import read_item_columns
 
-    columns = read_columns(Path(path))
+    columns, _ = read_item_columns(Path(path))
     if "split" not in columns:
         raise UsageError(f"{path} has no column 'split', so there is nothing to check; queries are drawn in training")
     sets = [[part.strip() for part in text.split("|") if part.strip()] for text in columns.get("labels", [])]

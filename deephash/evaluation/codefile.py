@@ -35,10 +35,12 @@ from numpy.typing import NDArray
 from deephash.codes import BinaryCodes
 from deephash.codes.binary import bytes_per_code
 from deephash.errors import DataError, UsageError
+from deephash.evaluation.arrays import as_integers, as_labels, as_words
 from deephash.evaluation.relevance import ListedPairs
 
 _COLUMNS = ("labels", "names", "features", "pairs", "sessions", "targets", "relevant", "ignored")
 _NAME_COLUMNS = ("names", "uris", "ids", "index")
+MOST_CLASSES = 1 << 20
 _FIX = "write the file with BinaryCodes.save, or add an entry num_bits"
 
 
@@ -87,6 +89,17 @@ class CodeFile:
     def __len__(self) -> int:
         return len(self.codes)
 
+    def label_words(self) -> list[str] | None:
+        """Return the labels of each item as words, several joined by ``|``, "" for none; None without labels."""
+        if self.labels is None:
+            return None
+        names = dict(enumerate(self.class_names))
+        if self.labels.ndim == 2:
+            return ["|".join(names.get(n, str(n)) for n in np.flatnonzero(row).tolist()) for row in self.labels]
+        if self.labels.dtype.kind == "U":
+            return [str(word) for word in self.labels.tolist()]
+        return ["" if number < 0 else names.get(number, str(number)) for number in self.labels.tolist()]
+
     def take(self, rows: NDArray[np.integer]) -> CodeFile:
         """Return the items of ``rows``, in that order."""
         columns = {name: getattr(self, name) for name in _COLUMNS}
@@ -109,9 +122,11 @@ def read_code_file(path: str | Path) -> CodeFile:
     return CodeFile(
         codes=as_codes(columns["codes"], num_bits=bits, num_levels=levels, source=source),
         labels=as_labels(columns["labels"], source=source) if "labels" in columns else None,
-        names=next((columns[name].astype(str) for name in _NAME_COLUMNS if name in columns), None),
+        names=next((as_words(columns[name], f"{name} of {source}") for name in _NAME_COLUMNS if name in columns), None),
         features=_features(columns["features"], source) if "features" in columns else None,
-        class_names=tuple(np.atleast_1d(columns.get("class_names", np.array([], dtype=str))).astype(str).tolist()),
+        class_names=tuple(
+            as_words(np.atleast_1d(columns.get("class_names", np.array([], "U"))), f"class_names of {source}").tolist()
+        ),
         protocol=_text(columns, "protocol"),
         split=_text(columns, "split"),
         source=source,
@@ -172,28 +187,6 @@ def as_codes(
     return _from_one_number_a_bit(array, source)
 
 
-def as_labels(array: NDArray[Any], *, source: str = "labels") -> NDArray[Any]:
-    """Return class numbers int64 [N], multi-hot uint8 [N, C], or class names str [N].
-
-    A column [N, 1] is read as class numbers. Raises UsageError for NaN, fractions or multi-hot values other than 0/1.
-    """
-    labels = array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
-    if labels.dtype.kind in "US" and labels.ndim == 1:
-        return labels.astype(str)
-    if labels.dtype.kind not in "biuf" or labels.ndim not in (1, 2):
-        raise UsageError(
-            f"{source}: labels are class numbers or names [N], or multi-hot [N, C], not {array.dtype} of shape "
-            f"{list(array.shape)}"
-        )
-    if labels.dtype.kind == "f" and not (np.isfinite(labels).all() and (labels == np.round(labels)).all()):
-        raise UsageError(f"{source}: labels hold NaN or fractions; they are whole class numbers or 0/1 multi-hot rows")
-    if labels.ndim == 1:
-        return labels.astype(np.int64)
-    if not np.isin(labels, (0, 1)).all():
-        raise UsageError(f"{source}: labels of shape {list(labels.shape)} are multi-hot and must hold only 0 and 1")
-    return labels.astype(np.uint8)
-
-
 def common_labels(query: CodeFile, database: CodeFile) -> tuple[NDArray[Any], NDArray[Any], tuple[str, ...]]:
     """Return query labels, database labels and class names in one numbering.
 
@@ -221,7 +214,8 @@ def number_labels(columns: Sequence[tuple[str, NDArray[Any]]]) -> tuple[list[NDA
     """Return the labels of several files in one numbering, and the words for it where the labels are words.
 
     Args:
-        columns: (source, labels) of each file; an empty word is an unlabelled item.
+        columns: (source, labels) of each file; an empty word is an unlabelled item. Class numbers stay what they are,
+            or become words where they are so large that they must be names of something (database ids).
 
     Raises:
         UsageError: labels of different kinds or widths.
@@ -235,11 +229,13 @@ def number_labels(columns: Sequence[tuple[str, NDArray[Any]]]) -> tuple[list[NDA
                 f"multi-hot labels of different width: {first.shape[1]} and {labels.shape[1]} classes in {name} and "
                 f"{source}"
             )
-    if first.dtype.kind != "U":
+    if first.ndim == 2 or (first.dtype.kind != "U" and max(each.max(initial=0) for _, each in columns) <= MOST_CLASSES):
         return [labels for _, labels in columns], ()
-    words = tuple(sorted({word for _, labels in columns for word in labels.tolist()} - {""}))
-    number = {word: index for index, word in enumerate(words)} | {"": -1}
-    return [np.array([number[word] for word in labels.tolist()], dtype=np.int64) for _, labels in columns], words
+    nothing = "" if first.dtype.kind == "U" else -1
+    known = sorted({word for _, labels in columns for word in labels.tolist()} - {nothing})
+    number = {word: index for index, word in enumerate(known)} | {nothing: -1}
+    numbered = [np.array([number[word] for word in labels.tolist()], dtype=np.int64) for _, labels in columns]
+    return numbered, tuple(map(str, known))
 
 
 def common_pairs(query: CodeFile, database: CodeFile) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
@@ -282,11 +278,13 @@ def _number(columns: Mapping[str, NDArray[Any]], name: str, source: str) -> int 
     value = columns[name]
     if value.size != 1 or value.dtype.kind not in "iu" or value.reshape(-1)[0] < 1:
         raise UsageError(f"{source}: {name} is one whole number above 0, not {value.tolist()}")
-    return int(value.reshape(-1)[0])
+    return int(value.reshape(-1)[0])  # a length; whatever is too long is refused where codes are made
 
 
 def _text(columns: Mapping[str, NDArray[Any]], name: str) -> str | None:
-    return str(columns[name].reshape(-1)[0]) if name in columns and columns[name].size == 1 else None
+    if name not in columns or columns[name].size != 1:
+        return None
+    return str(as_words(columns[name].reshape(-1), name)[0])
 
 
 def _features(array: NDArray[Any], source: str) -> NDArray[np.floating]:
@@ -298,13 +296,14 @@ def _features(array: NDArray[Any], source: str) -> NDArray[np.floating]:
 def _pairs(array: NDArray[Any], source: str) -> NDArray[Any]:
     if array.ndim != 1 or array.dtype.kind not in "iuUS":
         raise UsageError(f"{source}: pairs are numbers or names [N], not {array.dtype} of shape {list(array.shape)}")
-    return array.astype(str) if array.dtype.kind in "US" else array.astype(np.int64)
+    convert = as_words if array.dtype.kind in "US" else as_integers
+    return convert(array, f"pairs of {source}")
 
 
 def _sessions(array: NDArray[Any], source: str) -> NDArray[np.int64]:
     if array.ndim != 1 or array.dtype.kind not in "iu" or (array < 1).any():
         raise UsageError(f"{source}: sessions are whole numbers [N] from 1, not {array.dtype} of shape {array.shape}")
-    return array.astype(np.int64)
+    return as_integers(array, f"sessions of {source}")
 
 
 def _item_rows(columns: Mapping[str, NDArray[Any]], name: str, source: str) -> NDArray[np.int64] | None:
@@ -316,7 +315,7 @@ def _item_rows(columns: Mapping[str, NDArray[Any]], name: str, source: str) -> N
             f"{source}: {name} are rows of the database [N, P], filled up with -1, not {array.dtype} of shape "
             f"{list(array.shape)}"
         )
-    return array.astype(np.int64)
+    return as_integers(array, f"{name} of {source}")
 
 
 def _is_ambiguous(array: NDArray[Any]) -> bool:

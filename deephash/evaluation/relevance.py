@@ -303,6 +303,8 @@ def _pairs_of_query(
 def _class_numbers(side: str, labels: NDArray[Any], unlabelled: np.uint64) -> NDArray[np.uint64]:
     if labels.dtype.kind not in "iu" or (len(labels) and labels.min() < -1):
         raise UsageError(f"{side} labels are class numbers 0, 1, ... or -1 for unlabelled, of an integer type")
+    if len(labels) and int(labels.max()) >= UNLABELLED_QUERY:
+        raise UsageError(f"{side} labels go up to {labels.max()}; number classes from 0")
     return np.where(labels < 0, unlabelled, labels.astype(np.uint64))
 
 

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from deephash.codes import BinaryCodes
 from deephash.errors import UsageError
 from deephash.evaluation.additions import Attack
-from deephash.evaluation.codefile import as_labels
+from deephash.evaluation.arrays import as_labels
 from deephash.evaluation.leave_one_out import relevance_among_others
 from deephash.evaluation.relevance import ListedPairs, Relevance, require_own_rows
 

@@ -39,6 +39,7 @@ from deephash.evaluation.ranking import (
 )
 from deephash.evaluation.rankings import sort_of_ties
 from deephash.evaluation.relevance import UNLABELLED_QUERY, Relevance, SharedClass, WithoutItself
+from deephash.numbers import whole
 
 HIT_RANKS = 10  # hit@N says little beyond
 NEIGHBOURS = 20  # of the kNN accuracy
@@ -82,12 +83,12 @@ class Settings:
             raise UsageError(f"normalize is one of {', '.join(NORMALIZE)}, not {self.normalize!r}")
         if self.empty not in ("zero", "drop"):
             raise UsageError(f"empty is 'zero' or 'drop', not {self.empty!r}")
-        if self.top_k is not None and self.top_k < 1:
-            raise UsageError(f"top_k is 1 or more, or left out for the whole database, not {self.top_k}")
-        if self.seed < 0 or self.resamples < 0:
-            raise UsageError(f"seed and resamples are 0 or more, not {self.seed} and {self.resamples}")
-        if any(rank < 1 for rank in self.ranks):
-            raise UsageError(f"ranks are 1 or more, not {', '.join(map(str, self.ranks))}")
+        if self.top_k is not None:
+            whole(self.top_k, "top_k, or None for the whole database,", least=1)
+        for name in ("seed", "resamples"):
+            whole(getattr(self, name), name)
+        for number in (*self.ranks, self.folds):
+            whole(number, "a rank or a number of folds", least=1)
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from deephash.codes import BinaryCodes
 from deephash.errors import UsageError, did_you_mean
+from deephash.numbers import whole
 
 if TYPE_CHECKING:
     from deephash.index.row_filter import AscendingIds, RowFilter
@@ -182,8 +183,8 @@ def check_kind(kind: str) -> None:
 def _check_counts(options: IndexOptions) -> None:
     for name in ("threads", "num_lists", "nprobe", "ef_search", "neighbours"):
         value = getattr(options, name)
-        if value is not None and value < 1:
-            raise UsageError(f"{name} is at least 1, not {value}")
+        if value is not None:
+            whole(value, name, least=1)
 
 
 class Engine(Protocol):

@@ -18,6 +18,7 @@ from deephash.errors import UsageError
 from deephash.index.bands import as_planes, band_bounds, band_keys, band_masks
 from deephash.index.engines import has_numba, plain_exact
 from deephash.index.groups import UniqueGroups
+from deephash.numbers import whole
 
 Ids = NDArray[np.int64]
 CANDIDATE_COST = 16  # verifying one candidate pair costs about as much as scanning this many codes
@@ -232,8 +233,7 @@ def _collected(of_row: Ids, ids: Ids, codes: BinaryCodes) -> list[DuplicateGroup
 
 
 def _check(ids: Ids, codes: BinaryCodes, radius: int) -> None:
-    if radius < 0:
-        raise UsageError(f"a radius is at least 0 bits, not {radius}")
+    whole(radius, "a radius in bits")
     if len(ids) != len(codes):
         raise UsageError(f"{len(ids):,} ids were given for {codes.describe()}; each code needs one id")
     if len(np.unique(ids)) != len(ids):

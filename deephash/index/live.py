@@ -19,6 +19,7 @@ from deephash.errors import UsageError
 from deephash.index.base import Allowed, Engine, Neighbors, PreparedFilter
 from deephash.index.engines import plain_exact
 from deephash.index.row_filter import AscendingIds, ListedFilter, RowFilter, as_ids, positions
+from deephash.numbers import whole
 
 Ids = NDArray[np.int64]
 Part: TypeAlias = tuple[Engine, Ids, RowFilter | None]  # an engine, the ids of its rows, the rows that may be returned
@@ -136,8 +137,7 @@ class LiveIndex:
     def search(self, queries: BinaryCodes, k: int, *, allowed: Allowed | None = None) -> Neighbors:
         """Return the ``k`` nearest items of each query, ordered by (distance, id)."""
         self._check_codes(queries)
-        if k < 1:
-            raise UsageError(f"k is the number of neighbours wanted, at least 1, not {k}")
+        k = whole(k, "k, the number of neighbours wanted,", least=1)
         parts = [_named(engine.search(queries, k, within), ids) for engine, ids, within in self._parts(allowed)]
         if not parts:
             empty = np.empty((len(queries), 0))
@@ -147,9 +147,7 @@ class LiveIndex:
     def search_radius(self, queries: BinaryCodes, radius: int, *, allowed: Allowed | None = None) -> list[Neighbors]:
         """Return, for each query, every item with distance <= ``radius``, ordered by (distance, id)."""
         self._check_codes(queries)
-        if radius < 0:
-            raise UsageError(f"a radius is at least 0 bits, not {radius}")
-        radius = min(radius, self.num_bits * self.num_levels)
+        radius = min(whole(radius, "a radius in bits"), self.num_bits * self.num_levels)
         parts = [
             _named_each(engine.search_radius(queries, radius, within), ids)
             for engine, ids, within in self._parts(allowed)

@@ -20,6 +20,7 @@ from scipy.special import logsumexp
 from deephash.codes import BinaryCodes, distance_blocks
 from deephash.errors import UsageError
 from deephash.index.row_filter import AscendingIds
+from deephash.numbers import whole
 
 Floats = NDArray[np.floating]
 
@@ -203,6 +204,7 @@ class HubCorrection:
         A shortlist is fetched by Hamming distance, corrected and sorted by (corrected, id). It is long enough once the
         k-th corrected distance is not above the last fetched distance plus the smallest bias; else it is doubled.
         """
+        k = whole(k, "k, the number of answers,", least=1)
         return [self._search_one(index, queries[row], k, allowed) for row in range(len(queries))]
 
     def _search_one(

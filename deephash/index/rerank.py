@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from deephash.codes import BinaryCodes
 from deephash.errors import UsageError
 from deephash.index.base import Allowed, Neighbors, Searchable
+from deephash.numbers import whole
 
 Ids = NDArray[np.int64]
 Gather = Callable[[Ids], NDArray[Any]]  # ascending ids [n] -> vectors [n, D], e.g. Collection.vectors
@@ -66,6 +67,7 @@ def search_two_stage(
     Raises:
         UsageError: a shortlist shorter than ``k``, or vectors that do not fit.
     """
+    k, shortlist = whole(k, "k, the number of answers,", least=1), whole(shortlist, "a shortlist")
     if shortlist < k:
         raise UsageError(f"a shortlist of {shortlist} cannot hold {k} answers; give at least {k}, better {20 * k}")
     found = index.search(queries, shortlist, allowed=allowed)

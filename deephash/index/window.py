@@ -20,6 +20,7 @@ from deephash.index.base import Allowed, Neighbors
 from deephash.index.engines import has_numba
 from deephash.index.row_filter import ascends
 from deephash.index.threads import in_parts, usable_threads
+from deephash.numbers import whole
 
 Ids = NDArray[np.int64]
 
@@ -134,7 +135,7 @@ class WindowSlice:
         """
         if allowed is not None:
             raise UsageError("a window is a filter by itself; give ids to the index of open_index instead")
-        width = min(k, len(self))
+        width = min(whole(k, "k, the number of neighbours wanted,", least=1), len(self))
         if not width:
             return Neighbors(np.empty((len(queries), 0), np.int64), np.empty((len(queries), 0), np.int32))
         if not has_numba():

@@ -29,6 +29,7 @@ from deephash.collection.folder import (
 from deephash.collection.hubs import complete_hub_biases
 from deephash.errors import DataError, UsageError
 from deephash.ingest.encoder import Encoded, Job, Precision, StreamEncoder, find_device, rerank_vectors
+from deephash.numbers import whole
 from deephash.progress import track
 
 if TYPE_CHECKING:
@@ -116,8 +117,8 @@ def index_folder(
         IncompatibleModel: the collection holds codes of another model.
         KeyboardInterrupt: after what was encoded has been committed.
     """
-    if batch_size < 1 or (workers is not None and workers < 1):
-        raise UsageError(f"batch_size and workers are at least 1, not {batch_size} and {workers}")
+    for name, number in (("batch_size", batch_size), ("workers", 1 if workers is None else workers)):
+        whole(number, name, least=1)
     source, target = Path(folder).resolve(), Path(out)
     collection = None if is_free(target) else Collection.open(target)
     root = source if collection is None or moved else collection.root

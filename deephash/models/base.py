@@ -17,6 +17,7 @@ from deephash.backbones import Backbone, Encoder
 from deephash.codes import BinaryCodes
 from deephash.errors import UsageError
 from deephash.models.optimizers import COMMON, Optimizer, build_optimizer
+from deephash.numbers import whole
 
 if TYPE_CHECKING:
     from deephash.collection.seen import SeenItems
@@ -56,9 +57,7 @@ class HashModel(LightningModule, ABC):
 
     def __init__(self, num_bits: int, backbones: Mapping[str, Backbone]) -> None:
         super().__init__()
-        if num_bits < 1:
-            raise UsageError(f"num_bits is the code length and must be at least 1, not {num_bits}")
-        self.num_bits = num_bits
+        self.num_bits = whole(num_bits, "num_bits, the code length,", least=1)
         self.encoders = Encoders({modality: spec.build() for modality, spec in backbones.items()})
         for encoder in self._frozen_encoders():
             encoder.requires_grad_(False)

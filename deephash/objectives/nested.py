@@ -23,8 +23,8 @@ class Nested:
 
     Attributes:
         lengths: ascending multiples of 8, so that a prefix is a slice of the stored bytes; the last is ``num_bits``.
-        weighting: ``dominance`` keeps long codes from pushing short prefixes uphill, by the formula; ``release`` does so
-            as the authors' code does (see :func:`dominance_weights`); ``equal`` adds plain losses.
+        weighting: ``dominance`` keeps long codes from pushing short prefixes uphill, by the formula; ``release`` does
+            so as the authors' code does (see :func:`dominance_weights`); ``equal`` adds plain losses.
         distillation: weight of the cascade distillation from each length to the next shorter one.
     """
 

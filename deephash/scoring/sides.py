@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deephash.collection.label_words import SEVERAL, parse_labels
 from deephash.collection.seen import SeenItems
 from deephash.errors import UsageError, did_you_mean
 from deephash.evaluation.codefile import CodeFile
@@ -99,12 +100,14 @@ def collection_pair(collection: Collection, draw: Draw) -> CodePair:
     seen = _seen(collection, hashes, uris)
     asks, searched, dataset = _who_asks(words, parts, draw, seen)
     features = _vectors(collection, ids)
+    labels, class_names = parse_labels(words.tolist()) if any(SEVERAL in word for word in words) else (words, [])
 
     def side(chosen: NDArray[np.int64]) -> CodeFile:
         return CodeFile(
             codes[chosen],
-            labels=words[chosen],
+            labels=labels[chosen],
             names=uris[chosen],
+            class_names=tuple(class_names),
             features=None if features is None else features[chosen],
             source=str(collection.path),
         )

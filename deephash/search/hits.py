@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from deephash.codes import BinaryCodes, hamming_distance
-from deephash.errors import UsageError
+from deephash.numbers import whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +44,7 @@ def group_near_duplicates(codes: BinaryCodes, radius: int) -> list[int]:
 
     A leader is a code that no earlier leader is near to, so a group never chains away from what it shows.
     """
-    if radius < 0:
-        raise UsageError(f"the radius of near-duplicates is at least 0 bits, not {radius}")
+    radius = whole(radius, "the radius of near-duplicates, in bits,")
     leaders: list[int] = []
     belongs: list[int] = []
     distances = hamming_distance(codes, codes)

@@ -17,6 +17,7 @@ from deephash.collection import Collection
 from deephash.errors import UsageError
 from deephash.index import open_index
 from deephash.index.rerank import search_two_stage
+from deephash.numbers import whole
 from deephash.search.chance import Chance, chance_level
 from deephash.search.encoder import Kind, QueryEncoder, Term
 from deephash.search.hits import Hit
@@ -249,8 +250,9 @@ class Searcher:
                 collection keeps no vectors, or hubs where it has no biases.
         """
         self._check_code(code)
-        if k < 1:
-            raise UsageError(f"k is the number of answers and must be at least 1, not {k}")
+        k = whole(k, "k, the number of answers,", least=1)
+        rerank = whole(rerank, "rerank, the length of the shortlist,")
+        max_distance = None if max_distance is None else whole(max_distance, "max_distance, in bits,")
         snapshot = self.snapshot
         among = snapshot.narrowing.among(where)
         scores: NDArray[np.float32] | None = None

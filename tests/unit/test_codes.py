@@ -104,7 +104,7 @@ def test_loading_what_is_not_a_code_file(tmp_path):
         (lambda: BinaryCodes(np.zeros((2, 2), np.uint8), 20), r"shape \[N, 3\]"),
         (lambda: BinaryCodes(np.zeros((2, 2), np.int8), 16), "uint8"),
         (lambda: BinaryCodes(np.full((2, 2), 255, np.uint8), 12), "padding bits"),
-        (lambda: BinaryCodes(np.zeros((2, 0), np.uint8), 0), "at least 1 bit"),
+        (lambda: BinaryCodes(np.zeros((2, 0), np.uint8), 0), "num_bits is at least 1"),
         (lambda: BinaryCodes.concatenate([]), "nothing to concatenate"),
         (
             lambda: BinaryCodes.concatenate([BinaryCodes.from_bits([[1]]), BinaryCodes.from_bits([[1, 0]])]),

@@ -131,9 +131,9 @@ def test_class_numbers_stay_what_they_are(tmp_path):
     ("text", "error", "message"),
     [
         ("", UsageError, "its head line is: empty"),
-        ("a,labels\nx,1\n", UsageError, "no column name or names or path or file or id; .* a, labels"),
+        ("a,labels\nx,1\n", UsageError, "no column name or names or path or .* or id; .* a, labels"),
         ("name,tags\nx,1\n", UsageError, "no column labels or label or class"),
-        ("name,labels\nx,1\ny\n", DataError, "line 3 has another number of columns"),
+        ("name,labels\nx,1\ny\n", DataError, "line 3: 1 cells where the first line names 2 columns"),
         ("name,labels\n,1\n", UsageError, "is not empty"),
     ],
 )

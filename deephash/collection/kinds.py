@@ -1,0 +1,93 @@
+"""What the cells of a column mean: yes/no, integer, number, time or text; and whether a value fits another kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from deephash.collection.filters import moment
+from deephash.errors import UsageError, did_you_mean
+
+TEXT = "text"
+ALWAYS_TEXT = (
+    "label",
+    "labels",
+    "class",
+    "classes",
+    "name",
+    "names",
+    "caption",
+    "text",
+)  # words, whatever they look like
+
+
+def _yes_no(cell: str) -> bool:
+    if cell.lower() not in ("true", "false", "yes", "no"):
+        raise ValueError(cell)
+    return cell.lower() in ("true", "yes")
+
+
+def _integer(cell: str) -> int:
+    if cell != str(int(cell)) or not -(2**63) <= int(cell) < 2**63:
+        raise ValueError(cell)  # 007 is a name, not a number
+    return int(cell)
+
+
+def _number(cell: str) -> float:
+    digits = cell.lstrip("+-")
+    if (not cell[-1].isdigit() and cell[-1] != ".") or (digits[:1] == "0" and digits[1:2].isdigit()):
+        raise ValueError(cell)  # nan, inf, 007
+    return float(cell)
+
+
+def _time(cell: str) -> datetime:
+    if "-" not in cell[1:]:
+        raise ValueError(cell)
+    return moment(cell)
+
+
+READERS: Mapping[str, Callable[[str], Any]] = {
+    "yes/no": _yes_no,
+    "integer": _integer,
+    "number": _number,
+    "time": _time,
+    TEXT: str,
+}
+# An existing column of the first kind can become one of the second, and no value changes: 7 is "7", but 1.1 may have
+# been 1.10, and True may have been yes.
+WIDENS = {("integer", "number"), ("integer", TEXT)}
+
+
+def guess_kind(name: str, cells: Iterable[str]) -> str:
+    """Return the first kind that all cells allow; empty ones allow any. Labels and names are text."""
+    present = [cell.strip() for cell in cells if cell.strip()]
+    if name.lower() in ALWAYS_TEXT or not present:
+        return TEXT
+    return next(kind for kind in READERS if first_misfit(kind, present) is None)
+
+
+def first_misfit(kind: str, cells: Iterable[str]) -> str | None:
+    """Return the first cell that is not of this kind, or None."""
+    for cell in cells:
+        try:
+            read_cell(kind, cell)
+        except ValueError:
+            return cell
+    return None
+
+
+def read_cell(kind: str, cell: str) -> Any:
+    """Return the value of a cell, None for an empty one; text is kept byte for byte. Raises ValueError."""
+    if kind == TEXT:
+        return cell or None
+    return READERS[kind](cell.strip()) if cell.strip() else None
+
+
+def check_kind(kind: str) -> str:
+    """Return ``kind``. Raises UsageError for a word that is none."""
+    if kind not in READERS:
+        raise UsageError(
+            f"a column holds text, integer, number, yes/no or time, not {kind!r}" + did_you_mean(kind, list(READERS))
+        )
+    return kind
