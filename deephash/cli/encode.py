@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import sys
 from collections.abc import Sequence
 from datetime import datetime
@@ -17,7 +16,7 @@ from deephash.cli.output import note
 from deephash.codes import BinaryCodes
 from deephash.collection.folder import FoundFile, Skipped, list_pictures
 from deephash.collection.schema import first_twice
-from deephash.collection.tables import LABELS, PATH, read_table
+from deephash.collection.tables import LABELS, PATH, read_table, tab_line
 from deephash.errors import DataError, UsageError
 from deephash.progress import track
 
@@ -137,7 +136,7 @@ def _write(out: Path, written: str, codes: BinaryCodes, names: Sequence[str], la
         if codes.num_levels > 1:
             raise UsageError("codes of several levels have no hexadecimal form; write an .npz")
         with out.open("w", encoding="utf-8", newline="") as file:
-            csv.writer(file, delimiter="\t", lineterminator="\n").writerows(zip(codes.hex(), names))
+            file.writelines(map(tab_line, zip(codes.hex(), names)))
         return
     columns = {"names": np.array(names, dtype=np.str_)} | ({"labels": np.array(labels)} if labels else {})
     codes.save(out, **columns)

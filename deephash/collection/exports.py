@@ -5,7 +5,6 @@ Bits are packed as ``numpy.packbits`` does: the first bit of a code is the highe
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -19,6 +18,7 @@ from deephash.codes import BinaryCodes
 from deephash.collection.reader import CollectionReader
 from deephash.collection.rows import Ids
 from deephash.collection.schema import CODE, ID, URI
+from deephash.collection.tables import tab_line
 from deephash.errors import CollectionError, UsageError, did_you_mean
 
 
@@ -83,7 +83,7 @@ def _parquet(collection: CollectionReader, out: Path, ids: Ids, codes: BinaryCod
 def _hex(collection: CollectionReader, out: Path, ids: Ids, codes: BinaryCodes) -> None:
     with out.open("w", encoding="utf-8", newline="") as file:
         rows = zip(codes.hex(), ids.tolist(), _uris(collection, ids))
-        csv.writer(file, delimiter="\t", lineterminator="\n").writerows(rows)
+        file.writelines(map(tab_line, rows))
 
 
 def _pgvector(collection: CollectionReader, out: Path, ids: Ids, codes: BinaryCodes) -> None:

@@ -20,7 +20,7 @@ from deephash.errors import DataError, UsageError
 from deephash.evaluation.codefile import CodeFile, read_code_file
 
 Line = tuple[int, list[str]]  # its number, its cells
-_HEX = re.compile(r"[0-9a-fA-F]{2,}")
+_HEX, _DIGITS = re.compile(r"[0-9a-fA-F]{2,}"), re.compile(r"[0-9a-fA-F]+")
 
 
 @dataclass(frozen=True)
@@ -194,13 +194,13 @@ def _code_place(path: Path, head: Sequence[str], body: Sequence[Line], asked: st
             raise UsageError(f"{path} has no column {asked!r}; its columns are {', '.join(known)}")
         return known[asked]
     headed = [place for name in tables.HASH for place, heading in enumerate(head) if heading.lower() == name]
-    if headed:
-        return headed[0]
+    if headed or (not head and _is_own(body)):
+        return headed[0] if headed else 0
     able = [place for place in range(width) if all(_HEX.fullmatch(row[place].strip()) for _, row in body)]
     even = [place for place in able if len({len(row[place].strip()) for _, row in body}) == 1]
     if not able:
         raise UsageError(f"{path}: no column in which every line holds a hexadecimal code of the same length")
-    if len(even) > 1 and not _is_own(body):
+    if len(even) > 1:
         shown = ", ".join(f"{place + 1} ({body[0][1][place].strip()})" for place in even)
         raise UsageError(
             f"{path}: columns {shown} all look like codes. Say which: --code-column {even[0] + 1}; or name the "
@@ -223,7 +223,7 @@ def _common_length(path: Path, body: Sequence[Line], place: int) -> int:
     digits = len(first[1][place].strip())
     for number, row in body:
         cell = row[place].strip()
-        if not _HEX.fullmatch(cell) or len(cell) != digits:
+        if not _DIGITS.fullmatch(cell) or len(cell) != digits:
             raise UsageError(
                 f"{path}, line {number}: {cell!r} is no hexadecimal code of {digits} digits, as line {first[0]} has "
                 "one; no column in which every line holds a code of the same length"

@@ -107,7 +107,8 @@ def read_rows(path: Path) -> list[tuple[int, list[str]]]:
     text = read_text(path)
     separator = separator_of(path, text)
     first = text.partition("\n")[0]
-    blanks = f"{separator} " in first and f" {separator}" not in first  # "path, label": the blank belongs to the comma
+    # "path, label": the blank belongs to the comma, where each has one
+    blanks = 0 < first.count(separator) == first.count(f"{separator} ")
     csv.field_size_limit(_LONGEST_CELL)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=blanks, strict=True)
     return list(_numbered(path, reader))
@@ -141,11 +142,18 @@ def read_text(path: Path) -> str:
 
 
 def separator_of(path: Path, text: str) -> str:
-    """Return the separator: what the ending says, else the commonest of comma, tab and semicolon in the first line."""
+    """Return the separator: a tab, where there is one and the file is no .csv; else the commonest in the first line."""
     first = text.partition("\n")[0]
-    if path.suffix.lower() == ".tsv" and "\t" in first:
+    if "\t" in first and path.suffix.lower() != ".csv":
         return "\t"
     return max(",\t;", key=first.count)
+
+
+def tab_line(cells: Sequence[object]) -> str:
+    """Return one line of a tab-separated table; csv.writer leaves a lone carriage return without quotes."""
+    texts = [str(cell) for cell in cells]
+    quoted = [f'"{text.replace(chr(34), 2 * chr(34))}"' if set(text) & set('\t\n\r"') else text for text in texts]
+    return "\t".join(quoted) + "\n"
 
 
 def _require_distinct(source: Path, headings: Sequence[str]) -> None:

@@ -127,7 +127,8 @@ def check_fit(model: HashModel, data: HashDataModule) -> None:
             f"use --model.init_args.num_classes={there}"
         )
     if wanted is not None and not there:
-        raise UsageError(f"{type(model).__name__} is supervised, but {type(data).__name__} has no labels")
+        hint = "".join(f"; {note}" for note in data.notes if "none gives labels" in note)
+        raise UsageError(f"{type(model).__name__} is supervised, but {type(data).__name__} has no labels{hint}")
     for modality, encoder in model.encoders.items():
         fresh = encoder.spec.weights is None and any(True for _ in encoder.parameters())
         if fresh and encoder.spec.frozen:
