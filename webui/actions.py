@@ -20,7 +20,7 @@ from .queries import Part, Query
 from .results import chips_html, message_html, results_html, status_html, trail_html, welcome_html
 from .session import Session
 from .sketch import fit_to_paper, read_drawing
-from .thumbnails import MAX_PIXELS, encode_thumbnail
+from .thumbnails import encode_thumbnail
 from .workspace import Answer, Options, Workspace
 
 MAX_UPLOAD_BYTES = 24 << 20
@@ -131,7 +131,7 @@ def picture_query(source: str | Path | bytes, label: str = "") -> Query:
     name = label or (Path(source).name if not isinstance(source, bytes) else "uploaded picture")
     data = source if isinstance(source, bytes) else Path(source).read_bytes()
     try:
-        small = open_picture(data, max_pixels=MAX_PIXELS, reduced_to=PREVIEW)
+        small = open_picture(data, reduced_to=PREVIEW)
     except UnreadablePicture as error:
         raise UnreadablePicture(str(error).replace("these bytes", name)) from None
     return Query("picture", (Part("image", data, 1.0, name, data_url(small)),))

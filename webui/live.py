@@ -12,13 +12,13 @@ from typing import Any
 
 from deephash.codes import BinaryCodes
 from deephash.collection import Collection
+from deephash.collection.decoding import open_lazily
 from deephash.collection.folder import content_hash
 from deephash.collection.pictures import PictureFacts, read_picture
 from deephash.collection.reader import INSIDE
 from deephash.errors import DeephashError, UnreadablePicture, UsageError
 
 from .actions import MAX_UPLOAD_BYTES
-from .thumbnails import MAX_PIXELS
 from .workspace import Place, Workspace
 
 UPLOADS = "uploads"
@@ -137,7 +137,7 @@ def _read(place: Place, data: bytes, known: set[str]) -> dict[str, Any]:
     if digest in known:
         raise UsageError("already in the collection")
     side = place.searcher.encoder.model.picture_side()
-    picture, facts = read_picture(data, max_pixels=MAX_PIXELS, reduced_to=side)
+    picture, facts = read_picture(data, reduced_to=side)
     row = {"hash": digest, "data": data, "facts": facts, "code": place.searcher.encoder.encode("image", data)}
     if place.searcher.collection.has_vectors:
         row["vector"] = place.searcher.encoder.vector("image", data)
@@ -163,11 +163,7 @@ def _append(place: Place, collection: Collection, rows: Sequence[dict[str, Any]]
 
 def _store(folder: Path, digest: str, data: bytes) -> str:
     """Write a file under a name made of its content; never a name from outside. Returns the name."""
-    from io import BytesIO
-
-    from PIL import Image
-
-    with Image.open(BytesIO(data)) as picture:
+    with open_lazily(data) as picture:
         name = digest + _SUFFIXES.get(picture.format or "", ".img")
     scratch = folder / f".{secrets.token_hex(8)}"
     scratch.write_bytes(data)

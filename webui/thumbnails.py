@@ -17,7 +17,6 @@ SIDE = 256
 MAX_SIDE = 1024
 CACHE_BYTES = 64 << 20
 PIXEL_ART = 64  # pictures smaller than this are enlarged without smoothing, so that their pixels stay visible
-MAX_PIXELS = 120_000_000
 
 
 class Thumbnails:
@@ -61,7 +60,7 @@ class Thumbnails:
 
 def open_item(collection: Collection, item: Item, *, reduced_to: int | None = None) -> Image.Image:
     """Open the picture of an item, after checking that it lies where the collection's pictures lie."""
-    return open_picture(safe_path(collection, item), max_pixels=MAX_PIXELS, reduced_to=reduced_to)
+    return open_picture(safe_path(collection, item), reduced_to=reduced_to)
 
 
 def safe_path(collection: Collection, item: Item) -> Path:

@@ -114,7 +114,7 @@ def test_bad_uploads_get_sentences(client, content):
 
 def test_a_decompression_bomb_and_a_huge_body_are_refused(client):
     buffer = io.BytesIO()
-    Image.new("1", (20_000, 10_000)).save(buffer, "PNG")
+    Image.new("1", (20_000, 20_000)).save(buffer, "PNG")
     answer = client.post("api/search", files={"picture": ("bomb.png", buffer.getvalue())})
     assert answer.status_code == 415
     assert "limit" in answer.json()["error"]
