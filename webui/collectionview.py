@@ -59,7 +59,7 @@ def collection_facts(place: Place) -> Facts:
         items=len(codes),
         unique=unique,
         shared=shared,
-        num_bits=codes.num_bits * codes.num_levels,
+        num_bits=codes.layout.total_bits,
         bytes_a_code=codes.packed.shape[1],
         balance=tuple(float(share) for share in balance),
         dead_bits=int(np.isin(balance, (0.0, 1.0)).sum()) if len(codes) else 0,

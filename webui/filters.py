@@ -9,6 +9,7 @@ from typing import Any
 
 from deephash.collection import Collection
 from deephash.collection.filters import Filter
+from deephash.collection.parser import as_filter
 from deephash.collection.schema import is_derived
 
 MOST_VALUES = 60  # more different values than this are no choice but a search
@@ -81,15 +82,15 @@ def combined(choices: Sequence[tuple[str, Sequence[str]]], ranges: Sequence[Rang
     Raises:
         UsageError: a value or filter that cannot be read.
     """
-    parts = [Filter.of({attribute: list(wanted)}) for attribute, wanted in choices if wanted]
+    parts = [as_filter({attribute: list(wanted)}) for attribute, wanted in choices if wanted]
     for one in ranges:
         low, high = one.low.strip(), one.high.strip()
         if one.attribute and low:
-            parts.append(Filter.of(f"{one.attribute} >= {_quoted(low)}"))
+            parts.append(as_filter(f"{one.attribute} >= {_quoted(low)}"))
         if one.attribute and high:
-            parts.append(Filter.of(f"{one.attribute} {_up_to(high)}"))
+            parts.append(as_filter(f"{one.attribute} {_up_to(high)}"))
     if words.strip():
-        parts.append(Filter.of(words))
+        parts.append(as_filter(words))
     return Filter("and", tuple(parts)) if parts else None
 
 

@@ -268,9 +268,7 @@ def _verdict(record: dict[str, Any]) -> str:
 
 def _facts(opened: Collection) -> dict[str, Any]:
     codes = {
-        name: f"{column.num_bits} bits"
-        + (f" x {column.num_levels} levels" if column.num_levels > 1 else "")
-        + f", {column.model}"
+        name: f"{column.layout.describe()}, {column.model}"
         + (f" {column.fingerprint}" if column.fingerprint else "")
         for name, column in opened.code_columns.items()
     }

@@ -133,7 +133,7 @@ def _encoded(
 
 def _write(out: Path, written: str, codes: BinaryCodes, names: Sequence[str], labels: Sequence[str] | None) -> None:
     if written == "hex":
-        if codes.num_levels > 1:
+        if not codes.layout.is_flat:
             raise UsageError("codes of several levels have no hexadecimal form; write an .npz")
         with out.open("w", encoding="utf-8", newline="") as file:
             file.writelines(map(tab_line, zip(codes.hex(), names)))

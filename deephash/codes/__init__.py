@@ -2,5 +2,6 @@
 
 from deephash.codes.binary import BinaryCodes
 from deephash.codes.distance import distance_blocks, hamming_distance
+from deephash.codes.layout import CodeLayout
 
-__all__ = ["BinaryCodes", "distance_blocks", "hamming_distance"]
+__all__ = ["BinaryCodes", "CodeLayout", "distance_blocks", "hamming_distance"]

@@ -6,13 +6,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from deephash.errors import DataError, UsageError
-from deephash.numbers import whole
+from deephash.codes.layout import CodeLayout
+from deephash.codes.words import differing_bits
+from deephash.errors import UsageError
+from deephash.foreign import Unfit, read_npz, refused_as
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,10 +35,11 @@ class BinaryCodes:
     num_levels: int = 1
 
     def __post_init__(self) -> None:
+        layout = CodeLayout(self.num_bits, self.num_levels)
         for name in ("num_bits", "num_levels"):
-            object.__setattr__(self, name, whole(getattr(self, name), name, least=1))
+            object.__setattr__(self, name, getattr(layout, name))
         packed = np.ascontiguousarray(self.packed)
-        width = self.num_levels * bytes_per_code(self.num_bits)
+        width = layout.width
         if packed.dtype != np.uint8 or packed.ndim != 2 or packed.shape[1] != width:
             raise UsageError(
                 f"packed codes of {self.num_bits} bits and {self.num_levels} level(s) are uint8 of shape [N, {width}], "
@@ -139,10 +141,14 @@ class BinaryCodes:
     def __repr__(self) -> str:
         return f"BinaryCodes({self.describe()})"
 
+    @property
+    def layout(self) -> CodeLayout:
+        """K and L, and what follows from them."""
+        return CodeLayout(self.num_bits, self.num_levels)
+
     def describe(self) -> str:
         """Return e.g. ``1,000 codes of 64 bits``."""
-        levels = f" x {self.num_levels} levels" if self.num_levels > 1 else ""
-        return f"{len(self):,} code{'s' * (len(self) != 1)} of {self.num_bits} bits{levels}"
+        return f"{len(self):,} code{'s' * (len(self) != 1)} of {self.layout.describe()}"
 
     def bits(self) -> NDArray[np.bool_]:
         """Return booleans [N, K], or [N, L, K] for several levels."""
@@ -167,10 +173,16 @@ class BinaryCodes:
         return BinaryCodes.from_bits(self.bits()[..., :num_bits])
 
     def hamming(self, other: BinaryCodes) -> NDArray[np.int32]:
-        """Return the Hamming distances to ``other``, shape [len(self), len(other)]."""
-        from deephash.codes.distance import hamming_distance
+        """Return the Hamming distances to ``other``, int32 [len(self), len(other)].
 
-        return hamming_distance(self, other)
+        For codes of several levels (BEBR) they are summed over levels; the levels' weights belong to the symmetric
+        distance of that method, not to this function.
+
+        Raises:
+            UsageError: the two sides differ in length.
+        """
+        self.layout.require_same(other.layout)
+        return differing_bits(self.packed, other.packed)
 
     # On disk ---------------------------------------------------------------------------------------
 
@@ -181,14 +193,22 @@ class BinaryCodes:
 
     @classmethod
     def load(cls, path: str | Path) -> BinaryCodes:
-        """Read what :meth:`save` wrote; nothing in the file can run code."""
+        """Read what :meth:`save` wrote; nothing in the file can run code. Raises DataError (Unfit)."""
+        with refused_as(Unfit, "it is not a code file written by BinaryCodes.save"):
+            arrays = read_npz(path, ("codes", "num_bits", "num_levels"))
         try:
-            with np.load(path, allow_pickle=False) as archive:
-                return cls(archive["codes"], int(archive["num_bits"]), int(archive.get("num_levels", 1)))
-        except FileNotFoundError:
-            raise DataError(f"{path}: no such file") from None
-        except (KeyError, OSError, ValueError, EOFError, TypeError, BadZipFile) as error:
-            raise DataError(f"{path} is not a code file written by BinaryCodes.save: {error}") from None
+            levels = one_number(arrays["num_levels"]) if "num_levels" in arrays else 1
+            return cls(arrays["codes"], one_number(arrays["num_bits"]), levels)
+        except (KeyError, ValueError) as error:  # UsageError is a ValueError
+            reason = f"it has no array {error}" if isinstance(error, KeyError) else error
+            raise Unfit(f"{path} is not a code file written by BinaryCodes.save: {reason}") from None
+
+
+def one_number(array: NDArray[Any]) -> int:
+    """Return the one whole number in ``array``. Raises ValueError."""
+    if array.size != 1 or array.dtype.kind not in "iu":
+        raise ValueError(f"one whole number is needed, not {array.dtype} of shape {list(array.shape)}")
+    return int(array.reshape(-1)[0])
 
 
 def bytes_per_code(num_bits: int) -> int:

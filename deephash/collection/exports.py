@@ -39,7 +39,7 @@ def export_codes(collection: CollectionReader, out: str | Path, to: str, *, colu
     if to not in _WRITERS:
         raise UsageError(f"cannot export to {to!r}" + did_you_mean(to, list(_WRITERS)))
     ids, codes = collection.codes(column)
-    if codes.num_levels > 1 and to != "numpy":
+    if not codes.layout.is_flat and to != "numpy":
         raise UsageError(f"codes of {codes.num_levels} levels mean nothing to {to}; export them to numpy")
     target = Path(out)
     scratch = target.with_name(f".{os.getpid()}.{target.name}")

@@ -51,18 +51,12 @@ class Filter:
     parts: tuple[Filter | Condition, ...] = ()
 
     @classmethod
-    def of(cls, where: Where) -> Filter:
-        """Return a Filter from a Filter, from data, or from text such as ``label=cat and year>=2019``."""
-        if isinstance(where, Filter):
-            return where
-        if isinstance(where, str):
-            from deephash.collection.parser import parse_where
-
-            return parse_where(where)
+    def from_data(cls, where: Mapping[str, Any]) -> Filter:
+        """Return the Filter that plain data describe."""
         return _from_data(where, 0)
 
     def to_data(self) -> dict[str, Any]:
-        """Return plain data (JSON, apart from times) that :meth:`of` reads back."""
+        """Return plain data (JSON, apart from times) that :meth:`from_data` reads back."""
         parts = [part.to_data() if isinstance(part, Filter) else _as_data(part) for part in self.parts]
         return {"not": parts[0]} if self.joint == "not" else {self.joint: parts}
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 
@@ -21,6 +20,7 @@ from deephash.collection.reader import CollectionReader
 from deephash.collection.rows import Ids
 from deephash.collection.schema import hub_column
 from deephash.errors import CollectionDamaged, UsageError
+from deephash.foreign import Unfit, read_npz, refused_as
 from deephash.index.querybank import HubCorrection, hub_biases
 
 KINDS = ("text", "image")
@@ -41,7 +41,7 @@ def store_hub_bank(collection: Collection, kind: str, bank: BinaryCodes, *, beta
         UsageError: an empty bank, another code length, an unknown kind, a beta that is not positive.
     """
     _check_kind(kind)
-    if collection.code_columns["code"].num_levels > 1 or bank.num_levels > 1:
+    if not (collection.code_columns["code"].layout.is_flat and bank.layout.is_flat):
         raise UsageError("hub biases are added to Hamming distances; codes of several levels have none")
     if not len(bank) or bank.num_bits != collection.num_bits:
         raise UsageError(
@@ -110,14 +110,11 @@ def _without_bias(collection: CollectionReader, kind: str) -> Ids:
 
 
 def _load_bank(path: Path) -> tuple[BinaryCodes, float]:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return BinaryCodes(file["codes"], int(file["num_bits"])), float(file["beta"])
-    except (OSError, ValueError, KeyError, BadZipFile) as error:
-        raise CollectionDamaged(
-            f"{path} cannot be read ({error}); give the bank again: "
-            f"deephash collection hubs {path.parent} --bank QUERIES"
-        ) from None
+    with refused_as(CollectionDamaged, f"give the bank again: deephash collection hubs {path.parent} --bank QUERIES"):
+        bank, beta = BinaryCodes.load(path), read_npz(path, ("beta",)).get("beta", np.zeros(0))
+        if not len(bank) or beta.size != 1 or beta.dtype.kind not in "iuf" or not 0 < float(beta.item()) < np.inf:
+            raise Unfit(f"{path} holds {len(bank)} codes and no temperature above 0")
+    return bank, float(beta.item())
 
 
 def _bank_path(collection: CollectionReader, kind: str) -> Path:

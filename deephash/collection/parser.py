@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from deephash.collection.filters import Condition, Filter
+from deephash.collection.filters import Condition, Filter, Where
 from deephash.errors import UsageError
 
 _OPERATORS = {"=": "eq", "==": "eq", "!=": "ne", ">=": "gte", "<=": "lte", ">": "gt", "<": "lt", "~": "glob"}
@@ -19,6 +19,13 @@ _NUMBER = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)([kKMG]?)")
 _SCALE = {"": 1, "k": 1000, "K": 1000, "M": 1_000_000, "G": 1_000_000_000}
 _MAX_DEPTH = 20
 _HELP = 'for example: label=cat and year>=2019 and path~"2023/**" (also: in (a, b), contains, exists, missing, or, not)'
+
+
+def as_filter(where: Where) -> Filter:
+    """Return a Filter from a Filter, from data, or from text such as ``label=cat and year>=2019``."""
+    if isinstance(where, Filter):
+        return where
+    return parse_where(where) if isinstance(where, str) else Filter.from_data(where)
 
 
 def parse_where(text: str) -> Filter:

@@ -57,7 +57,7 @@ def _numbers(bits: NDArray[np.bool_]) -> NDArray[np.uint64]:
 
 def band_masks(codes: BinaryCodes, bounds: list[tuple[int, int]]) -> NDArray[np.uint64]:
     """Return uint64 [bands, W]: which bits of the W words of a code belong to each band."""
-    width = codes.num_bits * codes.num_levels
+    width = codes.layout.total_bits
     bits = np.zeros((len(bounds), width), bool)
     for band, (low, high) in enumerate(bounds):
         bits[band, low:high] = True

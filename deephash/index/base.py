@@ -1,23 +1,19 @@
-"""What every index promises (CodeIndex), what a search returns (Neighbors), and how an index is opened.
+"""What every index promises (CodeIndex), what stands behind it (Engine), and what a search returns (Neighbors).
 
 An index is a cache over a collection's code column: it can always be rebuilt, and it never decides what the truth is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deephash.codes import BinaryCodes
-from deephash.errors import UsageError, did_you_mean
-from deephash.numbers import whole
-
-if TYPE_CHECKING:
-    from deephash.index.row_filter import AscendingIds, RowFilter
+from deephash.index.ids import AscendingIds
+from deephash.index.row_filter import RowFilter
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,7 +48,7 @@ class PreparedFilter:
         return self._resolved if self._owner is owner and self._version == version else None
 
 
-Allowed: TypeAlias = "NDArray[np.int64] | AscendingIds | PreparedFilter"
+Allowed: TypeAlias = NDArray[np.int64] | AscendingIds | PreparedFilter
 
 
 class Searchable(Protocol):
@@ -92,99 +88,6 @@ class CodeIndex(Searchable, Protocol):
     def explain(self) -> str:
         """Say which engine answers, why it was chosen, and how the last search was run."""
         ...
-
-
-KINDS: Mapping[str, str] = {
-    "auto": "let the planner choose by size, code length and duplicates",
-    "scan": "our exact scan (Numba)",
-    "faiss:flat": "exact, Faiss IndexBinaryFlat",
-    "faiss:multihash": "exact, Faiss IndexBinaryMultiHash with a scan behind it; for small radii",
-    "faiss:ivf": "approximate, Faiss IndexBinaryIVF; see nprobe",
-    "faiss:hnsw": "approximate graph over unique codes; see ef_search",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class IndexOptions:
-    """Options of ``open_index``; None leaves the choice to the engine.
-
-    Attributes:
-        threads: threads a search may use (all kinds); None = every core this process may run on.
-        num_lists: faiss:ivf, number of inverted lists.
-        nprobe: faiss:ivf, lists visited a query; ``num_lists`` makes it exact.
-        ef_search: faiss:hnsw, length of the candidate list.
-        neighbours: faiss:hnsw, links of a node.
-        force: faiss:hnsw, build it even where it was measured to miss neighbours.
-        prune: scan, cluster pruning; None = used where it pays.
-    """
-
-    threads: int | None = None
-    num_lists: int | None = None
-    nprobe: int | None = None
-    ef_search: int | None = None
-    neighbours: int | None = None
-    force: bool | None = None
-    prune: bool | None = None
-
-
-_OPTIONS_OF: Mapping[str, frozenset[str]] = {
-    "auto": frozenset({"threads", "prune"}),
-    "scan": frozenset({"threads", "prune"}),
-    "faiss:flat": frozenset({"threads"}),
-    "faiss:multihash": frozenset({"threads"}),
-    "faiss:ivf": frozenset({"threads", "num_lists", "nprobe"}),
-    "faiss:hnsw": frozenset({"threads", "ef_search", "neighbours", "force"}),
-}
-
-
-def open_index(
-    kind: str,
-    ids: NDArray[np.int64],
-    codes: BinaryCodes,
-    *,
-    threads: int | None = None,
-    num_lists: int | None = None,
-    nprobe: int | None = None,
-    ef_search: int | None = None,
-    neighbours: int | None = None,
-    force: bool | None = None,
-    prune: bool | None = None,
-) -> CodeIndex:
-    """Build an index of ``kind`` over ``codes``, row i of which is known as ``ids[i]``.
-
-    Args:
-        kind: one of ``KINDS``.
-        ids: int64 [N], distinct; any order.
-        codes: N codes; may be memory-mapped (then keep the ids ascending, and nothing is copied by ``scan``).
-        threads: see :class:`IndexOptions`, as all that follow.
-
-    Raises:
-        UsageError: a kind that does not exist, an option of another kind, ids that do not fit.
-    """
-    from deephash.index.engines import Builder
-    from deephash.index.live import LiveIndex
-
-    check_kind(kind)
-    options = IndexOptions(threads, num_lists, nprobe, ef_search, neighbours, force, prune)
-    for name in IndexOptions.__slots__:
-        if getattr(options, name) is not None and name not in _OPTIONS_OF[kind]:
-            owners = [other for other, names in _OPTIONS_OF.items() if name in names]
-            raise UsageError(f"{name} is an option of {', '.join(owners)}, not of {kind}; leave it out")
-    _check_counts(options)
-    return LiveIndex(ids, codes, Builder(kind, options))
-
-
-def check_kind(kind: str) -> None:
-    """Refuse a kind of index that does not exist, with a suggestion."""
-    if kind not in KINDS:
-        raise UsageError(f"no index kind {kind!r}{did_you_mean(kind, list(KINDS))}")
-
-
-def _check_counts(options: IndexOptions) -> None:
-    for name in ("threads", "num_lists", "nprobe", "ef_search", "neighbours"):
-        value = getattr(options, name)
-        if value is not None:
-            whole(value, name, least=1)
 
 
 class Engine(Protocol):

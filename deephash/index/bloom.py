@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from deephash.codes import BinaryCodes
 from deephash.errors import DataError, UsageError
+from deephash.index.available import has_numba
 from deephash.index.bands import band_bounds, band_keys
-from deephash.index.engines import has_numba
 
 CODES_AT_ONCE = 1 << 14  # bounds the table of bit places: 8 bytes a code, band and hash function
 _GOLDEN = 0x9E3779B97F4A7C15

@@ -15,8 +15,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from deephash.codes import BinaryCodes
 from deephash.errors import UsageError
+from deephash.index.available import has_numba
 from deephash.index.bands import as_planes, band_bounds, band_keys, band_masks
-from deephash.index.engines import has_numba, plain_exact
+from deephash.index.exact import plain_exact
 from deephash.index.groups import UniqueGroups
 from deephash.numbers import whole
 
@@ -137,7 +138,7 @@ def near_pairs(ids: Ids, codes: BinaryCodes, radius: int) -> NearPairs:
 
 def _unique_pairs(codes: BinaryCodes, radius: int) -> tuple[Ids, Ids, NDArray[np.int32]]:
     """Return all pairs a < b of distinct codes within ``radius``."""
-    total = codes.num_bits * codes.num_levels
+    total = codes.layout.total_bits
     if has_numba() and 0 < radius < total:
         bounds = band_bounds(total, radius + 1)
         keys = band_keys(codes, bounds)

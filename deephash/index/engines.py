@@ -1,90 +1,135 @@
-"""Which engine stands behind each kind that ``open_index`` knows."""
+"""The families of engines, a row each: what ``open_index`` knows, and nothing about a family stands anywhere else."""
 
 from __future__ import annotations
 
-import importlib.util
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from deephash.codes import BinaryCodes
-from deephash.errors import UsageError
-from deephash.index.base import Engine, IndexOptions
+from deephash.errors import UsageError, did_you_mean
+from deephash.index.available import has_numba
+from deephash.index.base import Engine
+from deephash.index.exact import plain_exact
+from deephash.index.faiss_approximate import HnswOptions, IvfEngine, IvfOptions, grouped_hnsw
+from deephash.index.faiss_flat import FlatEngine
+from deephash.index.faiss_multihash import MultiHashEngine
+from deephash.index.groups import GroupedEngine, UniqueGroups, count_unique
+from deephash.index.mapped import MappedEngine, is_mapped
 from deephash.index.planner import HAS_MANY, Plan, choose_engine, wants_groups
 
 
-class Builder:
-    """Builds the engine of one kind, at first and again whenever many rows have changed.
+@dataclass(frozen=True, slots=True)
+class ThreadOptions:
+    """Options of every family.
 
-    A kind that refuses the codes at first refuses the call; one that has come to refuse them (HNSW, after changes)
-    gives way to the exact scan, so that an index that is open keeps answering rightly.
+    Attributes:
+        threads: threads a search may use; None = every core this process may run on.
     """
 
-    def __init__(self, kind: str, options: IndexOptions) -> None:
-        self._kind, self._options = kind, options
-        self._opened = False
-
-    def __call__(self, codes: BinaryCodes) -> Engine:
-        """Return an engine over ``codes``, whose rows ascend with the ids."""
-        try:
-            engine = build_engine(self._kind, codes, self._options)
-        except UsageError as refusal:
-            if not self._opened:
-                raise
-            engine = Explained(_exact(codes, self._options), Plan("scan", str(refusal)))
-        self._opened = True
-        return engine
+    threads: int | None = None
 
 
-def build_engine(kind: str, codes: BinaryCodes, options: IndexOptions) -> Engine:
-    """Build the engine of ``kind`` over ``codes`` (rows ascend with the ids; at least one)."""
-    from deephash.index import faiss_approximate, faiss_index
+@dataclass(frozen=True, slots=True)
+class ScanOptions:
+    """Options of the exact scan.
 
-    if kind in ("auto", "scan"):
-        return _scan(kind, codes, options)
-    if kind == "faiss:flat":
-        return faiss_index.FlatEngine(codes, threads=options.threads)
-    if kind == "faiss:multihash":
-        return faiss_index.MultiHashEngine(codes, threads=options.threads)
-    if kind == "faiss:ivf":
-        return faiss_approximate.IvfEngine(codes, options)
-    return faiss_approximate.grouped_hnsw(codes, options)
+    Attributes:
+        threads: threads a search may use; None = every core this process may run on.
+        prune: cluster pruning; None = used where it pays.
+    """
+
+    threads: int | None = None
+    prune: bool | None = None
 
 
-def plain_exact(codes: BinaryCodes, threads: int | None = None) -> Engine:
-    """Return an exact engine that costs nothing to build: for subsets, additions and checks."""
-    if has_numba():
-        from deephash.index.scan import ScanEngine
+@dataclass(frozen=True, slots=True)
+class Family:
+    """One family of engines.
 
-        return ScanEngine(codes, threads=threads, prune=False)
-    from deephash.index.faiss_index import FlatEngine
+    Attributes:
+        name: what ``open_index`` calls it.
+        says: what it is, in a few words.
+        options: the dataclass of its options; None in a field leaves the choice to the engine.
+        build: (codes whose rows ascend with the ids, options) -> engine.
+        exact: whether its answers are those of a full scan.
+    """
 
-    return FlatEngine(codes, threads=threads)
+    name: str
+    says: str
+    options: type[Any]
+    build: Callable[[BinaryCodes, Any], Engine]
+    exact: bool = True
 
 
-def has_numba() -> bool:
-    """Say whether Numba is installed, without importing it."""
-    return importlib.util.find_spec("numba") is not None
+def _planned(codes: BinaryCodes, options: ScanOptions) -> Engine:
+    return _scan(codes, options, choose_engine(len(codes), codes.num_bits, numba=has_numba()))
 
 
-def _scan(kind: str, codes: BinaryCodes, options: IndexOptions) -> Engine:
-    from deephash.index.groups import GroupedEngine, UniqueGroups, count_unique
-    from deephash.index.mapped import MappedEngine, is_mapped
-
+def _asked_for(codes: BinaryCodes, options: ScanOptions) -> Engine:
     plan = choose_engine(len(codes), codes.num_bits, numba=has_numba())
-    if kind == "scan":
-        plan = Plan(plan.choice, "asked for" if has_numba() else plan.reason)
+    return _scan(codes, options, Plan(plan.choice, "asked for") if has_numba() else plan)
+
+
+def _scan(codes: BinaryCodes, options: ScanOptions, plan: Plan) -> Engine:
     if is_mapped(codes):
         return Explained(MappedEngine(codes, lambda piece: plain_exact(piece, options.threads)), plan)
     if len(codes) < HAS_MANY or not wants_groups(len(codes), count_unique(codes)):
-        return Explained(_exact(codes, options), plan)
+        return Explained(plain_exact(codes, options.threads, prune=options.prune), plan)
     groups = UniqueGroups.of(codes)
-    return Explained(GroupedEngine(groups, _exact(groups.codes, options)), plan)
+    return Explained(GroupedEngine(groups, plain_exact(groups.codes, options.threads, prune=options.prune)), plan)
 
 
-def _exact(codes: BinaryCodes, options: IndexOptions) -> Engine:
-    if not has_numba():
-        return plain_exact(codes, options.threads)
-    from deephash.index.scan import ScanEngine
+_FAMILIES = (
+    Family("auto", "let the planner choose by size, code length and duplicates", ScanOptions, _planned),
+    Family("scan", "our exact scan (Numba)", ScanOptions, _asked_for),
+    Family(
+        "faiss:flat",
+        "exact, Faiss IndexBinaryFlat",
+        ThreadOptions,
+        lambda codes, options: FlatEngine(codes, threads=options.threads),
+    ),
+    Family(
+        "faiss:multihash",
+        "exact, Faiss IndexBinaryMultiHash with a scan behind it; for small radii",
+        ThreadOptions,
+        lambda codes, options: MultiHashEngine(codes, threads=options.threads),
+    ),
+    Family("faiss:ivf", "approximate, Faiss IndexBinaryIVF; see nprobe", IvfOptions, IvfEngine, exact=False),
+    Family("faiss:hnsw", "approximate graph over unique codes; see ef_search", HnswOptions, grouped_hnsw, exact=False),
+)
+FAMILIES: Mapping[str, Family] = {family.name: family for family in _FAMILIES}
+KINDS: Mapping[str, str] = {family.name: family.says for family in _FAMILIES}
 
-    return ScanEngine(codes, threads=options.threads, prune=options.prune)
+
+def family_of(kind: str) -> Family:
+    """Return the family called ``kind``. Raises UsageError, with a suggestion."""
+    if kind not in FAMILIES:
+        raise UsageError(f"no index kind {kind!r}{did_you_mean(kind, list(FAMILIES))}")
+    return FAMILIES[kind]
+
+
+class Builder:
+    """Builds the engine of one family, at first and again whenever many rows have changed.
+
+    A family that refuses the codes at first refuses the call; one that has come to refuse them (HNSW, after changes)
+    gives way to the exact scan, so that an index that is open keeps answering rightly.
+    """
+
+    def __init__(self, family: Family, options: Any) -> None:
+        self._family, self._options = family, options
+        self._opened = False
+
+    def __call__(self, codes: BinaryCodes) -> Engine:
+        """Return an engine over ``codes``, whose rows ascend with the ids; at least one."""
+        try:
+            engine = self._family.build(codes, self._options)
+        except UsageError as refusal:
+            if not self._opened:
+                raise
+            engine = Explained(plain_exact(codes, self._options.threads, prune=None), Plan("scan", str(refusal)))
+        self._opened = True
+        return engine
 
 
 class Explained:

@@ -6,6 +6,7 @@ and what then is still missing is searched exactly. Radius searches are always e
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,10 @@ from numpy.typing import NDArray
 
 from deephash.codes import BinaryCodes
 from deephash.errors import UsageError
-from deephash.index.base import Engine, IndexOptions, Neighbors
-from deephash.index.engines import plain_exact
-from deephash.index.faiss_index import faiss_threads, search_filtered
+from deephash.index.available import faiss_module
+from deephash.index.base import Engine, Neighbors
+from deephash.index.exact import plain_exact
+from deephash.index.faiss_flat import faiss_threads, search_filtered
 from deephash.index.groups import GroupedEngine, UniqueGroups
 from deephash.index.measures import recall_by_distance
 from deephash.index.row_filter import RowFilter
@@ -25,6 +27,38 @@ TRAINING_ROWS_A_LIST = 39  # below it Faiss warns that k-means has too little to
 CHECK_QUERIES, CHECK_K, LEAST_RECALL = 64, 10, 0.9
 
 
+@dataclass(frozen=True, slots=True)
+class IvfOptions:
+    """Options of the inverted lists.
+
+    Attributes:
+        threads: threads a search may use; None = every core this process may run on.
+        num_lists: number of inverted lists.
+        nprobe: lists visited a query; ``num_lists`` makes it exact.
+    """
+
+    threads: int | None = None
+    num_lists: int | None = None
+    nprobe: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HnswOptions:
+    """Options of the graph.
+
+    Attributes:
+        threads: threads a search may use; None = every core this process may run on.
+        ef_search: length of the candidate list.
+        neighbours: links of a node.
+        force: build it even where it was measured to miss neighbours.
+    """
+
+    threads: int | None = None
+    ef_search: int | None = None
+    neighbours: int | None = None
+    force: bool | None = None
+
+
 class IvfEngine:
     """``faiss.IndexBinaryIVF``: only the ``nprobe`` lists nearest to the query are scanned.
 
@@ -32,9 +66,8 @@ class IvfEngine:
     four times as many are visited, and so on. Range search of all lists and filters go to an exact engine.
     """
 
-    def __init__(self, codes: BinaryCodes, options: IndexOptions) -> None:
-        import faiss
-
+    def __init__(self, codes: BinaryCodes, options: IvfOptions) -> None:
+        faiss = faiss_module()
         most = max(1, len(codes) // TRAINING_ROWS_A_LIST)  # what so few codes can train; also after removals
         lists = min(options.num_lists or min(4096, int(4 * len(codes) ** 0.5)), most)
         self._threads = options.threads
@@ -73,8 +106,7 @@ class IvfEngine:
 
     def _probe(self, queries: BinaryCodes, k: int, probes: int) -> tuple[Neighbors, NDArray[np.bool_]]:
         """Return the k nearest within ``probes`` lists, ties in row order, and which queries found k."""
-        import faiss
-
+        faiss = faiss_module()
         params = faiss.SearchParametersIVF(nprobe=probes)  # type: ignore[call-arg]
         fetch = min(k + EXTRA, self._size)
         while True:
@@ -107,9 +139,8 @@ class HnswEngine:
     duplicates.
     """
 
-    def __init__(self, codes: BinaryCodes, options: IndexOptions) -> None:
-        import faiss
-
+    def __init__(self, codes: BinaryCodes, options: HnswOptions) -> None:
+        faiss = faiss_module()
         self._size = len(codes)
         self._threads = options.threads
         self._exact = plain_exact(codes, options.threads)
@@ -144,8 +175,7 @@ class HnswEngine:
         return Neighbors(rows, distances)
 
     def _fetch(self, queries: BinaryCodes, fetch: int) -> tuple[NDArray[Any], NDArray[Any]]:
-        import faiss
-
+        faiss = faiss_module()
         params = faiss.SearchParametersHNSW(efSearch=max(self._ef, fetch))  # type: ignore[attr-defined]
         with faiss_threads(self._threads):
             distances, rows = self._index.search(queries.packed, fetch, params=params)
@@ -168,7 +198,7 @@ class HnswEngine:
         return f"faiss:hnsw: approximate, graph over {self._size:,} distinct codes, ef_search {self._ef}"
 
 
-def grouped_hnsw(codes: BinaryCodes, options: IndexOptions) -> Engine:
+def grouped_hnsw(codes: BinaryCodes, options: HnswOptions) -> Engine:
     """Build HNSW over the unique codes, check it against exact search, and refuse it where it misses neighbours.
 
     Raises:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from deephash.codes import BinaryCodes
 from deephash.index.bands import MIX, as_planes
 from deephash.index.base import Allowed, CodeIndex, Engine, Neighbors
+from deephash.index.exact import plain_exact
 from deephash.index.row_filter import RowFilter
 
 Rows = NDArray[np.int64]
@@ -145,9 +146,8 @@ class GroupedEngine:
 
     def _filtered(self, within: RowFilter) -> Engine:
         """Return an engine over the groups that hold an allowed row, in the order of their first allowed row."""
-        if within.gathered is None:
-            within.gathered = self._regrouped(within)
-        return within.gathered
+        regrouped: Engine = within.once(lambda: self._regrouped(within))
+        return regrouped
 
     def _regrouped(self, within: RowFilter) -> Engine:
         if self._group_of is None:
@@ -164,8 +164,6 @@ class GroupedEngine:
         order = np.argsort(number[mine], kind="stable")
         sizes = np.bincount(number[mine], minlength=len(kept))
         part = UniqueGroups(self._groups.codes[kept], np.concatenate([[0], np.cumsum(sizes)]), order)
-        from deephash.index.engines import plain_exact
-
         return _RenamedEngine(GroupedEngine(part, plain_exact(part.codes)), rows)
 
     def explain(self) -> str:

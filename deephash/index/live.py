@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from deephash.codes import BinaryCodes
 from deephash.errors import UsageError
 from deephash.index.base import Allowed, Engine, Neighbors, PreparedFilter
-from deephash.index.engines import plain_exact
-from deephash.index.row_filter import AscendingIds, ListedFilter, RowFilter, as_ids, positions
+from deephash.index.exact import plain_exact
+from deephash.index.ids import AscendingIds, as_ids, positions
+from deephash.index.row_filter import ListedFilter, RowFilter
 from deephash.numbers import whole
 
 Ids = NDArray[np.int64]
@@ -42,7 +43,7 @@ class LiveIndex:
     def __init__(self, ids: Ids, codes: BinaryCodes, build: Callable[[BinaryCodes], Engine]) -> None:
         self._build = build
         self.num_bits = codes.num_bits
-        self.num_levels = codes.num_levels
+        self.layout = codes.layout
         self._version = 0
         self._settle(*_in_order(ids, codes))
 
@@ -84,7 +85,7 @@ class LiveIndex:
             packed[places], found[places] = codes.packed[rows], True
         if not found.all():
             raise UsageError(f"{np.count_nonzero(~found):,} of {len(ids):,} ids are not in this index")
-        return BinaryCodes(packed, self.num_bits, self.num_levels)
+        return BinaryCodes(packed, self.num_bits, self.layout.num_levels)
 
     # Changing --------------------------------------------------------------------------------------
 
@@ -147,7 +148,7 @@ class LiveIndex:
     def search_radius(self, queries: BinaryCodes, radius: int, *, allowed: Allowed | None = None) -> list[Neighbors]:
         """Return, for each query, every item with distance <= ``radius``, ordered by (distance, id)."""
         self._check_codes(queries)
-        radius = min(whole(radius, "a radius in bits"), self.num_bits * self.num_levels)
+        radius = min(whole(radius, "a radius in bits"), self.layout.max_distance)
         parts = [
             _named_each(engine.search_radius(queries, radius, within), ids)
             for engine, ids, within in self._parts(allowed)
@@ -166,7 +167,9 @@ class LiveIndex:
     def explain(self) -> str:
         """Say which engine answers, why it was chosen, and how the last search was run."""
         engine = self._engine.explain() if self._engine else "empty: nothing to search"
-        pending = []
+        pending = (
+            [] if self.layout.is_flat else [f"distances are summed over {self.layout.num_levels} levels, unweighted"]
+        )
         if self._dead:
             pending.append(f"{self._dead:,} removed rows masked")
         if len(self._fresh_ids):
@@ -205,9 +208,9 @@ class LiveIndex:
         return self._alive_rows
 
     def _check_codes(self, codes: BinaryCodes) -> None:
-        if (codes.num_bits, codes.num_levels) != (self.num_bits, self.num_levels):
+        if codes.layout != self.layout:
             raise UsageError(
-                f"this index holds codes of {self.num_bits} bits x {self.num_levels} level(s), but was given "
+                f"this index holds codes of {self.layout.describe()}, but was given "
                 f"{codes.describe()}; encode both sides with the same model"
             )
 

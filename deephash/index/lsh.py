@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from deephash.codes import BinaryCodes
 from deephash.errors import UsageError
 from deephash.index.bloom import mix64
-from deephash.index.engines import plain_exact
+from deephash.index.exact import plain_exact
 
 _SIDES: tuple[Literal["left"], Literal["right"]] = ("left", "right")
 Ids = NDArray[np.int64]

@@ -19,7 +19,7 @@ from scipy.special import logsumexp
 
 from deephash.codes import BinaryCodes, distance_blocks
 from deephash.errors import UsageError
-from deephash.index.row_filter import AscendingIds
+from deephash.index.ids import AscendingIds
 from deephash.numbers import whole
 
 Floats = NDArray[np.floating]

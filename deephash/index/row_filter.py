@@ -2,46 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deephash.errors import UsageError
+from deephash.index.ids import AscendingIds, Ids, ascends, positions
 
-if TYPE_CHECKING:
-    from deephash.index.base import Engine
-
-Ids = NDArray[np.int64]
 Mask = NDArray[np.bool_]
-MANY = 1 << 12  # ids from which on they are looked up by a compiled loop
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class AscendingIds:
-    """A filter of ids that are known to ascend, so that a search need not read the list to learn it.
-
-    It is checked here, once a list, and kept as a read-only view.
-
-    Attributes:
-        ids: int64, each larger than the one before, as ``Collection.matching`` returns them.
-
-    Raises:
-        UsageError: they do not ascend, or are not a list of integers.
-    """
-
-    ids: Ids
-
-    def __post_init__(self) -> None:
-        view = as_ids(self.ids).view()
-        if not ascends(view):
-            raise UsageError("these ids do not ascend, or hold one twice; numpy.unique(ids) puts them in order")
-        view.flags.writeable = False
-        object.__setattr__(self, "ids", view)
-
-    def __len__(self) -> int:
-        return len(self.ids)
 
 
 class RowFilter:
@@ -50,18 +19,20 @@ class RowFilter:
     Args:
         mask: bool [N].
         reused: whether further searches with this filter are expected, so that gathering its codes is worth it.
-
-    Attributes:
-        gathered: an engine over the rows that pass, once one was made.
     """
-
-    gathered: Engine | None = None
 
     def __init__(self, mask: Mask, *, reused: bool = False) -> None:
         self.reused = reused
         self._mask: Mask | None = mask
         self._rows: Ids | None = None
         self._count: int | None = None
+        self._kept: Any = None
+
+    def once(self, make: Callable[[], Any]) -> Any:
+        """Return what ``make`` returned at the first call: an engine keeps here what it gathered for this filter."""
+        if self._kept is None:
+            self._kept = make()
+        return self._kept
 
     @property
     def rows(self) -> Ids:
@@ -107,7 +78,7 @@ class ListedFilter(RowFilter):
         self.wanted = wanted.ids if isinstance(wanted, AscendingIds) else wanted
         self.reused = reused
         self._ids, self._alive = ids, alive
-        self._mask, self._rows, self._count = None, None, None
+        self._mask, self._rows, self._count, self._kept = None, None, None, None
 
     @property
     def resolved(self) -> bool:
@@ -166,44 +137,3 @@ class ListedFilter(RowFilter):
         if not self.ordered:
             self.wanted = self.wanted if ascends(self.wanted) else np.unique(self.wanted)
             self.ordered = True
-
-
-def positions(wanted: Ids, ids: Ids) -> Ids:
-    """Return the rows of ascending ``ids`` that hold one of the ascending ``wanted``; unknown ones are passed over."""
-    if not len(ids) or not len(wanted):
-        return np.empty(0, dtype=np.int64)
-    first, last = int(ids[0]), int(ids[-1])
-    inside = wanted[np.searchsorted(wanted, first) : np.searchsorted(wanted, last, side="right")]
-    if last - first + 1 == len(ids):  # no gaps: a subtraction instead of a search
-        return inside - first if first else inside
-    if len(inside) >= MANY and _has_numba():
-        from deephash.index.kernels import look_up
-
-        rows = np.empty(len(inside), np.int64)
-        return rows[: look_up(inside, ids, rows)]
-    rows = np.searchsorted(ids, inside)
-    found: Ids = rows[ids[rows] == inside]
-    return found
-
-
-def ascends(ids: Ids) -> bool:
-    """Say whether each id is larger than the one before."""
-    if len(ids) >= MANY and _has_numba():
-        from deephash.index import kernels
-
-        return bool(kernels.ascends(ids))
-    return bool((ids[1:] > ids[:-1]).all())
-
-
-def as_ids(ids: Ids) -> Ids:
-    """Return ids as int64. Raises UsageError for what is no list of integers."""
-    array = np.asarray(ids)
-    if array.ndim != 1 or (array.size and not np.issubdtype(array.dtype, np.integer)):
-        raise UsageError(f"ids are a list of integers, not {array.dtype} of shape {list(array.shape)}")
-    return array.astype(np.int64, copy=False)
-
-
-def _has_numba() -> bool:
-    from deephash.index.engines import has_numba
-
-    return has_numba()

@@ -43,7 +43,7 @@ class ScanEngine:
     def __init__(self, codes: BinaryCodes, *, threads: int | None = None, prune: bool | None = None) -> None:
         self._codes = codes
         self._planes = as_planes(codes)
-        self._longest = codes.num_bits * codes.num_levels
+        self._longest = codes.layout.max_distance
         self._threads = usable_threads(threads)
         self._prune = prune
         self._pivots: PivotLists | None = None
@@ -112,9 +112,8 @@ class ScanEngine:
 
         self._last = f"filtered first: {within.count:,} codes gathered, then scanned"
         if within.reused:
-            if within.gathered is None:
-                within.gathered = ScanEngine(self._codes[within.rows], threads=self._threads, prune=False)
-            found = within.gathered.search(queries, k, None)
+            part = within.once(lambda: ScanEngine(self._codes[within.rows], threads=self._threads, prune=False))
+            found = part.search(queries, k, None)
             return Neighbors(within.rows[found.ids], found.distances)
         best = self._in_threads(
             lambda some, first, last: listed_top_k(self._planes, within.rows, some, first, last, k, self._longest),

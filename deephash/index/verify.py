@@ -13,10 +13,10 @@ from numpy.typing import ArrayLike, NDArray
 from deephash.codes import BinaryCodes
 from deephash.errors import UsageError
 from deephash.index.base import CodeIndex, Neighbors
-from deephash.index.engines import plain_exact
+from deephash.index.exact import plain_exact
+from deephash.index.ids import positions
 from deephash.index.measures import recall_by_distance
 from deephash.index.rerank import Gather, Ids
-from deephash.index.row_filter import positions
 
 VECTORS_AT_ONCE = 1 << 15  # of the exact float search: 64 MB at 512 dimensions
 

@@ -15,10 +15,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from deephash.codes import BinaryCodes, hamming_distance
 from deephash.errors import UsageError
+from deephash.index.available import has_numba
 from deephash.index.bands import as_planes
 from deephash.index.base import Allowed, Neighbors
-from deephash.index.engines import has_numba
-from deephash.index.row_filter import ascends
+from deephash.index.ids import ascends
 from deephash.index.threads import in_parts, usable_threads
 from deephash.numbers import whole
 
@@ -143,7 +143,7 @@ class WindowSlice:
         from deephash.index.kernels import ROW_BITS, ROW_MASK
         from deephash.index.slices import slice_top_k
 
-        table, longest = self.window, queries.num_bits * queries.num_levels
+        table, longest = self.window, queries.layout.max_distance
         words = np.ascontiguousarray(as_planes(queries).T)
         parts = in_parts(
             len(words),

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from deephash.codes import BinaryCodes, distance_blocks
 from deephash.collection import Collection
 from deephash.collection.filters import Filter
+from deephash.collection.parser import as_filter
 from deephash.collection.windows import Window, sort_keys, window_of
 from deephash.index import AscendingIds, CodeIndex
 from deephash.index.base import Searchable
@@ -47,7 +48,7 @@ class Among:
         codes = self._codes
         if self.allowed is not None:
             codes = codes[np.searchsorted(self._ids, self.allowed.ids)]
-        counts = np.zeros(codes.num_levels * codes.num_bits + 1, dtype=np.int64)
+        counts = np.zeros(codes.layout.max_distance + 1, dtype=np.int64)
         for _, _, block in distance_blocks(code, codes):
             counts += np.bincount(block[0], minlength=len(counts))
         return counts
@@ -79,7 +80,7 @@ class Narrowing:
         if where is None or where == "":
             self._last = ""
             return Among(self._index, None, self._ids, self._codes)
-        wanted, kinds = Filter.of(where), self._collection.attribute_kinds
+        wanted, kinds = as_filter(where), self._collection.attribute_kinds
         wanted.to_sql(kinds)  # the one place that judges filters
         window = window_of(wanted, kinds)
         asked = self._count(window)

@@ -296,7 +296,7 @@ class Searcher:
         """Return an item as a part of a composed query: its code, and those of its nearest neighbours."""
         snapshot = self.snapshot
         code = snapshot.codes[snapshot.rows([item])]
-        if code.num_levels > 1:
+        if not code.layout.is_flat:
             return Term("code", code, weight)
         near = snapshot.index.search(code, NEIGHBOURS + 1).ids[0]
         return Term("code", BinaryCodes.concatenate([code, snapshot.codes[snapshot.rows(near[near != item])]]), weight)
@@ -328,7 +328,7 @@ class Searcher:
         expected = self.snapshot.codes
         if len(code) != 1:
             raise UsageError(f"one code is searched at a time, not {len(code)}; call by_codes for each row")
-        if (code.num_bits, code.num_levels) != (expected.num_bits, expected.num_levels):
+        if code.layout != expected.layout:
             raise UsageError(
                 f"{self.path} holds codes of {expected.num_bits} bits; the query has {code.num_bits}. "
                 "Encode it with the collection's own model"
@@ -347,7 +347,7 @@ class Searcher:
         if not len(ids):
             return []
         ties = among.counts(code)
-        longest = code.num_bits * code.num_levels
+        longest = code.layout.max_distance
         return [
             Hit(
                 rank=place + 1,

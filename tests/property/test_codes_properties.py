@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from deephash.codes import BinaryCodes, distance, distance_blocks, hamming_distance
+from deephash.codes import BinaryCodes, distance_blocks, hamming_distance, words
 
 lengths = st.integers(1, 150)
 
@@ -45,11 +45,11 @@ def test_blocks_cover_every_pair_once(queries, items, query_block):
     seen = np.zeros((queries, items), int)
     left = BinaryCodes.from_bits(np.zeros((queries, 9), int))
     right = BinaryCodes.from_bits(np.ones((items, 9), int))
-    original, distance.BLOCK_BYTES = distance.BLOCK_BYTES, 64
+    original, words.BLOCK_BYTES = words.BLOCK_BYTES, 64
     try:
         for rows, columns, block in distance_blocks(left, right, query_block=query_block):
             seen[rows, columns] += 1
             assert (block == 9).all()
     finally:
-        distance.BLOCK_BYTES = original
+        words.BLOCK_BYTES = original
     assert (seen == 1).all()

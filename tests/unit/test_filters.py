@@ -18,6 +18,7 @@ from deephash.codes import BinaryCodes
 from deephash.collection import Collection, Filter, parse_where
 from deephash.collection.filters import Condition
 from deephash.collection.globs import glob_to_regex, matches_glob
+from deephash.collection.parser import as_filter
 from deephash.errors import UsageError
 
 NASTY = [
@@ -159,7 +160,7 @@ def test_no_text_can_break_out_of_its_quotes(collection: Collection, text: str) 
 )
 def test_text_and_data_say_the_same(text: str, data: dict) -> None:
     parsed = parse_where(text)
-    assert parsed == Filter.of(data) == Filter.of(parsed.to_data())
+    assert parsed == as_filter(data) == as_filter(parsed.to_data())
 
 
 def test_and_binds_closer_than_or_and_not_closest() -> None:

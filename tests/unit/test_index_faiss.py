@@ -5,9 +5,10 @@ import pytest
 
 from deephash.codes import BinaryCodes
 from deephash.errors import UsageError
-from deephash.index import engines, open_index
-from deephash.index.faiss_approximate import HnswEngine, IvfEngine
-from deephash.index.faiss_index import FlatEngine, MultiHashEngine, faiss_threads, search_filtered
+from deephash.index import open_index
+from deephash.index.faiss_approximate import HnswEngine, HnswOptions, IvfEngine, IvfOptions
+from deephash.index.faiss_flat import FlatEngine, faiss_threads, search_filtered
+from deephash.index.faiss_multihash import MultiHashEngine
 from deephash.index.measures import recall_by_distance
 from deephash.index.row_filter import RowFilter
 
@@ -107,7 +108,7 @@ def test_an_open_hnsw_gives_way_to_the_scan_when_codes_come_to_defeat_it(monkeyp
 
 
 def test_hnsw_answers_are_completed_where_the_graph_falls_short():
-    engine = HnswEngine(random_codes(200, 64), engines.IndexOptions(ef_search=4))
+    engine = HnswEngine(random_codes(200, 64), HnswOptions(ef_search=4))
     engine._fetch = lambda queries, fetch: (  # type: ignore[method-assign]
         np.full((len(queries), fetch), 2**31 - 1, np.int32),
         np.full((len(queries), fetch), -1, np.int64),
@@ -151,7 +152,7 @@ def test_a_filter_by_over_fetching_is_completed_exactly():
 
 def test_ivf_filters_exactly_on_dense_and_sparse_filters():
     codes = clustered_codes(4000, 64)
-    engine = IvfEngine(codes, engines.IndexOptions(num_lists=10, nprobe=10))
+    engine = IvfEngine(codes, IvfOptions(num_lists=10, nprobe=10))
     for rate in (0.9, 0.01):
         within = RowFilter(np.random.default_rng(0).random(4000) < rate)
         found, expected = engine.search(codes[:9], 5, within), FlatEngine(codes).search(codes[:9], 5, within)

@@ -5,7 +5,7 @@ import numpy as np
 from deephash.codes import BinaryCodes
 from deephash.index import groups as module
 from deephash.index import open_index
-from deephash.index.faiss_index import FlatEngine
+from deephash.index.faiss_flat import FlatEngine
 from deephash.index.groups import GroupedEngine, UniqueGroups, count_unique, tie_sizes
 
 

@@ -9,8 +9,8 @@ import pytest
 from deephash.codes import BinaryCodes
 from deephash.errors import UsageError
 from deephash.index import KINDS, AscendingIds, open_index, planner
+from deephash.index.ids import positions
 from deephash.index.planner import choose_engine, filter_first
-from deephash.index.row_filter import positions
 from deephash.index.threads import in_parts, usable_threads
 from tests.contract.index_contract import assert_same, brute_force, crowded_codes, rows_of
 

@@ -5,7 +5,7 @@ import pytest
 
 from deephash.codes import BinaryCodes
 from deephash.index import planner, scan
-from deephash.index.faiss_index import FlatEngine
+from deephash.index.faiss_flat import FlatEngine
 from deephash.index.multi_index import BandTables
 from deephash.index.scan import ScanEngine
 

@@ -8,7 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from deephash.codes import BinaryCodes
-from deephash.collection import Collection, Filter
+from deephash.collection import Collection
+from deephash.collection.parser import as_filter
 from deephash.collection.windows import Window, sort_keys, window_of
 from deephash.errors import UsageError
 from deephash.index import open_index, planner
@@ -54,7 +55,7 @@ def ranges(draw):
 @given(where=ranges())
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_window_holds_the_rows_that_the_filter_finds(collection, where):
-    window = window_of(Filter.of(where), collection.attribute_kinds)
+    window = window_of(as_filter(where), collection.attribute_kinds)
     table = collection.table([window.column])
     table = table.filter(table.column(window.column).is_valid())
     keys = sort_keys(table.column(window.column))
@@ -123,16 +124,16 @@ def test_hits_are_the_same_once_the_window_is_earned(collection, monkeypatch):
     ],
 )
 def test_other_filters_are_no_windows(collection, where):
-    assert window_of(Filter.of(where), collection.attribute_kinds) is None
+    assert window_of(as_filter(where), collection.attribute_kinds) is None
 
 
 def test_windows_are_closed_ranges_of_keys(collection):
     kinds = collection.attribute_kinds
-    assert window_of(Filter.of("whole > 3 and whole < 9"), kinds) == Window("whole", 4, 8)
-    assert window_of(Filter.of("whole > 3 and (whole >= 2.5 and whole <= 9.5)"), kinds) == Window("whole", 4, 9)
-    assert window_of(Filter.of("whole > 9 and whole < 3"), kinds) == Window("whole", 0, -1)
-    assert window_of(Filter.of({"whole": {"gt": 2**63 - 1}}), kinds) == Window("whole", 0, -1)
-    assert window_of(Filter.of("taken = 1970-01-01"), kinds) == Window("taken", 0, 0)
+    assert window_of(as_filter("whole > 3 and whole < 9"), kinds) == Window("whole", 4, 8)
+    assert window_of(as_filter("whole > 3 and (whole >= 2.5 and whole <= 9.5)"), kinds) == Window("whole", 4, 9)
+    assert window_of(as_filter("whole > 9 and whole < 3"), kinds) == Window("whole", 0, -1)
+    assert window_of(as_filter({"whole": {"gt": 2**63 - 1}}), kinds) == Window("whole", 0, -1)
+    assert window_of(as_filter("taken = 1970-01-01"), kinds) == Window("taken", 0, 0)
 
 
 def test_the_planner_says_why():
