@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 from PIL import Image
@@ -34,6 +34,8 @@ _CUSTOM_KEYS = ("embed_dim", "vision_cfg", "text_cfg")
 
 class ClipPictures(Encoder):
     """The picture tower, [B, 3, H, W] to [B, D]."""
+
+    known_options: ClassVar[tuple[str, ...] | None] = None
 
     def __init__(self, spec: Backbone, detail: str) -> None:
         super().__init__()
@@ -79,6 +81,7 @@ def _of_any_shape(transform: Callable[[Any], Tensor], settings: Any) -> Callable
 class ClipTexts(TextEncoder):
     """The text tower, token numbers [B, L] to [B, D]."""
 
+    known_options: ClassVar[tuple[str, ...] | None] = None
     neutral_phrase = "a photo"
 
     def __init__(self, spec: Backbone, detail: str) -> None:

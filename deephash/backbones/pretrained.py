@@ -7,7 +7,7 @@ import socket
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 import torch
@@ -43,6 +43,8 @@ class PictureEncoder(Encoder):
 
 class TimmEncoder(PictureEncoder):
     """``timm:NAME``; ``weights`` may be ``hub``, a tag of timm's hub such as ``ra_in1k``, a file, or None."""
+
+    known_options: ClassVar[tuple[str, ...] | None] = None
 
     def __init__(self, spec: Backbone, name: str) -> None:
         super().__init__()
@@ -125,6 +127,8 @@ def _timm_transform(network: nn.Module) -> PictureTransform:
 
 class TorchvisionEncoder(PictureEncoder):
     """``torchvision:NAME``; ``weights`` may be ``hub``, an entry such as ``IMAGENET1K_V1``, a file, or None."""
+
+    known_options: ClassVar[tuple[str, ...] | None] = None
 
     def __init__(self, spec: Backbone, name: str) -> None:
         super().__init__()

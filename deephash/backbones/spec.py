@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -49,8 +49,16 @@ class Backbone:
                 f"unknown backbone family {family!r} in {self.name!r}" + did_you_mean(family, list(_FAMILIES))
             )
         module, _, cls = _FAMILIES[family].partition(":")
-        encoder: Encoder = getattr(import_module(module), cls)(self, detail)
+        kind = getattr(import_module(module), cls)
+        self._check_options(kind.known_options)
+        encoder: Encoder = kind(self, detail)
         return encoder
+
+    def _check_options(self, known: tuple[str, ...] | None) -> None:
+        unknown = [] if known is None else sorted(set(self.options) - set(known))
+        if unknown:
+            hint = did_you_mean(str(unknown[0]), list(known)) if known else " (it takes none)"
+            raise UsageError(f"{self.name} has no option {unknown[0]!r}{hint}")
 
 
 # Family -> module:class, imported when first built; each class takes (spec, what stands behind the colon).
@@ -73,10 +81,12 @@ class Encoder(nn.Module, ABC):
     """A network from a preprocessed batch to features [B, D].
 
     Attributes:
+        known_options: names that ``spec.options`` may have; None where they go to another library's network.
         spec: the resolved description; built again with ``weights=None`` it gives the same network.
         num_features: D.
     """
 
+    known_options: ClassVar[tuple[str, ...] | None] = ()
     spec: Backbone
     num_features: int
 

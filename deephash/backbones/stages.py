@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import torch
@@ -26,8 +27,7 @@ class TimmStages(TimmEncoder):
         if not hasattr(self.network, "forward_intermediates"):
             raise UsageError(f"timm:{name} does not give its stages; take a ResNet, MobileNet or EfficientNet")
         self.network.eval()
-        with torch.no_grad():
-            maps = self._maps(torch.zeros(1, 3, self.transform.size, self.transform.size))
+        maps = self._maps_of(self.transform.size)
         if any(each.ndim != 4 for each in maps):
             raise UsageError(f"timm:{name} gives no [C, H, W] maps; take a ResNet, MobileNet or EfficientNet")
         first, last = (tuple(each.shape[1:]) for each in maps)
@@ -38,8 +38,14 @@ class TimmStages(TimmEncoder):
         """Return both maps as [B, C3 H3 W3 + C4 H4 W4]."""
         return torch.cat([each.flatten(1) for each in self._maps(batch)], dim=1)
 
-    def _maps(self, batch: Tensor) -> list[Tensor]:
-        stages: Any = self.network.forward_intermediates
+    def _maps_of(self, side: int) -> list[Tensor]:
+        """Return maps without values for a picture of ``side`` pixels; shapes cost nothing, whatever the size."""
+        shapes_only = copy.deepcopy(self.network).to("meta")
+        with torch.no_grad():
+            return self._maps(torch.zeros(1, 3, side, side, device="meta"), shapes_only)
+
+    def _maps(self, batch: Tensor, network: Any = None) -> list[Tensor]:
+        stages: Any = (network or self.network).forward_intermediates
         maps: list[Tensor] = stages(batch, indices=2, intermediates_only=True)
         return maps
 

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -19,8 +19,10 @@ from torch import Tensor
 from deephash.backbones.spec import Backbone, Encoder
 from deephash.backbones.weights import find_weights
 from deephash.errors import CollectionDamaged, DataError, UsageError, did_you_mean
+from deephash.foreign import read_json, refused_as
 
 VOCABULARY_NAME = "vocabulary.json"
+_LONGEST = 32 * 2**20  # bytes of the file
 _WORD = re.compile(r"[^\W_]+")
 # fmt: off
 _STOP_WORDS = frozenset((
@@ -73,15 +75,13 @@ class WordVectors(TextEncoder):
         detail: D, digits.
     """
 
+    known_options: ClassVar[tuple[str, ...] | None] = ("min_documents",)
     idf: Tensor
 
     def __init__(self, spec: Backbone, detail: str) -> None:
         super().__init__()
         if not detail.isdigit() or not int(detail):
             raise UsageError(f"backbone {spec.name!r} needs the size of its vocabulary: tfidf:1000 or bow:1000")
-        unknown = sorted(set(spec.options) - {"min_documents"})
-        if unknown:
-            raise UsageError(f"{spec.name} has no option {unknown[0]!r}" + did_you_mean(unknown[0], ["min_documents"]))
         self.spec, self.num_features = spec, int(detail)
         self.terms: dict[str, int] = {}
         self.register_buffer("idf", torch.zeros(self.num_features))
@@ -171,12 +171,9 @@ class WordVectors(TextEncoder):
             raise CollectionDamaged(f"{error}; copy the model folder again") from None
 
     def _read(self, path: Path) -> None:
-        try:
-            record = json.loads(path.read_text(encoding="utf8"))
-            frequency = {str(word): int(count) for word, count in record["frequency"].items()}
-            total = int(record["total"])
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise DataError(f"{path} is not a vocabulary written by deephash: {error}") from None
+        with refused_as(DataError, "it is no vocabulary written by deephash"):
+            record = read_json(path, "vocabulary", limit=_LONGEST)
+        frequency, total = dict(record["frequency"]), int(record["total"])
         if len(frequency) > self.num_features:
             raise UsageError(f"{path} holds {len(frequency)} words, but {self.spec.name} has {self.num_features}")
         if frequency:

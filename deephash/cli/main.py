@@ -47,7 +47,8 @@ deephash {__version__}: deep hashing for image and cross-modal retrieval
   deephash evaluate --query q.npz --database d.npz      exact mAP of anybody's codes
   deephash serve pictures.dh                            the same in the browser
 
-All commands: deephash --help     One command: deephash COMMAND --help"""
+All commands: deephash --help     One command: deephash COMMAND --help
+Everywhere: --quiet; --allow-download lets a model folder fetch what it names (otherwise none does)"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -89,6 +90,9 @@ def _dispatch(words: list[str]) -> int:
     if "--quiet" in words:
         words.remove("--quiet")
         os.environ["DEEPHASH_QUIET"] = "1"
+    if "--allow-download" in words:
+        words.remove("--allow-download")
+        os.environ["DEEPHASH_ALLOW_DOWNLOAD"] = "1"
     if not words:
         print(OVERVIEW)
         return 0

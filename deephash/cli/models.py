@@ -44,9 +44,9 @@ def info(folder: Path, *, json: bool = False) -> None:
         folder: RUN/model, or a run folder.
         json: one JSON object.
     """
-    from deephash.models.storage import read_record
+    from deephash.collection.model_record import read_model_record
 
-    record = read_record(folder / "model" if (folder / "model" / "model.json").is_file() else folder)
+    record = read_model_record(folder / "model" if (folder / "model" / "model.json").is_file() else folder)
     if json:
         print_json(record)
         return

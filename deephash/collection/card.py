@@ -10,7 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from deephash.errors import CollectionDamaged, FormatTooNew
+from deephash.collection.model_record import require_version
+from deephash.errors import CollectionDamaged
+from deephash.foreign import read_json, refused_as, require_schema
 
 FORMAT_VERSION = 1
 _FILE, _FORMAT = "collection.json", "deephash collection"
@@ -50,25 +52,17 @@ class CollectionCard:
     @classmethod
     def load(cls, folder: Path) -> CollectionCard:
         """Read the card in ``folder``. Raises CollectionDamaged or FormatTooNew."""
-        try:
-            raw = json.loads((folder / _FILE).read_text(encoding="utf-8"))
-            if raw.pop("format") != _FORMAT:
-                raise ValueError("it is the card of something else")
-            version = int(raw["format_version"])
-        except FileNotFoundError:
+        path = folder / _FILE
+        if not os.path.lexists(path):
             raise CollectionDamaged(
                 f"{folder} is not a collection: it has no {_FILE}. Was it copied completely? "
                 f"A new one is made by: deephash index PICTURES --out NEW.dh --model RUN"
-            ) from None
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise CollectionDamaged(
-                f"{folder / _FILE} cannot be read ({error}); restore that file from a copy of the collection"
-            ) from None
-        if version > FORMAT_VERSION:
-            raise FormatTooNew(
-                f"{folder} has collection format {version}; this deephash reads up to {FORMAT_VERSION}. "
-                "Upgrade: pip install --upgrade deephash"
             )
+        with refused_as(CollectionDamaged, "restore that file from a copy of the collection"):
+            raw = read_json(path, None)
+            if raw.get("format") == _FORMAT:
+                require_version(raw, folder, "collection", FORMAT_VERSION)
+            require_schema(raw, "collection", path)
         known = {name: value for name, value in raw.items() if name in cls.__dataclass_fields__}
         return cls(**known)
 

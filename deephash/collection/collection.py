@@ -20,16 +20,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import ArrayLike
 
-from deephash.codes import BinaryCodes
+from deephash.codes import BinaryCodes, CodeLayout
 from deephash.collection import schema as columns
 from deephash.collection.card import CollectionCard, replace_file
 from deephash.collection.kinds import WIDENS
 from deephash.collection.leftovers import sweep_leftovers, sweep_unfinished
 from deephash.collection.lock import write_lock
+from deephash.collection.next_id import next_id
 from deephash.collection.reader import MODELS, ROWS, CollectionReader, Model, describe_codes
 from deephash.collection.rows import CollectionVersion, Ids, Rows, require_utf8
 from deephash.collection.schema import CODE, HASH, ID, URI, VECTOR
 from deephash.errors import CollectionDamaged, UsageError
+from deephash.numbers import whole
 
 _LOCK, _NEXT_ID = "write.lock", "next_id"
 
@@ -69,17 +71,16 @@ class Collection(CollectionReader):
         target = Path(path)
         if target.exists() and (not target.is_dir() or any(target.iterdir())):
             raise UsageError(f"{target} exists already; Collection.open opens it, or choose another name")
-        if num_bits < 1 or num_levels < 1 or (vector_dim is not None and vector_dim < 1):
-            raise UsageError(
-                f"num_bits, num_levels and vector_dim are at least 1, not {num_bits, num_levels, vector_dim}"
-            )
+        layout = CodeLayout(num_bits, num_levels)
+        if vector_dim is not None:
+            whole(vector_dim, "vector_dim", least=1)
         require_utf8(target)
         sweep_unfinished(target)
         scratch = target.with_name(f".{target.name}.{os.getpid()}")
         shutil.rmtree(scratch, ignore_errors=True)
         try:
             scratch.mkdir(parents=True)
-            code = describe_codes(num_bits, num_levels, model)
+            code = describe_codes(layout, model)
             _save_model(scratch, model)
             Rows.create(scratch / ROWS, columns.base_schema(code, vector_dim))
             where = str(Path(root).resolve()) if root is not None else None
@@ -202,7 +203,7 @@ class Collection(CollectionReader):
                 if column in self._rows.schema.names:
                     raise UsageError(f"{column!r} is an attribute of {self.path}; choose another name for the codes")
                 _save_model(self.path, model)
-                self._rows.add_columns([describe_codes(codes.num_bits, codes.num_levels, model).field(column)])
+                self._rows.add_columns([describe_codes(codes.layout, model).field(column)])
             elif model is not None:
                 self.check_model(model, column)
             spec = self._checked(codes, column)
@@ -342,10 +343,10 @@ class Collection(CollectionReader):
     def _checked(self, codes: BinaryCodes, column: str) -> pa.Field:
         """Return the Arrow field of a code column. Raises UsageError if ``codes`` have another length."""
         spec = columns.column_of(self._rows.schema, column)
-        if (codes.num_bits, codes.num_levels) != (spec.num_bits, spec.num_levels):
+        if codes.layout != spec.layout:
             raise UsageError(
-                f"column {column!r} of {self.path} holds codes of {spec.num_bits} bits x {spec.num_levels} level(s), "
-                f"not {codes.num_bits} x {codes.num_levels}; add_codes keeps them in a column of their own"
+                f"column {column!r} of {self.path} holds codes of {spec.layout.describe()}, "
+                f"not {codes.layout.describe()}; add_codes keeps them in a column of their own"
             )
         return self._rows.schema.field(column)
 
@@ -364,12 +365,7 @@ class Collection(CollectionReader):
     def _reserve_ids(self, count: int) -> Ids:
         """Take ``count`` numbers that no row has or ever had; a crash afterwards only wastes them."""
         file = self.path / _NEXT_ID
-        try:
-            first = int(file.read_text(encoding="ascii"))
-        except FileNotFoundError:
-            first = int(max(self.ids(), default=-1)) + 1
-        except ValueError:
-            raise CollectionDamaged(f"{file} is not a number; delete it, and ids go on after the largest") from None
+        first = next_id(file, after=int(max(self.ids(), default=-1)))
         if count:
             replace_file(file, str(first + count))
         return np.arange(first, first + count, dtype=np.int64)

@@ -12,10 +12,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import ArrayLike, NDArray
 
-from deephash.codes import BinaryCodes
+from deephash.codes import BinaryCodes, CodeLayout
 from deephash.collection import schema as columns
 from deephash.collection.card import CollectionCard
-from deephash.collection.filters import Filter, Where
+from deephash.collection.filters import Where
+from deephash.collection.parser import as_filter
 from deephash.collection.rows import Ids, Rows
 from deephash.collection.schema import CODE, HASH, ID, URI, VECTOR, CodeColumn
 from deephash.errors import CollectionDamaged, DatasetNotFound, IncompatibleModel, UsageError
@@ -168,7 +169,7 @@ class CollectionReader:
     def check_model(self, model: Model, column: str = CODE) -> None:
         """Raise IncompatibleModel unless ``model`` made the codes of ``column``."""
         mine = columns.column_of(self._rows.schema, column)
-        other = describe_codes(model.num_bits, getattr(model, "num_levels", 1), model)
+        other = describe_codes(layout_of(model), model)
         if mine.fingerprint != other.fingerprint:
             known = f"--model {self.path / MODELS / mine.fingerprint}" if mine.fingerprint else "no model at all"
             raise IncompatibleModel(
@@ -183,18 +184,29 @@ class CollectionReader:
         """Return (ids int64 [N] ascending, codes) of every row that has a code in ``column``."""
         spec = columns.column_of(self._rows.schema, column)
         ids = np.empty(len(self._rows), np.int64)
-        packed = np.empty((len(ids), spec.width), np.uint8)
+        packed = np.empty((len(ids), spec.layout.width), np.uint8)
         end = 0
         for batch in self._rows.batches([ID, column]):  # so that the rows are never in memory twice
-            batch = batch.filter(batch.column(1).is_valid()) if batch.column(1).null_count else batch
+            batch = self._with_codes(batch, column)
             start, end = end, end + len(batch)
             ids[start:end] = batch.column(0).to_numpy()
-            packed[start:end] = batch.column(1).flatten().to_numpy().reshape(-1, spec.width)
+            packed[start:end] = batch.column(1).flatten().to_numpy().reshape(-1, spec.layout.width)
         ids, packed = ids[:end], packed[:end]
         if not bool((ids[1:] > ids[:-1]).all()):
             order = np.argsort(ids, kind="stable")
             ids, packed = ids[order], packed[order]
         return ids, BinaryCodes(packed, spec.num_bits, spec.num_levels)
+
+    def _with_codes(self, batch: pa.RecordBatch, column: str) -> pa.RecordBatch:
+        """Return the rows that have a code in ``column``. Raises CollectionDamaged where all must have one."""
+        empty = batch.column(1).null_count
+        batch = batch.filter(batch.column(1).is_valid()) if empty else batch
+        if (empty and column == CODE) or batch.column(1).flatten().null_count or batch.column(0).null_count:
+            raise CollectionDamaged(
+                f"{self.path}: a row has no code in {column!r}, or a part of one; restore an earlier version: "
+                f"deephash collection versions {self.path}"
+            )
+        return batch
 
     def ids(self) -> Ids:
         """Return the ids of all rows, ascending."""
@@ -218,7 +230,7 @@ class CollectionReader:
 
     def matching(self, where: Where) -> Ids:
         """Return the sorted ids of the rows that pass a filter: a Filter, its data, or text like ``year >= 2019``."""
-        sql = Filter.of(where).to_sql(self.attribute_kinds)
+        sql = as_filter(where).to_sql(self.attribute_kinds)
         return np.sort(self._rows.read([ID], sql).column(ID).to_numpy())
 
     def find(self, uris: Sequence[str]) -> dict[str, int]:
@@ -241,20 +253,29 @@ class CollectionReader:
         root = self.path if inside else self.root
         if root is None:
             raise UsageError(f"{self.path} holds codes without pictures: it has no root folder")
-        path = (root / item.uri.removeprefix(INSIDE)).resolve()
-        if not path.is_relative_to(root.resolve()):
+        try:
+            path = (root / item.uri.removeprefix(INSIDE)).resolve()
+            below = path.is_relative_to(root.resolve())
+        except (OSError, RuntimeError, ValueError) as error:  # a loop of links, a NUL in the name
+            raise UsageError(f"{item.uri!r:.200} names no file: {error}") from None
+        if not below:
             raise UsageError(f"{item.uri!r} leads out of {root}; such a file is not shown")
         return path
 
 
-def describe_codes(num_bits: int, num_levels: int, model: Model | None) -> CodeColumn:
+def layout_of(model: Model) -> CodeLayout:
+    """Return the layout of the codes that ``model`` makes."""
+    return CodeLayout(model.num_bits, getattr(model, "num_levels", 1))
+
+
+def describe_codes(layout: CodeLayout, model: Model | None) -> CodeColumn:
     """Return the description of the codes that ``model`` makes, or of codes from elsewhere."""
     if model is None:
-        return CodeColumn(num_bits, num_levels)
-    made = (model.num_bits, getattr(model, "num_levels", 1))
-    if made != (num_bits, num_levels):
-        raise UsageError(f"the model makes codes of {made} (bits, levels), not {(num_bits, num_levels)}")
-    return CodeColumn(num_bits, num_levels, model.fingerprint(), type(model).__name__)
+        return CodeColumn(layout.num_bits, layout.num_levels)
+    made = layout_of(model)
+    if made != layout:
+        raise UsageError(f"the model makes codes of {made.describe()}, not {layout.describe()}")
+    return CodeColumn(layout.num_bits, layout.num_levels, model.fingerprint(), type(model).__name__)
 
 
 def _called(column: CodeColumn) -> str:
@@ -263,4 +284,6 @@ def _called(column: CodeColumn) -> str:
 
 def _item(row: dict[str, Any]) -> Item:
     fixed = {"id": row.pop(ID), "uri": row.pop(URI), "content_hash": row.pop(HASH) or ""}
+    if fixed["uri"] is None:
+        raise CollectionDamaged(f"the row {fixed['id']} has no uri; restore an earlier version of the collection")
     return Item(**fixed, attributes={name: value for name, value in row.items() if value is not None})

@@ -14,8 +14,9 @@ import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
 from deephash.collection.names import is_utf8, printable
-from deephash.collection.schema import ID
+from deephash.collection.schema import ID, VECTOR, code_columns, require_columns
 from deephash.errors import CollectionDamaged, CollectionError, FormatTooNew, UsageError
+from deephash.foreign import refused_as, require_plausible
 
 Ids = NDArray[np.int64]
 _RECAST = "recast__"  # prefix of a column that is about to take its old one's place
@@ -59,6 +60,7 @@ class Rows:
             if version not in known:
                 raise UsageError(f"{path.parent} has no version {version}; it keeps {_spans(known)}")
             data = _guarded(path, lambda: data.checkout_version(version))
+        _guarded(path, lambda: _require_sound(data, path))
         return cls(path, data)
 
     # Reading ---------------------------------------------------------------------------------------
@@ -126,12 +128,16 @@ class Rows:
     def _sorted_ids(self) -> tuple[Ids, Ids | None]:
         """Return ids ascending, and where each lies on disk (None where they lie in that order)."""
         if self._places is None:
-            ids = self.read([ID]).column(ID).to_numpy()
-            if bool((ids[1:] > ids[:-1]).all()):
-                self._places = ids, None
-            else:
+            column = self.read([ID]).column(ID)
+            ids, order = column.to_numpy(), None
+            if not bool((ids[1:] > ids[:-1]).all()):
                 order = np.argsort(ids, kind="stable")
-                self._places = ids[order], order
+                ids = ids[order]
+            if column.null_count or (ids[1:] == ids[:-1]).any() or (len(ids) and ids[0] < 0):
+                raise CollectionDamaged(
+                    f"{self._path.parent} holds an id twice, or a row without one; restore an earlier version"
+                )
+            self._places = ids, order
         return self._places
 
     # Writing ---------------------------------------------------------------------------------------
@@ -228,6 +234,20 @@ def _guarded(path: Path, read: Callable[[], Any]) -> Any:
             f"{path} cannot be read: {_cause(error)}. See which versions still open with: deephash collection versions "
             f"{path.parent}, and go back with: deephash collection restore {path.parent} VERSION"
         ) from error
+
+
+def _require_sound(data: lance.LanceDataset, path: Path) -> None:
+    """Raise CollectionDamaged where rows lie outside their folder, or are more than their files can hold."""
+    require_columns(data.schema, path)
+    files = [file for fragment in data.get_fragments() for file in fragment.metadata.files]
+    if data.base_paths() or any(Path(file.path).name != file.path for file in files):
+        raise CollectionDamaged(f"{path} names files outside of itself; export the collection where it was made")
+    widths = [8] + [each.layout.width for each in code_columns(data.schema).values()]
+    if VECTOR in data.schema.names:
+        widths.append(2 * int(data.schema.field(VECTOR).type.list_size))
+    on_disk = sum((path / "data" / file.path).stat().st_size for file in files)
+    with refused_as(CollectionDamaged, "restore an earlier version, or the folder from a copy"):
+        require_plausible(int(data.count_rows()) * sum(widths), on_disk, path)
 
 
 def _cause(error: BaseException) -> str:

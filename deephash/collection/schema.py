@@ -12,8 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
-from deephash.codes import BinaryCodes
-from deephash.codes.binary import bytes_per_code
+from deephash.codes import BinaryCodes, CodeLayout
 from deephash.errors import CollectionDamaged, UsageError, did_you_mean
 
 ID, URI, HASH, VECTOR, CODE = "id", "uri", "content_hash", "vector", "code"
@@ -56,6 +55,9 @@ KINDS = {
 _EXACT = {pa.string(): str, pa.int64(): int, pa.float64(): float, pa.bool_(): bool, pa.timestamp("us"): datetime}
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 _META = "deephash:"
+_AGAIN = "restore an earlier version (deephash collection versions), or the folder from a copy"
+_DIGITS = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
+_FINGERPRINT = re.compile(r"[A-Za-z0-9_-]{1,64}")  # it names a folder
 
 
 @dataclass(frozen=True)
@@ -75,15 +77,17 @@ class CodeColumn:
     model: str = "codes from elsewhere"
 
     @property
-    def width(self) -> int:
-        """Bytes a code."""
-        return self.num_levels * bytes_per_code(self.num_bits)
+    def layout(self) -> CodeLayout:
+        """K and L, and what follows from them."""
+        return CodeLayout(self.num_bits, self.num_levels)
 
     def field(self, name: str) -> pa.Field:
         """Return the Arrow field; the description travels in its metadata, so that it is versioned with the rows."""
         facts = {"num_bits": self.num_bits, "num_levels": self.num_levels, "model": self.model}
         facts |= {"fingerprint": self.fingerprint} if self.fingerprint else {}
-        return pa.field(name, pa.list_(pa.uint8(), self.width), metadata={_META + k: str(v) for k, v in facts.items()})
+        return pa.field(
+            name, pa.list_(pa.uint8(), self.layout.width), metadata={_META + k: str(v) for k, v in facts.items()}
+        )
 
 
 def base_schema(code: CodeColumn, vector_dim: int | None) -> pa.Schema:
@@ -96,13 +100,51 @@ def base_schema(code: CodeColumn, vector_dim: int | None) -> pa.Schema:
 
 def code_columns(schema: pa.Schema) -> dict[str, CodeColumn]:
     """Read the code columns out of a schema."""
-    columns = {}
-    for field in schema:
-        facts = {k.decode().removeprefix(_META): v.decode() for k, v in (field.metadata or {}).items()}
-        if "num_bits" in facts:
-            bits, levels = int(facts["num_bits"]), int(facts.get("num_levels", 1))
-            columns[field.name] = CodeColumn(bits, levels, facts.get("fingerprint"), facts.get("model", "unknown"))
-    return columns
+    return {field.name: described_codes(field, facts) for field in schema if "num_bits" in (facts := _facts(field))}
+
+
+def described_codes(field: pa.Field, facts: Mapping[str, str]) -> CodeColumn:
+    """Return what a field says about its codes. Raises CollectionDamaged where it cannot be so."""
+    bits, levels, model = facts["num_bits"], facts.get("num_levels", "1"), facts.get("model", "unknown")
+    sizes = [int(each) for each in (bits, levels) if _DIGITS.fullmatch(each)]
+    fingerprint = facts.get("fingerprint")
+    column = CodeColumn(sizes[0], sizes[1], fingerprint, model) if len(sizes) == 2 else None
+    if column is None or field.type != pa.list_(pa.uint8(), column.layout.width):
+        raise CollectionDamaged(
+            f"column {field.name!r} says it holds codes of {bits:.20} bits x {levels:.20} level(s) and is of the type "
+            f"{field.type!s:.60}; {_AGAIN}"
+        )
+    if fingerprint is not None and not _FINGERPRINT.fullmatch(fingerprint):
+        raise CollectionDamaged(
+            f"column {field.name!r} names its model {fingerprint[:40]!r}, which is no fingerprint; {_AGAIN}"
+        )
+    return column
+
+
+def require_columns(schema: pa.Schema, path: object) -> None:
+    """Raise CollectionDamaged unless the columns that every collection has are there, with their types."""
+    known = {ID: pa.int64(), URI: pa.string(), HASH: pa.string(), **FILE_ATTRIBUTES}
+    given = {field.name: field.type for field in schema}
+    lacking = [name for name in (ID, URI, HASH, CODE) if name not in given]
+    if lacking or len(given) < len(schema):
+        raise CollectionDamaged(f"{path} lacks the column {lacking[:1]}, or has one twice; {_AGAIN}")
+    wrong = [name for name, kind in known.items() if name in given and given[name] != kind]
+    if VECTOR in given and given[VECTOR] != pa.list_(pa.float16(), getattr(given[VECTOR], "list_size", -1)):
+        wrong.append(VECTOR)
+    if wrong:
+        held, right = given[wrong[0]], known.get(wrong[0], "float16 [D]")
+        raise CollectionDamaged(f"{path}: the column {wrong[0]!r} is {held!s:.60}, not {right}; {_AGAIN}")
+    if CODE not in code_columns(schema):
+        raise CollectionDamaged(
+            f"{path}: the column {CODE!r} does not say that it holds codes; copy the collection again"
+        )
+
+
+def _facts(field: pa.Field) -> dict[str, str]:
+    facts = {
+        key.decode(errors="replace"): value.decode(errors="replace") for key, value in (field.metadata or {}).items()
+    }
+    return {key.removeprefix(_META): value for key, value in facts.items() if key.startswith(_META)}
 
 
 def file_attribute_kinds() -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import zipfile
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 
 from deephash.collection.folder import content_hash
 from deephash.errors import CollectionDamaged
+from deephash.foreign import Unfit, read_npz, refused_as
 
 FILE_NAME = "seen.npz"
+_COLUMNS = ("contents", "names")
 WIDTH = 16  # bytes of a hash
 Hashes = NDArray[np.void]
 
@@ -57,16 +59,15 @@ class SeenItems:
     def load(cls, folder: Path) -> SeenItems | None:
         """Read ``seen.npz`` of a model folder; None where there is none. Raises CollectionDamaged."""
         path = folder / FILE_NAME
-        if not path.exists():
+        advice = (
+            "copy the model folder again, or remove that file: then nobody is warned when a model is scored on what it "
+            "was trained on"
+        )
+        if not os.path.lexists(path):
             return None
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                return cls(*(_checked(file[name]) for name in ("contents", "names")))
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise CollectionDamaged(
-                f"{path} cannot be read ({error}); copy the model folder again, or remove that file: then nobody is "
-                "warned when a model is scored on what it was trained on"
-            ) from None
+        with refused_as(CollectionDamaged, advice):
+            columns = read_npz(path, _COLUMNS)
+            return cls(*(_checked(columns.get(name), name, path) for name in _COLUMNS))
 
 
 def hash_of_file(path: Path) -> str | None:
@@ -87,7 +88,8 @@ def _bytes(column: Hashes) -> NDArray[np.uint8]:
     return np.frombuffer(column.tobytes(), np.uint8).reshape(-1, WIDTH)
 
 
-def _checked(rows: NDArray[Any]) -> Hashes:
-    if rows.dtype != np.uint8 or rows.ndim != 2 or rows.shape[1] != WIDTH:
-        raise ValueError(f"hashes are uint8 [N, {WIDTH}], not {rows.dtype} {list(rows.shape)}")
+def _checked(rows: NDArray[Any] | None, name: str, path: Path) -> Hashes:
+    if rows is None or rows.dtype != np.uint8 or rows.ndim != 2 or rows.shape[1] != WIDTH:
+        found = "nothing" if rows is None else f"{rows.dtype} {list(rows.shape)}"
+        raise Unfit(f"{path} cannot be read: it holds {found} as {name}, and hashes are uint8 [N, {WIDTH}]")
     return np.frombuffer(rows.tobytes(), f"V{WIDTH}")

@@ -26,8 +26,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile, is_zipfile
-from zlib import error as ZlibError
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +35,7 @@ from deephash.codes.binary import bytes_per_code
 from deephash.errors import DataError, UsageError
 from deephash.evaluation.arrays import as_integers, as_labels, as_words
 from deephash.evaluation.relevance import ListedPairs
+from deephash.foreign import read_npz
 
 _COLUMNS = ("labels", "names", "features", "pairs", "sessions", "targets", "relevant", "ignored")
 _NAME_COLUMNS = ("names", "uris", "ids", "index")
@@ -140,20 +139,7 @@ def read_code_file(path: str | Path) -> CodeFile:
 
 def read_columns(path: str | Path) -> dict[str, NDArray[Any]]:
     """Return the arrays of an ``.npz``; raises DataError where there is none or it is damaged."""
-    try:
-        archive = np.load(path, allow_pickle=False)
-        if isinstance(archive, np.ndarray):
-            raise DataError(f"{path} holds a single array; an .npz with 'codes' and 'labels' is needed: np.savez")
-        with archive:
-            return {name: archive[name] for name in archive.files}
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file") from None
-    except IsADirectoryError:
-        raise DataError(f"{path} is a folder, not an .npz file") from None
-    except (OSError, ValueError, EOFError, BadZipFile, ZlibError, NotImplementedError) as error:
-        # NumPy takes any other kind of file for a pickle and advises to allow it
-        reason = error if is_zipfile(path) else "it is another kind of file, or damaged"
-        raise DataError(f"{path} cannot be read as an .npz of plain arrays: {reason}") from None
+    return read_npz(path)
 
 
 def as_codes(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from deephash.evaluation.figures import ClassFigure, Figure, HardQuery, Series
 from deephash.evaluation.protocol import Protocol
 from deephash.evaluation.relevance import ListedPairs
 from deephash.evaluation.scores import Settings
+from deephash.foreign import Absent, Unfit, parse_json, read_bytes, refused_as, require_schema
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 SCHEMA = 2
 REPORT_FILE = "report.json"
 PER_QUERY_FILE = "per_query.npz"
+LONGEST = 16 * 2**20  # bytes of a report.json that is read
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,26 +94,23 @@ class EvaluationReport:
         return json.dumps(report_to_data(self), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
     @classmethod
-    def from_json(cls, text: str, *, source: str = "report") -> EvaluationReport:
+    def from_json(cls, text: str | bytes, *, source: str = "report") -> EvaluationReport:
         """Read :meth:`to_json`. Raises DataError for anything else, FormatTooNew for a newer schema."""
         from deephash.evaluation.report_json import report_from_data
 
-        try:
-            data = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise DataError(f"{source} is not JSON: {error}") from None
-        if not isinstance(data, dict) or not isinstance(data.get("schema"), int):
-            raise DataError(
-                f"{source} is no evaluation report: it has no schema number; `deephash evaluate` writes one"
-            )
-        if data["schema"] > SCHEMA:
-            raise FormatTooNew(
-                f"{source} has report schema {data['schema']}; this deephash reads up to {SCHEMA}: upgrade it"
-            )
+        with refused_as(DataError, "`deephash evaluate` writes reports"):
+            data = parse_json(text, source)
+            if not isinstance(data.get("schema"), int) or isinstance(data["schema"], bool):
+                raise Unfit(f"{source} is no evaluation report: it has no schema number")
+            if data["schema"] > SCHEMA:
+                raise FormatTooNew(
+                    f"{source} has report schema {data['schema']}; this deephash reads up to {SCHEMA}: upgrade it"
+                )
+            require_schema(data, "report", source)
         try:
             return report_from_data(data)
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise DataError(f"{source} is a damaged evaluation report: {type(error).__name__} {error}") from None
+        except UsageError as error:  # protocol strings have rules of their own
+            raise DataError(f"{source} is a damaged evaluation report: {error}") from None
 
     def to_markdown(self, *, pictures: Sequence[str] = ()) -> str:
         """Return the report as one Markdown page that shows ``pictures`` (file names of :meth:`plot`)."""
@@ -155,14 +155,12 @@ class EvaluationReport:
         file = Path(path)
         file = file / REPORT_FILE if file.is_dir() else file
         try:
-            text = file.read_text(encoding="utf-8")
-        except FileNotFoundError:
+            content = read_bytes(file, LONGEST)
+        except Absent:
             raise DataError(f"{file}: no such report; `deephash evaluate ... --save DIR` writes one") from None
-        except (OSError, UnicodeDecodeError) as error:
-            raise DataError(f"{file} cannot be read: {error}") from None
-        report = cls.from_json(text, source=str(file))
+        report = cls.from_json(content, source=str(file))
         beside = file.with_name(PER_QUERY_FILE)
-        return replace(report, per_query=read_columns(beside)) if beside.exists() else report
+        return replace(report, per_query=read_columns(beside)) if os.path.lexists(beside) else report
 
 
 def evaluate_codes(

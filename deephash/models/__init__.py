@@ -18,13 +18,13 @@ from deephash.models.hashnet import HashNet
 from deephash.models.head import HeadHashModel
 from deephash.models.itq import ITQ
 from deephash.models.linear_hash import CrossModalInfoNCE, CrossModalOrthoHash
+from deephash.models.loading import load_model
 from deephash.models.lsh import LSH
 from deephash.models.optimizers import Optimizer
 from deephash.models.orthohash import OrthoHash
 from deephash.models.pca_sign import PCASign
 from deephash.models.rreh import RREH
 from deephash.models.sdc import SDC
-from deephash.models.storage import load_model
 from deephash.models.tldr import TLDR
 from deephash.models.ucch import UCCH
 

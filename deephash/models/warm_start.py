@@ -10,7 +10,7 @@ from lightning import Callback, LightningModule, Trainer
 
 from deephash.errors import UsageError
 from deephash.models.base import HashModel
-from deephash.models.storage import load_model
+from deephash.models.loading import load_model
 
 
 @dataclass(frozen=True)

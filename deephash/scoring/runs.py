@@ -11,6 +11,7 @@ import numpy as np
 
 from deephash.codes import BinaryCodes
 from deephash.errors import DataError, UsageError
+from deephash.foreign import SMALL, read_bytes
 from deephash.models import HashModel, load_model
 from deephash.scoring.encoding import described_side, direction_of, encoded_side, known_protocol
 from deephash.scoring.sides import CodePair
@@ -66,17 +67,16 @@ def data_of_run(run: Path) -> HashDataModule:
         DataError: no readable configuration.
         UsageError: another class, or options it does not take.
     """
-    import yaml  # type: ignore[import-untyped]
     from jsonargparse import ArgumentParser, Namespace
 
     from deephash.data import HashDataModule
 
     file = run / "config.yaml"
     try:
-        spec = yaml.safe_load(file.read_text(encoding="utf-8"))["data"]
+        spec = read_configuration(file)["data"]
         names = _class_paths(spec)
-    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
-        raise DataError(f"{file} names no data set: {error}") from None
+    except (KeyError, TypeError, RecursionError) as error:
+        raise DataError(f"{file} names no data set: {type(error).__name__} {error}") from None
     foreign = [name for name in names if not name.startswith("deephash.data.")]
     if foreign or not names:
         raise UsageError(f"{file}: a data set of deephash.data is needed, not {foreign[:1] or spec}")
@@ -89,6 +89,23 @@ def data_of_run(run: Path) -> HashDataModule:
         raise UsageError(f"{file}: {' '.join(str(error).split())}") from None
     module: HashDataModule = built.data
     return module
+
+
+def read_configuration(file: Path) -> Any:
+    """Return what a YAML file holds, without building anything; aliases, by which few lines become many, are refused.
+
+    Raises DataError.
+    """
+    import yaml  # type: ignore[import-untyped]
+
+    text = read_bytes(file, SMALL)
+    try:
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
+            raise DataError(f"{file} cannot be read: it repeats parts of itself by aliases (*name); write them out")
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise DataError(f"{file} names no data set: it is no YAML: {reason or type(error).__name__}") from None
 
 
 def _class_paths(spec: Any) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,9 +13,10 @@ from numpy.typing import ArrayLike, NDArray
 from deephash.codes import BinaryCodes
 from deephash.collection import Collection, Item
 from deephash.collection.lookalike import SIDE, Miniatures, likeness, miniatures, perceptual_hash
+from deephash.collection.model_record import read_model_record
 from deephash.collection.pictures import open_picture
 from deephash.collection.schema import CODE
-from deephash.errors import CollectionDamaged, UnreadablePicture, UsageError
+from deephash.errors import UnreadablePicture, UsageError
 from deephash.index.dedup import DuplicateGroup, NearPairs, group_pairs, near_pairs
 from deephash.progress import track
 from deephash.search.chance import chance_level, unexplained
@@ -109,11 +109,8 @@ def supervised_method(collection: Collection, column: str = CODE) -> str | None:
     folder = collection.model_path_of(column)
     if folder is None:
         return None
-    try:
-        record = json.loads((folder / "model.json").read_text(encoding="utf8"))
-        name, supervised = str(record["class"]), record.get("supervised")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CollectionDamaged(f"{folder / 'model.json'} cannot be read: {error}; copy the collection again") from None
+    record = read_model_record(folder)
+    name, supervised = str(record["class"]), record.get("supervised")
     if supervised is None:  # written before the record said so
         import deephash.models as models
 
@@ -147,7 +144,7 @@ def _candidate_radius(codes: BinaryCodes) -> tuple[int, str]:
     total = len(codes)
     allowed = 2 * LOOKS / max(1, total)
     rows = np.random.default_rng(0).permutation(total)[:SAMPLE]
-    counts = np.zeros(codes.num_bits * codes.num_levels + 1)
+    counts = np.zeros(codes.layout.max_distance + 1)
     for start in range(0, len(rows), 64):
         counts += np.bincount(codes[rows[start : start + 64]].hamming(codes).ravel(), minlength=len(counts))
     counts[0] -= len(rows)  # each is at distance 0 from itself

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deephash.codes import BinaryCodes
-from deephash.errors import CollectionDamaged, IncompatibleModel, UsageError
+from deephash.collection.model_record import read_model_record
+from deephash.errors import IncompatibleModel, UsageError
 from deephash.index.composition import ComposedQuery
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class QueryEncoder:
             return
         if isinstance(source, (str, Path)):
             self.directory = _model_folder(Path(source))
-            self.record = _read_record(self.directory)
+            self.record = read_model_record(self.directory)
             self._check(str(self.record.get("fingerprint")), self.description)
         else:
             self._model = source
@@ -268,18 +268,3 @@ def _unit(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _model_folder(path: Path) -> Path:
     return path / "model" if (path / "model" / "model.json").is_file() else path
-
-
-def _read_record(directory: Path) -> dict[str, Any]:
-    path = directory / "model.json"
-    try:
-        record = json.loads(path.read_text(encoding="utf8"))
-    except FileNotFoundError:
-        raise CollectionDamaged(
-            f"{directory} holds no model.json, so it is no model folder; point --model at the model/ folder of a run"
-        ) from None
-    except (OSError, ValueError) as error:
-        raise CollectionDamaged(f"{path} cannot be read: {error}; restore it, or give another --model") from None
-    if not isinstance(record, dict):
-        raise CollectionDamaged(f"{path} does not describe a model")
-    return record

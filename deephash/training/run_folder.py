@@ -17,6 +17,8 @@ from typing import Any
 import torch
 
 from deephash.data.datamodule import HashDataModule
+from deephash.errors import DataError
+from deephash.foreign import read_json, refused_as
 from deephash.models import HashModel
 from deephash.version import __version__
 
@@ -101,10 +103,10 @@ class RunFolder:
     def facts(self) -> dict[str, Any]:
         """Return what ``run.json`` says; empty before the run began."""
         path = self.path / "run.json"
-        if not path.exists():
+        if not os.path.lexists(path):
             return {}
-        facts: dict[str, Any] = json.loads(path.read_text(encoding="utf8"))
-        return facts
+        with refused_as(DataError, "remove the file; nothing but the record of the run is in it"):
+            return read_json(path, "run")
 
     def finish(self, **facts: Any) -> None:
         """Keep what is known at the end."""

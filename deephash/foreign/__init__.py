@@ -1,0 +1,26 @@
+"""Below all floors: the doors through which files of strangers come in, checked before anything of them is used.
+
+:mod:`~deephash.foreign.files` opens regular files only and reads no more than a limit;
+:mod:`~deephash.foreign.documents` reads JSON by the schemas in ``schemas/``; :mod:`~deephash.foreign.arrays` reads
+``.npz`` and ``.npy`` after their headers were held against the bytes that are there. What does not pass is an
+:class:`Unfit` with one sentence.
+"""
+
+from deephash.foreign.arrays import read_npy, read_npz
+from deephash.foreign.documents import SMALL, parse_json, read_json, require_schema
+from deephash.foreign.files import Absent, Unfit, read_bytes, refused_as, require_plausible, require_regular
+
+__all__ = [
+    "SMALL",
+    "Absent",
+    "Unfit",
+    "parse_json",
+    "read_bytes",
+    "read_json",
+    "read_npy",
+    "read_npz",
+    "refused_as",
+    "require_plausible",
+    "require_regular",
+    "require_schema",
+]
