@@ -19,7 +19,7 @@ from deephash.errors import UsageError
 from deephash.evaluation.additions import LISTED, OWN, PAIRS, TARGET, Attack, attack_columns, pair_columns, share_label
 from deephash.evaluation.curves import Curves
 from deephash.evaluation.figures import Figure, HardQuery, class_figures, column_name, figure_of, hardest_queries
-from deephash.evaluation.health import CodeHealth, code_health
+from deephash.evaluation.health import CodeHealth, code_health, count_labellings
 from deephash.evaluation.hubness_measures import Hubness, hubness
 from deephash.evaluation.legacy import LEGACY_RULES, legacy_mean_average_precision
 from deephash.evaluation.protocol import Protocol
@@ -232,8 +232,10 @@ def _with_nearest(queries: tuple[HardQuery, ...], sides: Sides, relevance: Relev
     for each in queries:
         distances = hamming_distance(sides.query[[each.row]], sides.database)[0]
         gains = relevance.rows(slice(each.row, each.row + 1)).gains()[0]
-        order = np.argsort(distances, kind="stable")
-        rows = order[gains[order] != IGNORED][:NEAREST]
+        ranked = np.flatnonzero(gains != IGNORED)
+        most = min(NEAREST, len(ranked))
+        near = ranked[distances[ranked] <= np.partition(distances[ranked], most - 1)[most - 1]] if most else ranked
+        rows = near[np.argsort(distances[near], kind="stable")[:NEAREST]]
         right = gains[rows] > 0
         nearest = [f"row {row}" for row in rows] if names is None else names[rows].tolist()
         shown: dict[str, Any] = {"nearest": tuple(nearest), "distances": tuple(distances[rows].tolist())}
@@ -261,7 +263,7 @@ def _warnings(report: EvaluationReport, health: CodeHealth, sides: Sides, beyond
         yield f"{counts['unlabelled_database']:,} database items have no {kind}; they count as wrong answers"
     if health.dead_bits:
         yield f"{health.dead_bits} of {health.num_bits} bits never change"
-    num_classes = len(np.unique(sides.database_labels, axis=0))
+    num_classes = count_labellings(sides.database_labels)
     if not beyond.instead and health.unique_codes <= num_classes < health.num_codes:
         yield f"{health.unique_codes:,} different codes for {num_classes:,} different labellings: these are class codes"
     if headline.optimistic is not None and headline.pessimistic is not None:

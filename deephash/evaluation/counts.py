@@ -32,6 +32,7 @@ from deephash.evaluation.relevance import (
     SharedClass,
     SharedLabels,
     WithoutItself,
+    packed_words,
 )
 
 Engine = Literal["auto", "numba", "numpy"]
@@ -168,10 +169,7 @@ def max_distance(codes: BinaryCodes) -> int:
 
 def code_words(codes: BinaryCodes) -> NDArray[np.uint64]:
     """View packed codes as uint64 words [N, ceil(bytes / 8)], padded with zero bytes."""
-    width = codes.packed.shape[1]
-    padded = np.zeros((len(codes), -(-width // 8) * 8), dtype=np.uint8)
-    padded[:, :width] = codes.packed
-    return padded.view(np.uint64)
+    return packed_words(codes.packed)
 
 
 def label_words(relevance: LabelRelevance | ListedPairs) -> tuple[NDArray[np.uint64], NDArray[np.uint64], bool]:

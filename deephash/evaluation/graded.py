@@ -94,7 +94,7 @@ def _extreme_weighted_precision(counts: DistanceCounts, top_k: int, ties: str) -
     """
     groups, split = groups_from_counts(counts), groups_from_counts(counts, ties)
     depth = validate_top_k(top_k, groups)
-    harmonic = HarmonicNumbers(int(groups.num_items.max(initial=1)))
+    harmonic = HarmonicNumbers.up_to(groups.longest)
     before, weight_before = exclusive_cumsum(split.items), exclusive_cumsum(split.gain)
     sums = precision_sum(split.items, split.relevant, split.gain, before, weight_before, split.items, harmonic)
     whole = groups.ends <= depth

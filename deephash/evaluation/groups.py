@@ -11,6 +11,7 @@ the ranking into groups, after which every metric is one formula, the expectatio
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -124,6 +125,12 @@ def require_depth(top_k: int, longest: int) -> int:
 
 class HarmonicNumbers:
     """H(n) = 1 + 1/2 + ... + 1/n for n up to a limit, kept in two parts so that differences are exact to rounding."""
+
+    @classmethod
+    @lru_cache(maxsize=1)  # every metric and block of one job asks for the same; making them takes 20 ms a million
+    def up_to(cls, limit: int) -> HarmonicNumbers:
+        """Return those of the last call where it had the same limit."""
+        return cls(limit)
 
     def __init__(self, limit: int) -> None:
         exact = np.cumsum(np.concatenate([[0.0], 1 / np.arange(1, limit + 1, dtype=np.longdouble)]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -10,8 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 from deephash.codes import BinaryCodes
 from deephash.errors import UsageError
 from deephash.evaluation.counts import code_words, distance_counts
-from deephash.evaluation.relevance import relevance_from_labels
+from deephash.evaluation.relevance import packed_words, relevance_from_labels
 
+BLOCK = 1 << 16  # codes unpacked at once
 SAMPLE = 5_000  # codes used for the mean distances inside and between classes
 
 
@@ -65,20 +67,20 @@ def code_health(
     """
     if not len(codes):
         raise UsageError("there are no codes to inspect")
-    bits = codes.bits().reshape(len(codes), -1)
-    share = bits.mean(axis=0)
-    _, counts = np.unique(code_words(codes), axis=0, return_counts=True)
+    ones, both = _bit_counts(codes)
+    share = ones / len(codes)
+    bucket, counts = _numbered(code_words(codes))
     intra, inter = (None, None) if labels is None else _class_distances(codes, np.asarray(labels), seed)
     return CodeHealth(
         num_codes=len(codes),
-        num_bits=bits.shape[1],
+        num_bits=len(ones),
         unique_codes=len(counts),
         unique_share=len(counts) / len(codes),
         imbalance=float(np.abs(share - 0.5).mean()),
         dead_bits=int(((share == 0) | (share == 1)).sum()),
-        mean_correlation=_mean_correlation(bits),
+        mean_correlation=_mean_correlation(both, len(codes)),
         entropy=_entropy(counts),
-        collision_rate=None if labels is None else collision_rate(codes, labels),
+        collision_rate=None if labels is None else _collided_share(bucket, np.asarray(labels)),
         intra_distance=intra,
         inter_distance=inter,
         quantisation_error=None if continuous is None else quantisation_error(continuous),
@@ -91,23 +93,8 @@ def collision_rate(codes: BinaryCodes, labels: ArrayLike) -> float:
     Unlabelled items neither count nor collide.
     """
     array = np.asarray(labels)
-    if len(array) != len(codes):
-        raise UsageError(f"{len(array)} labels for {len(codes)} codes; each code needs its label, in the same order")
-    labelled = array >= 0 if array.ndim == 1 else array.any(axis=1)
-    if not labelled.any():
-        return 0.0
-    _, bucket = np.unique(code_words(codes[labelled]), axis=0, return_inverse=True)
-    # Items with equal label sets collide or not together, so compare label sets, not items.
-    _, kind = np.unique(array[labelled], axis=0, return_inverse=True)
-    kind = kind.ravel()
-    pairs, size = np.unique(np.stack([bucket.ravel(), kind], axis=1), axis=0, return_counts=True)
-    sets = array[labelled][np.unique(kind, return_index=True)[1]]
-    collided = 0
-    for start, stop in _runs(pairs[:, 0]):
-        kinds = pairs[start:stop, 1]
-        disjoint = _disjoint(sets[kinds])
-        collided += int(size[start:stop][disjoint.any(axis=1)].sum())
-    return collided / int(labelled.sum())
+    _require_labels(codes, array)
+    return _collided_share(_numbered(code_words(codes))[0], array)
 
 
 def quantisation_error(continuous: ArrayLike) -> float:
@@ -118,13 +105,72 @@ def quantisation_error(continuous: ArrayLike) -> float:
     return float(np.square(values / scale - signs).mean()) if scale > 0 else 1.0
 
 
-def _mean_correlation(bits: NDArray[np.bool_]) -> float:
-    share = bits.mean(axis=0)
-    live = (share > 0) & (share < 1)
+def _bit_counts(codes: BinaryCodes) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return in how many codes each bit is 1, [K], and each two bits are, [K, K]; whole numbers."""
+    width = codes.num_bits * codes.num_levels
+    both = np.zeros((width, width))
+    for start in range(0, len(codes), BLOCK):  # below 2^24 float32 counts exactly
+        bits = codes[start : start + BLOCK].bits().reshape(-1, width).astype(np.float32)
+        both += bits.T @ bits
+    return np.diag(both).copy(), both
+
+
+def _mean_correlation(both: NDArray[np.float64], size: int) -> float:
+    """Mean absolute correlation of the bits that live, from how often two are 1 together."""
+    ones = np.diag(both)
+    live = (ones > 0) & (ones < size)
     if live.sum() < 2:
         return 0.0
-    correlation = np.atleast_2d(np.corrcoef(bits[:, live].astype(np.float32), rowvar=False))
+    joint, single = both[np.ix_(live, live)] / size, ones[live] / size
+    spread = np.sqrt(single * (1 - single))
+    correlation = (joint - np.outer(single, single)) / np.outer(spread, spread)
     return float(np.abs(correlation[np.triu_indices_from(correlation, 1)]).mean())
+
+
+def _numbered(rows: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Number equal rows [N, W] alike, in ascending order; return the numbers [N] and the size of each group."""
+    if rows.shape[1] == 1:  # plain numbers sort many times faster than rows
+        _, number, counts = np.unique(rows[:, 0], return_inverse=True, return_counts=True)
+    else:
+        _, number, counts = np.unique(rows, axis=0, return_inverse=True, return_counts=True)
+    return number.ravel(), counts
+
+
+def count_labellings(labels: NDArray[Any]) -> int:
+    """Number of different classes [N], or sets of labels [N, C]; that of the unlabelled is one."""
+    return len(_numbered(_label_rows(labels))[1])
+
+
+def _label_rows(labels: NDArray[Any]) -> NDArray[Any]:
+    return labels[:, None] if labels.ndim == 1 else packed_words(np.packbits(labels.astype(bool), axis=1))
+
+
+def _collided_share(bucket: NDArray[np.int64], labels: NDArray[Any]) -> float:
+    """Share of labelled items whose bucket holds an item without a common label."""
+    labelled = labels >= 0 if labels.ndim == 1 else labels.any(axis=1)
+    if not labelled.any():
+        return 0.0
+    # Items with equal label sets collide or not together, so compare label sets, not items.
+    kept = labels[labelled]
+    kind, _ = _numbered(_label_rows(kept))
+    num_kinds = int(kind.max()) + 1
+    pairs, size = np.unique(bucket[labelled] * num_kinds + kind, return_counts=True)
+    holder, kinds = np.divmod(pairs, num_kinds)
+    starts, several = np.unique(holder, return_index=True, return_counts=True)[1:]
+    if labels.ndim == 1:  # two kinds never share a class
+        return float(size[np.repeat(several > 1, several)].sum() / labelled.sum())
+    sets = kept[np.unique(kind, return_index=True)[1]].astype(np.float32)
+    collided = 0
+    for start, count in zip(starts[several > 1], several[several > 1], strict=True):
+        part = slice(start, start + count)
+        alone = sets[kinds[part]] @ sets[kinds[part]].T == 0
+        collided += int(size[part][alone.any(axis=1)].sum())
+    return collided / int(labelled.sum())
+
+
+def _require_labels(codes: BinaryCodes, labels: NDArray[Any]) -> None:
+    if len(labels) != len(codes):
+        raise UsageError(f"{len(labels)} labels for {len(codes)} codes; each code needs its label, in the same order")
 
 
 def _entropy(counts: NDArray[np.int64]) -> float:
@@ -134,8 +180,7 @@ def _entropy(counts: NDArray[np.int64]) -> float:
 
 def _class_distances(codes: BinaryCodes, labels: NDArray[np.generic], seed: int) -> tuple[float | None, float | None]:
     """Mean distance of pairs with and without a shared label, from counts; an item is no pair with itself."""
-    if len(labels) != len(codes):
-        raise UsageError(f"{len(labels)} labels for {len(codes)} codes; each code needs its label, in the same order")
+    _require_labels(codes, labels)
     rows = np.sort(np.random.default_rng(seed).permutation(len(codes))[:SAMPLE])
     labelled = labels[rows] >= 0 if labels.ndim == 1 else labels[rows].any(axis=1)  # type: ignore[operator]
     rows = rows[labelled]
@@ -149,16 +194,3 @@ def _class_distances(codes: BinaryCodes, labels: NDArray[np.generic], seed: int)
 def _mean_distance(histogram: NDArray[np.int64]) -> float | None:
     pairs = int(histogram.sum())
     return float((histogram * np.arange(len(histogram))).sum() / pairs) if pairs else None
-
-
-def _disjoint(sets: NDArray[np.generic]) -> NDArray[np.bool_]:
-    """Which pairs of label sets (or class numbers) have nothing in common, [S, S]."""
-    if sets.ndim == 1:
-        return np.asarray(sets[:, None] != sets[None, :])
-    multi_hot = sets.astype(np.float32)
-    return np.asarray(multi_hot @ multi_hot.T == 0)
-
-
-def _runs(sorted_values: NDArray[np.int64]) -> list[tuple[int, int]]:
-    edges = np.flatnonzero(np.diff(sorted_values)) + 1
-    return list(zip([0, *edges.tolist()], [*edges.tolist(), len(sorted_values)], strict=True))

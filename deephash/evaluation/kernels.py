@@ -210,6 +210,39 @@ def stable_rows(queries, database, num_distances, out):
 
 
 @njit(nogil=True, cache=True)
+def rows_within(queries, database, limits, own, starts, rows, at_limit):
+    """Write the items within each query's own distance, in database order. Blocks without any are only looked over.
+
+    Args:
+        queries: uint64 [Q, W].
+        database: uint64 [W, N].
+        limits: int64 [Q], largest distance of each query.
+        own: int64 [Q], item that is left out, -1 for none.
+        starts: int64 [Q], where the items of each query begin in ``rows``; overwritten.
+        rows: int64 [P], overwritten: items.
+        at_limit: bool [P], overwritten: whether an item is at the very limit.
+    """
+    num_items = database.shape[1]
+    distances = np.empty(BLOCK, np.uint32)
+    for start in range(0, num_items, BLOCK):
+        stop = min(start + BLOCK, num_items)
+        for q in range(len(queries)):
+            fill_distances(queries[q], database, start, stop, distances)
+            limit, nearest = np.uint32(limits[q]), np.uint32(0xFFFFFFFF)
+            for i in range(stop - start):
+                nearest = min(nearest, distances[i])
+            if nearest > limit:
+                continue
+            place = starts[q]
+            for i in range(stop - start):
+                if distances[i] <= limit and start + i != own[q]:
+                    rows[place] = start + i
+                    at_limit[place] = distances[i] == limit
+                    place += 1
+            starts[q] = place
+
+
+@njit(nogil=True, cache=True)
 def class_ranges(labels, same_class):
     """Return the lowest and the highest class number of each block; all numbers where labels are masks."""
     num_blocks = (len(labels) + BLOCK - 1) // BLOCK

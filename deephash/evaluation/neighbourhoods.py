@@ -7,15 +7,27 @@ are left, so each belongs with chance (places left) / n. kNN votes and hubness b
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from deephash.codes import BinaryCodes, distance_blocks
 from deephash.errors import UsageError
-from deephash.evaluation.counts import distance_counts
+from deephash.evaluation.counts import (
+    QUERIES_PER_TASK,
+    code_words,
+    default_threads,
+    distance_counts,
+    takes_numba,
+)
 from deephash.evaluation.groups import FloatArray, IntArray
 from deephash.evaluation.relevance import IGNORED, ListedPairs, require_own_rows
+
+BLOCK_PAIRS = 4_000_000  # neighbours held at once, about 100 MB; a query has at least its own
+MOST_QUERIES = 4096  # of a block
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -24,11 +36,13 @@ class Edge:
 
     Attributes:
         distance: distance of the k-th nearest item, [Q].
+        inside: items nearer than that, [Q].
         items: items at that distance, [Q].
         places: how many of them are among the k nearest, [Q], 1..items.
     """
 
     distance: IntArray
+    inside: IntArray
     items: IntArray
     places: IntArray
 
@@ -58,7 +72,7 @@ def find_edges(queries: BinaryCodes, database: BinaryCodes, k: int, *, own: IntA
     distance = (ends < k).sum(axis=1)
     at_edge = np.take_along_axis(items, distance[:, None], axis=1)[:, 0]
     inside = np.take_along_axis(ends, distance[:, None], axis=1)[:, 0] - at_edge
-    return Edge(distance, at_edge, k - inside)
+    return Edge(distance, inside, at_edge, k - inside)
 
 
 def neighbour_blocks(
@@ -66,15 +80,56 @@ def neighbour_blocks(
 ) -> Iterator[tuple[IntArray, IntArray, FloatArray]]:
     """Yield ``(query rows, database rows, chances)`` of all pairs within the edge, block by block, each pair once."""
     share = edge.share
+    found = _found_by_numba if takes_numba("auto", len(queries) * len(database)) else _found_by_numpy
+    for query, item, at_edge in found(queries, database, edge, own):
+        yield query, item, np.where(at_edge, share[query], 1.0)
+
+
+Pairs: TypeAlias = Iterator[tuple[IntArray, IntArray, NDArray[np.bool_]]]
+"""Query row, database row, and whether the item lies at the very edge, [P] each."""
+
+
+def _found_by_numba(queries: BinaryCodes, database: BinaryCodes, edge: Edge, own: IntArray | None) -> Pairs:
+    words, planes = code_words(queries), np.ascontiguousarray(code_words(database).T)
+    itself = np.full(len(queries), -1, np.int64) if own is None else own
+    sizes = edge.inside + edge.items
+    ends = np.cumsum(sizes)
+    start = 0
+    while start < len(queries):
+        most = int(np.searchsorted(ends, ends[start] - sizes[start] + BLOCK_PAIRS, side="right"))
+        rows = slice(start, min(max(start + 1, most), start + MOST_QUERIES))
+        items, at_edge = _within(words[rows], planes, edge.distance[rows], itself[rows], sizes[rows])
+        yield np.repeat(np.arange(len(queries))[rows], sizes[rows]), items, at_edge
+        start = rows.stop
+
+
+def _within(
+    words: NDArray[np.uint64], planes: NDArray[np.uint64], limits: IntArray, own: IntArray, sizes: IntArray
+) -> tuple[IntArray, NDArray[np.bool_]]:
+    """Return the items within the limit of each query and whether they are at it, [P] each, query by query."""
+    from deephash.evaluation.kernels import rows_within
+
+    items, at_edge = np.empty(sizes.sum(), np.int64), np.empty(sizes.sum(), np.bool_)
+    places, threads = np.cumsum(sizes) - sizes, default_threads()
+
+    def run(start: int) -> None:
+        part = slice(start, start + step)
+        rows_within(words[part], planes, limits[part], own[part], places[part], items, at_edge)
+
+    step = min(QUERIES_PER_TASK, -(-len(words) // threads))
+    with ThreadPoolExecutor(threads) as pool:  # the kernel releases the interpreter lock
+        list(pool.map(run, range(0, len(words), step)))
+    return items, at_edge
+
+
+def _found_by_numpy(queries: BinaryCodes, database: BinaryCodes, edge: Edge, own: IntArray | None) -> Pairs:
     for rows, columns, distances in distance_blocks(queries, database):
         limit = edge.distance[rows, None]
         query, item = np.nonzero(distances <= limit)
-        chance = np.where(distances[query, item] == limit[query, 0], share[rows][query], 1.0)
+        at_edge = distances[query, item] == limit[query, 0]
         query, item = query + rows.start, item + columns.start
-        if own is not None:
-            other = item != own[query]
-            query, item, chance = query[other], item[other], chance[other]
-        yield query, item, chance
+        other = slice(None) if own is None else item != own[query]
+        yield query[other], item[other], at_edge[other]
 
 
 def _ignoring(own: IntArray | None, num_queries: int, num_items: int) -> ListedPairs:

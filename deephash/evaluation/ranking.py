@@ -174,7 +174,7 @@ def weighted_precision(groups: RankedGroups, weight: FloatArray, top_k: int | No
 
 
 def _harmonic_of(groups: RankedGroups) -> HarmonicNumbers:
-    return HarmonicNumbers(int(groups.num_items.max(initial=1)))
+    return HarmonicNumbers.up_to(groups.longest)
 
 
 def _precisions_within(groups: RankedGroups, weight: FloatArray, depth: int | IntArray) -> FloatArray:

@@ -254,6 +254,13 @@ def require_own_rows(own: ArrayLike, num_queries: int, num_items: int) -> NDArra
     return rows.astype(np.int64)
 
 
+def packed_words(packed: NDArray[np.uint8]) -> NDArray[np.uint64]:
+    """View packed bytes [N, B] as words [N, ceil(B / 8)], padded with zero bytes."""
+    padded = np.zeros((len(packed), -(-packed.shape[1] // 8) * 8), dtype=np.uint8)
+    padded[:, : packed.shape[1]] = packed
+    return padded.view(np.uint64)
+
+
 def as_codes(codes: BinaryCodes | ArrayLike, side: str = "codes") -> BinaryCodes:
     """Return ``codes`` as BinaryCodes.
 
@@ -312,7 +319,4 @@ def _label_masks(side: str, labels: NDArray[Any]) -> NDArray[np.uint64]:
     """Pack multi-hot [N, C] into uint64 [N, ceil(C / 64)]."""
     if labels.dtype != bool and not ((labels == 0) | (labels == 1)).all():
         raise UsageError(f"multi-hot {side} labels hold only 0 and 1")
-    packed = np.packbits(labels.astype(bool), axis=1)
-    padded = np.zeros((len(packed), -(-packed.shape[1] // 8) * 8), dtype=np.uint8)
-    padded[:, : packed.shape[1]] = packed
-    return padded.view(np.uint64)
+    return packed_words(np.packbits(labels.astype(bool), axis=1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -98,12 +99,14 @@ class Sides:
             return self.listed
         return relevance_among_others(self.query_labels, self.database_labels, self.own)
 
-    @property
+    @cached_property
     def overlap(self) -> int | None:
         """Number of queries whose name is also in the database; None where names are missing."""
         if self.query_names is None or self.database_names is None:
             return None
-        return int(np.isin(self.query_names, self.database_names).sum())
+        asking = self.query_names.tolist()
+        both = set(asking).intersection(self.database_names.tolist())
+        return sum(name in both for name in asking)
 
     @property
     def split(self) -> str:

@@ -6,6 +6,7 @@ from scipy.stats import skew
 
 from deephash.codes import BinaryCodes
 from deephash.errors import UsageError
+from deephash.evaluation import neighbourhoods
 from deephash.evaluation.health import code_health, collision_rate, quantisation_error
 from deephash.evaluation.hubness_measures import hubness, k_occurrence, measures_of_occurrence
 from tests import evaluation_naive as naive
@@ -111,3 +112,34 @@ def test_measures_by_hand():
     assert measured.robin_hood == pytest.approx((3 + 3 + 1 + 7) / 24)
     assert (measured.antihub_rate, measured.largest) == (0.5, 10.0)
     assert measured.hub_occurrence == pytest.approx(10 / 12)
+
+
+@pytest.mark.parametrize("own", [None, np.arange(5, 75)])
+@pytest.mark.parametrize("pairs", [1, 4_000_000])
+@pytest.mark.parametrize("bits", [3, 70])
+def test_the_kernel_finds_the_neighbours_that_numpy_finds(monkeypatch, own, pairs, bits):
+    """Also where each query is a block of its own, and where ties are so many that most items are neighbours."""
+    draw = np.random.default_rng(0)
+    codes = BinaryCodes.from_bits(draw.integers(0, 2, (3000, bits)))
+    queries = codes[5:75]
+    plain = k_occurrence(queries, codes, k=7, own=own)
+    monkeypatch.setattr(neighbourhoods, "takes_numba", lambda *_: True)
+    monkeypatch.setattr(neighbourhoods, "BLOCK_PAIRS", pairs)
+    found = k_occurrence(queries, codes, k=7, own=own)
+    np.testing.assert_allclose(found, plain, rtol=0, atol=1e-12)
+    assert found.sum() == pytest.approx(7 * 70)
+
+
+@pytest.mark.parametrize("labels", [np.arange(400) % 9 - 1, np.random.default_rng(2).integers(0, 2, (400, 70)) * 0])
+def test_collisions_are_those_of_a_plain_loop(labels):
+    draw = np.random.default_rng(1)
+    bits = draw.integers(0, 2, (400, 5))
+    if labels.ndim == 2:
+        labels[np.arange(400), draw.integers(0, 70, 400)] = 1
+        labels[draw.random(400) < 0.1] = 0
+    known = labels >= 0 if labels.ndim == 1 else labels.any(axis=1)
+    same = (bits[:, None] == bits[None]).all(axis=2)
+    shares = labels[:, None] == labels[None] if labels.ndim == 1 else labels @ labels.T > 0
+    collides = (same & ~shares & known[None]).any(axis=1)[known]
+    assert collides.mean() > 0.5
+    assert collision_rate(BinaryCodes.from_bits(bits), labels) == pytest.approx(collides.mean())

@@ -22,7 +22,7 @@ def elections(distances, classes, truth, k):
     shares = []
     for choice in itertools.combinations(tied, k - len(sure)):
         ballots = classes[[*sure, *choice]]
-        votes = np.bincount(ballots[ballots >= 0], minlength=classes.max() + 2)
+        votes = np.bincount(ballots[ballots >= 0], minlength=max(classes.max(), truth) + 1)
         shares.append((votes[truth] == votes.max() > 0) / max(1, (votes == votes.max()).sum()))
     return float(max(shares) > 0), float(min(shares) == 1), shares
 
