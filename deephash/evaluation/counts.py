@@ -24,16 +24,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from deephash.codes import BinaryCodes, distance_blocks
 from deephash.errors import UsageError
-from deephash.evaluation.relevance import (
-    IGNORED,
-    LabelRelevance,
-    ListedPairs,
-    Relevance,
-    SharedClass,
-    SharedLabels,
-    WithoutItself,
-    packed_words,
-)
+from deephash.evaluation.relevance import IGNORED, Exceptions, LabelRelevance, Relevance, packed_words
 
 Engine = Literal["auto", "numba", "numpy"]
 
@@ -134,12 +125,9 @@ def distance_counts(
     counts = np.zeros(shape, dtype=np.int64)
     if len(query_codes) and len(database_codes):
         count = _count_numba if takes_numba(engine, len(query_codes) * len(database_codes)) else _count_numpy
-        labels = relevance.labels if isinstance(relevance, WithoutItself) else relevance
-        count(query_codes, database_codes, labels, counts, threads or default_threads())
-    if isinstance(relevance, ListedPairs):
-        _move_listed_pairs(query_codes, database_codes, relevance, counts)
-    if isinstance(relevance, WithoutItself):
-        _take_out_queries(query_codes, database_codes, relevance, counts)
+        count(query_codes, database_codes, relevance.labels, counts, threads or default_threads())
+    if relevance.exceptions is not None:
+        _set_right(query_codes, database_codes, relevance.exceptions, counts)
     return DistanceCounts(counts, len(database_codes))
 
 
@@ -172,16 +160,6 @@ def code_words(codes: BinaryCodes) -> NDArray[np.uint64]:
     return packed_words(codes.packed)
 
 
-def label_words(relevance: LabelRelevance | ListedPairs) -> tuple[NDArray[np.uint64], NDArray[np.uint64], bool]:
-    """Return (query words [Q, L], database planes [L, N], whether words are class numbers) for the kernels."""
-    if isinstance(relevance, SharedClass):
-        return relevance.query[:, None], relevance.database[None], True
-    if isinstance(relevance, SharedLabels):
-        return relevance.query, np.ascontiguousarray(relevance.database.T), False
-    shape = (len(relevance.starts) - 1, 0)
-    return np.zeros(shape, np.uint64), np.zeros((0, relevance.num_database), np.uint64), False
-
-
 def takes_numba(engine: Engine, pairs: int) -> bool:
     """Decide whether a job of so many pairs runs the Numba kernels."""
     if engine not in ("auto", "numba", "numpy"):
@@ -202,14 +180,14 @@ def default_threads() -> int:
 def _count_numba(
     queries: BinaryCodes,
     database: BinaryCodes,
-    relevance: LabelRelevance | ListedPairs,
+    labels: LabelRelevance,
     counts: NDArray[np.int64],
     threads: int,
 ) -> None:
     from deephash.evaluation.kernels import count_cells
 
     query_words, planes = code_words(queries), np.ascontiguousarray(code_words(database).T)
-    query_labels, label_planes, same_class = label_words(relevance)
+    query_labels, label_planes, same_class = labels.words
     flat = counts.reshape(len(counts), -1)
     stride = np.uint64(counts.shape[2])
 
@@ -224,7 +202,7 @@ def _count_numba(
 def _count_numpy(
     queries: BinaryCodes,
     database: BinaryCodes,
-    relevance: LabelRelevance | ListedPairs,
+    labels: LabelRelevance,
     counts: NDArray[np.int64],
     _threads: int,
 ) -> None:
@@ -232,31 +210,19 @@ def _count_numpy(
     num_cells, stride = flat.shape[1], counts.shape[2]
     for rows, columns, distances in distance_blocks(queries, database):
         cells = distances.astype(np.int64)
-        if not isinstance(relevance, ListedPairs):
-            cells += stride * relevance.rows(rows).gains(columns)
+        if labels.max_gain:
+            cells += stride * labels.rows(rows).gains(columns)
         cells += num_cells * np.arange(len(cells))[:, None]
         found = np.bincount(cells.ravel(), minlength=num_cells * len(cells))
         flat[rows] += found.reshape(len(cells), num_cells)
 
 
-def _move_listed_pairs(
-    queries: BinaryCodes, database: BinaryCodes, pairs: ListedPairs, counts: NDArray[np.int64]
-) -> None:
-    """All items were counted as irrelevant; move the listed ones to their gain and take the ignored ones out."""
-    rows = pairs.query_of_pair
-    distances = np.bitwise_count(queries.packed[rows] ^ database.packed[pairs.items]).sum(axis=1, dtype=np.int64)
-    np.subtract.at(counts, (rows, np.zeros_like(rows), distances), 1)
-    kept = pairs.pair_gains != IGNORED
-    np.add.at(counts, (rows[kept], pairs.pair_gains[kept].astype(np.int64), distances[kept]), 1)
-
-
-def _take_out_queries(
-    queries: BinaryCodes, database: BinaryCodes, relevance: WithoutItself, counts: NDArray[np.int64]
-) -> None:
-    """Each query was counted among the items; take it out."""
-    distances = np.bitwise_count(queries.packed ^ database.packed[relevance.own]).sum(axis=1, dtype=np.int64)
-    gains = relevance.labels.ranked_gains(relevance.own[:, None])[:, 0]
-    counts[np.arange(len(queries)), gains, distances] -= 1
+def _set_right(queries: BinaryCodes, database: BinaryCodes, pairs: Exceptions, counts: NDArray[np.int64]) -> None:
+    """Move pairs that were counted by their labels to their gain; take the ignored ones out."""
+    distances = np.bitwise_count(queries.packed[pairs.query] ^ database.packed[pairs.item]).sum(axis=1, dtype=np.int64)
+    np.subtract.at(counts, (pairs.query, pairs.by_labels, distances), 1)
+    kept = pairs.gain != IGNORED
+    np.add.at(counts, (pairs.query[kept], pairs.gain[kept], distances[kept]), 1)
 
 
 def require_fit(queries: BinaryCodes, database: BinaryCodes, relevance: Relevance) -> None:

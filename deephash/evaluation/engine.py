@@ -14,7 +14,7 @@ from deephash.errors import UsageError, did_you_mean
 from deephash.evaluation.averaging import mean_over_queries
 from deephash.evaluation.counts import DistanceCounts, count_blocks, distance_counts, require_fit, takes_numba
 from deephash.evaluation.groups import FloatArray, GainScale, RankedGroups, groups_from_counts, require_depth
-from deephash.evaluation.ordered import ordered_average_precision, reordered
+from deephash.evaluation.ordered import ordered_average_precision
 from deephash.evaluation.ranking import (
     NORMALIZE,
     Normalize,
@@ -24,7 +24,7 @@ from deephash.evaluation.ranking import (
     hit_from_counts,
 )
 from deephash.evaluation.rankings import ranked_blocks, shuffle_of_ties, sort_of_ties
-from deephash.evaluation.relevance import Relevance, SharedClass, SharedLabels, as_codes, relevance_from_labels
+from deephash.evaluation.relevance import Relevance, as_codes, relevance_from_labels
 
 COUNT_TIES = ("expected", "optimistic", "pessimistic")
 RANKING_COSTS = 3  # times as much as counting, both in NumPy, so kernels pay for smaller jobs
@@ -155,16 +155,13 @@ def average_precisions(
         raise UsageError(f"normalize={normalize!r} is unknown{did_you_mean(str(normalize), NORMALIZE)}")
     whole = len(database)
     depth = whole if top_k is None else require_depth(top_k, whole)
-    if (
-        ties not in COUNT_TIES
-        and isinstance(relevance, (SharedClass, SharedLabels))
-        and _is_large(queries, database, ORDERED_AP_COSTS)
-    ):
+    if ties not in COUNT_TIES and relevance.exceptions is None and _is_large(queries, database, ORDERED_AP_COSTS):
         require_fit(queries, database, relevance)
+        labels = relevance.labels
         if ties != "stable":
             order = shuffle_of_ties(ties, whole)
-            database, relevance = database[order], reordered(relevance, order)
-        return ordered_average_precision(queries, database, relevance, depth, normalize)
+            database, labels = database[order], labels.reordered(order)
+        return ordered_average_precision(queries, database, labels, depth, normalize)
 
     sought = None if normalize == "first-k" else top_k  # where a query may find something; None = anywhere
 

@@ -12,10 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from deephash.codes import BinaryCodes
-from deephash.evaluation.counts import QUERIES_PER_TASK, code_words, default_threads, label_words, max_distance
+from deephash.evaluation.counts import QUERIES_PER_TASK, code_words, default_threads, max_distance
 from deephash.evaluation.groups import FloatArray, IntArray
 from deephash.evaluation.ranking import Normalize
-from deephash.evaluation.relevance import LabelRelevance, SharedClass, SharedLabels
+from deephash.evaluation.relevance import LabelRelevance
 
 
 def ordered_average_precision(
@@ -60,20 +60,13 @@ def counted_order(queries: BinaryCodes, database: BinaryCodes, depth: int) -> In
     return order
 
 
-def reordered(relevance: LabelRelevance, order: IntArray) -> LabelRelevance:
-    """Return the relevance for the database taken in ``order``."""
-    if isinstance(relevance, SharedClass):
-        return SharedClass(relevance.query, relevance.database[order])
-    return SharedLabels(relevance.query, relevance.database[order], relevance.max_gain)
-
-
 def _precision_sums(
     queries: BinaryCodes, database: BinaryCodes, relevance: LabelRelevance, depth: int, depth_counts_hits: bool
 ) -> FloatArray:
     from deephash.evaluation.kernels import ordered_precision_sums
 
     query_words, planes = code_words(queries), np.ascontiguousarray(code_words(database).T)
-    query_labels, label_planes, same_class = label_words(relevance)
+    query_labels, label_planes, same_class = relevance.words
     num_distances = max_distance(queries) + 1
     sums = np.empty((len(queries), 3))
 

@@ -17,7 +17,7 @@ from deephash.errors import UsageError
 from deephash.evaluation.counts import distance_counts, max_distance
 from deephash.evaluation.groups import GainScale, IntArray, RankedGroups, gain_values
 from deephash.evaluation.ordered import counted_order
-from deephash.evaluation.relevance import IGNORED, ListedPairs, Relevance, WithoutItself
+from deephash.evaluation.relevance import IGNORED, Relevance
 
 SortRows: TypeAlias = Callable[[BinaryCodes, BinaryCodes, int], IntArray]
 """(queries, database, depth R) -> database rows [Q, R], nearest first."""
@@ -39,7 +39,7 @@ def ranked_blocks(
     for start in range(0, len(queries), step):
         rows = slice(start, min(start + step, len(queries)))
         part = relevance.rows(rows)
-        order = sort_rows(queries[rows], database, min(depth + _most_ignored(part), len(database)))
+        order = sort_rows(queries[rows], database, min(depth + part.most_ignored, len(database)))
         totals = distance_counts(queries[rows], database, part).totals
         yield rows, groups_in_order(part.ranked_gains(order), totals, len(database), scale)
 
@@ -70,13 +70,6 @@ def groups_in_order(
     values = gain_values(totals.shape[1] - 1, scale)
     items, relevant = (ranked != IGNORED).astype(np.int64), (ranked > 0).astype(np.int64)
     return RankedGroups(items, relevant, values[np.maximum(ranked, 0)], totals, values, num_database)
-
-
-def _most_ignored(relevance: Relevance) -> int:
-    """Return how many items a query ignores at most; they take no place, so its ranking must reach further by them."""
-    if isinstance(relevance, ListedPairs):
-        return int(np.bincount(relevance.query_of_pair[relevance.pair_gains == IGNORED]).max(initial=0))
-    return int(isinstance(relevance, WithoutItself))
 
 
 def sort_of_ties(ties: str, num_database: int, *, large: bool = False) -> SortRows:

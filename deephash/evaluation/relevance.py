@@ -1,6 +1,7 @@
 """Which database item is relevant to which query, and how much.
 
-Three ways to say it, one for each class here, and one to restrict the first two:
+Three ways to say it, one for each class here, and one to restrict the first two. All have the face of ``Relevance``:
+labels, whose gains a counting loop makes on the fly, and ``Exceptions``, the pairs whose gain the labels do not tell.
 
 - ``SharedClass``: one class number an item; relevant means the same class (gain 1).
 - ``SharedLabels``: several labels an item (multi-hot); the gain is the number of shared labels.
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, Protocol, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -28,7 +29,75 @@ IGNORED = -1  # the gain of an item that is taken out of a query's ranking
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class SharedClass:
+class Exceptions:
+    """P pairs whose gain is another than their labels say.
+
+    Attributes:
+        query: int64 [P], query rows.
+        item: int64 [P], database rows.
+        by_labels: int64 [P], gain by the labels.
+        gain: int64 [P], gain, or ``IGNORED``.
+    """
+
+    query: NDArray[np.int64]
+    item: NDArray[np.int64]
+    by_labels: NDArray[np.int64]
+    gain: NDArray[np.int64]
+
+
+class Relevance(Protocol):
+    """What metrics ask of any kind of relevance."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Q and N."""
+
+    @property
+    def max_gain(self) -> int:
+        """The largest possible gain."""
+
+    @property
+    def labels(self) -> LabelRelevance:
+        """The gains that labels tell."""
+
+    @property
+    def exceptions(self) -> Exceptions | None:
+        """The pairs that are otherwise; None where labels tell all."""
+
+    @property
+    def own(self) -> NDArray[np.int64] | None:
+        """Leave-one-out: database row of each query, [Q]."""
+
+    @property
+    def most_ignored(self) -> int:
+        """Items that a query ignores, at most; they take no place, so its ranking must reach further by them."""
+
+    def rows(self, rows: slice) -> Relevance:
+        """Keep a range of queries."""
+
+    def gains(self, columns: slice = ...) -> NDArray[np.int16]:
+        """Return the gains [Q, number of columns] of a range of database items, ``IGNORED`` for ignored pairs."""
+
+    def ranked_gains(self, order: NDArray[np.int64]) -> NDArray[np.int16]:
+        """Return the gains [Q, R] of the database rows that each query ranks in ``order`` [Q, R]."""
+
+
+class _ByLabels:
+    """Labels tell all."""
+
+    __slots__ = ()
+    exceptions: ClassVar[None] = None
+    own: ClassVar[None] = None
+    most_ignored: ClassVar[int] = 0
+
+    @property
+    def labels(self) -> Self:
+        """Itself."""
+        return self
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SharedClass(_ByLabels):
     """Relevant = same class number.
 
     Attributes:
@@ -61,9 +130,26 @@ class SharedClass:
         """Return the gains [Q, R] of the database rows that each query ranks in ``order`` [Q, R]."""
         return np.equal(self.query[:, None], self.database[order]).astype(np.int16)
 
+    @property
+    def words(self) -> tuple[NDArray[np.uint64], NDArray[np.uint64], bool]:
+        """Query words [Q, L], database planes [L, N], whether words are class numbers, for the kernels."""
+        return self.query[:, None], self.database[None], True
+
+    @property
+    def classes(self) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
+        """Class numbers [Q] and [N], -1 for none; None where items may have several labels."""
+        query, database = (
+            np.where(side >= UNLABELLED_QUERY, -1, side.astype(np.int64)) for side in (self.query, self.database)
+        )
+        return query, database
+
+    def reordered(self, order: NDArray[np.int64]) -> SharedClass:
+        """The same for the database taken in ``order``."""
+        return SharedClass(self.query, self.database[order])
+
 
 @dataclass(frozen=True, slots=True, eq=False)
-class SharedLabels:
+class SharedLabels(_ByLabels):
     """Relevant = at least one label in common; gain = how many.
 
     Attributes:
@@ -99,6 +185,20 @@ class SharedLabels:
         for word in range(self.database.shape[1]):
             shared += np.bitwise_count(self.query[:, word, None] & self.database[order, word])
         return shared
+
+    @property
+    def words(self) -> tuple[NDArray[np.uint64], NDArray[np.uint64], bool]:
+        """Query words [Q, L], database planes [L, N], whether words are class numbers, for the kernels."""
+        return self.query, np.ascontiguousarray(self.database.T), False
+
+    @property
+    def classes(self) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
+        """Class numbers [Q] and [N], -1 for none; None where items may have several labels."""
+        return None
+
+    def reordered(self, order: NDArray[np.int64]) -> SharedLabels:
+        """The same for the database taken in ``order``."""
+        return SharedLabels(self.query, self.database[order], self.max_gain)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -157,6 +257,28 @@ class ListedPairs:
         return len(self.starts) - 1, self.num_database
 
     @property
+    def labels(self) -> SharedLabels:
+        """None: by labels nothing is relevant."""
+        queries, items = self.shape
+        return SharedLabels(np.zeros((queries, 0), np.uint64), np.zeros((items, 0), np.uint64), 0)
+
+    @property
+    def exceptions(self) -> Exceptions:
+        """The pairs."""
+        return Exceptions(
+            self.query_of_pair, self.items, np.zeros(len(self.items), np.int64), self.pair_gains.astype(np.int64)
+        )
+
+    @property
+    def own(self) -> None:
+        """Ignored items are listed."""
+
+    @property
+    def most_ignored(self) -> int:
+        """Items that a query ignores, at most."""
+        return int(np.bincount(self.query_of_pair[self.pair_gains == IGNORED]).max(initial=0))
+
+    @property
     def query_of_pair(self) -> NDArray[np.int64]:
         """The query row of each pair, [P]."""
         return np.repeat(np.arange(len(self.starts) - 1), np.diff(self.starts))
@@ -180,6 +302,7 @@ class ListedPairs:
 
 
 LabelRelevance: TypeAlias = SharedClass | SharedLabels
+"""What a counting loop can read."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -193,6 +316,14 @@ class WithoutItself:
 
     labels: LabelRelevance
     own: NDArray[np.int64]
+    most_ignored: ClassVar[int] = 1
+
+    @property
+    def exceptions(self) -> Exceptions:
+        """Each query among the items, which labels count."""
+        queries = np.arange(len(self.own))
+        by_labels = self.labels.ranked_gains(self.own[:, None])[:, 0].astype(np.int64)
+        return Exceptions(queries, self.own, by_labels, np.full(len(queries), IGNORED, np.int64))
 
     @property
     def max_gain(self) -> int:
@@ -216,9 +347,6 @@ class WithoutItself:
     def ranked_gains(self, order: NDArray[np.int64]) -> NDArray[np.int16]:
         """Return the gains [Q, R] of the database rows that each query ranks in ``order`` [Q, R]."""
         return np.where(order == self.own[:, None], np.int16(IGNORED), self.labels.ranked_gains(order))
-
-
-Relevance: TypeAlias = LabelRelevance | ListedPairs | WithoutItself
 
 
 def relevance_from_labels(query_labels: ArrayLike, database_labels: ArrayLike) -> LabelRelevance:

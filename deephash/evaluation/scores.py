@@ -38,7 +38,7 @@ from deephash.evaluation.ranking import (
     trapezoid_average_precision_from_counts,
 )
 from deephash.evaluation.rankings import sort_of_ties
-from deephash.evaluation.relevance import UNLABELLED_QUERY, Relevance, SharedClass, WithoutItself
+from deephash.evaluation.relevance import Relevance
 from deephash.numbers import whole
 
 HIT_RANKS = 10  # hit@N says little beyond
@@ -156,7 +156,7 @@ def score(
     Raises:
         UsageError: nothing to score, a cut-off beyond the database, an unknown tie policy.
     """
-    size = len(database) - isinstance(relevance, WithoutItself)
+    size = len(database) - (relevance.own is not None)
     _validate(settings, query, size)
     formulas = list(_formulas(settings, size, is_graded=relevance.max_gain > 1))
     curves = CurveSums(size, max_distance(query))
@@ -175,10 +175,10 @@ def score(
     given, best, worst = (QueryScores(np.concatenate([block[place] for block in inside])) for place in range(3))
     name = f"mAP@H<={settings.radius}"
     columns.append(Column(name, "hits", given, best, worst, ties=_count_policy(settings.ties)))
-    own, labels = (relevance.own, relevance.labels) if isinstance(relevance, WithoutItself) else (None, relevance)
-    if votes and isinstance(labels, SharedClass) and size >= NEIGHBOURS:
+    classes = relevance.labels.classes
+    if votes and classes is not None and size >= NEIGHBOURS:
         answered = ~np.isnan(columns[0].scores.values)
-        columns.append(_knn(query, database, labels, settings, answered, own))
+        columns.append(_knn(query, database, classes, settings, answered, relevance.own))
     return ScoreTable(tuple(columns), curves.curves(), np.concatenate([ball.ball_size for ball in balls]))
 
 
@@ -368,20 +368,15 @@ def _first(groups: RankedGroups, depth: int | None) -> RankedGroups:
 def _knn(
     query: BinaryCodes,
     database: BinaryCodes,
-    relevance: SharedClass,
+    classes: tuple[NDArray[np.int64], NDArray[np.int64]],
     settings: Settings,
     answered: NDArray[np.bool_],
     own: NDArray[np.int64] | None,
 ) -> Column:
-    asked, searched = _class_numbers(relevance.query), _class_numbers(relevance.database)
     policies = (settings.ties, "optimistic", "pessimistic")
-    correct = knn_correct(query, database, asked, searched, NEIGHBOURS, policies=policies, own=own)
+    correct = knn_correct(query, database, *classes, NEIGHBOURS, policies=policies, own=own)
     given, best, worst = (QueryScores(column) for column in np.where(answered[:, None], correct, np.nan).T)
     return Column(f"kNN@{NEIGHBOURS}", settings.normalize, given, best, worst)
-
-
-def _class_numbers(side: NDArray[np.uint64]) -> NDArray[np.int64]:
-    return np.where(side >= UNLABELLED_QUERY, -1, side.astype(np.int64))
 
 
 def _validate(settings: Settings, query: BinaryCodes, size: int) -> None:

@@ -12,7 +12,6 @@ from deephash.codes import BinaryCodes
 from deephash.errors import UsageError
 from deephash.evaluation import metrics
 from deephash.evaluation.counts import count_blocks, distance_counts, takes_numba
-from deephash.evaluation.ordered import reordered
 from deephash.evaluation.relevance import IGNORED, ListedPairs, relevance_from_labels
 from deephash.evaluation.torch_counts import torch_distance_counts
 from tests import evaluation_naive as naive
@@ -51,7 +50,7 @@ def test_counts_do_not_depend_on_database_order(case):
     codes = BinaryCodes.from_bits(query), BinaryCodes.from_bits(database)
     relevance = relevance_from_labels(query_labels, database_labels)
     first = distance_counts(*codes, relevance)
-    second = distance_counts(codes[0], codes[1][order], reordered(relevance, order))
+    second = distance_counts(codes[0], codes[1][order], relevance.reordered(order))
     np.testing.assert_array_equal(first.by_gain, second.by_gain)
     one = metrics.mean_average_precision(query, database, query_labels=query_labels, database_labels=database_labels)
     two = metrics.mean_average_precision(
