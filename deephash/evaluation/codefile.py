@@ -31,16 +31,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deephash.codes import BinaryCodes
-from deephash.codes.binary import bytes_per_code
 from deephash.errors import DataError, UsageError
-from deephash.evaluation.arrays import as_integers, as_labels, as_words
+from deephash.evaluation.arrays import as_integers, as_labels, as_words, read_codes
 from deephash.evaluation.relevance import ListedPairs
 from deephash.foreign import read_npz
 
 _COLUMNS = ("labels", "names", "features", "pairs", "sessions", "targets", "relevant", "ignored")
 _NAME_COLUMNS = ("names", "uris", "ids", "index")
 MOST_CLASSES = 1 << 20
-_FIX = "write the file with BinaryCodes.save, or add an entry num_bits"
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,7 +117,7 @@ def read_code_file(path: str | Path) -> CodeFile:
     source = str(path)
     bits, levels = _number(columns, "num_bits", source), _number(columns, "num_levels", source) or 1
     return CodeFile(
-        codes=as_codes(columns["codes"], num_bits=bits, num_levels=levels, source=source),
+        codes=read_codes(columns["codes"], num_bits=bits, num_levels=levels, source=source),
         labels=as_labels(columns["labels"], source=source) if "labels" in columns else None,
         names=next((as_words(columns[name], f"{name} of {source}") for name in _NAME_COLUMNS if name in columns), None),
         features=_features(columns["features"], source) if "features" in columns else None,
@@ -140,37 +138,6 @@ def read_code_file(path: str | Path) -> CodeFile:
 def read_columns(path: str | Path) -> dict[str, NDArray[Any]]:
     """Return the arrays of an ``.npz``; raises DataError where there is none or it is damaged."""
     return read_npz(path)
-
-
-def as_codes(
-    array: NDArray[Any], *, num_bits: int | None = None, num_levels: int = 1, source: str = "codes"
-) -> BinaryCodes:
-    """Turn packed uint8, 0/1, boolean or -1/+1 arrays into BinaryCodes, by these rules.
-
-    1. ``num_bits`` given: uint8 of width ceil(K/8) is packed, width K is one number a bit; any other width is refused.
-    2. Booleans and arrays that hold a negative number are one number a bit.
-    3. uint8 with a value above 1 is packed, K = 8 x width.
-    4. Anything that holds only 0 and 1 is one number a bit, except uint8 of less than 8 columns: 16 packed bits whose
-       bytes are all 0 or 1 look the same, so ``num_bits`` is asked for.
-
-    Raises:
-        UsageError: real values, NaN, zeros beside -1/+1, other integers, or a width that does not fit.
-    """
-    if array.ndim not in (2, 3) or array.shape[-1] == 0:
-        raise UsageError(f"{source}: codes have shape [N, K], or [N, ceil(K/8)] packed, not {list(array.shape)}")
-    if num_bits is None and _is_ambiguous(array):
-        raise UsageError(
-            f"{source}: uint8 codes of {array.shape[1]} columns with only 0 and 1 could be {array.shape[1]} bits or "
-            f"{8 * array.shape[1]} packed bits; {_FIX}"
-        )
-    if _is_packed(array, num_bits, num_levels):
-        return BinaryCodes(array, num_bits or 8 * (array.shape[1] // num_levels), num_levels)
-    if num_bits is not None and array.shape[-1] != num_bits:
-        raise UsageError(
-            f"{source}: num_bits is {num_bits}, so codes have {bytes_per_code(num_bits) * num_levels} columns of "
-            f"packed uint8 or {num_bits} of 0/1 or -1/+1, not {array.shape[-1]} of {array.dtype}"
-        )
-    return _from_one_number_a_bit(array, source)
 
 
 def common_labels(query: CodeFile, database: CodeFile) -> tuple[NDArray[Any], NDArray[Any], tuple[str, ...]]:
@@ -302,42 +269,6 @@ def _item_rows(columns: Mapping[str, NDArray[Any]], name: str, source: str) -> N
             f"{list(array.shape)}"
         )
     return as_integers(array, f"{name} of {source}")
-
-
-def _is_ambiguous(array: NDArray[Any]) -> bool:
-    return array.dtype == np.uint8 and array.ndim == 2 and array.shape[1] < 8 and not (array > 1).any()
-
-
-def _is_packed(array: NDArray[Any], num_bits: int | None, num_levels: int) -> bool:
-    if array.dtype != np.uint8 or array.ndim != 2:
-        return False
-    if num_bits is None:
-        return bool((array > 1).any())
-    fits = array.shape[1] == num_levels * bytes_per_code(num_bits)
-    return fits and not (num_bits == 1 and (array == 1).any())  # one bit packed is 0 or 128
-
-
-def _from_one_number_a_bit(array: NDArray[Any], source: str) -> BinaryCodes:
-    if array.dtype.kind not in "biuf":
-        raise UsageError(f"{source}: codes are numbers or booleans, not {array.dtype}")
-    if array.dtype.kind == "f" and np.isnan(array).any():
-        rows = int(np.isnan(array).any(axis=tuple(range(1, array.ndim))).sum())
-        raise UsageError(f"{source}: {rows:,} codes hold NaN")
-    if np.isin(array, (0, 1)).all():
-        return BinaryCodes.from_bits(array)
-    if np.isin(array, (-1, 1)).all():
-        return BinaryCodes.from_signs(array)
-    if np.isin(array, (-1, 0, 1)).all():
-        rows = int((array == 0).any(axis=-1).sum())
-        raise UsageError(
-            f"{source}: {rows:,} codes hold 0 beside -1 and +1, as sign() makes it for 0; a bit has two sides: "
-            "binarise with v >= 0 (BinaryCodes.from_continuous)"
-        )
-    if array.dtype.kind == "f":
-        raise UsageError(f"{source}: codes hold real values; binarise first: BinaryCodes.from_continuous(v).save(...)")
-    raise UsageError(
-        f"{source}: codes are 0/1, -1/+1 or packed uint8, not {array.dtype} from {array.min()} to {array.max()}; {_FIX}"
-    )
 
 
 def _kind(labels: NDArray[Any]) -> str:

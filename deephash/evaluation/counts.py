@@ -24,7 +24,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from deephash.codes import BinaryCodes, distance_blocks
 from deephash.errors import UsageError
-from deephash.evaluation.relevance import IGNORED, Exceptions, LabelRelevance, Relevance, packed_words
+from deephash.evaluation.gains import IGNORED, Exceptions, LabelRelevance, Relevance, packed_words
 
 Engine = Literal["auto", "numba", "numpy"]
 

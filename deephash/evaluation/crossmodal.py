@@ -15,10 +15,11 @@ from numpy.typing import ArrayLike
 
 from deephash.codes import BinaryCodes
 from deephash.errors import UsageError
+from deephash.evaluation.arrays import as_codes
 from deephash.evaluation.averaging import mean_over_queries
 from deephash.evaluation.counts import count_blocks
 from deephash.evaluation.ranking import hit_from_counts
-from deephash.evaluation.relevance import as_codes, relevance_from_labels
+from deephash.evaluation.relevance import relevance_from_labels
 
 
 class TwoCodeMetric(Protocol):

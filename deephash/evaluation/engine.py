@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from deephash.codes import BinaryCodes
 from deephash.errors import UsageError, did_you_mean
+from deephash.evaluation.arrays import as_codes
 from deephash.evaluation.averaging import mean_over_queries
 from deephash.evaluation.counts import DistanceCounts, count_blocks, distance_counts, require_fit, takes_numba
 from deephash.evaluation.groups import FloatArray, GainScale, RankedGroups, groups_from_counts, require_depth
@@ -24,7 +25,7 @@ from deephash.evaluation.ranking import (
     hit_from_counts,
 )
 from deephash.evaluation.rankings import ranked_blocks, shuffle_of_ties, sort_of_ties
-from deephash.evaluation.relevance import Relevance, as_codes, relevance_from_labels
+from deephash.evaluation.relevance import Relevance, relevance_from_labels
 
 COUNT_TIES = ("expected", "optimistic", "pessimistic")
 RANKING_COSTS = 3  # times as much as counting, both in NumPy, so kernels pay for smaller jobs

@@ -11,7 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from deephash.codes import BinaryCodes
 from deephash.errors import UsageError
 from deephash.evaluation.counts import code_words, distance_counts
-from deephash.evaluation.relevance import packed_words, relevance_from_labels
+from deephash.evaluation.gains import packed_words
+from deephash.evaluation.relevance import relevance_from_labels
 
 BLOCK = 1 << 16  # codes unpacked at once
 SAMPLE = 5_000  # codes used for the mean distances inside and between classes

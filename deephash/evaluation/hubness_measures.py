@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from deephash.codes import BinaryCodes
+from deephash.evaluation.arrays import as_codes
 from deephash.evaluation.groups import FloatArray, IntArray
 from deephash.evaluation.neighbourhoods import find_edges, neighbour_blocks
-from deephash.evaluation.relevance import as_codes
 
 
 @dataclass(frozen=True, slots=True)

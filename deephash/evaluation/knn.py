@@ -24,11 +24,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from deephash.codes import BinaryCodes
 from deephash.errors import UsageError
+from deephash.evaluation.arrays import as_codes
 from deephash.evaluation.averaging import mean_over_queries
 from deephash.evaluation.groups import FloatArray, IntArray
 from deephash.evaluation.neighbourhoods import find_edges, neighbour_blocks
 from deephash.evaluation.rankings import sort_of_ties
-from deephash.evaluation.relevance import as_codes
 
 EQUAL_VOTES = 1e-9  # shares like 1/3 are summed in different orders; votes this close are a draw
 BALLOTS = 1 << 18  # queries x classes counted at once

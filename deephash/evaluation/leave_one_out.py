@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
 from deephash.errors import UsageError
 from deephash.evaluation.codefile import CodeFile
 from deephash.evaluation.groups import IntArray
-from deephash.evaluation.relevance import Relevance, WithoutItself, relevance_from_labels
 
 
 def own_rows(query: CodeFile, database: CodeFile) -> IntArray:
@@ -36,11 +32,3 @@ def own_rows(query: CodeFile, database: CodeFile) -> IntArray:
             "leave-one-out is for queries that search each other"
         )
     return np.array([row[name] for name in query.names.tolist()], dtype=np.int64)
-
-
-def relevance_among_others(
-    query_labels: NDArray[Any], database_labels: NDArray[Any], own: IntArray | None
-) -> Relevance:
-    """Return the relevance of labels, each query's ``own`` database row left out where rows are given."""
-    labels = relevance_from_labels(query_labels, database_labels)
-    return labels if own is None else WithoutItself(labels, own)

@@ -16,10 +16,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from deephash.codes import BinaryCodes, hamming_distance
 from deephash.errors import UsageError, did_you_mean
+from deephash.evaluation.arrays import as_codes
 from deephash.evaluation.groups import FloatArray, IntArray, require_depth
 from deephash.evaluation.ranking import Normalize, average_precision
 from deephash.evaluation.rankings import SortRows, ranked_blocks, stable_order
-from deephash.evaluation.relevance import as_codes, relevance_from_labels
+from deephash.evaluation.relevance import relevance_from_labels
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,296 +13,39 @@ labels, whose gains a counting loop makes on the fly, and ``Exceptions``, the pa
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, Self, TypeAlias
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from deephash.codes import BinaryCodes
 from deephash.errors import UsageError
+from deephash.evaluation.gains import (
+    IGNORED,
+    UNLABELLED_ITEM,
+    UNLABELLED_QUERY,
+    Exceptions,
+    LabelRelevance,
+    Relevance,
+    SharedClass,
+    SharedLabels,
+    packed_words,
+)
+from deephash.evaluation.listed import ListedPairs
 
-UNLABELLED_QUERY = np.uint64(2**64 - 2)  # two different numbers: an unlabelled query
-UNLABELLED_ITEM = np.uint64(2**64 - 1)  # and an unlabelled item never share a class
-IGNORED = -1  # the gain of an item that is taken out of a query's ranking
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Exceptions:
-    """P pairs whose gain is another than their labels say.
-
-    Attributes:
-        query: int64 [P], query rows.
-        item: int64 [P], database rows.
-        by_labels: int64 [P], gain by the labels.
-        gain: int64 [P], gain, or ``IGNORED``.
-    """
-
-    query: NDArray[np.int64]
-    item: NDArray[np.int64]
-    by_labels: NDArray[np.int64]
-    gain: NDArray[np.int64]
-
-
-class Relevance(Protocol):
-    """What metrics ask of any kind of relevance."""
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Q and N."""
-
-    @property
-    def max_gain(self) -> int:
-        """The largest possible gain."""
-
-    @property
-    def labels(self) -> LabelRelevance:
-        """The gains that labels tell."""
-
-    @property
-    def exceptions(self) -> Exceptions | None:
-        """The pairs that are otherwise; None where labels tell all."""
-
-    @property
-    def own(self) -> NDArray[np.int64] | None:
-        """Leave-one-out: database row of each query, [Q]."""
-
-    @property
-    def most_ignored(self) -> int:
-        """Items that a query ignores, at most; they take no place, so its ranking must reach further by them."""
-
-    def rows(self, rows: slice) -> Relevance:
-        """Keep a range of queries."""
-
-    def gains(self, columns: slice = ...) -> NDArray[np.int16]:
-        """Return the gains [Q, number of columns] of a range of database items, ``IGNORED`` for ignored pairs."""
-
-    def ranked_gains(self, order: NDArray[np.int64]) -> NDArray[np.int16]:
-        """Return the gains [Q, R] of the database rows that each query ranks in ``order`` [Q, R]."""
-
-
-class _ByLabels:
-    """Labels tell all."""
-
-    __slots__ = ()
-    exceptions: ClassVar[None] = None
-    own: ClassVar[None] = None
-    most_ignored: ClassVar[int] = 0
-
-    @property
-    def labels(self) -> Self:
-        """Itself."""
-        return self
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class SharedClass(_ByLabels):
-    """Relevant = same class number.
-
-    Attributes:
-        query: uint64 [Q], class numbers; unlabelled queries hold ``UNLABELLED_QUERY``.
-        database: uint64 [N], class numbers; unlabelled items hold ``UNLABELLED_ITEM``.
-    """
-
-    query: NDArray[np.uint64]
-    database: NDArray[np.uint64]
-
-    @property
-    def max_gain(self) -> int:
-        """The largest possible gain, 1."""
-        return 1
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Q and N."""
-        return len(self.query), len(self.database)
-
-    def rows(self, rows: slice) -> SharedClass:
-        """Keep some queries."""
-        return SharedClass(self.query[rows], self.database)
-
-    def gains(self, columns: slice = slice(None)) -> NDArray[np.int16]:
-        """Return the gains [Q, number of columns] of a range of database items."""
-        return np.equal(self.query[:, None], self.database[columns]).astype(np.int16)
-
-    def ranked_gains(self, order: NDArray[np.int64]) -> NDArray[np.int16]:
-        """Return the gains [Q, R] of the database rows that each query ranks in ``order`` [Q, R]."""
-        return np.equal(self.query[:, None], self.database[order]).astype(np.int16)
-
-    @property
-    def words(self) -> tuple[NDArray[np.uint64], NDArray[np.uint64], bool]:
-        """Query words [Q, L], database planes [L, N], whether words are class numbers, for the kernels."""
-        return self.query[:, None], self.database[None], True
-
-    @property
-    def classes(self) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
-        """Class numbers [Q] and [N], -1 for none; None where items may have several labels."""
-        query, database = (
-            np.where(side >= UNLABELLED_QUERY, -1, side.astype(np.int64)) for side in (self.query, self.database)
-        )
-        return query, database
-
-    def reordered(self, order: NDArray[np.int64]) -> SharedClass:
-        """The same for the database taken in ``order``."""
-        return SharedClass(self.query, self.database[order])
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class SharedLabels(_ByLabels):
-    """Relevant = at least one label in common; gain = how many.
-
-    Attributes:
-        query: uint64 [Q, W], label sets as bit masks, W = ceil(C / 64).
-        database: uint64 [N, W].
-        max_gain: no pair can share more labels than this.
-    """
-
-    query: NDArray[np.uint64]
-    database: NDArray[np.uint64]
-    max_gain: int
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Q and N."""
-        return len(self.query), len(self.database)
-
-    def rows(self, rows: slice) -> SharedLabels:
-        """Keep some queries."""
-        return SharedLabels(self.query[rows], self.database, self.max_gain)
-
-    def gains(self, columns: slice = slice(None)) -> NDArray[np.int16]:
-        """Return the gains [Q, number of columns] of a range of database items."""
-        items = self.database[columns]
-        shared = np.zeros((len(self.query), len(items)), dtype=np.int16)
-        for word in range(items.shape[1]):
-            shared += np.bitwise_count(self.query[:, word, None] & items[None, :, word])
-        return shared
-
-    def ranked_gains(self, order: NDArray[np.int64]) -> NDArray[np.int16]:
-        """Return the gains [Q, R] of the database rows that each query ranks in ``order`` [Q, R]."""
-        shared = np.zeros(order.shape, dtype=np.int16)
-        for word in range(self.database.shape[1]):
-            shared += np.bitwise_count(self.query[:, word, None] & self.database[order, word])
-        return shared
-
-    @property
-    def words(self) -> tuple[NDArray[np.uint64], NDArray[np.uint64], bool]:
-        """Query words [Q, L], database planes [L, N], whether words are class numbers, for the kernels."""
-        return self.query, np.ascontiguousarray(self.database.T), False
-
-    @property
-    def classes(self) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
-        """Class numbers [Q] and [N], -1 for none; None where items may have several labels."""
-        return None
-
-    def reordered(self, order: NDArray[np.int64]) -> SharedLabels:
-        """The same for the database taken in ``order``."""
-        return SharedLabels(self.query, self.database[order], self.max_gain)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ListedPairs:
-    """Relevance given pair by pair, as compressed rows.
-
-    Attributes:
-        starts: int64 [Q + 1]; the pairs of query q are ``starts[q]:starts[q + 1]``.
-        items: int64 [P], database rows.
-        pair_gains: int16 [P], 1 or more, or ``IGNORED`` for an item taken out of this query's ranking.
-        num_database: N.
-    """
-
-    starts: NDArray[np.int64]
-    items: NDArray[np.int64]
-    pair_gains: NDArray[np.int16]
-    num_database: int
-
-    @classmethod
-    def from_lists(
-        cls,
-        relevant: Sequence[ArrayLike],
-        num_database: int,
-        *,
-        gains: Sequence[ArrayLike] | None = None,
-        ignored: Sequence[ArrayLike] | None = None,
-    ) -> ListedPairs:
-        """Build from one list of database rows a query.
-
-        Args:
-            relevant: Q lists of database rows.
-            num_database: N.
-            gains: Q lists of positive whole numbers beside ``relevant``; 1 for every pair when left out.
-            ignored: Q lists of rows that count neither as right nor as wrong (the junk of ROxford; the query itself).
-
-        Raises:
-            UsageError: rows outside 0..N-1, a row named twice for one query, gains below 1, lists of unequal number.
-        """
-        for name, lists in (("gains", gains), ("ignored", ignored)):
-            if lists is not None and len(lists) != len(relevant):
-                raise UsageError(f"{len(lists)} lists of {name} for {len(relevant)} queries; give one list a query")
-        parts = [_pairs_of_query(q, relevant, gains, ignored, num_database) for q in range(len(relevant))]
-        lengths = [len(rows) for rows, _ in parts]
-        rows = np.concatenate([rows for rows, _ in parts]) if parts else np.zeros(0, np.int64)
-        values = np.concatenate([values for _, values in parts]) if parts else np.zeros(0, np.int16)
-        return cls(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64), rows, values, num_database)
-
-    @property
-    def max_gain(self) -> int:
-        """The largest gain of any pair, at least 1."""
-        return max(1, int(self.pair_gains.max(initial=1)))
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Q and N."""
-        return len(self.starts) - 1, self.num_database
-
-    @property
-    def labels(self) -> SharedLabels:
-        """None: by labels nothing is relevant."""
-        queries, items = self.shape
-        return SharedLabels(np.zeros((queries, 0), np.uint64), np.zeros((items, 0), np.uint64), 0)
-
-    @property
-    def exceptions(self) -> Exceptions:
-        """The pairs."""
-        return Exceptions(
-            self.query_of_pair, self.items, np.zeros(len(self.items), np.int64), self.pair_gains.astype(np.int64)
-        )
-
-    @property
-    def own(self) -> None:
-        """Ignored items are listed."""
-
-    @property
-    def most_ignored(self) -> int:
-        """Items that a query ignores, at most."""
-        return int(np.bincount(self.query_of_pair[self.pair_gains == IGNORED]).max(initial=0))
-
-    @property
-    def query_of_pair(self) -> NDArray[np.int64]:
-        """The query row of each pair, [P]."""
-        return np.repeat(np.arange(len(self.starts) - 1), np.diff(self.starts))
-
-    def rows(self, rows: slice) -> ListedPairs:
-        """Keep a range of queries."""
-        first, last, _ = rows.indices(len(self.starts) - 1)
-        pairs = slice(int(self.starts[first]), int(self.starts[max(first, last)]))
-        starts = self.starts[first : max(first, last) + 1] - self.starts[first]
-        return ListedPairs(starts, self.items[pairs], self.pair_gains[pairs], self.num_database)
-
-    def gains(self, columns: slice = slice(None)) -> NDArray[np.int16]:
-        """Return the gains [Q, number of columns], with ``IGNORED`` for ignored pairs."""
-        dense = np.zeros((len(self.starts) - 1, self.num_database), dtype=np.int16)
-        dense[self.query_of_pair, self.items] = self.pair_gains
-        return dense[:, columns]
-
-    def ranked_gains(self, order: NDArray[np.int64]) -> NDArray[np.int16]:
-        """Return the gains [Q, R] of the database rows that each query ranks in ``order`` [Q, R]."""
-        return np.take_along_axis(self.gains(), order, axis=1)
-
-
-LabelRelevance: TypeAlias = SharedClass | SharedLabels
-"""What a counting loop can read."""
+__all__ = [
+    "IGNORED",
+    "Exceptions",
+    "LabelRelevance",
+    "ListedPairs",
+    "Relevance",
+    "SharedClass",
+    "SharedLabels",
+    "WithoutItself",
+    "relevance_among_others",
+    "relevance_from_labels",
+    "require_own_rows",
+]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -382,57 +125,12 @@ def require_own_rows(own: ArrayLike, num_queries: int, num_items: int) -> NDArra
     return rows.astype(np.int64)
 
 
-def packed_words(packed: NDArray[np.uint8]) -> NDArray[np.uint64]:
-    """View packed bytes [N, B] as words [N, ceil(B / 8)], padded with zero bytes."""
-    padded = np.zeros((len(packed), -(-packed.shape[1] // 8) * 8), dtype=np.uint8)
-    padded[:, : packed.shape[1]] = packed
-    return padded.view(np.uint64)
-
-
-def as_codes(codes: BinaryCodes | ArrayLike, side: str = "codes") -> BinaryCodes:
-    """Return ``codes`` as BinaryCodes.
-
-    Args:
-        codes: BinaryCodes, or an array [N, K] of booleans, of 0 and 1, or of -1 and +1 (any numeric type). Packed bytes
-            are accepted only inside BinaryCodes, since their number of bits cannot be seen.
-        side: what to call them in an error message.
-
-    Raises:
-        UsageError: real values, zeros among -1/+1 values, or a wrong shape.
-    """
-    if isinstance(codes, BinaryCodes):
-        return codes
-    array = np.asarray(codes)
-    if array.ndim != 2 or array.shape[1] == 0:
-        raise UsageError(f"{side} have shape [N, K], not {list(array.shape)}")
-    if array.dtype == bool or ((array == 0) | (array == 1)).all():
-        return BinaryCodes.from_bits(array)
-    if ((array == -1) | (array == 1)).all():
-        return BinaryCodes.from_signs(array)
-    raise UsageError(
-        f"{side} hold other values than 0/1 or -1/+1; binarise real values with BinaryCodes.from_continuous(v) "
-        "(a bit is v >= 0), and wrap packed bytes as BinaryCodes(packed, num_bits)"
-    )
-
-
-def _pairs_of_query(
-    query: int,
-    relevant: Sequence[ArrayLike],
-    gains: Sequence[ArrayLike] | None,
-    ignored: Sequence[ArrayLike] | None,
-    num_database: int,
-) -> tuple[NDArray[np.int64], NDArray[np.int16]]:
-    listed = np.atleast_1d(np.asarray(relevant[query], dtype=np.int64))
-    values = np.ones(len(listed), np.int16) if gains is None else np.atleast_1d(np.asarray(gains[query], np.int16))
-    junk = np.zeros(0, np.int64) if ignored is None else np.atleast_1d(np.asarray(ignored[query], dtype=np.int64))
-    rows = np.concatenate([listed, junk])
-    if len(values) != len(listed) or (values < 1).any():
-        raise UsageError(f"query {query}: gains are whole numbers from 1, one for each of its {len(listed)} items")
-    if len(rows) and (rows.min() < 0 or rows.max() >= num_database):
-        raise UsageError(f"query {query} names rows outside the database of {num_database} items")
-    if len(np.unique(rows)) != len(rows):
-        raise UsageError(f"query {query} names a database row twice")
-    return rows, np.concatenate([values, np.full(len(junk), IGNORED, np.int16)])
+def relevance_among_others(
+    query_labels: ArrayLike, database_labels: ArrayLike, own: NDArray[np.int64] | None
+) -> Relevance:
+    """Return the relevance of labels, each query's ``own`` database row left out where rows are given."""
+    labels = relevance_from_labels(query_labels, database_labels)
+    return labels if own is None else WithoutItself(labels, own)
 
 
 def _class_numbers(side: str, labels: NDArray[Any], unlabelled: np.uint64) -> NDArray[np.uint64]:

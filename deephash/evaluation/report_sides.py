@@ -14,8 +14,7 @@ from deephash.codes import BinaryCodes
 from deephash.errors import UsageError
 from deephash.evaluation.additions import Attack
 from deephash.evaluation.arrays import as_labels
-from deephash.evaluation.leave_one_out import relevance_among_others
-from deephash.evaluation.relevance import ListedPairs, Relevance, require_own_rows
+from deephash.evaluation.relevance import ListedPairs, Relevance, relevance_among_others, require_own_rows
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from deephash.codes import BinaryCodes
 from deephash.errors import UsageError
 from deephash.evaluation.figures import Figure
-from deephash.evaluation.leave_one_out import relevance_among_others
+from deephash.evaluation.relevance import relevance_among_others
 from deephash.evaluation.report import EvaluationReport, evaluate_codes
 from deephash.evaluation.scores import Settings
 from deephash.scoring.floats import Floats, cosine_mean_average_precisions

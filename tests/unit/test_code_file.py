@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 
 from deephash.codes import BinaryCodes
 from deephash.errors import DataError, UsageError
-from deephash.evaluation.codefile import CodeFile, as_codes, as_labels, common_labels, read_code_file
+from deephash.evaluation.arrays import as_labels
+from deephash.evaluation.arrays import read_codes as as_codes
+from deephash.evaluation.codefile import CodeFile, common_labels, read_code_file
 
 BITS = np.random.default_rng(0).integers(0, 2, (50, 24), dtype=np.uint8)
 CODES = BinaryCodes.from_bits(BITS)

@@ -6,6 +6,7 @@ import pytest
 from deephash.codes import BinaryCodes
 from deephash.errors import UsageError
 from deephash.evaluation import metrics
+from deephash.evaluation.arrays import as_codes
 from deephash.evaluation.averaging import UnanswerableQueries, mean_over_queries
 from deephash.evaluation.bootstrap import bootstrap_interval, estimate_from_counts, paired_bootstrap
 from deephash.evaluation.compatibility import compatibility_scores, update_gain
@@ -13,7 +14,7 @@ from deephash.evaluation.counts import DistanceCounts, distance_counts
 from deephash.evaluation.crossmodal import instance_hits
 from deephash.evaluation.groups import gain_values, groups_from_counts
 from deephash.evaluation.lifelong import lifelong_scores
-from deephash.evaluation.relevance import ListedPairs, as_codes, relevance_from_labels
+from deephash.evaluation.relevance import ListedPairs, relevance_from_labels
 from deephash.evaluation.robustness import attack_scores, attack_success_rate
 from tests import evaluation_naive as naive
 

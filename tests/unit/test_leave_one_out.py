@@ -7,8 +7,9 @@ from deephash.codes import BinaryCodes
 from deephash.errors import UsageError
 from deephash.evaluation.codefile import CodeFile
 from deephash.evaluation.counts import distance_counts
-from deephash.evaluation.leave_one_out import own_rows, relevance_among_others
+from deephash.evaluation.leave_one_out import own_rows
 from deephash.evaluation.metrics import hubness
+from deephash.evaluation.relevance import relevance_among_others
 from deephash.evaluation.report import evaluate_codes
 from deephash.evaluation.scores import Settings
 from deephash.scoring.targets import evaluate
