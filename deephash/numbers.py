@@ -46,7 +46,7 @@ def real(value: Any, what: str, *, least: float = -np.inf, most: float = np.inf)
     except (TypeError, ValueError):
         raise UsageError(f"{what} is a number, not {value!r}") from None
     if not isfinite(number) or not least <= number <= most:
-        raise UsageError(f"{what} is a finite number from {least:g} to {most:g}, not {number:g}")
+        raise UsageError(f"{what} is a finite number between {least:g} and {most:g}, not {number:g}")
     return number
 
 

@@ -13,15 +13,14 @@ from PIL import Image
 
 from deephash.collection.pictures import open_picture
 from deephash.errors import DeephashError, UnreadablePicture
-from deephash.search import Sliders
+from deephash.search import Answer, Options, Part, Query, Sliders
 
 from .codeview import code_html, histogram_html
-from .queries import Part, Query
 from .results import chips_html, message_html, results_html, status_html, trail_html, welcome_html
 from .session import Session
 from .sketch import fit_to_paper, read_drawing
 from .thumbnails import encode_thumbnail
-from .workspace import Answer, Options, Workspace
+from .workspace import Workspace
 
 MAX_UPLOAD_BYTES = 24 << 20
 EXAMPLES = 12

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from math import sqrt
 
+from deephash.search import Answer
+
 from .results import counted
-from .workspace import Answer
 
 WIDTH, HEIGHT, BASE = 320.0, 92.0, 78.0  # SVG units: the drawing, and where the bars stand
 COLUMNS = 16

@@ -9,7 +9,7 @@ from html import escape
 import numpy as np
 
 from deephash.search import Chance
-from deephash.search.searcher import Snapshot
+from deephash.search.snapshot import Snapshot
 
 from .charts import bars, table
 from .results import thumbnail_url

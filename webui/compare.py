@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from html import escape
 
@@ -11,9 +10,8 @@ import numpy as np
 from deephash.codes.binary import bytes_per_code
 from deephash.collection import Item
 from deephash.errors import UsageError
-from deephash.index.rerank import search_two_stage
+from deephash.search import Options, Query
 
-from .queries import Query
 from .results import thumbnail_url
 from .workspace import RERANKED, Workspace
 
@@ -117,29 +115,15 @@ def kendall_tau(pairs: list[tuple[int, int]]) -> float | None:
 
 
 def _ask(workspace: Workspace, query: Query, variant: Variant, k: int) -> Side:
-    place = workspace.place(variant.name)
-    started = time.perf_counter()
-    code = workspace.encode(variant.name, query)
-    vector = workspace.vector(variant.name, query) if variant.reranked else None
-    encoded = time.perf_counter()
-    if variant.reranked and vector is None:
+    options = Options(k, rerank=RERANKED if variant.reranked else 0, bits=variant.bits)
+    answer = workspace.answer(variant.name, query, options)
+    if variant.reranked and not answer.reranked:
         raise UsageError("re-ranking compares vectors of one picture, phrase or item; leave the other parts out")
-    snapshot = place.searcher.snapshot
-    index, collection = snapshot.index, snapshot.collection
-    if variant.bits is not None:
-        index = place.prefix_index(snapshot, variant.bits)
-        code = code.prefix(variant.bits)
-    begun = time.perf_counter()
-    if vector is None:
-        found = index.search(code, k)
-        ids, distances = found.ids[0], found.distances[0]
-    else:
-        best = search_two_stage(index, code, vector, collection.vectors, k, shortlist=max(k, RERANKED))
-        ids, distances = best.ids[0], best.distances[0]
-    searched = time.perf_counter()
-    hits = tuple(zip(collection.items(ids), distances.tolist()))
+    collection = answer.snapshot.collection
+    items = collection.items([hit.id for hit in answer.hits])
+    hits = tuple(zip(items, (hit.distance for hit in answer.hits)))
     kept = 2 * (collection.vector_dim or 0) if variant.reranked else 0  # float16
-    return Side(variant, code.num_bits, kept, hits, 1000 * (encoded - started), 1000 * (searched - begun))
+    return Side(variant, answer.num_bits, kept, hits, answer.encode_ms, answer.search_ms)
 
 
 def comparison_html(found: Comparison) -> str:

@@ -138,11 +138,8 @@ def _read(place: Place, data: bytes, known: set[str]) -> dict[str, Any]:
         raise UsageError("already in the collection")
     side = place.searcher.encoder.model.picture_side()
     picture, facts = read_picture(data, reduced_to=side)
-    row = {"hash": digest, "data": data, "facts": facts, "code": place.searcher.encoder.encode("image", data)}
-    if place.searcher.collection.has_vectors:
-        row["vector"] = place.searcher.encoder.vector("image", data)
-    picture.close()
-    return row
+    encoded = place.searcher.encoder.encode("image", picture, with_vector=place.searcher.collection.has_vectors)
+    return {"hash": digest, "data": data, "facts": facts, "code": encoded.code, "vector": encoded.vector}
 
 
 def _append(place: Place, collection: Collection, rows: Sequence[dict[str, Any]]) -> tuple[int, ...]:

@@ -8,7 +8,8 @@ from typing import Any
 
 import gradio as gr
 
-from deephash.search import Sliders
+from deephash.search import Options, Query, Sliders
+from deephash.search.query import LONGEST_PHRASE, phrase, words_query
 
 from .actions import (
     View,
@@ -24,10 +25,10 @@ from .actions import (
 )
 from .filters import RANGES, SLOTS, Range, Span, combined, first_spans, offered, shown
 from .numbers import LARGEST, whole
-from .queries import LONGEST_PHRASE, Query, phrase, words_query
 from .session import Session
-from .workspace import Options, Workspace
+from .workspace import RERANKED, Workspace
 
+ANSWERS = 24  # at first
 HERE = Path(__file__).parent
 SHEET = """
 <div class="dh-sheet"><canvas width="336" height="336" tabindex="0" role="img"
@@ -130,7 +131,7 @@ class SearchPage:
 
     def _options(self) -> None:
         with gr.Accordion("Options and filters", open=False, elem_id="dh-options"):
-            self.k = gr.Slider(4, 200, 24, step=4, label="At most so many results", elem_id="dh-k")
+            self.k = gr.Slider(4, 200, ANSWERS, step=4, label="At most so many results", elem_id="dh-k")
             self.group = gr.Checkbox(False, label="Fold near-duplicates together", elem_id="dh-group")
             self.rerank = gr.Checkbox(False, label="Re-rank by stored vectors", visible=False, elem_id="dh-rerank")
             self.chosen = [
@@ -204,9 +205,9 @@ class SearchPage:
         def action() -> View:
             if asked.get("id"):
                 item = whole(asked["id"], "id")
-                return ask(self.workspace, name, Session(), self.workspace.item_query(name, item), Options())
+                return ask(self.workspace, name, Session(), self.workspace.item_query(name, item), Options(ANSWERS))
             if asked.get("q"):
-                return ask(self.workspace, name, Session(), words_query(asked["q"]), Options())
+                return ask(self.workspace, name, Session(), words_query(asked["q"]), Options(ANSWERS))
             return start(self.workspace, name)
 
         return (name, *self._shown(Session(), action), *self.offer(name))
@@ -257,8 +258,9 @@ class SearchPage:
     def _change(self, words: str, sign: int, name: str, session: Session, options: Sequence[Any]) -> Outputs:
         def make() -> Query:
             part = phrase(words, sign)
-            if session.current is not None:
-                return session.current.plus(part)
+            current: Query | None = session.current
+            if current is not None:
+                return current.plus(part)
             return words_query(words if sign > 0 else "", words if sign < 0 else "")
 
         answered = self._answer(name, session, options, make)
@@ -359,7 +361,8 @@ class SearchPage:
     def _shown(self, session: Session, action: Callable[[], View]) -> Outputs:
         """Return the values of the search tab's outputs."""
         view = guarded(self.workspace, session, action)
-        sliders = view.asked.sliders if view.asked is not None and view.asked.worded else None
+        worded = view.asked is not None and view.asked.worded
+        sliders = (view.asked.sliders or Sliders()) if view.asked is not None and worded else None
         places = (sliders.beta, sliders.alpha_text, sliders.alpha_image) if sliders else (gr.skip(),) * 3
         html = view.trail, view.status, view.results, view.insight, view.chips
         return view.session, *html, gr.Group(visible=sliders is not None), *places
@@ -372,7 +375,7 @@ def read_options(
     chosen, bounds = rest[:SLOTS], [part or "" for part in rest[SLOTS:]]
     ranges = [Range(*bounds[first : first + 3]) for first in range(0, len(bounds), 3)]
     where_filter = combined(list(zip(slots, chosen)), ranges, where or "")
-    return Options(int(k), cutoff, where_filter, bool(group), bool(rerank))
+    return Options(int(k), cutoff, where_filter, bool(group), RERANKED if rerank else 0)
 
 
 def _bounds(attribute: str, spans: Sequence[Span]) -> tuple[gr.Textbox, gr.Textbox]:

@@ -24,8 +24,10 @@ class HitRecord(BaseModel):
     path: str
     id: int
     tie_size: int = Field(description="so many items have this distance")
+    num_bits: int = Field(description="bits compared")
     attributes: dict[str, Any]
     score: float | None = Field(description="cosine of the stored vectors, where they were asked for")
+    corrected: float | None = Field(description="distance plus hub bias, where hubs are corrected")
 
 
 class AskedRecord(BaseModel):

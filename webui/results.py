@@ -9,10 +9,9 @@ from collections.abc import Sequence
 from html import escape
 from urllib.parse import quote, urlencode
 
-from deephash.search import Hit
+from deephash.search import Answer, Hit, Part, Query
 
-from .queries import Part, Query
-from .workspace import RERANKED, Answer
+from .workspace import RERANKED
 
 
 def results_html(answer: Answer, *, removable: bool = False) -> str:

@@ -11,20 +11,20 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from deephash.errors import CollectionError, DataError, DeephashError, UsageError
-from deephash.search import Hit, Sliders
+from deephash.search import Options, Sliders
+from deephash.search import Query as Asked
+from deephash.search.query import words_query
 
 from .actions import picture_query
 from .actions import sentence as sentence_of
 from .description import THUMBNAIL
 from .live import MOST_AT_ONCE, add_pictures
 from .numbers import MOST_BITS, TOO_LARGE
-from .queries import Query as Asked
-from .queries import words_query
 from .records import AddedRecord, AnswerRecord, CodeRecord, ItemRecord, StatsRecord
 from .refusals import refusal
 from .thumbnails import MAX_SIDE, SIDE, placeholder
 from .turns import ServerBusy
-from .workspace import MAX_ANSWERS, Answer, Options, Workspace
+from .workspace import MAX_ANSWERS, RERANKED, Workspace
 
 WHICH = "collection; the first one where left out"
 Name = Annotated[str | None, Query(description=WHICH)]
@@ -60,7 +60,8 @@ def _add_searching(app: FastAPI, workspace: Workspace) -> None:
         with workspace.turns:
             asked = _asked(workspace, collection, picture, text, minus, id, Sliders(alpha_text, alpha_image, beta))
             name = workspace.place(collection).name
-            return answer_record(workspace.answer(name, asked, Options(k, max_distance, where, rerank=rerank)))
+            options = Options(k, max_distance, where, rerank=RERANKED if rerank else 0)
+            return workspace.answer(name, asked, options).to_record()
 
     @app.post("/api/encode", summary="Return the code of a picture or of words", response_model=CodeRecord)
     def encode(
@@ -130,36 +131,6 @@ def _add_looking(app: FastAPI, workspace: Workspace) -> None:
     @app.get("/docs", include_in_schema=False)
     def documentation() -> HTMLResponse:
         return HTMLResponse(DOCUMENTATION.read_text(encoding="utf8"))
-
-
-def answer_record(answer: Answer) -> dict[str, Any]:
-    """Return an answer as JSON values."""
-    chance = answer.chance
-    return {
-        "collection": answer.name,
-        "query": {"kind": answer.query.kind, "label": answer.query.label, "hex": answer.code.hex()[0]},
-        "num_bits": answer.num_bits,
-        "total": answer.total,
-        "nearest": answer.nearest,
-        "chance": None if chance is None else {"mean": chance.mean, "sd": chance.deviation, "cutoff": chance.cutoff},
-        "encode_ms": round(answer.encode_ms, 3),
-        "search_ms": round(answer.search_ms, 3),
-        "hits": [hit_record(hit) for hit in answer.hits],
-    }
-
-
-def hit_record(hit: Hit) -> dict[str, Any]:
-    """Return a hit as JSON values."""
-    return {
-        "rank": hit.rank,
-        "distance": hit.distance,
-        "similarity": round(hit.similarity, 6),
-        "path": hit.uri,
-        "id": hit.id,
-        "tie_size": hit.tie_size,
-        "attributes": dict(hit.attributes),
-        "score": hit.score,
-    }
 
 
 def _asked(

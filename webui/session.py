@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from .queries import Query
+from deephash.search import Query
 
 LONGEST_TRAIL = 40
 

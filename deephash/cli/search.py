@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import re
 import sys
-import time
 import urllib.request
 import webbrowser
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.error import URLError
 
 from cyclopts import Parameter
@@ -17,8 +16,7 @@ from cyclopts import Parameter
 from deephash.cli.output import note, print_json
 from deephash.collection.pictures import looks_like_picture
 from deephash.errors import DataError, UsageError
-from deephash.search import Hit, Searcher, Term, group_near_duplicates, remarks
-from deephash.search.encoder import Kind
+from deephash.search import Answer, Options, Part, Query, Searcher
 
 LARGEST_DOWNLOAD = 32 << 20
 PATIENCE = 15.0  # seconds for a picture from the network
@@ -83,101 +81,76 @@ def search(
         index: which index answers; ``auto`` starts slower and pays for many queries, as in ``deephash serve``.
     """
     searcher = Searcher.open(collection, model=model, index=index)
-    started = time.perf_counter()
-    asked, terms = _asked(searcher, query, image, text, beta)
-    terms += [_weighted(searcher, text, 1.0) for text in plus]
-    terms += [_weighted(searcher, text, -1.0) for text in minus]
-    code = searcher.encoder.compose(terms)
-    encoded = time.perf_counter()
-    vector = _vector(searcher, terms, asked) if rerank else None
-    itself = int(asked.removeprefix("id:")) if len(terms) == 1 and terms[0].kind == "code" else None
-    hubs = _single_kind(terms) if correct_hubs else None
-    hits = searcher.by_codes(
-        code, k, where=where, max_distance=max_distance, vector=vector, rerank=rerank, first=itself, hubs=hubs
-    )
-    times = (1000 * (encoded - started), 1000 * (time.perf_counter() - encoded))
-    if not hits:
-        note(_nothing(searcher, searcher.nearest_distance(code, where=where), where, max_distance))
+    parts = _asked(searcher, query, image, text, beta)
+    parts += [_weighted(searcher, words, 1.0) for words in plus]
+    parts += [_weighted(searcher, words, -1.0) for words in minus]
+    options = Options(k, max_distance, where, group_duplicates, rerank, correct_hubs)
+    answer = searcher.ask(Query.of(*parts), options)
+    if not answer.hits:
+        note(_nothing(searcher, answer))
         return 1
-    notes = remarks(hits, searcher.codes_of(hits))
-    if group_duplicates:
-        hits, notes = _first_of_groups(searcher, hits, notes)
+    shown = _shown(answer)
     if json:
-        _print_records(hits, asked)
+        _print_records(answer, shown)
     elif paths or null:
-        _print_paths(searcher, hits, "\0" if null else "\n")
+        _print_paths(answer, shown, "\0" if null else "\n")
     else:
-        _print_table(searcher, hits, notes, asked, times)
+        _print_table(answer, shown)
     if explain:
-        note(f"engine: {searcher.snapshot.narrowing.explain()}\nquery:  {code.hex()[0]}")
-        for hit, hexadecimal in zip(hits, searcher.codes_of(hits).hex()):
-            note(f"#{hit.rank:<5} {hexadecimal}")
+        note(f"engine: {answer.engine}\nquery:  {answer.code.hex()[0]}")
+        codes = answer.codes.hex() if answer.codes is not None else []
+        for place, _ in shown:
+            note(f"#{answer.hits[place].rank:<5} {codes[place]}")
     if open:
-        _open(searcher, hits[0])
+        _open(answer)
     return 0
 
 
-def _asked(
-    searcher: Searcher, query: str | None, image: str | None, text: str | None, beta: float
-) -> tuple[str, list[Term]]:
-    """Return what was asked as one line for people, and as terms."""
+def _asked(searcher: Searcher, query: str | None, image: str | None, text: str | None, beta: float) -> list[Part]:
+    """Return what was asked, as parts; their label is what was typed."""
     if (query is None) == (image is None and text is None):
         raise UsageError("give a query, or --image and --text, one of them or both: deephash search X.dh cat.jpg")
     if not 0 <= beta <= 1:
         raise UsageError(f"--beta is the share of --text beside --image and lies between 0 and 1, not {beta:g}")
     if query is not None:
-        return query, [_term(searcher, query, 1.0)]
+        return [_part(searcher, query, 1.0)]
     both = image is not None and text is not None
-    terms = [] if image is None else [_picture(searcher, image, 1 - beta if both else 1.0)]
-    terms += [] if text is None else [Term("text", text, beta if both else 1.0)]
-    return " + ".join(filter(None, [image, text])), [term for term in terms if term.weight]
+    parts = [] if image is None else [_picture(searcher, image, 1 - beta if both else 1.0)]
+    parts += [] if text is None else [Part("text", text, beta if both else 1.0, text)]
+    return [part for part in parts if part.weight]
 
 
-def _picture(searcher: Searcher, text: str, weight: float) -> Term:
-    term = _term(searcher, text, weight)
-    if term.kind == "text":
+def _picture(searcher: Searcher, text: str, weight: float) -> Part:
+    part = _part(searcher, text, weight)
+    if part.kind == "text":
         raise DataError(f"--image {text}: no such file")
-    return term
+    return part
 
 
-def _term(searcher: Searcher, text: str, weight: float) -> Term:
+def _part(searcher: Searcher, text: str, weight: float) -> Part:
     if text.startswith("id:"):
         number = text.removeprefix("id:")
-        if not number.isdigit():
+        if not number.isdecimal():
             raise UsageError(f"{text!r}: an item is named by its number, such as id:123")
-        return searcher.item_term(int(number), weight)
+        return Part("item", int(number), weight, text)
     if text == "-":
-        return Term("image", sys.stdin.buffer.read(LARGEST_DOWNLOAD + 1), weight)
+        return Part("image", sys.stdin.buffer.read(LARGEST_DOWNLOAD + 1), weight, text)
     if text.startswith(("http://", "https://")):
         searcher.encoder.require("image")
-        return Term("image", _download(text), weight)
+        return Part("image", _download(text), weight, text)
     if os.path.isfile(text):  # not Path.is_file, which raises for words longer than a file name can be
-        return Term("image", text, weight)
+        return Part("image", text, weight, text)
     if os.path.exists(text) and (looks_like_picture(text) or "/" in text):
         raise DataError(f"{text} is a folder or a device; the query is one picture file")
     if looks_like_picture(text) or ("/" in text and " " not in text):
         raise DataError(f"{text}: no such file. To search for these words, add a space or leave out the suffix")
-    return Term("text", text, weight)
+    return Part("text", text, weight, text)
 
 
-def _vector(searcher: Searcher, terms: list[Term], query: str) -> Any:
-    if len(terms) > 1:
-        raise UsageError("--rerank compares one picture or phrase with stored vectors; leave out the others")
-    if query.startswith("id:"):
-        return searcher.collection.vectors([int(query.removeprefix("id:"))])
-    return searcher.encoder.vector(terms[0].kind, terms[0].value)
-
-
-def _single_kind(terms: list[Term]) -> Kind:
-    if len(terms) > 1 or terms[0].kind == "code":
-        raise UsageError("--correct-hubs knows queries of one phrase or one picture file; leave out the others")
-    return terms[0].kind
-
-
-def _weighted(searcher: Searcher, text: str, sign: float) -> Term:
+def _weighted(searcher: Searcher, text: str, sign: float) -> Part:
     match = _WEIGHTED.fullmatch(text)
     weight, value = (float(match[1]), match[2]) if match else (0.5, text)
-    return _term(searcher, value, sign * weight)
+    return _part(searcher, value, sign * weight)
 
 
 def _download(address: str) -> bytes:
@@ -192,73 +165,59 @@ def _download(address: str) -> bytes:
     return data
 
 
-def _nothing(searcher: Searcher, nearest: int | None, where: str | None, cutoff: int | None) -> str:
-    if not len(searcher):
+def _nothing(searcher: Searcher, answer: Answer) -> str:
+    if not answer.total:
         return f"{searcher.path} is empty; fill it with: deephash index PICTURES --out {searcher.path}"
-    if nearest is None:
-        return f"no item passes --where {where!r}"
-    return f"no match within {cutoff} bits (nearest is {nearest})"
+    if answer.nearest is None:
+        return f"no item passes --where {answer.options.where!r}"
+    return f"no match within {answer.options.max_distance} bits (nearest is {answer.nearest})"
 
 
-def _first_of_groups(searcher: Searcher, hits: list[Hit], notes: list[str]) -> tuple[list[Hit], list[str]]:
-    leaders = group_near_duplicates(searcher.codes_of(hits), searcher.num_bits // 32)
-    kept = [place for place, leader in enumerate(leaders) if leader == place]
-    folded = {place: leaders.count(place) - 1 for place in kept}
-    texts = [
-        "; ".join(filter(None, [notes[place], f"+ {folded[place]} near-duplicates" if folded[place] else ""]))
-        for place in kept
-    ]
-    return [hits[place] for place in kept], texts
+def _shown(answer: Answer) -> list[tuple[int, str]]:
+    """Return (place, remark) of the hits to show: all, or the best of each group of near-duplicates."""
+    leaders = answer.leaders
+    if not leaders:
+        return list(enumerate(answer.remarks))
+    folded = {place: leaders.count(place) - 1 for place in set(leaders)}
+    more = {place: f"+ {count} near-duplicates" if count else "" for place, count in folded.items()}
+    return [(place, "; ".join(filter(None, [answer.remarks[place], more[place]]))) for place in sorted(folded)]
 
 
-def _print_records(hits: list[Hit], query: str) -> None:
-    for hit in hits:
-        record: dict[str, Any] = {
-            "rank": hit.rank,
-            "distance": hit.distance,
-            "similarity": round(hit.similarity, 6),
-            "path": hit.uri,
-            "id": hit.id,
-            "tie_size": hit.tie_size,
-            "num_bits": hit.num_bits,
-            "attributes": dict(hit.attributes),
-            "query": query,
-        }
-        record |= {} if hit.corrected is None else {"corrected": round(hit.corrected, 4)}
-        print_json(record)
+def _print_records(answer: Answer, shown: list[tuple[int, str]]) -> None:
+    for place, _ in shown:
+        print_json(answer.hits[place].to_record() | {"query": answer.query.label})
 
 
-def _print_paths(searcher: Searcher, hits: list[Hit], end: str) -> None:
-    collection = searcher.collection
-    for item in collection.items([hit.id for hit in hits]):
+def _print_paths(answer: Answer, shown: list[tuple[int, str]], end: str) -> None:
+    collection = answer.snapshot.collection
+    for item in collection.items([answer.hits[place].id for place, _ in shown]):
         print(collection.picture_path(item) if collection.root else item.uri, end=end)
     sys.stdout.flush()
 
 
-def _open(searcher: Searcher, hit: Hit) -> None:
-    collection = searcher.collection
-    path = collection.picture_path(collection.items([hit.id])[0])
+def _open(answer: Answer) -> None:
+    collection = answer.snapshot.collection
+    path = collection.picture_path(collection.items([answer.hits[0].id])[0])
     if not path.is_file():
         raise DataError(f"{path}: no such file, so it cannot be shown; run deephash index again where it was moved")
     if not webbrowser.open(path.resolve().as_uri()):
         note(f"nothing on this machine opens pictures; the best answer is {path}")
 
 
-def _print_table(searcher: Searcher, hits: list[Hit], notes: list[str], query: str, times: tuple[float, float]) -> None:
-    encode_ms, search_ms = times
+def _print_table(answer: Answer, shown: list[tuple[int, str]]) -> None:
+    hits = [answer.hits[place] for place, _ in shown]
     note(
-        f"query  {query}   model {searcher.encoder.description}   {searcher.num_bits} bit   "
-        f"{len(searcher):,} items   {search_ms:.1f} ms (+{encode_ms:.0f} ms encode)"
+        f"query  {answer.query.label}   model {answer.model}   {answer.num_bits} bit   "
+        f"{answer.total:,} items   {answer.search_ms:.1f} ms (+{answer.encode_ms:.0f} ms encode)"
     )
     wide = max(4, *(len(hit.uri) for hit in hits))
     ranks = max(2, len(str(hits[-1].rank)))
     far = max(3, len(str(hits[-1].distance)))
     order = "" if hits[0].corrected is None else "  d + bias"
     print(f"{'#':>{ranks}}  {'d':>{far}}    sim{order}  path")
-    for hit, text in zip(hits, notes):
+    for hit, (_, text) in zip(hits, shown):
         by = "" if hit.corrected is None else f"  {hit.corrected:8.1f}"
         line = f"{hit.rank:>{ranks}}  {hit.distance:>{far}}  {hit.similarity:.3f}{by}  {hit.uri:<{wide}}  {text}"
         print(line.rstrip())
-    chance = searcher.chance()
-    if chance is not None:
-        note(str(chance))
+    if answer.chance is not None:
+        note(str(answer.chance))

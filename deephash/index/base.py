@@ -65,6 +65,10 @@ class Searchable(Protocol):
         """Return the ``k`` nearest items of each query, among the ids ``allowed`` where given."""
         ...
 
+    def counts(self, query: BinaryCodes, *, allowed: Allowed | None = None) -> NDArray[np.int64]:
+        """Return how many items lie at each distance from one query, int64 [K L + 1]."""
+        ...
+
 
 class CodeIndex(Searchable, Protocol):
     """Exact or approximate nearest neighbours among packed codes, by our own int64 ids."""

@@ -310,3 +310,21 @@ def look_up(wanted: Any, ids: Any, rows: Any) -> int:
             rows[count] = high
             count += 1
     return count
+
+
+@compiled
+def count_distances(words: Any, query: Any, rows: Any, first: int, last: int, longest: int) -> Any:
+    """Return how many rows of ``words`` [N, W] lie at each distance from ``query`` [W], int64 [longest + 1].
+
+    ``rows`` lists the rows whose places first..last are counted; empty, rows first..last are. Four tables take turns,
+    because neighbouring rows often have the same distance, and an addition would wait for the one before.
+    """
+    tables = np.zeros((4, longest + 1), np.int64)
+    listed = rows.size > 0
+    for place in range(first, last):
+        row = rows[place] if listed else place
+        distance = popcount(words[row, 0] ^ query[0])
+        for w in range(1, words.shape[1]):
+            distance += popcount(words[row, w] ^ query[w])
+        tables[place & 3, distance] += 1
+    return tables.sum(axis=0)

@@ -18,6 +18,7 @@ from deephash.codes import BinaryCodes
 from deephash.errors import UsageError
 from deephash.index.base import Allowed, Engine, Neighbors, PreparedFilter
 from deephash.index.exact import plain_exact
+from deephash.index.histogram import distance_histogram
 from deephash.index.ids import AscendingIds, as_ids, positions
 from deephash.index.row_filter import ListedFilter, RowFilter
 from deephash.numbers import whole
@@ -158,6 +159,15 @@ class LiveIndex:
         if len(parts) == 1:
             return parts[0]
         return [_merge(list(both), None) for both in zip(*parts, strict=True)]
+
+    def counts(self, query: BinaryCodes, *, allowed: Allowed | None = None) -> NDArray[np.int64]:
+        """Return how many items lie at each distance from one query, int64 [K L + 1]."""
+        self._check_codes(query)
+        total = np.zeros(self.layout.max_distance + 1, np.int64)
+        for _, ids, within in self._parts(allowed):
+            codes = self._codes if ids is self._ids else self._fresh_codes
+            total += distance_histogram(codes, query, None if within is None else within.rows)
+        return total
 
     def warm(self) -> None:
         """Build now what many searches would earn (pivot lists, band tables), as a server does before it opens."""

@@ -18,6 +18,7 @@ from deephash.errors import UsageError
 from deephash.index.available import has_numba
 from deephash.index.bands import as_planes
 from deephash.index.base import Allowed, Neighbors
+from deephash.index.histogram import distance_histogram
 from deephash.index.ids import ascends
 from deephash.index.threads import in_parts, usable_threads
 from deephash.numbers import whole
@@ -152,6 +153,12 @@ class WindowSlice:
         )
         best = np.concatenate(parts)
         return Neighbors(table.ids[(best & ROW_MASK).astype(np.int64)], (best >> ROW_BITS).astype(np.int32))
+
+    def counts(self, query: BinaryCodes, *, allowed: Allowed | None = None) -> NDArray[np.int64]:
+        """Return how many of these items lie at each distance from one query, int64 [K L + 1]."""
+        if allowed is not None:
+            raise UsageError("a window is a filter by itself; give ids to the index of open_index instead")
+        return distance_histogram(self.codes, query)
 
     def _plainly(self, queries: BinaryCodes, k: int) -> Neighbors:
         distances = hamming_distance(queries, self.codes)

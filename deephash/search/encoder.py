@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,42 +16,29 @@ from deephash.codes import BinaryCodes
 from deephash.collection.model_record import read_model_record
 from deephash.errors import IncompatibleModel, UsageError
 from deephash.index.composition import ComposedQuery
+from deephash.search.query import Kind, Part, Query, Sliders
 
 if TYPE_CHECKING:
     from deephash.models.base import HashModel
 
-Kind = Literal["image", "text", "code"]
+REMEMBERED_QUERIES = 512
 
 
-@dataclass(frozen=True)
-class Term:
-    """One part of a composed query.
-
-    Attributes:
-        kind: what ``value`` is: a picture (path, bytes, PIL, array), a phrase, or BinaryCodes. The first code is the
-            item; codes of its neighbours may follow, and tell in a mixture which of its bits are firm.
-        value: the part itself.
-        weight: its share; negative to move away from it.
-    """
-
-    kind: Kind
-    value: Any
-    weight: float = 1.0
-
-
-@dataclass(frozen=True)
-class Sliders:
-    """How a picture and words are mixed; see :meth:`deephash.index.composition.ComposedQuery.at`.
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """A query as the collection understands it.
 
     Attributes:
-        alpha_text: how far the side of the words moves along them.
-        alpha_image: how far the side of the picture moves along them; negative removes what they say.
-        beta: 0 is the picture's side, 1 the words' side.
+        code: one row.
+        vector: float32 [1, D], comparable with the vectors that rows keep; None where nobody asked for it.
     """
 
-    alpha_text: float = 1.0
-    alpha_image: float = 1.0
-    beta: float = 0.5
+    code: BinaryCodes
+    vector: NDArray[np.float32] | None = None
+
+    def prefix(self, bits: int) -> Encoded:
+        """Return the first ``bits`` of the code, and the whole vector."""
+        return Encoded(self.code.prefix(bits), self.vector)
 
 
 @dataclass(frozen=True)
@@ -98,6 +86,7 @@ class QueryEncoder:
         self._model: HashModel | None = None
         self._lock = threading.Lock()
         self._expected, self._collection = fingerprint, collection
+        self._remembered: OrderedDict[tuple[str, bool], Encoded | Mixture] = OrderedDict()
         self.directory: Path | None = None
         self.record: dict[str, Any] = {"class": "codes from elsewhere", "modalities": []}
         if source is None:
@@ -139,30 +128,59 @@ class QueryEncoder:
                 self._model = model.eval()
             return self._model
 
-    def encode(self, kind: Kind, value: Any) -> BinaryCodes:
-        """Return the code (one row) of a picture or a phrase."""
-        if kind == "code":
-            return BinaryCodes(value.packed[:1], value.num_bits, value.num_levels)
-        self.require(kind)
-        encode = self.model.encode_images if kind == "image" else self.model.encode_texts
-        return encode([value])
+    def encode(self, kind: Kind, value: Any, *, with_vector: bool = False) -> Encoded:
+        """Return the code of a picture or a phrase, and its float vector: opened once, and one pass of the network."""
+        inputs = self._inputs(kind, value)
+        if not with_vector:
+            return Encoded(self.model.encode(inputs))
+        import torch
 
-    def compose(self, terms: Sequence[Term]) -> BinaryCodes:
-        """Return the code of a composed query; a bit is 1 where its continuous code is at least 0.
+        with torch.inference_mode():
+            features = {f"{kind}_features": self.model.features(inputs, kind)}
+            vectors = np.asarray(self.model.vectors(features).float().cpu(), dtype=np.float32)
+        return Encoded(self.model.encode(features), vectors)
 
-        One term of positive weight gives exactly :meth:`encode` of it. A picture with words, and perhaps words that are
-        not wanted, is composed by prompt directions (:mod:`deephash.models.composed`), the words' share of the two
+    def encode_query(self, query: Query, *, with_vector: bool = False) -> Encoded:
+        """Return the code of a query whose items were put in as codes; its parts are encoded once, sliders mix anew.
+
+        One wanted picture or phrase gives exactly :meth:`encode` of it. A picture with words, and perhaps words that
+        are not wanted, is composed by prompt directions (:mod:`deephash.models.composed`), the words' share of the two
         weights being its beta. Any other mixture adds unit-length continuous codes by their weights. There, a stored
         code takes part as its signs plus the mean signs of its neighbours: bare signs have no weak bits, and no share
         below one half could ever turn one. Unwanted words act by their difference to saying nothing.
-        """
-        if not terms:
-            raise UsageError("a composed query needs at least one part")
-        if len(terms) == 1 and terms[0].weight > 0:
-            return self.encode(terms[0].kind, terms[0].value)
-        return self.mixture(terms).code()
 
-    def mixture(self, terms: Sequence[Term]) -> Mixture:
+        Raises:
+            UsageError: the model does not read a part, or a vector is asked of a mixture.
+        """
+        only = query.only
+        if only is not None and only.kind == "code":
+            return Encoded(only.value[:1])
+        if with_vector and only is None:
+            raise UsageError(
+                "re-ranking (--rerank) compares one picture or phrase with stored vectors; leave out the others"
+            )
+        found = self._once((query.key, with_vector), lambda: self._made(query, with_vector))
+        return found if isinstance(found, Encoded) else Encoded(found.code(query.sliders))
+
+    def _made(self, query: Query, with_vector: bool) -> Encoded | Mixture:
+        only = query.only
+        return (
+            self.mixture(query.parts) if only is None else self.encode(only.kind, only.value, with_vector=with_vector)
+        )
+
+    def _once(self, key: tuple[str, bool], make: Callable[[], Encoded | Mixture]) -> Encoded | Mixture:
+        with self._lock:
+            if key in self._remembered:
+                self._remembered.move_to_end(key)
+                return self._remembered[key]
+        made = make()
+        with self._lock:
+            self._remembered[key] = made
+            while len(self._remembered) > REMEMBERED_QUERIES:
+                self._remembered.popitem(last=False)
+        return made
+
+    def mixture(self, terms: Sequence[Part]) -> Mixture:
         """Encode the parts of a composed query, once for every position of the sliders."""
         if not any(term.weight for term in terms):
             raise UsageError("all weights of the composed query are zero; give at least one part a weight")
@@ -171,16 +189,6 @@ class QueryEncoder:
             return found
         pull = np.asarray(sum(term.weight * self._movement(term) for term in terms))
         return Mixture(None, 0.0, np.zeros_like(pull), pull)
-
-    def vector(self, kind: Kind, value: Any) -> NDArray[np.float32]:
-        """Return the float vector [1, D] of a picture or a phrase, comparable with the vectors that rows keep."""
-        import torch
-
-        inputs = self._inputs(kind, value)
-        with torch.inference_mode():
-            own = getattr(self.model, "vectors", None)
-            found = own(inputs) if own is not None else self.model.features(inputs, kind)
-            return np.asarray(found.float().cpu(), dtype=np.float32)
 
     def require(self, modality: str) -> None:
         """Raise UsageError where the model does not read ``modality``."""
@@ -194,7 +202,7 @@ class QueryEncoder:
                 f"{able.get(modality, modality)} (deephash models list)"
             )
 
-    def _worded_picture(self, terms: Sequence[Term]) -> Mixture | None:
+    def _worded_picture(self, terms: Sequence[Part]) -> Mixture | None:
         """Compose one picture, one wanted phrase, any unwanted ones and any items; None for other mixtures."""
         pictures = [term for term in terms if term.kind == "image"]
         wanted = [term for term in terms if term.kind == "text" and term.weight > 0]
@@ -214,7 +222,7 @@ class QueryEncoder:
         pull = np.asarray(sum((term.weight * self._direction(term) for term in items), nothing))
         return Mixture(worded, share, away, pull)
 
-    def _movement(self, term: Term) -> NDArray[np.float64]:
+    def _movement(self, term: Part) -> NDArray[np.float64]:
         """Return what a term adds; unwanted words act by their difference to saying nothing."""
         if term.kind == "text" and term.weight < 0:
             from deephash.models.composed import neutral_codes
@@ -222,7 +230,7 @@ class QueryEncoder:
             return self._direction(term) - _unit(neutral_codes(self.model))
         return self._direction(term)
 
-    def _direction(self, term: Term) -> NDArray[np.float64]:
+    def _direction(self, term: Part) -> NDArray[np.float64]:
         if term.kind == "code":
             signs = term.value.signs().astype(np.float64)
             values = signs[0] + (signs[1:].mean(axis=0) if len(signs) > 1 else 0.0)

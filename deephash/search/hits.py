@@ -38,6 +38,21 @@ class Hit:
     score: float | None = None
     corrected: float | None = None
 
+    def to_record(self) -> dict[str, Any]:
+        """Return the hit as JSON values."""
+        return {
+            "rank": self.rank,
+            "distance": self.distance,
+            "similarity": round(self.similarity, 6),
+            "path": self.uri,
+            "id": self.id,
+            "tie_size": self.tie_size,
+            "num_bits": self.num_bits,
+            "attributes": dict(self.attributes),
+            "score": self.score,
+            "corrected": None if self.corrected is None else round(self.corrected, 4),
+        }
+
 
 def group_near_duplicates(codes: BinaryCodes, radius: int) -> list[int]:
     """Return, for each code in order, the position of the earliest leader within ``radius`` bits (itself if none).
@@ -66,8 +81,11 @@ def remarks(hits: Sequence[Hit], codes: BinaryCodes, *, near: int | None = None)
     """
     if not hits:
         return []
-    radius = hits[0].num_bits // 32 if near is None else near
-    groups = group_near_duplicates(codes, radius)
+    return remarks_on(hits, group_near_duplicates(codes, hits[0].num_bits // 32 if near is None else near))
+
+
+def remarks_on(hits: Sequence[Hit], groups: Sequence[int]) -> list[str]:
+    """Do what :func:`remarks` does, where the near-duplicates are grouped already."""
     return [_remark(hits, groups, position) for position in range(len(hits))]
 
 

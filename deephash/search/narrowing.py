@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter
-from collections.abc import Mapping
+from collections import Counter, OrderedDict
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deephash.codes import BinaryCodes, distance_blocks
+from deephash.codes import BinaryCodes
 from deephash.collection import Collection
 from deephash.collection.filters import Filter
 from deephash.collection.parser import as_filter
@@ -20,8 +18,9 @@ from deephash.index import AscendingIds, CodeIndex
 from deephash.index.base import Searchable
 from deephash.index.planner import window_or_filter
 from deephash.index.window import WindowIndex, WindowSlice
+from deephash.search.query import Where
 
-Where = Filter | str | Mapping[str, Any] | None
+KEPT_IDS = 1 << 23  # of filters asked before: 64 MiB
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,24 +33,19 @@ class Among:
     """
 
     index: Searchable
-    allowed: AscendingIds | None
-    _ids: NDArray[np.int64]
-    _codes: BinaryCodes
+    allowed: AscendingIds | None = None
 
     def __contains__(self, item: int) -> bool:
         if isinstance(self.index, WindowSlice):
             return item in self.index
-        return self.allowed is None or bool(np.isin(item, self.allowed.ids))
+        if self.allowed is None:
+            return True
+        place = int(np.searchsorted(self.allowed.ids, item))
+        return place < len(self.allowed) and int(self.allowed.ids[place]) == item
 
     def counts(self, code: BinaryCodes) -> NDArray[np.int64]:
         """Return how many of the items lie at each distance from ``code``, int64 [K L + 1]."""
-        codes = self._codes
-        if self.allowed is not None:
-            codes = codes[np.searchsorted(self._ids, self.allowed.ids)]
-        counts = np.zeros(codes.layout.max_distance + 1, dtype=np.int64)
-        for _, _, block in distance_blocks(code, codes):
-            counts += np.bincount(block[0], minlength=len(counts))
-        return counts
+        return self.index.counts(code, allowed=self.allowed)
 
 
 class Narrowing:
@@ -72,6 +66,7 @@ class Narrowing:
         self._collection, self._ids, self._codes, self._index = collection, ids, codes, index
         self._asked: Counter[str] = Counter()
         self._windows: dict[str, WindowIndex] = {}
+        self._passed: OrderedDict[str | None, AscendingIds] = OrderedDict()
         self._lock = threading.Lock()
         self._last = ""
 
@@ -79,19 +74,32 @@ class Narrowing:
         """Return the items that pass ``where``. Raises UsageError for a filter that does not fit the collection."""
         if where is None or where == "":
             self._last = ""
-            return Among(self._index, None, self._ids, self._codes)
+            return Among(self._index)
         wanted, kinds = as_filter(where), self._collection.attribute_kinds
-        wanted.to_sql(kinds)  # the one place that judges filters
+        sql = wanted.to_sql(kinds)  # the one place that judges filters
         window = window_of(wanted, kinds)
         asked = self._count(window)
         plan = window_or_filter(len(self._ids), window.column if window else None, asked)
         if window is None or plan.choice != "window":
-            allowed = AscendingIds(self._collection.matching(wanted))
+            allowed = self._matching(wanted, sql)
             self._last = f"\nfilter: {plan}; {len(allowed):,} of {len(self._ids):,} items pass"
-            return Among(self._index, allowed, self._ids, self._codes)
+            return Among(self._index, allowed)
         part = self._sorted_by(window.column).slice(gte=window.first, lte=window.last)
         self._last = f"\nfilter: {plan}; {part.explain()}"
-        return Among(part, None, self._ids, part.codes)
+        return Among(part)
+
+    def _matching(self, wanted: Filter, sql: str | None) -> AscendingIds:
+        """Return the ids that pass; those of the last filters are kept, since a visitor asks on with the same one."""
+        with self._lock:
+            if sql in self._passed:
+                self._passed.move_to_end(sql)
+                return self._passed[sql]
+        allowed = AscendingIds(self._collection.matching(wanted))
+        with self._lock:
+            self._passed[sql] = allowed
+            while sum(map(len, self._passed.values())) > KEPT_IDS and len(self._passed) > 1:
+                self._passed.popitem(last=False)
+        return allowed
 
     def explain(self) -> str:
         """Say which engine answers, and how the last filter was applied and why."""

@@ -1,11 +1,11 @@
-"""Searcher: a model, a collection and an index, answering queries of every kind with hits."""
+"""Searcher: a model, a collection and an index, answering queries of every kind."""
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -15,87 +15,38 @@ from numpy.typing import ArrayLike, NDArray
 from deephash.codes import BinaryCodes
 from deephash.collection import Collection
 from deephash.errors import UsageError
-from deephash.index import open_index
-from deephash.index.rerank import search_two_stage
-from deephash.numbers import whole
-from deephash.search.chance import Chance, chance_level
-from deephash.search.encoder import Kind, QueryEncoder, Term
+from deephash.search.answer import Answer
+from deephash.search.chance import Chance
+from deephash.search.encoder import Encoded, QueryEncoder
+from deephash.search.finding import find
 from deephash.search.hits import Hit
-from deephash.search.narrowing import Among, Narrowing, Where
+from deephash.search.query import Options, Part, Query, Where, picture_and_words
+from deephash.search.snapshot import Snapshot
 
 if TYPE_CHECKING:
-    from deephash.index import CodeIndex
-    from deephash.index.querybank import HubCorrection
     from deephash.models.base import HashModel
-
-NEIGHBOURS = 16  # that tell which bits of an item are firm
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """One version of a collection, ready to be searched; replaced as a whole when the collection changes.
-
-    Attributes:
-        collection: opened at this version.
-        ids: int64 [N], ascending.
-        codes: N codes, row i belongs to ``ids[i]``.
-        index: answers over these codes.
-    """
-
-    collection: Collection
-    ids: NDArray[np.int64]
-    codes: BinaryCodes
-    index: CodeIndex
-    _corrections: dict[str, HubCorrection] = field(default_factory=dict, repr=False)
-
-    def correction(self, kind: str) -> HubCorrection:
-        """Return the hub correction stored for queries of ``kind``; read once a version."""
-        from deephash.collection.hubs import hub_correction
-
-        if kind not in self._corrections:
-            self._corrections[kind] = hub_correction(self.collection, kind)
-        return self._corrections[kind]
-
-    @cached_property
-    def chance(self) -> Chance | None:
-        """How far apart unrelated items are; measured once a version."""
-        return chance_level(self.codes)
-
-    @cached_property
-    def narrowing(self) -> Narrowing:
-        """Applies filters to this version."""
-        return Narrowing(self.collection, self.ids, self.codes, self.index)
-
-    def rows(self, ids: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the rows of ``ids``. Raises UsageError for an id that is not there."""
-        wanted = np.asarray(ids, dtype=np.int64)
-        rows = np.searchsorted(self.ids, wanted)
-        known = rows < len(self.ids)
-        known[known] = self.ids[rows[known]] == wanted[known]
-        if not known.all():
-            missing = ", ".join(str(item) for item in wanted[~known][:5])
-            raise UsageError(f"{self.collection.path} has no item {missing}; it holds {len(self.ids):,} items")
-        return rows
 
 
 @dataclass
 class Searcher:
     """Answers queries over one collection.
 
-    Open one with :meth:`open`. Every ``by_*`` method returns hits in the order (distance, id), by the stored vectors
-    where ``rerank`` asks for it, or by distance plus hub bias where hubs are corrected; at most ``k``, fewer where
-    fewer items pass ``where`` or lie within ``max_distance``. Searching needs no torch; encoding a picture or a phrase
-    does. Safe to use from several threads.
+    Open one with :meth:`open`, and :meth:`ask`. The ``by_*`` methods say in one line what is asked most, and return the
+    hits alone: in the order (distance, id), by the stored vectors where ``rerank`` asks for it, or by distance plus hub
+    bias where hubs are corrected; at most ``k``, fewer where fewer items pass ``where`` or lie within ``max_distance``.
+    Searching needs no torch; encoding a picture or a phrase does. Safe to use from several threads.
 
     Attributes:
         path: the collection's folder.
         encoder: turns queries into codes.
         kind: which index answers, see ``open_index``.
+        name: how answers call the collection; the folder's name by default.
     """
 
     path: Path
     encoder: QueryEncoder
     kind: str = "auto"
+    name: str = ""
     _snapshot: Snapshot | None = field(default=None, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
     _still: bool = field(default=False, repr=False)
@@ -116,9 +67,7 @@ class Searcher:
         collection = Collection.open(path)
         source = collection.model_path if model is None else model
         encoder = QueryEncoder(source, collection.fingerprint, str(path))
-        searcher = cls(Path(path), encoder, index)
-        searcher._snapshot = searcher._load(collection)
-        return searcher
+        return cls(Path(path), encoder, index, Path(path).stem, Snapshot.of(collection, index))
 
     @property
     def snapshot(self) -> Snapshot:
@@ -128,7 +77,7 @@ class Searcher:
                 return self._snapshot
             newest = Collection.open(self.path)
             if self._snapshot is None or newest.version != self._snapshot.collection.version:
-                self._snapshot = self._load(newest)
+                self._snapshot = Snapshot.of(newest, self.kind)
             return self._snapshot
 
     def still(self) -> Searcher:
@@ -136,7 +85,7 @@ class Searcher:
 
         It shares the encoder and the loaded codes; making one reads nothing but the version.
         """
-        return Searcher(self.path, self.encoder, self.kind, self.snapshot, _still=True)
+        return replace(self, _snapshot=self.snapshot, _lock=threading.Lock(), _still=True)
 
     @property
     def collection(self) -> Collection:
@@ -153,161 +102,107 @@ class Searcher:
 
     # Queries ---------------------------------------------------------------------------------------
 
-    def by_image(
-        self,
-        picture: Any,
-        k: int = 10,
-        *,
-        where: Where = None,
-        max_distance: int | None = None,
-        rerank: int = 0,
-        correct_hubs: bool = False,
-    ) -> list[Hit]:
-        """Search by a picture: a path, the bytes of a file, a PIL picture or an array.
+    def ask(self, query: Query, options: Options | None = None) -> Answer:
+        """Answer a query of any kind: encoded once, narrowed once, counted once, all of one version.
+
+        Raises:
+            UsageError: an item that is not there, a filter that does not fit, a code of another length, re-ranking or
+                hub correction where it cannot be had; the sentence says which.
+        """
+        options = options or Options()
+        snapshot, started = self.snapshot, time.perf_counter()
+        encoded = self.encode(query, snapshot, with_vector=options.rerank > 0)
+        begun = time.perf_counter()
+        if options.bits is not None:
+            snapshot, encoded = snapshot.prefix(options.bits), encoded.prefix(options.bits)
+        found = find(snapshot, query, encoded, options)
+        return Answer(
+            name=self.name,
+            query=query,
+            options=options,
+            code=encoded.code,
+            hits=found.hits,
+            counts=found.counts,
+            snapshot=snapshot,
+            model=self.encoder.description,
+            engine=snapshot.narrowing.explain(),
+            encode_ms=1000 * (begun - started),
+            search_ms=1000 * (time.perf_counter() - begun),
+        )
+
+    def encode(self, query: Query, snapshot: Snapshot | None = None, *, with_vector: bool = False) -> Encoded:
+        """Return the query's code, and its float vector where it is asked for.
+
+        Raises:
+            UsageError: an item that is not there, or a vector of a mixture or a bare code.
+        """
+        snapshot = self.snapshot if snapshot is None else snapshot
+        only = query.only
+        if only is not None and only.kind == "item":
+            vector = snapshot.collection.vectors([only.value]) if with_vector else None
+            return Encoded(snapshot.codes_of([only.value]), None if vector is None else vector.astype(np.float32))
+        if only is None:
+            parts = [_resolved(part, snapshot) for part in query.parts]
+            query = replace(query, parts=tuple(parts))
+        return self.encoder.encode_query(query, with_vector=with_vector)
+
+    def can_rerank(self, query: Query) -> bool:
+        """Say whether the query has a float vector to compare with those of the collection."""
+        return self.collection.has_vectors and query.only is not None and query.only.kind != "code"
+
+    def by_image(self, picture: Any, k: int = 10, **options: Any) -> list[Hit]:
+        """Search by a picture: a path, the bytes of a file, a PIL picture or an array; ``options`` of :class:`Options`.
 
         ``correct_hubs`` takes out items that are near every picture, by the bank stored for picture queries.
         """
-        code = self.encoder.encode("image", picture)
-        vector = self.encoder.vector("image", picture) if rerank else None
-        hubs: Kind | None = "image" if correct_hubs else None
-        return self.by_codes(code, k, where=where, max_distance=max_distance, vector=vector, rerank=rerank, hubs=hubs)
+        return self.ask(Query.of(Part("image", picture)), Options(k, **options)).hits
 
-    def by_text(
-        self,
-        text: str,
-        k: int = 10,
-        *,
-        where: Where = None,
-        max_distance: int | None = None,
-        rerank: int = 0,
-        correct_hubs: bool = False,
-    ) -> list[Hit]:
-        """Search by words; the model must read text.
+    def by_text(self, text: str, k: int = 10, **options: Any) -> list[Hit]:
+        """Search by words; the model must read text; ``options`` of :class:`Options`.
 
         ``correct_hubs`` takes out items that are near every phrase, by the bank stored for words
         (``deephash collection hubs``).
         """
-        code = self.encoder.encode("text", text)
-        vector = self.encoder.vector("text", text) if rerank else None
-        hubs: Kind | None = "text" if correct_hubs else None
-        return self.by_codes(code, k, where=where, max_distance=max_distance, vector=vector, rerank=rerank, hubs=hubs)
+        return self.ask(Query.of(Part("text", text)), Options(k, **options)).hits
 
-    def by_both(
-        self,
-        picture: Any,
-        text: str,
-        k: int = 10,
-        *,
-        beta: float = 0.5,
-        where: Where = None,
-        max_distance: int | None = None,
-    ) -> list[Hit]:
+    def by_both(self, picture: Any, text: str, k: int = 10, *, beta: float = 0.5, **options: Any) -> list[Hit]:
         """Search by a picture and words together; ``beta`` 0 looks at the picture only, 1 at the words only."""
-        if not 0 <= beta <= 1:
-            raise UsageError(f"beta is the share of the words and lies between 0 and 1, not {beta}")
-        terms = [Term("image", picture, 1 - beta), Term("text", text, beta)]
-        code = self.encoder.compose([term for term in terms if term.weight])
-        return self.by_codes(code, k, where=where, max_distance=max_distance)
+        return self.ask(picture_and_words(Part("image", picture), text, beta), Options(k, **options)).hits
 
-    def by_id(
-        self, item: int, k: int = 10, *, where: Where = None, max_distance: int | None = None, rerank: int = 0
-    ) -> list[Hit]:
-        """Search by an item of the collection itself; needs no model and no torch.
+    def by_id(self, item: int, k: int = 10, **options: Any) -> list[Hit]:
+        """Search by an item of the collection itself; needs no model and no torch; ``options`` of :class:`Options`.
 
         The item itself comes first, before others that share its code, unless ``where`` leaves it out.
         """
-        vector = self.collection.vectors([item]) if rerank else None
-        return self.by_codes(
-            self.code_of(item), k, where=where, max_distance=max_distance, vector=vector, rerank=rerank, first=item
-        )
+        return self.ask(Query.of(Part("item", item)), Options(k, **options)).hits
 
-    def by_codes(
-        self,
-        code: BinaryCodes,
-        k: int = 10,
-        *,
-        where: Where = None,
-        max_distance: int | None = None,
-        vector: ArrayLike | None = None,
-        rerank: int = 0,
-        first: int | None = None,
-        hubs: Kind | None = None,
-    ) -> list[Hit]:
-        """Search by one code of the collection's length.
+    def by_codes(self, code: BinaryCodes, k: int = 10, *, vector: ArrayLike | None = None, **options: Any) -> list[Hit]:
+        """Search by one code of the collection's length; ``options`` of :class:`Options`.
 
         Args:
             code: one row.
             k: at most so many hits.
-            where: only items that pass, as ``Filter``, mapping or words (``label=cat and year>=2019``).
-            max_distance: only hits at most so many bits away.
             vector: float [1, D] of the query, for re-ranking.
-            rerank: length of the shortlist that is put in order by stored vectors; 0 keeps the order of the codes.
-            first: the item whose code this is; it goes before the others that share it.
-            hubs: what the query is (``text`` or ``image``), to add the biases stored for such queries to the distances.
-
-        Raises:
-            UsageError: several codes, another length, a k below 1, a filter that does not fit, re-ranking where the
-                collection keeps no vectors, or hubs where it has no biases.
         """
-        self._check_code(code)
-        k = whole(k, "k, the number of answers,", least=1)
-        rerank = whole(rerank, "rerank, the length of the shortlist,")
-        max_distance = None if max_distance is None else whole(max_distance, "max_distance, in bits,")
-        snapshot = self.snapshot
-        among = snapshot.narrowing.among(where)
-        scores: NDArray[np.float32] | None = None
-        corrected: NDArray[np.float64] | None = None
-        if rerank and hubs:
-            raise UsageError("hits are ordered by stored vectors or by corrected distances; leave out rerank or hubs")
-        if hubs:
-            correction = snapshot.correction(hubs)
-            ids, corrected, distances = correction.search(among.index, code, k, allowed=among.allowed)[0]
-        elif rerank:
-            if vector is None:
-                raise UsageError("re-ranking compares float vectors; give the query's with `vector`")
-            shortlist = max(k, rerank)
-            best = search_two_stage(
-                among.index, code, vector, snapshot.collection.vectors, k, shortlist=shortlist, allowed=among.allowed
-            )
-            ids, distances, scores = best.ids[0], best.distances[0], best.scores[0]
-        else:
-            found = among.index.search(code, k, allowed=among.allowed)
-            ids, distances = found.ids[0], found.distances[0]
-            if first is not None and first in among:
-                ids = _itself_first(ids, distances, first)
-        if max_distance is not None:
-            near = distances <= max_distance
-            ids, distances = ids[near], distances[near]
-            scores = None if scores is None else scores[near]
-            corrected = None if corrected is None else corrected[near]
-        return self._hits(snapshot, code, ids, distances, scores, corrected, among)
+        if len(code) != 1:
+            raise UsageError(f"one code is searched at a time, not {len(code)}; call by_codes for each row")
+        snapshot, asked = self.snapshot, Options(k, **options)
+        encoded = Encoded(code, None if vector is None else np.asarray(vector, np.float32))
+        return find(snapshot, Query.of(Part("code", code)), encoded, asked).hits
 
     def code_of(self, item: int) -> BinaryCodes:
         """Return the stored code of an item."""
-        snapshot = self.snapshot
-        return snapshot.codes[snapshot.rows([item])]
+        return self.snapshot.codes_of([item])
 
     def codes_of(self, hits: Sequence[Hit]) -> BinaryCodes:
         """Return the stored codes of hits, in their order."""
-        snapshot = self.snapshot
-        return snapshot.codes[snapshot.rows([hit.id for hit in hits])]
-
-    def item_term(self, item: int, weight: float = 1.0) -> Term:
-        """Return an item as a part of a composed query: its code, and those of its nearest neighbours."""
-        snapshot = self.snapshot
-        code = snapshot.codes[snapshot.rows([item])]
-        if not code.layout.is_flat:
-            return Term("code", code, weight)
-        near = snapshot.index.search(code, NEIGHBOURS + 1).ids[0]
-        return Term("code", BinaryCodes.concatenate([code, snapshot.codes[snapshot.rows(near[near != item])]]), weight)
+        return self.snapshot.codes_of([hit.id for hit in hits])
 
     # Reading a distance ----------------------------------------------------------------------------
 
     def distance_counts(self, code: BinaryCodes, *, where: Where = None) -> NDArray[np.int64]:
         """Return how many items lie at each distance from ``code``, int64 [K + 1]."""
-        self._check_code(code)
-        snapshot = self.snapshot
-        return snapshot.narrowing.among(where).counts(code)
+        return self.snapshot.narrowing.among(where).counts(code)
 
     def nearest_distance(self, code: BinaryCodes, *, where: Where = None) -> int | None:
         """Return the distance of the nearest item, or None where no item passes ``where``."""
@@ -318,57 +213,7 @@ class Searcher:
         """Return how far apart unrelated items of this collection are; None for fewer than two items."""
         return self.snapshot.chance
 
-    # Inside ----------------------------------------------------------------------------------------
 
-    def _load(self, collection: Collection) -> Snapshot:
-        ids, codes = collection.codes()
-        return Snapshot(collection, ids, codes, open_index(self.kind, ids, codes))
-
-    def _check_code(self, code: BinaryCodes) -> None:
-        expected = self.snapshot.codes
-        if len(code) != 1:
-            raise UsageError(f"one code is searched at a time, not {len(code)}; call by_codes for each row")
-        if code.layout != expected.layout:
-            raise UsageError(
-                f"{self.path} holds codes of {expected.num_bits} bits; the query has {code.num_bits}. "
-                "Encode it with the collection's own model"
-            )
-
-    @staticmethod
-    def _hits(
-        snapshot: Snapshot,
-        code: BinaryCodes,
-        ids: NDArray[np.int64],
-        distances: NDArray[np.int32],
-        scores: NDArray[np.float32] | None,
-        corrected: NDArray[np.float64] | None,
-        among: Among,
-    ) -> list[Hit]:
-        if not len(ids):
-            return []
-        ties = among.counts(code)
-        longest = code.layout.max_distance
-        return [
-            Hit(
-                rank=place + 1,
-                id=item.id,
-                uri=item.uri,
-                distance=(far := int(distances[place])),
-                similarity=1 - far / longest,
-                num_bits=longest,
-                tie_size=int(ties[far]),
-                attributes=item.attributes,
-                score=None if scores is None else float(scores[place]),
-                corrected=None if corrected is None else float(corrected[place]),
-            )
-            for place, item in enumerate(snapshot.collection.items(ids))
-        ]
-
-
-def _itself_first(ids: NDArray[np.int64], distances: NDArray[np.int32], item: int) -> NDArray[np.int64]:
-    """Move an item before those at its own distance 0; where it is not among the k, all of them share its code."""
-    found = np.flatnonzero(ids == item)
-    place = int(found[0]) if len(found) else len(ids) - 1
-    if place < 0 or distances[place] > 0:
-        return ids
-    return np.concatenate([[item], ids[:place], ids[place + 1 :]])
+def _resolved(part: Part, snapshot: Snapshot) -> Part:
+    """Return an item as its code with those of its neighbours, other parts as they are."""
+    return replace(part, kind="code", value=snapshot.item_and_neighbours(part.value)) if part.kind == "item" else part

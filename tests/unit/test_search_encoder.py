@@ -10,7 +10,7 @@ from deephash.backbones import Backbone
 from deephash.codes import BinaryCodes
 from deephash.errors import CollectionDamaged, IncompatibleModel, UsageError
 from deephash.models import LSH
-from deephash.search import QueryEncoder, Term
+from deephash.search import Part, Query, QueryEncoder
 
 
 @pytest.fixture(scope="module")
@@ -26,8 +26,8 @@ def pictures(count=2):
 def test_one_term_is_plain_encoding(model):
     encoder = QueryEncoder(model, model.fingerprint(), "x.dh")
     picture = pictures()[0]
-    assert encoder.compose([Term("image", picture)]) == model.encode_images([picture])
-    assert encoder.compose([Term("image", picture, 0.3)]) == model.encode_images([picture])
+    assert encoder.encode_query(Query.of(Part("image", picture))).code == model.encode_images([picture])
+    assert encoder.encode_query(Query.of(Part("image", picture, 0.3))).code == model.encode_images([picture])
 
 
 def test_a_mixture_is_the_sign_of_the_weighted_sum(model):
@@ -35,7 +35,7 @@ def test_a_mixture_is_the_sign_of_the_weighted_sum(model):
     one, two = pictures()
     values = [model({"image": model.preprocess("image")(_pil(p))[None]})[0].detach().numpy() for p in (one, two)]
     expected = sum(w * v / np.linalg.norm(v) for w, v in zip((0.7, -0.4), values)) >= 0
-    found = encoder.compose([Term("image", one, 0.7), Term("image", two, -0.4)])
+    found = encoder.encode_query(Query.of(Part("image", one, 0.7), Part("image", two, -0.4))).code
     assert np.array_equal(found.bits()[0], expected)
 
 
@@ -43,18 +43,18 @@ def test_neighbours_tell_which_bits_of_a_code_are_weak():
     encoder = QueryEncoder(None, None, "x.dh")
     item = BinaryCodes.from_bits([[1, 1, 1, 1], [1, 1, 0, 0], [1, 1, 0, 0]])  # bits 2 and 3 are not firm
     other = BinaryCodes.from_bits([[0, 1, 0, 1]])
-    mixed = encoder.compose([Term("code", item), Term("code", other, 0.5)])
+    mixed = encoder.encode_query(Query.of(Part("code", item), Part("code", other, 0.5))).code
     assert mixed.bits()[0].tolist() == [True, True, False, True]
-    assert encoder.compose([Term("code", item)]) == item[0]
+    assert encoder.encode_query(Query.of(Part("code", item))).code == item[0]
 
 
 @pytest.mark.parametrize(
     ("terms", "message"),
-    [([], "at least one part"), ([Term("image", 0, 0.0), Term("image", 0, 0.0)], "all weights")],
+    [([], "at least one part"), ([Part("image", 0, 0.0), Part("image", 0, 0.0)], "all weights")],
 )
 def test_empty_compositions_are_refused(model, terms, message):
     with pytest.raises(UsageError, match=message):
-        QueryEncoder(model, None, "x.dh").compose(terms)
+        QueryEncoder(model, None, "x.dh").encode_query(Query.of(*terms))
 
 
 def test_words_for_a_picture_model_say_what_is_needed(model):
@@ -81,7 +81,7 @@ def test_a_model_folder_is_loaded_at_the_first_need(model, tmp_path):
     assert encoder._model is None
     assert encoder.modalities == ("image",)
     assert encoder.description == "LSH on small_cnn:4"
-    assert encoder.encode("image", pictures()[0]) == model.encode_images(pictures()[:1])
+    assert encoder.encode("image", pictures()[0]).code == model.encode_images(pictures()[:1])
     assert encoder._model is not None
 
 
@@ -106,4 +106,4 @@ def test_a_run_is_taken_as_its_model(model, tmp_path):
     model.save(tmp_path / "run" / "model")
     encoder = QueryEncoder(tmp_path / "run", model.fingerprint(), "x.dh")
     assert encoder.directory == tmp_path / "run" / "model"
-    assert encoder.compose([Term("image", pictures()[0])]) == model.encode_images([pictures()[0]])
+    assert encoder.encode_query(Query.of(Part("image", pictures()[0]))).code == model.encode_images([pictures()[0]])

@@ -1,6 +1,7 @@
 """One answer and what is said about it: of one version, with a cut-off that fits, in plain grammar."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,11 +10,11 @@ from deephash.webui.codeview import code_html, histogram_html
 from deephash.webui.collectionview import collection_facts, collection_html
 from deephash.webui.compare import Variant, compare
 from deephash.webui.results import counted, nothing_found_html, results_html, status_html
-from deephash.webui.workspace import Options, Workspace
+from deephash.webui.workspace import Workspace
 
 from deephash.codes import BinaryCodes
 from deephash.collection import Collection
-from deephash.search import Searcher
+from deephash.search import Options, finding
 from tests.web.collections import random_collection
 
 BITS = 16
@@ -28,14 +29,14 @@ def workspace(tmp_path) -> Workspace:
 
 
 def test_an_answer_is_of_one_version_though_the_collection_changes_meanwhile(workspace, monkeypatch):
-    search = Searcher.by_codes
+    search = finding.find
 
-    def removed_meanwhile(self, *given, **options):
-        hits = search(self, *given, **options)
-        Collection.open(self.path).remove([hits[1].id])
-        return hits
+    def removed_meanwhile(snapshot, *given):
+        found = search(snapshot, *given)
+        Collection.open(snapshot.collection.path).remove([found.hits[1].id])
+        return found
 
-    monkeypatch.setattr(Searcher, "by_codes", removed_meanwhile)
+    monkeypatch.setattr("deephash.search.searcher.find", removed_meanwhile)
     answer = workspace.answer("few", workspace.item_query("few", 1), Options(k=5))
     assert len(answer.codes) == len(answer.hits) == 5
     assert answer.total == answer.counts.sum() == 40
@@ -69,7 +70,7 @@ def test_only_an_item_of_the_collection_itself_has_an_address(workspace):
     query = workspace.item_query("few", 1)
     answer = workspace.answer("few", query, Options(k=2))
     assert 'data-link="?collection=few&amp;id=1"' in results_html(answer)
-    stranger = type(answer)(**{**vars(answer), "query": workspace.item_query("short", 1)})
+    stranger = replace(answer, query=workspace.item_query("short", 1))
     assert 'data-link="?"' in results_html(stranger)
 
 

@@ -10,7 +10,6 @@ from deephash.webui.actions import picture_query, sentence
 from deephash.webui.charts import bars, line_chart, table
 from deephash.webui.compare import kendall_tau
 from deephash.webui.guard import Guard
-from deephash.webui.queries import Part, Query
 from deephash.webui.results import results_csv
 from deephash.webui.server import listen
 from deephash.webui.session import LONGEST_TRAIL, Session
@@ -21,7 +20,7 @@ from starlette.datastructures import Headers
 
 from deephash.collection import Item
 from deephash.errors import UnreadablePicture, UsageError
-from deephash.search import Hit
+from deephash.search import Hit, Part, Query
 
 
 def png(picture: Image.Image) -> bytes:

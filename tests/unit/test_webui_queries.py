@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 from deephash.webui.actions import leave_out, mix, picture_query, steered_query
 from deephash.webui.filters import Range, Span, combined, first_spans
-from deephash.webui.queries import LONGEST_PHRASE, Query, phrase, words_query
 from deephash.webui.results import chips_html
 from deephash.webui.session import Session
 from deephash.webui.turns import ServerBusy, Turns
-from deephash.webui.workspace import Options, Workspace
+from deephash.webui.workspace import Workspace
 
 from deephash.collection import Collection
 from deephash.collection.filters import Filter
 from deephash.errors import UsageError
 from deephash.models.composed import compose_picture
-from deephash.search import Sliders
+from deephash.search import Options, Sliders
+from deephash.search.query import LONGEST_PHRASE, Query, phrase, words_query
 from tests.coloured_squares import coloured
 from tests.web.collections import colours_collection
 
@@ -90,7 +90,7 @@ def test_moving_a_slider_encodes_nothing_and_keeps_the_trail(workspace, red, mon
     def fail(*_):
         raise AssertionError("a slider must not encode")
 
-    for name in ("encode", "mixture", "compose"):
+    for name in ("encode", "mixture"):
         monkeypatch.setattr(encoder, name, fail)
     view = mix(workspace, "colours", session, Sliders(beta=1.0), Options(k=6))
     assert len(view.session.trail) == 1

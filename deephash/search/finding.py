@@ -1,0 +1,131 @@
+"""From an encoded query to hits: narrowed once, counted once, ordered as the options ask."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deephash.codes import BinaryCodes
+from deephash.errors import UsageError
+from deephash.index.rerank import search_two_stage
+from deephash.numbers import whole
+from deephash.search.encoder import Encoded
+from deephash.search.hits import Hit
+from deephash.search.narrowing import Among
+from deephash.search.query import Options, Query
+from deephash.search.snapshot import Snapshot
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """Hits, best first, and how many items lie at each distance."""
+
+    hits: list[Hit]
+    counts: NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class _Ordered:
+    """Items in order: ids and distances [m], and what they were ordered by, where it was not the distance."""
+
+    ids: NDArray[np.int64]
+    distances: NDArray[np.int32]
+    scores: NDArray[np.float32] | None = None
+    corrected: NDArray[np.float64] | None = None
+
+    def within(self, distance: int | None) -> _Ordered:
+        """Leave out what lies farther away."""
+        if distance is None:
+            return self
+        near = self.distances <= distance
+        columns = (self.ids, self.distances, self.scores, self.corrected)
+        return _Ordered(*(None if column is None else column[near] for column in columns))  # type: ignore[arg-type]
+
+
+def find(snapshot: Snapshot, query: Query, encoded: Encoded, options: Options) -> Found:
+    """Search one version of a collection.
+
+    Raises:
+        UsageError: a code of another length, numbers out of range, a filter that does not fit, re-ranking where there
+            are no vectors, or hubs where there is no bank.
+    """
+    code = encoded.code
+    _check(snapshot, code)
+    k = whole(options.k, "k, the number of answers,", least=1)
+    farthest = None if options.max_distance is None else whole(options.max_distance, "max_distance, in bits,")
+    among = snapshot.narrowing.among(options.where)
+    counts = among.counts(code)
+    ordered = _ordered(snapshot, among, query, encoded, options, k).within(farthest)
+    return Found(_hits(snapshot, code, ordered, counts), counts)
+
+
+def _ordered(snapshot: Snapshot, among: Among, query: Query, encoded: Encoded, options: Options, k: int) -> _Ordered:
+    rerank = whole(options.rerank, "rerank, the length of the shortlist,")
+    if rerank and options.correct_hubs:
+        raise UsageError("hits are ordered by stored vectors or by corrected distances; leave out rerank or hubs")
+    if options.correct_hubs:
+        correction = snapshot.correction(_hub_kind(query))
+        ids, corrected, distances = correction.search(among.index, encoded.code, k, allowed=among.allowed)[0]
+        return _Ordered(ids, distances, corrected=corrected)
+    if rerank:
+        if encoded.vector is None:
+            raise UsageError("re-ranking compares float vectors; give the query's with `vector`")
+        vectors = snapshot.collection.vectors
+        best = search_two_stage(
+            among.index, encoded.code, encoded.vector, vectors, k, shortlist=max(k, rerank), allowed=among.allowed
+        )
+        return _Ordered(best.ids[0], best.distances[0], scores=best.scores[0])
+    found = among.index.search(encoded.code, k, allowed=among.allowed)
+    ids, distances = found.ids[0], found.distances[0]
+    if query.item is not None and query.item in among:
+        ids = _itself_first(ids, distances, query.item)
+    return _Ordered(ids, distances)
+
+
+def _hub_kind(query: Query) -> str:
+    if query.only is None or query.only.kind not in ("image", "text"):
+        raise UsageError(
+            "hub correction (--correct-hubs) knows queries of one phrase or one picture; leave out the others"
+        )
+    return query.only.kind
+
+
+def _check(snapshot: Snapshot, code: BinaryCodes) -> None:
+    expected = snapshot.codes.layout
+    if code.layout != expected:
+        raise UsageError(
+            f"{snapshot.collection.path} holds codes of {expected.describe()}; the query has {code.layout.describe()}. "
+            "Encode it with the collection's own model"
+        )
+
+
+def _hits(snapshot: Snapshot, code: BinaryCodes, found: _Ordered, counts: NDArray[np.int64]) -> list[Hit]:
+    if not len(found.ids):
+        return []
+    longest = code.layout.max_distance
+    return [
+        Hit(
+            rank=place + 1,
+            id=item.id,
+            uri=item.uri,
+            distance=(far := int(found.distances[place])),
+            similarity=1 - far / longest,
+            num_bits=longest,
+            tie_size=int(counts[far]),
+            attributes=item.attributes,
+            score=None if found.scores is None else float(found.scores[place]),
+            corrected=None if found.corrected is None else float(found.corrected[place]),
+        )
+        for place, item in enumerate(snapshot.collection.items(found.ids))
+    ]
+
+
+def _itself_first(ids: NDArray[np.int64], distances: NDArray[np.int32], item: int) -> NDArray[np.int64]:
+    """Move an item before those at its own distance 0; where it is not among the k, all of them share its code."""
+    found = np.flatnonzero(ids == item)
+    place = int(found[0]) if len(found) else len(ids) - 1
+    if place < 0 or distances[place] > 0:
+        return ids
+    return np.concatenate([[item], ids[:place], ids[place + 1 :]])
