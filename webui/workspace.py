@@ -135,7 +135,7 @@ class Workspace:
     def item_query(self, name: str, item: int) -> Query:
         """Make a query of an item. Raises UsageError where there is no such item."""
         place = self.place(name)
-        uri = place.searcher.collection.items([item])[0].uri
+        uri = place.searcher.collection.items([item], with_hashes=False)[0].uri
         thumbnail = f"api/items/{item}/thumbnail?collection={quote(place.name)}&side=96"
         return Query("item", (Part("item", (place.name, item), 1.0, uri, thumbnail),))
 

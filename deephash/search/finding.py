@@ -118,7 +118,7 @@ def _hits(snapshot: Snapshot, code: BinaryCodes, found: _Ordered, counts: NDArra
             score=None if found.scores is None else float(found.scores[place]),
             corrected=None if found.corrected is None else float(found.corrected[place]),
         )
-        for place, item in enumerate(snapshot.collection.items(found.ids))
+        for place, item in enumerate(snapshot.collection.items(found.ids, with_hashes=False))
     ]
 
 
