@@ -94,8 +94,8 @@ def as_codes(codes: BinaryCodes | ArrayLike, source: str = "codes") -> BinaryCod
     if (minus | zeros | ones).all():
         rows = int(zeros.any(axis=-1).sum())
         raise UsageError(
-            f"{source}: {rows:,} codes hold 0 beside -1 and +1, as sign() makes it for 0; a bit has two sides, 0/1 or -1/+1: "
-            "binarise with v >= 0 (BinaryCodes.from_continuous)"
+            f"{source}: {rows:,} codes hold 0 beside -1 and +1, as sign() makes it for 0; a bit has two sides, "
+            "0/1 or -1/+1: binarise with v >= 0 (BinaryCodes.from_continuous)"
         )
     if array.dtype.kind == "f":
         raise UsageError(f"{source}: codes hold real values; binarise first: BinaryCodes.from_continuous(v), v >= 0")

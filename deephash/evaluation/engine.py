@@ -14,6 +14,7 @@ from deephash.errors import UsageError, did_you_mean
 from deephash.evaluation.arrays import as_codes
 from deephash.evaluation.averaging import mean_over_queries
 from deephash.evaluation.counts import DistanceCounts, count_blocks, distance_counts, require_fit, takes_numba
+from deephash.evaluation.formulas import Formula, RadiusFormula
 from deephash.evaluation.groups import FloatArray, GainScale, RankedGroups, groups_from_counts, require_depth
 from deephash.evaluation.ordered import ordered_average_precision
 from deephash.evaluation.ranking import (
@@ -56,30 +57,25 @@ class Retrieval:
         return cls(query, database, relevance_from_labels(query_labels, database_labels))
 
     def mean(
-        self,
-        of_groups: Callable[[RankedGroups], FloatArray],
-        *,
-        ties: str = "expected",
-        scale: GainScale = "linear",
-        top_k: int | None = None,
-        of_counts: Callable[[DistanceCounts], FloatArray] | None = None,
+        self, formula: Formula, *, top_k: int | None = None, ties: str = "expected", scale: GainScale | None = None
     ) -> float:
-        """Mean of a formula over the queries that can be answered; arguments as in ``score_queries``."""
+        """Mean of a metric over the queries that can be answered."""
         scores = score_queries(
             self.query,
             self.database,
             self.relevance,
-            of_groups,
+            lambda groups: formula.of_groups(groups, top_k),
             ties=ties,
-            scale=scale,
+            scale=scale or formula.scale,
             top_k=top_k,
-            of_counts=of_counts,
+            of_counts=lambda counts: formula.scores(counts, top_k, ties, scale),
         )
         return mean_over_queries(scores, stacklevel=4)
 
-    def mean_of_counts(self, of_counts: Callable[[DistanceCounts], FloatArray]) -> float:
-        """Mean of a formula that knows no ties, or only their expectation."""
-        blocks = [of_counts(counts) for _, counts in count_blocks(self.query, self.database, self.relevance)]
+    def mean_within(self, formula: RadiusFormula, radius: int) -> float:
+        """Mean of a metric within a radius, expected over ties."""
+        counted = count_blocks(self.query, self.database, self.relevance)
+        blocks = [formula.of_counts(counts, radius, "expected") for _, counts in counted]
         return mean_over_queries(_joined(blocks), stacklevel=4)
 
     def counts(self) -> DistanceCounts:

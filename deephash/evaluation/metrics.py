@@ -8,25 +8,26 @@ an item is relevant if it shares a label with the query. Inputs are never change
 "pessimistic" (bounds), "stable" (database order, as Faiss), "random:SEED". Queries without any relevant item in the
 database are left out of every mean, with an ``UnanswerableQueries`` warning that counts them.
 
+Each metric but mAP is a row of the table in ``formulas``; metrics that take the same options share one class here.
+
 Functions ending in ``_from_counts`` take ``DistanceCounts`` instead and return one number a query.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Generic, Literal, TypeVar
 
 from numpy.typing import ArrayLike
 
 from deephash.errors import UsageError
+from deephash.evaluation import formulas
 from deephash.evaluation.averaging import UnanswerableQueries, mean_over_queries
 from deephash.evaluation.counts import DistanceCounts, distance_counts
 from deephash.evaluation.engine import COUNT_TIES, Codes, Retrieval, average_precisions, score_queries
+from deephash.evaluation.formulas import Formula, RadiusFormula
 from deephash.evaluation.graded import (
     acg_from_counts,
-    average_gain,
     ndcg_from_counts,
-    normalised_discounted_gain,
-    weighted_average_precision,
     weighted_average_precision_from_counts,
 )
 from deephash.evaluation.groups import GainScale
@@ -37,23 +38,16 @@ from deephash.evaluation.legacy import legacy_mean_average_precision
 from deephash.evaluation.radius import (
     BallScores,
     PrecisionRecallCurve,
-    average_precision_within_radius_from_counts,
     ball_scores_from_counts,
     curve_by_radius_from_counts,
     curve_by_rank_from_counts,
 )
 from deephash.evaluation.ranking import (
     Normalize,
-    average_precision_at_r,
     average_precision_from_counts,
-    hit,
     hit_from_counts,
-    precision,
     precision_from_counts,
-    r_precision,
-    recall,
     recall_from_counts,
-    trapezoid_average_precision,
     trapezoid_average_precision_from_counts,
 )
 from deephash.evaluation.relevance import ListedPairs, relevance_from_labels
@@ -103,6 +97,93 @@ __all__ = [
     "trapezoid_average_precision_from_counts",
     "weighted_average_precision_from_counts",
 ]
+
+
+AnyFormula = TypeVar("AnyFormula", Formula, RadiusFormula)
+
+
+class _Metric(Generic[AnyFormula]):
+    """A row of the table as a function of this module."""
+
+    def __init__(self, name: str, formula: AnyFormula, says: str) -> None:
+        self.__name__ = self.__qualname__ = name
+        self.__doc__ = says
+        self.formula: AnyFormula = formula
+
+    def __repr__(self) -> str:
+        return f"<metric {self.__name__}>"
+
+    def __reduce__(self) -> str:
+        return self.__name__  # pickled and copied by its name in this module, as functions are
+
+
+class WholeMetric(_Metric[Formula]):
+    """A metric of the whole ranking."""
+
+    def __call__(
+        self,
+        query_codes: Codes,
+        database_codes: Codes,
+        *,
+        query_labels: ArrayLike,
+        database_labels: ArrayLike,
+        ties: str = "expected",
+    ) -> float:
+        """Return the mean over the queries."""
+        return Retrieval.of(query_codes, database_codes, query_labels, database_labels).mean(self.formula, ties=ties)
+
+
+class RankMetric(_Metric[Formula]):
+    """A metric of the first N = ``top_k`` items, 1..N."""
+
+    def __call__(
+        self,
+        query_codes: Codes,
+        database_codes: Codes,
+        *,
+        query_labels: ArrayLike,
+        database_labels: ArrayLike,
+        top_k: int,
+        ties: str = "expected",
+    ) -> float:
+        """Return the mean over the queries."""
+        retrieval = Retrieval.of(query_codes, database_codes, query_labels, database_labels)
+        return retrieval.mean(self.formula, top_k=top_k, ties=ties)
+
+
+class DepthMetric(_Metric[Formula]):
+    """A metric of the first k = ``top_k`` items, or of the whole ranking."""
+
+    def __call__(
+        self,
+        query_codes: Codes,
+        database_codes: Codes,
+        *,
+        query_labels: ArrayLike,
+        database_labels: ArrayLike,
+        top_k: int | None = None,
+        ties: str = "expected",
+    ) -> float:
+        """Return the mean over the queries."""
+        retrieval = Retrieval.of(query_codes, database_codes, query_labels, database_labels)
+        return retrieval.mean(self.formula, top_k=top_k, ties=ties)
+
+
+class RadiusMetric(_Metric[RadiusFormula]):
+    """A metric of the items within a Hamming radius, inclusive."""
+
+    def __call__(
+        self,
+        query_codes: Codes,
+        database_codes: Codes,
+        *,
+        query_labels: ArrayLike,
+        database_labels: ArrayLike,
+        radius: int = 2,
+    ) -> float:
+        """Return the mean over the queries."""
+        retrieval = Retrieval.of(query_codes, database_codes, query_labels, database_labels)
+        return retrieval.mean_within(self.formula, radius)
 
 
 # Ranking ---------------------------------------------------------------------------------------------
@@ -172,88 +253,43 @@ def _refuse_contradictions(legacy: str, *, normalize: str, ties: str, empty: str
         raise UsageError(f"legacy={legacy!r} brings its own conventions; leave out {', '.join(changed)}, or legacy")
 
 
-def precision_at(
-    query_codes: Codes,
-    database_codes: Codes,
-    *,
-    query_labels: ArrayLike,
-    database_labels: ArrayLike,
-    top_k: int,
-    ties: str = "expected",
-) -> float:
-    """P@N: mean share of relevant items among the top N = ``top_k``."""
-    retrieval = Retrieval.of(query_codes, database_codes, query_labels, database_labels)
-    return retrieval.mean(lambda groups: precision(groups, top_k), ties=ties, top_k=top_k)
-
-
-def recall_at(
-    query_codes: Codes,
-    database_codes: Codes,
-    *,
-    query_labels: ArrayLike,
-    database_labels: ArrayLike,
-    top_k: int,
-    ties: str = "expected",
-) -> float:
-    """recall@N: mean share of the N_q relevant items that are among the top N. Not ``hit_at``."""
-    retrieval = Retrieval.of(query_codes, database_codes, query_labels, database_labels)
-    return retrieval.mean(lambda groups: recall(groups, top_k), ties=ties, top_k=top_k)
-
-
-def hit_at(
-    query_codes: Codes,
-    database_codes: Codes,
-    *,
-    query_labels: ArrayLike,
-    database_labels: ArrayLike,
-    top_k: int,
-    ties: str = "expected",
-) -> float:
-    """hit@N: mean chance of at least one relevant item among the top N ("Recall@k" of metric learning)."""
-    retrieval = Retrieval.of(query_codes, database_codes, query_labels, database_labels)
-    return retrieval.mean(lambda groups: hit(groups, top_k), ties=ties, top_k=top_k)
-
-
-def mean_trapezoid_average_precision(
-    query_codes: Codes,
-    database_codes: Codes,
-    *,
-    query_labels: ArrayLike,
-    database_labels: ArrayLike,
-    ties: str = "expected",
-) -> float:
-    """Mean over queries of the area under the PR curve by trapezoids (ROxford, RParis); lower than mAP@all."""
-    retrieval = Retrieval.of(query_codes, database_codes, query_labels, database_labels)
-    return retrieval.mean(trapezoid_average_precision, ties=ties)
-
-
-def mean_average_precision_at_r(
-    query_codes: Codes,
-    database_codes: Codes,
-    *,
-    query_labels: ArrayLike,
-    database_labels: ArrayLike,
-    ties: str = "expected",
-) -> float:
-    """MAP@R of metric learning: mean AP over the first N_q items of each query, divided by its N_q."""
-    retrieval = Retrieval.of(query_codes, database_codes, query_labels, database_labels)
-    return retrieval.mean(average_precision_at_r, ties=ties)
-
-
-def mean_r_precision(
-    query_codes: Codes,
-    database_codes: Codes,
-    *,
-    query_labels: ArrayLike,
-    database_labels: ArrayLike,
-    ties: str = "expected",
-) -> float:
-    """R-precision of metric learning: mean share of relevant items among the first N_q of each query."""
-    retrieval = Retrieval.of(query_codes, database_codes, query_labels, database_labels)
-    return retrieval.mean(r_precision, ties=ties)
-
+precision_at = RankMetric(
+    "precision_at", formulas.PRECISION, "P@N: mean share of relevant items among the top N = ``top_k``."
+)
+recall_at = RankMetric(
+    "recall_at",
+    formulas.RECALL,
+    "recall@N: mean share of the N_q relevant items that are among the top N. Not ``hit_at``.",
+)
+hit_at = RankMetric(
+    "hit_at",
+    formulas.HIT,
+    'hit@N: mean chance of at least one relevant item among the top N ("Recall@k" of metric learning).',
+)
+mean_trapezoid_average_precision = WholeMetric(
+    "mean_trapezoid_average_precision",
+    formulas.TRAPEZOID,
+    "Mean over queries of the area under the PR curve by trapezoids (ROxford, RParis); lower than mAP@all.",
+)
+mean_average_precision_at_r = WholeMetric(
+    "mean_average_precision_at_r",
+    formulas.AP_AT_R,
+    "MAP@R of metric learning: mean AP over the first N_q items of each query, divided by its N_q.",
+)
+mean_r_precision = WholeMetric(
+    "mean_r_precision",
+    formulas.R_PRECISION,
+    "R-precision of metric learning: mean share of relevant items among the first N_q of each query.",
+)
 
 # Graded relevance: the gain of an item is the number of labels it shares with the query ---------------
+
+acg_at = RankMetric("acg_at", formulas.ACG, "ACG@k: mean number of shared labels among the top k.")
+mean_weighted_average_precision = DepthMetric(
+    "mean_weighted_average_precision",
+    formulas.WAP,
+    "WAP@k: mean over queries of sum_{j <= k} r_j ACG@j / (relevant items found in the top k).",
+)
 
 
 def ndcg_at(
@@ -268,95 +304,25 @@ def ndcg_at(
 ) -> float:
     """NDCG@k: gains 2^g - 1 ("exponential") or g ("linear"), discounts 1/log2(1 + rank), ideal over the database."""
     retrieval = Retrieval.of(query_codes, database_codes, query_labels, database_labels)
-    return retrieval.mean(lambda groups: normalised_discounted_gain(groups, top_k), ties=ties, scale=scale, top_k=top_k)
-
-
-def acg_at(
-    query_codes: Codes,
-    database_codes: Codes,
-    *,
-    query_labels: ArrayLike,
-    database_labels: ArrayLike,
-    top_k: int,
-    ties: str = "expected",
-) -> float:
-    """ACG@k: mean number of shared labels among the top k."""
-    retrieval = Retrieval.of(query_codes, database_codes, query_labels, database_labels)
-    return retrieval.mean(lambda groups: average_gain(groups, top_k), ties=ties, top_k=top_k)
-
-
-def mean_weighted_average_precision(
-    query_codes: Codes,
-    database_codes: Codes,
-    *,
-    query_labels: ArrayLike,
-    database_labels: ArrayLike,
-    top_k: int | None = None,
-    ties: str = "expected",
-) -> float:
-    """WAP@k: mean over queries of sum_{j <= k} r_j ACG@j / (relevant items found in the top k)."""
-    retrieval = Retrieval.of(query_codes, database_codes, query_labels, database_labels)
-    return retrieval.mean(
-        lambda groups: weighted_average_precision(groups, top_k),
-        ties=ties,
-        top_k=top_k,
-        of_counts=lambda counts: weighted_average_precision_from_counts(counts, top_k=top_k, ties=ties),
-    )
+    return retrieval.mean(formulas.NDCG, top_k=top_k, ties=ties, scale=scale)
 
 
 # Within a Hamming radius -----------------------------------------------------------------------------
 
-
-def precision_within_radius(
-    query_codes: Codes,
-    database_codes: Codes,
-    *,
-    query_labels: ArrayLike,
-    database_labels: ArrayLike,
-    radius: int = 2,
-) -> float:
-    """P@H<=r: mean share of relevant items among those with d <= r; an empty ball counts as 0."""
-    retrieval = Retrieval.of(query_codes, database_codes, query_labels, database_labels)
-    return retrieval.mean_of_counts(lambda counts: ball_scores_from_counts(counts, radius=radius).precision)
-
-
-def recall_within_radius(
-    query_codes: Codes,
-    database_codes: Codes,
-    *,
-    query_labels: ArrayLike,
-    database_labels: ArrayLike,
-    radius: int = 2,
-) -> float:
-    """R@H<=r: mean share of the relevant items that have d <= r."""
-    retrieval = Retrieval.of(query_codes, database_codes, query_labels, database_labels)
-    return retrieval.mean_of_counts(lambda counts: ball_scores_from_counts(counts, radius=radius).recall)
-
-
-def f1_within_radius(
-    query_codes: Codes,
-    database_codes: Codes,
-    *,
-    query_labels: ArrayLike,
-    database_labels: ArrayLike,
-    radius: int = 2,
-) -> float:
-    """F1@H<=r: mean over queries of 2PR / (P + R)."""
-    retrieval = Retrieval.of(query_codes, database_codes, query_labels, database_labels)
-    return retrieval.mean_of_counts(lambda counts: ball_scores_from_counts(counts, radius=radius).f1)
-
-
-def mean_average_precision_within_radius(
-    query_codes: Codes,
-    database_codes: Codes,
-    *,
-    query_labels: ArrayLike,
-    database_labels: ArrayLike,
-    radius: int = 2,
-) -> float:
-    """mAP@H<=r: mean AP of the ranking inside the ball, expected over ties; 0 where the ball holds nothing relevant."""
-    retrieval = Retrieval.of(query_codes, database_codes, query_labels, database_labels)
-    return retrieval.mean_of_counts(lambda counts: average_precision_within_radius_from_counts(counts, radius=radius))
+precision_within_radius = RadiusMetric(
+    "precision_within_radius",
+    formulas.PRECISION_WITHIN,
+    "P@H<=r: mean share of relevant items among those with d <= r; an empty ball counts as 0.",
+)
+recall_within_radius = RadiusMetric(
+    "recall_within_radius", formulas.RECALL_WITHIN, "R@H<=r: mean share of the relevant items that have d <= r."
+)
+f1_within_radius = RadiusMetric("f1_within_radius", formulas.F1_WITHIN, "F1@H<=r: mean over queries of 2PR / (P + R).")
+mean_average_precision_within_radius = RadiusMetric(
+    "mean_average_precision_within_radius",
+    formulas.AP_WITHIN,
+    "mAP@H<=r: mean AP of the ranking inside the ball, expected over ties; 0 where it holds nothing relevant.",
+)
 
 
 def precision_recall_by_radius(

@@ -73,23 +73,36 @@ class PrecisionRecallCurve:
 
 def ball_scores_from_counts(counts: DistanceCounts, *, radius: int) -> BallScores:
     """Score the ball d <= ``radius`` of each query."""
-    items, relevant = _within(counts, radius)
-    answerable = counts.num_relevant > 0
-    precision = relevant / np.maximum(items, 1)
-    recall = relevant / np.maximum(counts.num_relevant, 1)
-    f1 = 2 * relevant / np.maximum(items + counts.num_relevant, 1)  # = 2PR / (P + R)
-
-    def where_answerable(values: FloatArray) -> FloatArray:
-        return np.where(answerable, values, np.nan)
-
     return BallScores(
         radius=radius,
-        precision=where_answerable(precision),
-        recall=where_answerable(recall),
-        f1=where_answerable(f1),
+        precision=precision_within(counts, radius),
+        recall=recall_within(counts, radius),
+        f1=f1_within(counts, radius),
         average_precision=average_precision_within_radius_from_counts(counts, radius=radius),
-        ball_size=items.astype(np.float64),
+        ball_size=ball_size(counts, radius),
     )
+
+
+def ball_size(counts: DistanceCounts, radius: int) -> FloatArray:
+    """Return the number of items in the ball of each query, [Q]."""
+    return _within(counts, radius)[0].astype(np.float64)
+
+
+def precision_within(counts: DistanceCounts, radius: int) -> FloatArray:
+    """Return the relevant share of each ball, 0 for an empty one, [Q]; NaN where N_q = 0, as below."""
+    items, relevant = _within(counts, radius)
+    return _where_answerable(counts, relevant / np.maximum(items, 1))
+
+
+def recall_within(counts: DistanceCounts, radius: int) -> FloatArray:
+    """Return the share of the relevant items inside the ball, [Q]."""
+    return _where_answerable(counts, _within(counts, radius)[1] / np.maximum(counts.num_relevant, 1))
+
+
+def f1_within(counts: DistanceCounts, radius: int) -> FloatArray:
+    """Return 2PR / (P + R) of each ball, [Q]."""
+    items, relevant = _within(counts, radius)
+    return _where_answerable(counts, 2 * relevant / np.maximum(items + counts.num_relevant, 1))
 
 
 def average_precision_within_radius_from_counts(
@@ -102,7 +115,7 @@ def average_precision_within_radius_from_counts(
     _within(counts, radius)
     ball = DistanceCounts(counts.by_gain[:, :, : radius + 1])
     inside = np.nan_to_num(average_precision(groups_from_counts(ball, ties)))
-    return np.where(counts.num_relevant > 0, inside, np.nan)
+    return _where_answerable(counts, inside)
 
 
 def curve_by_radius_from_counts(counts: DistanceCounts, *, average: Average = "macro") -> PrecisionRecallCurve:
@@ -142,6 +155,10 @@ def curve_by_rank_from_counts(
     else:
         recall = _summed_hits(groups, slope / total[:, None], size)[at - 1] / len(total)
     return PrecisionRecallCurve(at.astype(np.float64), precision, recall, "rank", average)
+
+
+def _where_answerable(counts: DistanceCounts, values: FloatArray) -> FloatArray:
+    return np.where(counts.num_relevant > 0, values, np.nan)
 
 
 def _within(counts: DistanceCounts, radius: int) -> tuple[IntArray, IntArray]:

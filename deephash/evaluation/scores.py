@@ -5,9 +5,9 @@ Counting is the expensive part and is done once; each metric then costs a few op
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,78 +17,16 @@ from deephash.errors import UsageError
 from deephash.evaluation.counts import DistanceCounts, count_blocks, max_distance
 from deephash.evaluation.curves import Curves, CurveSums
 from deephash.evaluation.engine import COUNT_TIES, average_precisions, score_queries
-from deephash.evaluation.graded import (
-    average_gain,
-    normalised_discounted_gain,
-    weighted_average_precision,
-    weighted_average_precision_from_counts,
-)
+from deephash.evaluation.formulas import WITHIN, Formula, RadiusFormula, asked_for, mean_ap
 from deephash.evaluation.groups import FloatArray, RankedGroups, gain_values, groups_from_counts
 from deephash.evaluation.knn import knn_correct
-from deephash.evaluation.radius import average_precision_within_radius_from_counts, ball_scores_from_counts
-from deephash.evaluation.ranking import (
-    NORMALIZE,
-    average_precision_at_r,
-    average_precision_from_counts,
-    hit,
-    precision,
-    r_precision,
-    recall,
-    trapezoid_average_precision,
-    trapezoid_average_precision_from_counts,
-)
+from deephash.evaluation.radius import ball_size
+from deephash.evaluation.ranking import Normalize, hit
 from deephash.evaluation.rankings import sort_of_ties
 from deephash.evaluation.relevance import Relevance
-from deephash.numbers import whole
+from deephash.evaluation.settings import Settings as Settings
 
-HIT_RANKS = 10  # hit@N says little beyond
 NEIGHBOURS = 20  # of the kNN accuracy
-EXPONENTIAL, LINEAR = "2^g-1", "g"
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What is measured, and by which conventions; see :class:`~deephash.evaluation.protocol.Protocol` for the words.
-
-    Attributes:
-        top_k: R of the headline mAP@R; None ranks everything.
-        ties: ``expected``, ``optimistic``, ``pessimistic``, ``stable`` or ``random:SEED``.
-        normalize: denominator of AP; ``min`` is always reported beside it where they differ.
-        empty: a query that finds nothing in the top R counts 0 (``zero``) or is left out (``drop``).
-        radius: r of the hash look-up figures.
-        ranks: N of P@N and recall@N; those larger than the database are left out.
-        resamples: bootstrap samples; 0 leaves the intervals out.
-        seed: of the bootstrap.
-        legacy: public repository whose mAP@R is printed too; see ``deephash.evaluation.legacy``.
-        folds: parts into which pairs are cut for the hits at instance level.
-        trapezoid: also report AP by trapezoids, as the scripts of ROxford and RParis compute it.
-        at_r: also report MAP@R and R-precision of metric learning, whose R is each query's number of relevant items.
-    """
-
-    top_k: int | None = None
-    ties: str = "expected"
-    normalize: Literal["hits", "min", "total", "first-k"] = "hits"
-    empty: Literal["zero", "drop"] = "zero"
-    radius: int = 2
-    ranks: tuple[int, ...] = (1, 10, 100)
-    resamples: int = 1000
-    seed: int = 0
-    legacy: str | None = None
-    folds: int = 1
-    trapezoid: bool = False
-    at_r: bool = False
-
-    def __post_init__(self) -> None:
-        if self.normalize not in NORMALIZE:
-            raise UsageError(f"normalize is one of {', '.join(NORMALIZE)}, not {self.normalize!r}")
-        if self.empty not in ("zero", "drop"):
-            raise UsageError(f"empty is 'zero' or 'drop', not {self.empty!r}")
-        if self.top_k is not None:
-            whole(self.top_k, "top_k, or None for the whole database,", least=1)
-        for name in ("seed", "resamples"):
-            whole(getattr(self, name), name)
-        for number in (*self.ranks, self.folds):
-            whole(number, "a rank or a number of folds", least=1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,54 +96,66 @@ def score(
     """
     size = len(database) - (relevance.own is not None)
     _validate(settings, query, size)
-    formulas = list(_formulas(settings, size, is_graded=relevance.max_gain > 1))
+    wanted = [
+        _Asked(formula, top_k, settings, size)
+        for formula, top_k in asked_for(settings, size, is_graded=relevance.max_gain > 1)
+    ]
     curves = CurveSums(size, max_distance(query))
     blocks, balls, inside = [], [], []
     for _, counts in count_blocks(query, database, relevance):
-        blocks.append([formula.all_orders(counts, settings.ties) for formula in formulas])
-        balls.append(ball_scores_from_counts(counts, radius=settings.radius))
-        inside.append(_orders_within_radius(counts, settings))
+        blocks.append([asked.all_orders(counts) for asked in wanted])
+        balls.append(ball_size(counts, settings.radius))
+        inside.append([_within_radius(formula, counts, settings) for formula in WITHIN])
         curves.add(counts)
-    columns = [_joined(formula, [block[place] for block in blocks]) for place, formula in enumerate(formulas)]
+    columns = [_joined(asked, [block[place] for block in blocks]) for place, asked in enumerate(wanted)]
     if settings.ties not in COUNT_TIES:
-        columns = _in_explicit_order(columns, formulas, query, database, relevance, settings)
-    for name, field in (("P", "precision"), ("R", "recall"), ("F1", "f1")):
-        values = np.concatenate([getattr(ball, field) for ball in balls])
-        columns.append(Column(f"{name}@H<={settings.radius}", settings.normalize, QueryScores(values)))
-    given, best, worst = (QueryScores(np.concatenate([block[place] for block in inside])) for place in range(3))
-    name = f"mAP@H<={settings.radius}"
-    columns.append(Column(name, "hits", given, best, worst, ties=_count_policy(settings.ties)))
+        columns = _in_explicit_order(columns, wanted, query, database, relevance, settings)
+    for place, formula in enumerate(WITHIN):
+        columns.append(_radius_column(formula, [block[place] for block in inside], settings))
     classes = relevance.labels.classes
     if votes and classes is not None and size >= NEIGHBOURS:
         answered = ~np.isnan(columns[0].scores.values)
         columns.append(_knn(query, database, classes, settings, answered, relevance.own))
-    return ScoreTable(tuple(columns), curves.curves(), np.concatenate([ball.ball_size for ball in balls]))
+    return ScoreTable(tuple(columns), curves.curves(), np.concatenate(balls))
 
 
 # How a column is made ----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class _Formula:
-    """A metric from counts, and in one order of the tied items: from its ranking or, for AP, from the codes at once."""
+class _Asked:
+    """A formula as a report asks for it."""
 
-    metric: str
-    normalize: str
-    of_groups: Callable[[RankedGroups], FloatArray] | None
-    of_counts: Callable[[DistanceCounts, str], FloatArray]
-    of_codes: Callable[[BinaryCodes, BinaryCodes, Relevance, str], FloatArray] | None = None  # values and found, [Q, 2]
-    found_within: int | None = None
-    gain: str = "none"
-    depth: int | None = None  # how far down the ranking the metric looks
+    formula: Formula
+    top_k: int | None
+    settings: Settings
+    size: int
 
-    def all_orders(self, counts: DistanceCounts, ties: str) -> list[QueryScores]:
+    @property
+    def is_mean_ap(self) -> bool:
+        return self.formula.name == mean_ap("hits").name
+
+    @property
+    def normalize(self) -> str:
+        return self.formula.normalize or self.settings.normalize
+
+    @property
+    def found_within(self) -> int | None:
+        """Where a query must find something to be in the mean, under ``empty="drop"``; only AP drops any."""
+        if self.settings.empty != "drop" or not self.is_mean_ap:
+            return None
+        return self.size if self.normalize == "first-k" else self.top_k or self.size
+
+    def all_orders(self, counts: DistanceCounts) -> list[QueryScores]:
         """Scores under the policy, the best and the worst order."""
-        return [self.scores(counts, _count_policy(ties)), self.scores(counts, "optimistic"), self.worst(counts)]
+        given = self.scores(counts, _count_policy(self.settings.ties))
+        return [given, self.scores(counts, "optimistic"), self.worst(counts)]
 
     def scores(self, counts: DistanceCounts, ties: str) -> QueryScores:
+        values = self.formula.scores(counts, self.top_k, ties)
         if self.found_within is None:
-            return QueryScores(self.of_counts(counts, ties))
-        return QueryScores(self.of_counts(counts, ties), hit(groups_from_counts(counts, ties), self.found_within))
+            return QueryScores(values)
+        return QueryScores(values, hit(groups_from_counts(counts, ties), self.found_within))
 
     def worst(self, counts: DistanceCounts) -> QueryScores:
         """Scores in the worst order; with ``found_within`` = R, of those that find something (at worst one, at rank R).
@@ -221,101 +171,19 @@ class _Formula:
         return QueryScores(np.where(scores.found == 0, least, scores.values), scores.found)
 
 
-def _formulas(settings: Settings, size: int, *, is_graded: bool) -> Iterator[_Formula]:
-    wanted = [(settings.top_k, settings.normalize)]
-    if settings.top_k not in (None, size):  # on the whole database all denominators agree
-        wanted += [(settings.top_k, "min"), (None, settings.normalize)]
-    for top_k, normalize in dict.fromkeys(wanted):
-        yield _average_precision(top_k, normalize, settings.empty, size)
-    if settings.trapezoid:
-        yield _Formula(
-            "trapezoid mAP@all",
-            settings.normalize,
-            of_counts=lambda counts, ties: trapezoid_average_precision_from_counts(counts, ties=ties),
-            of_groups=trapezoid_average_precision,
-        )
-    if settings.at_r:
-        yield _at_own_depth("MAP@R", average_precision_at_r)
-        yield _at_own_depth("R-precision", r_precision)
-    for rank in settings.ranks:
-        if rank <= size:
-            yield _at_rank(f"P@{rank}", precision, rank, settings)
-            yield _at_rank(f"R@{rank}", recall, rank, settings)
-        if rank <= min(size, HIT_RANKS):
-            yield _at_rank(f"hit@{rank}", hit, rank, settings)
-    if is_graded:
-        yield from _graded(min(max(settings.ranks, default=size), size), settings)
-
-
-def _average_precision(
-    top_k: int | None, normalize: Literal["hits", "min", "total", "first-k"], empty: str, size: int
-) -> _Formula:
-    return _Formula(
-        f"mAP@{top_k or 'all'}",
-        normalize,
-        None,
-        lambda counts, ties: average_precision_from_counts(counts, top_k=top_k, normalize=normalize, ties=ties),
-        lambda query, database, relevance, ties: average_precisions(
-            query, database, relevance, top_k=top_k, normalize=normalize, ties=ties
-        ),
-        (size if normalize == "first-k" else top_k or size) if empty == "drop" else None,
-    )
-
-
-def _at_rank(
-    metric: str, formula: Callable[[RankedGroups, int], FloatArray], rank: int, settings: Settings
-) -> _Formula:
-    return _Formula(
-        metric,
-        settings.normalize,
-        lambda groups: formula(groups, rank),
-        lambda counts, ties: formula(groups_from_counts(counts, ties), rank),
-        depth=rank,
-    )
-
-
-def _at_own_depth(metric: str, formula: Callable[[RankedGroups], FloatArray]) -> _Formula:
-    """A metric that looks as deep as the query has relevant items, and divides by their number."""
-    return _Formula(metric, "total", formula, lambda counts, ties: formula(groups_from_counts(counts, ties)))
-
-
-def _graded(rank: int, settings: Settings) -> Iterator[_Formula]:
-    """NDCG needs groups on the exponential scale, ACG and WAP on the linear one."""
-
-    def ndcg(counts: DistanceCounts, ties: str) -> FloatArray:
-        return normalised_discounted_gain(groups_from_counts(counts, ties, "exponential"), rank)
-
-    def exponential(groups: RankedGroups) -> FloatArray:
-        return normalised_discounted_gain(_on_exponential_scale(groups), rank)
-
-    yield _Formula(f"NDCG@{rank}", settings.normalize, exponential, ndcg, gain=EXPONENTIAL, depth=rank)
-    yield replace(_at_rank(f"ACG@{rank}", average_gain, rank, settings), gain=LINEAR)
-    yield replace(
-        _at_rank(f"WAP@{rank}", weighted_average_precision, rank, settings),
-        normalize="hits",
-        gain=LINEAR,
-        of_counts=lambda counts, ties: weighted_average_precision_from_counts(counts, top_k=rank, ties=ties),
-    )
-
-
-def _on_exponential_scale(groups: RankedGroups) -> RankedGroups:
-    """Rescale groups of one item, whose gain is the gain itself."""
-    values = gain_values(groups.totals.shape[1] - 1, "exponential")
-    return replace(groups, gain=values[groups.gain.astype(np.int64)], gain_values=values)
-
-
-def _joined(formula: _Formula, blocks: list[list[QueryScores]]) -> Column:
+def _joined(asked: _Asked, blocks: list[list[QueryScores]]) -> Column:
     def join(place: int) -> QueryScores:
         parts = [block[place] for block in blocks]
         found = [part.found for part in parts if part.found is not None]
         return QueryScores(np.concatenate([part.values for part in parts]), np.concatenate(found) if found else None)
 
-    return Column(formula.metric, formula.normalize, join(0), join(1), join(2), formula.gain)
+    name = asked.formula.name.format(asked.top_k or "all")
+    return Column(name, asked.normalize, join(0), join(1), join(2), asked.formula.gain)
 
 
 def _in_explicit_order(
     columns: list[Column],
-    formulas: list[_Formula],
+    wanted: list[_Asked],
     query: BinaryCodes,
     database: BinaryCodes,
     relevance: Relevance,
@@ -325,44 +193,56 @@ def _in_explicit_order(
 
     One ranking, only as deep as anybody looks, serves all metrics but AP, which needs no ranking.
     """
-    ranked = [(formula.metric, formula.of_groups, formula.depth) for formula in formulas if formula.of_groups]
-    depths = [depth for _, _, depth in ranked]
+    ranked = [asked for asked in wanted if not asked.is_mean_ap]
 
     def of_groups(groups: RankedGroups) -> FloatArray:
-        return np.stack([values(_first(groups, depth)) for _, values, depth in ranked], axis=1)
+        return np.stack([asked.formula.of_groups(_looked_at(groups, asked), asked.top_k) for asked in ranked], axis=1)
 
+    depths = [asked.top_k for asked in ranked]
     deepest = None if None in depths else max(filter(None, depths), default=1)
-    table: dict[str, FloatArray] = {}
+    values: Iterator[FloatArray] = iter(())
     if ranked:
-        values = score_queries(query, database, relevance, of_groups, ties=settings.ties, top_k=deepest)
-        table = dict(zip([metric for metric, _, _ in ranked], values.T, strict=True))
+        values = iter(score_queries(query, database, relevance, of_groups, ties=settings.ties, top_k=deepest).T)
 
-    def in_order(formula: _Formula) -> QueryScores:
-        if formula.of_codes is None:
-            return QueryScores(table[formula.metric])
-        values, found = formula.of_codes(query, database, relevance, settings.ties).T
-        return QueryScores(values, found if formula.found_within else None)
+    def in_order(asked: _Asked) -> QueryScores:
+        if not asked.is_mean_ap:
+            return QueryScores(next(values))
+        normalize = cast("Normalize", asked.normalize)
+        scores, found = average_precisions(
+            query, database, relevance, top_k=asked.top_k, normalize=normalize, ties=settings.ties
+        ).T
+        return QueryScores(scores, found if asked.found_within else None)
 
-    return [replace(column, scores=in_order(formula)) for column, formula in zip(columns, formulas, strict=True)]
+    return [replace(column, scores=in_order(asked)) for column, asked in zip(columns, wanted, strict=True)]
+
+
+def _looked_at(groups: RankedGroups, asked: _Asked) -> RankedGroups:
+    """Cut rankings of single items where the metric looks no further, and put gains on its scale."""
+    if asked.top_k is not None and groups.items.min(initial=1) == 1:  # ignored items take no place
+        columns = ("items", "relevant", "gain")
+        groups = replace(groups, **{name: getattr(groups, name)[:, : asked.top_k] for name in columns})
+    if asked.formula.scale == "linear":
+        return groups
+    values = gain_values(groups.totals.shape[1] - 1, asked.formula.scale)
+    return replace(groups, gain=values[groups.gain.astype(np.int64)], gain_values=values)
+
+
+def _within_radius(formula: RadiusFormula, counts: DistanceCounts, settings: Settings) -> list[FloatArray]:
+    policies = [_count_policy(settings.ties), *(("optimistic", "pessimistic") if formula.has_ties else ())]
+    return [formula.of_counts(counts, settings.radius, ties) for ties in policies]
+
+
+def _radius_column(formula: RadiusFormula, blocks: list[list[FloatArray]], settings: Settings) -> Column:
+    given, *bounds = (QueryScores(np.concatenate(parts)) for parts in zip(*blocks, strict=True))
+    best, worst = bounds or (None, None)
+    ties = _count_policy(settings.ties) if formula.has_ties else None
+    name, normalize = formula.name.format(settings.radius), formula.normalize or settings.normalize
+    return Column(name, normalize, given, best, worst, ties=ties)
 
 
 def _count_policy(ties: str) -> str:
     """The policy that counts can decide; a single order of ties is left to ``_in_explicit_order``."""
     return ties if ties in COUNT_TIES else "expected"
-
-
-def _orders_within_radius(counts: DistanceCounts, settings: Settings) -> list[FloatArray]:
-    return [
-        average_precision_within_radius_from_counts(counts, radius=settings.radius, ties=order)
-        for order in (_count_policy(settings.ties), "optimistic", "pessimistic")
-    ]
-
-
-def _first(groups: RankedGroups, depth: int | None) -> RankedGroups:
-    """Cut rankings of single items after ``depth`` places; a metric that looks no further is unchanged."""
-    if depth is None or groups.items.min(initial=1) < 1:  # ignored items take no place
-        return groups
-    return replace(groups, **{name: getattr(groups, name)[:, :depth] for name in ("items", "relevant", "gain")})
 
 
 def _knn(

@@ -14,9 +14,10 @@ encoded in two ways.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -29,8 +30,6 @@ from deephash.codes import BinaryCodes
 from deephash.errors import UsageError
 from deephash.evaluation import metrics
 from deephash.evaluation.crossmodal import TwoCodeMetric
-from deephash.evaluation.groups import GainScale
-from deephash.evaluation.ranking import Normalize
 
 STATES = {"bits": torch.uint8, "labels": torch.int64, "index": torch.int64}
 
@@ -113,69 +112,58 @@ class HammingMetric(Metric):
         return BinaryCodes.from_bits(bits[first].astype(bool)), kept
 
 
-class HammingMAP(HammingMetric):
+class _Face(HammingMetric):
+    """A function of ``metrics`` as a class; its options are the function's."""
+
+    function: ClassVar[Callable[..., float]]
+
+    def __init__(self, *, multi_label: bool = False, **options: Any) -> None:
+        everything = inspect.signature(self.function).parameters
+        sides = [name for name in everything if name.endswith(("_codes", "_labels"))]
+        inspect.signature(self.function).bind(**dict.fromkeys(sides), **options)  # wrong options are told at once
+        super().__init__(partial(self.function, **options), multi_label=multi_label)
+
+
+class HammingMAP(_Face):
     """``metrics.mean_average_precision``."""
 
-    def __init__(
-        self,
-        *,
-        top_k: int | None = None,
-        normalize: Normalize = "hits",
-        ties: str = "expected",
-        empty: Literal["zero", "drop"] = "zero",
-        multi_label: bool = False,
-    ) -> None:
-        options = partial(metrics.mean_average_precision, top_k=top_k, normalize=normalize, ties=ties, empty=empty)
-        super().__init__(options, multi_label=multi_label)
+    function = staticmethod(metrics.mean_average_precision)
 
 
-class HammingPrecision(HammingMetric):
+class HammingPrecision(_Face):
     """``metrics.precision_at``."""
 
-    def __init__(self, *, top_k: int, ties: str = "expected", multi_label: bool = False) -> None:
-        super().__init__(partial(metrics.precision_at, top_k=top_k, ties=ties), multi_label=multi_label)
+    function = metrics.precision_at
 
 
-class HammingRecall(HammingMetric):
+class HammingRecall(_Face):
     """``metrics.recall_at``."""
 
-    def __init__(self, *, top_k: int, ties: str = "expected", multi_label: bool = False) -> None:
-        super().__init__(partial(metrics.recall_at, top_k=top_k, ties=ties), multi_label=multi_label)
+    function = metrics.recall_at
 
 
-class HammingHitRate(HammingMetric):
+class HammingHitRate(_Face):
     """``metrics.hit_at``."""
 
-    def __init__(self, *, top_k: int, ties: str = "expected", multi_label: bool = False) -> None:
-        super().__init__(partial(metrics.hit_at, top_k=top_k, ties=ties), multi_label=multi_label)
+    function = metrics.hit_at
 
 
-class HammingNDCG(HammingMetric):
+class HammingNDCG(_Face):
     """``metrics.ndcg_at``."""
 
-    def __init__(
-        self,
-        *,
-        top_k: int | None = None,
-        scale: GainScale = "exponential",
-        ties: str = "expected",
-        multi_label: bool = False,
-    ) -> None:
-        super().__init__(partial(metrics.ndcg_at, top_k=top_k, scale=scale, ties=ties), multi_label=multi_label)
+    function = staticmethod(metrics.ndcg_at)
 
 
-class HammingRadiusPrecision(HammingMetric):
+class HammingRadiusPrecision(_Face):
     """``metrics.precision_within_radius``."""
 
-    def __init__(self, *, radius: int = 2, multi_label: bool = False) -> None:
-        super().__init__(partial(metrics.precision_within_radius, radius=radius), multi_label=multi_label)
+    function = metrics.precision_within_radius
 
 
-class HammingKNNAccuracy(HammingMetric):
+class HammingKNNAccuracy(_Face):
     """``metrics.knn_accuracy``; class numbers only."""
 
-    def __init__(self, *, k: int = 20, ties: str = "expected") -> None:
-        super().__init__(partial(metrics.knn_accuracy, k=k, ties=ties))
+    function = staticmethod(metrics.knn_accuracy)
 
 
 def _bits(values: Tensor) -> Tensor:

@@ -1,6 +1,8 @@
 """The torchmetrics classes: same values as the functions, and safe on two processes."""
 
+import copy
 import os
+import pickle
 import socket
 import subprocess
 import sys
@@ -139,3 +141,19 @@ def test_two_processes_agree_with_one():
     program = "from tests.unit.test_eval_torchmetrics import fork_two_processes as run; run()"
     ran = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
+
+
+def test_a_face_takes_the_options_of_its_function_and_no_others():
+    assert float(fill(HammingPrecision(top_k=3), *sides()).compute()) >= 0
+    with pytest.raises(TypeError, match="top_k"):
+        HammingPrecision()
+    with pytest.raises(TypeError, match="radius"):
+        HammingPrecision(top_k=3, radius=2)
+
+
+def test_metrics_are_pickled_by_name():
+    for face in (metrics.precision_at, metrics.mean_r_precision, metrics.recall_within_radius):
+        assert pickle.loads(pickle.dumps(face)) is face
+        assert copy.deepcopy(face) is face
+        assert face.__name__ in repr(face)
+        assert face.__doc__
