@@ -6,7 +6,7 @@ questions, so the figures here carry another ``rel`` in their protocol than thos
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,11 +15,10 @@ from numpy.typing import NDArray
 
 from deephash.codes import BinaryCodes
 from deephash.errors import UsageError
-from deephash.evaluation.engine import average_precisions, score_queries
+from deephash.evaluation.crossmodal import pair_hits
 from deephash.evaluation.groups import FloatArray
 from deephash.evaluation.knn import knn_correct
-from deephash.evaluation.ranking import hit
-from deephash.evaluation.relevance import relevance_from_labels
+from deephash.evaluation.robustness import attack_precisions
 from deephash.evaluation.scores import NEIGHBOURS, Column, QueryScores, Settings
 
 PAIR_RANKS = (1, 5, 10)  # "R@1, R@5, R@10" of caption retrieval
@@ -70,7 +69,7 @@ def pair_columns(
         values = np.full((len(query), len(ranks)), np.nan)
         for rows, items in places:
             if len(rows):
-                values[rows] = _hits(query[rows], database[items], asking[rows], answering[items], ranks, ties)
+                values[rows] = pair_hits(query[rows], database[items], asking[rows], answering[items], ranks, ties)
         tables.append([QueryScores(column) for column in values.T])
     return [
         Column(f"hit@{rank}", settings.normalize, *scores)
@@ -95,48 +94,36 @@ def attack_columns(
         UsageError: targets of another kind than the labels, or none of them in the database.
     """
 
-    def precision(codes: BinaryCodes, wanted: NDArray[Any]) -> list[FloatArray]:
-        relevance = relevance_from_labels(wanted, labels[1])
-        options = {"top_k": settings.top_k, "normalize": settings.normalize}
-        policies = (settings.ties, "optimistic", "pessimistic")
-        return [average_precisions(codes, database, relevance, ties=ties, **options)[:, 0] for ties in policies]  # type: ignore[arg-type]
+    policies = (settings.ties, "optimistic", "pessimistic")
+    given, best, worst = (
+        attack_precisions(
+            query,
+            attack.codes,
+            database,
+            query_labels=labels[0],
+            database_labels=labels[1],
+            target_labels=attack.targets,
+            top_k=settings.top_k,
+            normalize=settings.normalize,
+            ties=ties,
+        )
+        for ties in policies
+    )
 
-    def column(metric: str, values: list[FloatArray]) -> Column:
-        given, best, worst = (QueryScores(each) for each in values)
-        return Column(metric, settings.normalize, given, best, worst)
+    def column(metric: str, *values: FloatArray | None) -> Column:
+        in_order, optimistic, pessimistic = (QueryScores(np.asarray(each)) for each in values)
+        return Column(metric, settings.normalize, in_order, optimistic, pessimistic)
 
     name = f"mAP@{settings.top_k or 'all'}"
-    clean, attacked = precision(query, labels[0]), precision(attack.codes, labels[0])
-    yield column(f"attacked {name}", attacked), OWN
-    drops = [clean[0] - attacked[0], clean[1] - attacked[2], clean[2] - attacked[1]]
-    yield column(f"drop of {name}", drops), OWN
-    if attack.targets is None:
+    yield column(f"attacked {name}", given.attacked, best.attacked, worst.attacked), OWN
+    drops = given.benign - given.attacked, best.benign - worst.attacked, worst.benign - best.attacked
+    yield column(f"drop of {name}", *drops), OWN
+    if attack.targets is None or given.targeted is None:
         return
-    aimed = precision(attack.codes, attack.targets)
-    if np.isnan(aimed[0]).all():
+    if np.isnan(given.targeted).all():
         raise UsageError("no target label of the attack is in the database, so nothing can be aimed at")
-    yield column(f"t-{name}", aimed), TARGET
-    yield column(f"clean t-{name}", precision(query, attack.targets)), TARGET
+    yield column(f"t-{name}", given.targeted, best.targeted, worst.targeted), TARGET
+    yield column(f"clean t-{name}", given.benign_targeted, best.benign_targeted, worst.benign_targeted), TARGET
     if attack.targets.ndim == 1 and len(database) >= NEIGHBOURS:
-        policies = (settings.ties, "optimistic", "pessimistic")
         votes = knn_correct(attack.codes, database, attack.targets, labels[1], NEIGHBOURS, policies=policies)
-        yield column(f"ASR@{NEIGHBOURS}", list(votes.T)), TARGET
-
-
-def share_label(labels: NDArray[Any], targets: NDArray[Any]) -> NDArray[np.bool_]:
-    """Return whether each query shares a label with its target, [Q]; none should."""
-    shared = (labels == targets) & (labels >= 0) if labels.ndim == 1 else ((labels > 0) & (targets > 0)).any(axis=1)
-    return np.asarray(shared)
-
-
-def _hits(
-    query: BinaryCodes,
-    database: BinaryCodes,
-    asking: NDArray[np.int64],
-    answering: NDArray[np.int64],
-    ranks: list[int],
-    ties: str,
-) -> FloatArray:
-    relevance = relevance_from_labels(asking, answering)
-    of_groups: Callable[..., FloatArray] = lambda groups: np.stack([hit(groups, rank) for rank in ranks], axis=1)  # noqa: E731
-    return score_queries(query, database, relevance, of_groups, ties=ties, top_k=max(ranks))
+        yield column(f"ASR@{NEIGHBOURS}", *votes.T), TARGET

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from deephash.codes import hamming_distance
 from deephash.errors import UsageError
-from deephash.evaluation.additions import LISTED, OWN, PAIRS, TARGET, Attack, attack_columns, pair_columns, share_label
+from deephash.evaluation.additions import LISTED, OWN, PAIRS, TARGET, Attack, attack_columns, pair_columns
 from deephash.evaluation.curves import Curves
 from deephash.evaluation.figures import Figure, HardQuery, class_figures, column_name, figure_of, hardest_queries
 from deephash.evaluation.health import CodeHealth, code_health, count_labellings
@@ -26,6 +26,7 @@ from deephash.evaluation.protocol import Protocol
 from deephash.evaluation.relevance import IGNORED, Relevance
 from deephash.evaluation.report import EvaluationReport
 from deephash.evaluation.report_sides import Beyond, Sides, is_labelled
+from deephash.evaluation.robustness import share_label
 from deephash.evaluation.scores import Column, ScoreTable, Settings, score
 
 NEAREST = 5  # neighbours listed of a hard query

@@ -13,12 +13,12 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
-from deephash.codes import BinaryCodes
 from deephash.errors import UsageError
 from deephash.evaluation.arrays import as_codes
 from deephash.evaluation.averaging import mean_over_queries
-from deephash.evaluation.counts import count_blocks
-from deephash.evaluation.ranking import hit_from_counts
+from deephash.evaluation.engine import Codes, score_queries
+from deephash.evaluation.groups import FloatArray, RankedGroups
+from deephash.evaluation.ranking import hit
 from deephash.evaluation.relevance import relevance_from_labels
 
 
@@ -27,8 +27,8 @@ class TwoCodeMetric(Protocol):
 
     def __call__(
         self,
-        query_codes: BinaryCodes | ArrayLike,
-        database_codes: BinaryCodes | ArrayLike,
+        query_codes: Codes,
+        database_codes: Codes,
         *,
         query_labels: ArrayLike,
         database_labels: ArrayLike,
@@ -46,8 +46,8 @@ class PairedCodes:
         labels: class numbers [N] or multi-hot [N, C].
     """
 
-    image: BinaryCodes | ArrayLike
-    text: BinaryCodes | ArrayLike
+    image: Codes
+    text: Codes
     labels: ArrayLike
 
 
@@ -69,7 +69,7 @@ class Directions:
 def by_direction(metric: TwoCodeMetric, query: PairedCodes, database: PairedCodes) -> Directions:
     """Evaluate ``metric`` in all four directions, e.g. ``by_direction(mean_average_precision, queries, database)``."""
 
-    def score(query_codes: BinaryCodes | ArrayLike, database_codes: BinaryCodes | ArrayLike) -> float:
+    def score(query_codes: Codes, database_codes: Codes) -> float:
         return metric(query_codes, database_codes, query_labels=query.labels, database_labels=database.labels)
 
     return Directions(
@@ -81,8 +81,8 @@ def by_direction(metric: TwoCodeMetric, query: PairedCodes, database: PairedCode
 
 
 def instance_hits(
-    query_codes: BinaryCodes | ArrayLike,
-    database_codes: BinaryCodes | ArrayLike,
+    query_codes: Codes,
+    database_codes: Codes,
     *,
     query_pairs: ArrayLike,
     database_pairs: ArrayLike,
@@ -100,21 +100,30 @@ def instance_hits(
     Returns:
         ``{k: share of queries with an item of their pair among the top k}``.
     """
-    queries, database = as_codes(query_codes, "query codes"), as_codes(database_codes, "database codes")
-    relevance = relevance_from_labels(query_pairs, database_pairs)
-    blocks = [
-        np.stack([hit_from_counts(counts, top_k=k) for k in ks], axis=1)
-        for _, counts in count_blocks(queries, database, relevance)
-    ]
-    if not blocks:
-        raise UsageError("there are no queries")
-    hits = np.concatenate(blocks)
+    hits = pair_hits(query_codes, database_codes, query_pairs, database_pairs, ks)
     return {k: mean_over_queries(hits[:, column]) for column, k in enumerate(ks)}
 
 
+def pair_hits(
+    query_codes: Codes,
+    database_codes: Codes,
+    query_pairs: ArrayLike,
+    database_pairs: ArrayLike,
+    ks: Sequence[int],
+    ties: str = "expected",
+) -> FloatArray:
+    """Return the chance that an item of its pair is among the first k of each query, [Q, len(ks)]; NaN without any."""
+
+    def of_groups(groups: RankedGroups) -> FloatArray:
+        return np.stack([hit(groups, k) for k in ks], axis=1)
+
+    relevance = relevance_from_labels(query_pairs, database_pairs)
+    return score_queries(query_codes, database_codes, relevance, of_groups, ties=ties, top_k=max(ks))
+
+
 def folded_instance_hits(
-    query_codes: BinaryCodes | ArrayLike,
-    database_codes: BinaryCodes | ArrayLike,
+    query_codes: Codes,
+    database_codes: Codes,
     *,
     query_pairs: ArrayLike,
     database_pairs: ArrayLike,

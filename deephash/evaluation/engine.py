@@ -110,6 +110,8 @@ def score_queries(
         [Q] or [Q, columns].
     """
     queries, database = as_codes(query_codes, "query codes"), as_codes(database_codes, "database codes")
+    if not len(queries):
+        raise UsageError("there are no queries")
     if top_k is not None:
         require_depth(top_k, len(database))
     if ties in COUNT_TIES:

@@ -7,18 +7,19 @@ business of the attack, here codes are codes. Compare the pictures that were rea
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
-from deephash.codes import BinaryCodes
 from deephash.errors import UsageError
-from deephash.evaluation.additions import share_label
+from deephash.evaluation.averaging import mean_over_queries
+from deephash.evaluation.engine import Codes, average_precisions
 from deephash.evaluation.groups import FloatArray
 from deephash.evaluation.knn import knn_accuracy
-from deephash.evaluation.metrics import mean_average_precision
 from deephash.evaluation.ranking import Normalize
+from deephash.evaluation.relevance import relevance_from_labels
 
 WINDOW, SIGMA = 11, 1.5  # of SSIM, as its authors and the libraries have them
 STEADY_MEAN, STEADY_SPREAD = 0.01**2, 0.03**2  # C1 and C2 of SSIM for pictures in [0, 1]
@@ -45,10 +46,27 @@ class AttackScores:
     target_overlap: float | None
 
 
-def attack_scores(
-    benign_codes: BinaryCodes | ArrayLike,
-    attacked_codes: BinaryCodes | ArrayLike,
-    database_codes: BinaryCodes | ArrayLike,
+@dataclass(frozen=True, slots=True, eq=False)
+class AttackPrecisions:
+    """AP@R of every query, [Q] each; NaN without any relevant item, None without targets.
+
+    Attributes:
+        benign: of the clean query, by its own labels.
+        attacked: of the attacked query, by its own labels.
+        targeted: of the attacked query, by the target labels (t-AP).
+        benign_targeted: of the clean query, by the target labels.
+    """
+
+    benign: FloatArray
+    attacked: FloatArray
+    targeted: FloatArray | None = None
+    benign_targeted: FloatArray | None = None
+
+
+def attack_precisions(
+    benign_codes: Codes,
+    attacked_codes: Codes,
+    database_codes: Codes,
     *,
     query_labels: ArrayLike,
     database_labels: ArrayLike,
@@ -56,8 +74,8 @@ def attack_scores(
     top_k: int | None = None,
     normalize: Normalize = "hits",
     ties: str = "expected",
-) -> AttackScores:
-    """Score an attack on Q queries.
+) -> AttackPrecisions:
+    """Rank the database by Q queries before and after an attack.
 
     Args:
         benign_codes: codes of the clean queries.
@@ -71,33 +89,52 @@ def attack_scores(
         ties: see ``mean_average_precision``.
     """
 
-    def score(codes: BinaryCodes | ArrayLike, labels: ArrayLike) -> float:
-        return mean_average_precision(
-            codes,
-            database_codes,
-            query_labels=labels,
-            database_labels=database_labels,
-            top_k=top_k,
-            normalize=normalize,
-            ties=ties,
-        )
+    def precisions(codes: Codes, labels: ArrayLike) -> FloatArray:
+        relevance = relevance_from_labels(labels, database_labels)
+        options = {"top_k": top_k, "normalize": normalize, "ties": ties}
+        return average_precisions(codes, database_codes, relevance, **options)[:, 0]  # type: ignore[arg-type]
 
-    benign, attacked = score(benign_codes, query_labels), score(attacked_codes, query_labels)
+    benign, attacked = precisions(benign_codes, query_labels), precisions(attacked_codes, query_labels)
     if target_labels is None:
+        return AttackPrecisions(benign, attacked)
+    aimed = precisions(attacked_codes, target_labels), precisions(benign_codes, target_labels)
+    return AttackPrecisions(benign, attacked, *aimed)
+
+
+def attack_scores(
+    benign_codes: Codes,
+    attacked_codes: Codes,
+    database_codes: Codes,
+    *,
+    query_labels: ArrayLike,
+    target_labels: ArrayLike | None = None,
+    **options: Any,
+) -> AttackScores:
+    """Return the means of ``attack_precisions``, whose arguments these are."""
+    sides = (benign_codes, attacked_codes, database_codes)
+    found = attack_precisions(*sides, query_labels=query_labels, target_labels=target_labels, **options)
+    benign, attacked = mean_over_queries(found.benign), mean_over_queries(found.attacked)
+    if found.targeted is None or found.benign_targeted is None:
         return AttackScores(benign, attacked, benign - attacked, None, None, None)
     return AttackScores(
         benign_map=benign,
         attacked_map=attacked,
         map_drop=benign - attacked,
-        targeted_map=score(attacked_codes, target_labels),
-        benign_targeted_map=score(benign_codes, target_labels),
+        targeted_map=mean_over_queries(found.targeted),
+        benign_targeted_map=mean_over_queries(found.benign_targeted),
         target_overlap=float(share_label(np.asarray(query_labels), np.asarray(target_labels)).mean()),
     )
 
 
+def share_label(labels: NDArray[Any], targets: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return whether each query shares a label with its target, [Q]; none should."""
+    shared = (labels == targets) & (labels >= 0) if labels.ndim == 1 else ((labels > 0) & (targets > 0)).any(axis=1)
+    return np.asarray(shared)
+
+
 def attack_success_rate(
-    attacked_codes: BinaryCodes | ArrayLike,
-    database_codes: BinaryCodes | ArrayLike,
+    attacked_codes: Codes,
+    database_codes: Codes,
     *,
     target_labels: ArrayLike,
     database_labels: ArrayLike,
