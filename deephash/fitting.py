@@ -19,14 +19,12 @@ from urllib.parse import parse_qsl
 import torch
 from torch import Tensor
 
-from deephash.backbones import Backbone, Encoder
+from deephash.backbones import Encoder
 from deephash.collection.pictures import open_picture, scan_folder
 from deephash.errors import DataError, UnreadablePicture, UsageError, did_you_mean
-from deephash.models import ITQ, LSH, AlternatingHashModel, HashModel, PCASign
-from deephash.models.cross_modal_itq import CrossModalITQ
+from deephash.models import AlternatingHashModel, HashModel, training_free_methods
 from deephash.progress import track
 
-METHODS = ("clip", "itq", "lsh", "pca_sign")
 LEAST_PICTURES = 2
 MOST_BITS = 256  # where nothing else is asked
 
@@ -47,7 +45,7 @@ TYPICAL_PHRASES = tuple(way.format(thing) for thing in _THINGS for way in _WAYS)
 
 def is_training_free_spec(name: str) -> bool:
     """Say whether ``name`` is ``METHOD:...`` with a method known here."""
-    return name.partition(":")[0] in METHODS and ":" in name
+    return name.partition(":")[0] in training_free_methods() and ":" in name
 
 
 def fit_training_free(
@@ -84,35 +82,30 @@ def fit_training_free(
     features = _picture_features(model.encoders["image"], _chosen(pictures, max_pictures), batch_size)
     if num_bits is None and (fewer := _bits_for(model, features)) < MOST_BITS:
         model = _build(spec, fewer, source, seed)
-    if not isinstance(model, CrossModalITQ):
-        return model.fit(features).eval()
-    phrases = list(texts) if texts is not None else list(TYPICAL_PHRASES)
-    table = {"image_features": features, "text_features": _text_features(model.encoders["text"], phrases)}
+    table = {"image_features": features}
+    if "text" in model.encoders:
+        phrases = list(texts) if texts is not None else list(TYPICAL_PHRASES)
+        table["text_features"] = _text_features(model.encoders["text"], phrases)
     return model.fit(table).eval()
 
 
-def _bits_for(model: HashModel, features: Tensor) -> int:
-    """Return the longest usual code that ``features`` [n, D] can give: a principal axis a bit, but for LSH."""
-    axes = MOST_BITS if isinstance(model, LSH) else min(len(features) - 1, features.shape[1])
-    return max(8, min(MOST_BITS, 1 << axes.bit_length() - 1)) if axes else 8
+def _bits_for(model: AlternatingHashModel, features: Tensor) -> int:
+    """Return the longest usual code that ``features`` [n, D] can give."""
+    axes = min(MOST_BITS, model.most_bits(*features.shape))
+    return max(8, 1 << axes.bit_length() - 1) if axes > 0 else 8
 
 
 def _build(spec: str, num_bits: int, weights: str, seed: int) -> AlternatingHashModel:
     method, _, name = spec.partition(":")
-    if method not in METHODS or not name:
+    known = training_free_methods()
+    if method not in known or not name:
         raise UsageError(
-            f"{spec!r} is not METHOD:BACKBONE" + did_you_mean(method, list(METHODS)) + ", for example itq:timm:resnet18"
+            f"{spec!r} is not METHOD:BACKBONE" + did_you_mean(method, sorted(known)) + ", for example itq:timm:resnet18"
         )
     name, _, query = name.partition("?")
     options = {key: _value(value) for key, value in parse_qsl(query)}
     given = None if weights == "none" else weights
-    if method != "clip":
-        backbone = Backbone(name, weights=given, options=options)
-        if method == "lsh":
-            return LSH(num_bits, backbone, seed=seed)
-        return ITQ(num_bits, backbone, seed=seed) if method == "itq" else PCASign(num_bits, backbone)
-    pictures, texts = (Backbone(f"{tower}:{name}", weights=given, options=options) for tower in ("clip", "clip-text"))
-    return CrossModalITQ(num_bits, pictures, texts, project_texts=False, seed=seed)
+    return known[method].on_network(name, num_bits, seed=seed, weights=given, options=options)
 
 
 def _value(text: str) -> Any:

@@ -84,7 +84,7 @@ def _train(runs: Path) -> tuple[list[dict[str, Any]], Digits]:
 
 def _compare(trained: list[dict[str, Any]], data: Digits) -> list[Row]:
     """Return the rows of the table: codes, and the float vectors behind them as what they could reach at best."""
-    from deephash.models import ITQ, LSH, PCASign, load_model
+    from deephash.models import baseline_methods, load_model
     from deephash.scoring import float_mean_average_precision
 
     network = load_model(Path(trained[-1]["run"]) / "model")
@@ -96,7 +96,7 @@ def _compare(trained: list[dict[str, Any]], data: Digits) -> list[Row]:
         ("OrthoHash", "used", "codes, network trained with them", [each["scores"][""] for each in trained]),
         ("float cosine", "used", f"{width} features of its network, {32 * width:,} bits", [learned] * len(BITS)),
     ]
-    for method in (ITQ, PCASign, LSH):
+    for method in reversed(baseline_methods()):
         rows.append(
             (method.__name__, "unused", "codes of 64 grey values", [_shallow(method, bits, data) for bits in BITS])
         )

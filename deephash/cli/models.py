@@ -6,6 +6,7 @@ import inspect
 from pathlib import Path
 
 from deephash.cli.output import print_json, table
+from deephash.collection.names import printable
 
 
 def list_methods(*, json: bool = False) -> None:
@@ -19,13 +20,11 @@ def list_methods(*, json: bool = False) -> None:
 
     configs = shipped_configs()
     records = []
-    for name in models.__all__:
-        cls = getattr(models, name)
-        if inspect.isclass(cls) and issubclass(cls, models.HashModel) and not inspect.isabstract(cls):
-            folder = cls.__module__.rpartition(".")[2]
-            says = (inspect.getdoc(inspect.getmodule(cls)) or "").split("\n")[0]
-            mine = [each for each in configs if each.startswith(f"{folder}/")]
-            records.append({"method": name, "about": says, "configs": mine})
+    for name, cls in models.methods().items():
+        folder = cls.__module__.rpartition(".")[2]
+        says = (inspect.getdoc(inspect.getmodule(cls)) or "").split("\n")[0]
+        mine = [each for each in configs if each.startswith(f"{folder}/")]
+        records.append({"method": name, "about": says, "configs": mine})
     if json:
         for record in records:
             print_json(record)
@@ -53,7 +52,7 @@ def info(folder: Path, *, json: bool = False) -> None:
     print(f"{record['class']}  {record['num_bits']} bits  fingerprint {record['fingerprint']}")
     print(f"reads {', '.join(record['modalities'])}; written by deephash {record['deephash']}")
     for name, value in record["init_args"].items():
-        print(f"  {name:16} {value}")
+        print(f"  {printable(name):16} {printable(str(value))}")
 
 
 COMMANDS = {"list": list_methods, "info": info}

@@ -8,7 +8,7 @@ from typing import Any
 
 from deephash.codes import BinaryCodes
 from deephash.errors import UsageError, did_you_mean
-from deephash.index.available import has_numba
+from deephash.index.available import has_faiss, has_numba
 from deephash.index.base import Engine
 from deephash.index.exact import plain_exact
 from deephash.index.faiss_approximate import HnswOptions, IvfEngine, IvfOptions, grouped_hnsw
@@ -80,15 +80,17 @@ def _scan(codes: BinaryCodes, options: ScanOptions, plan: Plan) -> Engine:
     return Explained(GroupedEngine(groups, plain_exact(groups.codes, options.threads, prune=options.prune)), plan)
 
 
+def _flat(codes: BinaryCodes, options: ThreadOptions) -> Engine:
+    """Faiss's exact scan, or ours where Faiss cannot be had: the answers are the same."""
+    if has_faiss() or not has_numba():
+        return FlatEngine(codes, threads=options.threads)
+    return Explained(plain_exact(codes, options.threads), Plan("scan", "Faiss is not installed here"))
+
+
 _FAMILIES = (
     Family("auto", "let the planner choose by size, code length and duplicates", ScanOptions, _planned),
     Family("scan", "our exact scan (Numba)", ScanOptions, _asked_for),
-    Family(
-        "faiss:flat",
-        "exact, Faiss IndexBinaryFlat",
-        ThreadOptions,
-        lambda codes, options: FlatEngine(codes, threads=options.threads),
-    ),
+    Family("faiss:flat", "exact, Faiss IndexBinaryFlat", ThreadOptions, _flat),
     Family(
         "faiss:multihash",
         "exact, Faiss IndexBinaryMultiHash with a scan behind it; for small radii",

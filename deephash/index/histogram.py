@@ -25,7 +25,8 @@ def distance_histogram(
         rows: only these rows of ``codes``; None for all.
     """
     words, asked = _as_words(codes), _as_words(query)
-    if words is None or asked is None or "numba" not in sys.modules:  # importing it takes longer than counting a few million codes
+    is_loaded = "numba" in sys.modules  # importing it takes longer than counting a few million codes
+    if words is None or asked is None or not is_loaded:
         return _plainly(codes if rows is None else codes[rows], query)
     from deephash.index.kernels import count_distances
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, ItemsView, Iterator, Mapping, Sequence, ValuesView
 from contextlib import contextmanager
@@ -249,6 +250,8 @@ class AlternatingHashModel(HashModel):
 
     needs_whole_table: ClassVar[bool] = True
     one_sweep: ClassVar[bool] = False  # True where the first sweep is all there is
+    training_free: ClassVar[str | None] = None  # what stands before the colon of itq:timm:resnet18, where it is one
+    is_baseline: ClassVar[bool] = False  # shown beside other methods, on the same features
     fitted: Tensor
 
     def __init__(self, num_bits: int, backbones: Mapping[str, Backbone]) -> None:
@@ -262,6 +265,18 @@ class AlternatingHashModel(HashModel):
         if not self.fitted:
             raise UsageError(f"this {type(self).__name__} was not fitted; call fit(features) or `deephash train`")
         return super().encode(inputs)
+
+    @classmethod
+    def on_network(cls, network: str, num_bits: int, *, seed: int = 0, **backbone: Any) -> Self:
+        """Build a training-free model over a network such as ``timm:resnet18``; ``backbone`` describes it further."""
+        make: Callable[..., Self] = cls
+        drawn = {"seed": seed} if "seed" in inspect.signature(cls.__init__).parameters else {}
+        return make(num_bits, Backbone(network, **backbone), **drawn)
+
+    @classmethod
+    def most_bits(cls, num_rows: int, num_features: int) -> int:
+        """Return the longest code that a table of so many rows and features can give: a principal axis a bit."""
+        return min(num_rows - 1, num_features)
 
     @abstractmethod
     def start(self, features: Inputs) -> None:

@@ -7,6 +7,8 @@ projection and one rotation serve both. With one joint mean the first bits would
 
 from __future__ import annotations
 
+from typing import Any, ClassVar, Self
+
 import torch
 from torch import Tensor
 
@@ -39,6 +41,8 @@ class CrossModalITQ(LinearCrossModal):
         seed: of the first rotation.
     """
 
+    training_free: ClassVar[str | None] = "clip"
+
     def __init__(
         self,
         num_bits: int,
@@ -64,6 +68,12 @@ class CrossModalITQ(LinearCrossModal):
         self._projected: Tensor | None = None
         self._directions: Tensor | None = None
         self._rotation: Tensor | None = None
+
+    @classmethod
+    def on_network(cls, network: str, num_bits: int, *, seed: int = 0, **backbone: Any) -> Self:
+        """Build the model over both towers of a CLIP such as ``ViT-B-32/laion2b_s34b_b79k``."""
+        pictures, texts = (Backbone(f"{tower}:{network}", **backbone) for tower in ("clip", "clip-text"))
+        return cls(num_bits, pictures, texts, project_texts=False, seed=seed)
 
     def start(self, features: Inputs) -> None:
         """Centre each modality by its own mean and take joint principal components."""

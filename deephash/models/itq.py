@@ -31,6 +31,7 @@ class ITQ(PCASign):
     """
 
     one_sweep: ClassVar[bool] = False
+    training_free: ClassVar[str | None] = "itq"
 
     def __init__(self, num_bits: int, backbone: Backbone = Backbone(), seed: int = 0) -> None:
         super().__init__(num_bits, backbone)

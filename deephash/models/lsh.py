@@ -5,6 +5,7 @@ Two vectors at angle theta differ in each bit with probability theta / pi.
 
 from __future__ import annotations
 
+import sys
 from typing import ClassVar
 
 import torch
@@ -26,6 +27,8 @@ class LSH(AlternatingHashModel):
     """
 
     one_sweep: ClassVar[bool] = True
+    training_free: ClassVar[str | None] = "lsh"
+    is_baseline: ClassVar[bool] = True
     mean: Tensor
     projection: Tensor
 
@@ -38,6 +41,11 @@ class LSH(AlternatingHashModel):
         self.register_buffer("mean", torch.zeros(num_features))
         self.register_buffer("projection", torch.randn(num_features, num_bits, generator=generator))
         self.fitted.fill_(not centre)
+
+    @classmethod
+    def most_bits(cls, num_rows: int, num_features: int) -> int:
+        """Any length: random directions never run out."""
+        return sys.maxsize
 
     def forward(self, inputs: Inputs) -> Tensor:
         """Return (x - mean) W, [B, K]."""

@@ -21,6 +21,8 @@ class PCASign(AlternatingHashModel):
     """
 
     one_sweep: ClassVar[bool] = True
+    training_free: ClassVar[str | None] = "pca_sign"
+    is_baseline: ClassVar[bool] = True
     mean: Tensor
     projection: Tensor
 

@@ -2,12 +2,14 @@
 
 import inspect
 import pkgutil
+import re
 from importlib import import_module
 
 import pytest
+import yaml
 
 import deephash.models
-from deephash.models import HashModel
+from deephash.models import HashModel, baseline_methods, training_free_methods
 from tests.paths import ROOT
 
 
@@ -34,23 +36,62 @@ def test_exported(name, module):
     assert name in deephash.models.__all__, f"add {name} to deephash/models/__init__.py"
 
 
+def contract_tests():
+    """Return the methods that some test class makes, by what its ``make`` returns or names."""
+    from tests.contract.model_contract import HashModelContract
+
+    for path in sorted((ROOT / "tests").rglob("test_*.py")):
+        if "HashModelContract" in path.read_text() or "ShallowContract" in path.read_text():
+            import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
+    return list(_below(HashModelContract))
+
+
+def _below(cls):
+    for child in cls.__subclasses__():
+        yield child
+        yield from _below(child)
+
+
+@pytest.fixture(scope="module")
+def tested():
+    """Every method that an inheriting test class really builds."""
+    built = set()
+    for cls in contract_tests():
+        if not inspect.isabstract(cls) and cls.__name__.startswith("Test"):
+            built.add(type(cls().make_model(16)).__name__)
+    return built
+
+
 @pytest.mark.parametrize(("name", "module"), METHODS)
-def test_has_a_contract_test(name, module):
-    texts = [path.read_text() for path in (ROOT / "tests").rglob("test_*.py")]
-    assert any("HashModelContract)" in text and name in text for text in texts), (
-        f"add a test class for {name} that inherits tests.contract.model_contract.HashModelContract"
-    )
+def test_has_a_contract_test(name, module, tested):
+    assert name in tested, f"add a test class for {name} that inherits tests.contract.model_contract.HashModelContract"
+
+
+def configured():
+    """Return {class_path of the model: files} of every configuration."""
+    found = {}
+    for path in (ROOT / "configs").rglob("*.yaml"):
+        model = (yaml.safe_load(path.read_text()) or {}).get("model", {})
+        found.setdefault(str(model.get("class_path")).rpartition(".")[2], []).append(path.name)
+    return found
+
+
+CONFIGURED = configured()
 
 
 @pytest.mark.parametrize(("name", "module"), METHODS)
 def test_has_a_configuration(name, module):
-    texts = [path.read_text() for path in (ROOT / "configs").rglob("*.yaml")]
-    assert any(f"deephash.models.{name}\n" in text for text in texts), (
-        f"add configs/{module}/<data>_<bits>.yaml for {name}"
-    )
+    assert name in CONFIGURED, f"add configs/{module}/<data>_<bits>.yaml for {name}"
 
 
 @pytest.mark.parametrize(("name", "module"), METHODS)
 def test_has_a_page(name, module):
     pages = [path.read_text() for path in (ROOT / "docs" / "methods").glob("*.md")]
-    assert any(name in page for page in pages), f"add docs/methods/{module}.md about {name}"
+    assert any(re.search(rf"`(deephash\.models\.)?{name}`", page) for page in pages), (
+        f"add docs/methods/{module}.md about {name}, which names it in backticks"
+    )
+
+
+def test_facts_stand_on_the_class():
+    assert set(training_free_methods()) == {"clip", "itq", "lsh", "pca_sign"}
+    assert [cls.__name__ for cls in baseline_methods()] == ["LSH", "PCASign", "ITQ"]

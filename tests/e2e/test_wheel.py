@@ -10,7 +10,7 @@ import pytest
 from tests.paths import ROOT
 
 SHIPPED = {
-    "deephash": ["*.py", "py.typed", "splits/*"],
+    "deephash": ["*.py", "py.typed", "splits/*", "schemas/*"],
     "webui": ["*.py", "*.css", "*.js", "*.html", "*.png"],
     "configs": ["*.yaml"],
 }
@@ -33,7 +33,7 @@ def source(tmp_path_factory):
     folder = tmp_path_factory.mktemp("source")
     for name in SHIPPED:
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
+    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, folder)
     return folder
 
@@ -42,7 +42,9 @@ def source(tmp_path_factory):
 def unpacked(source, tmp_path_factory):
     out = tmp_path_factory.mktemp("wheel")
     build = f"import setuptools.build_meta as b; b.build_wheel({str(out)!r})"
-    subprocess.run([sys.executable, "-c", build], cwd=source, capture_output=True, check=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", build], cwd=source, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "deephash.configs" not in done.stderr, "setuptools does not know the folders of configurations"
     (wheel,) = out.glob("*.whl")
     zipfile.ZipFile(wheel).extractall(out / "site")
     return out / "site"
