@@ -110,7 +110,7 @@ class Features(Encoder):
 
     def __init__(self, spec: Backbone, detail: str) -> None:
         super().__init__()
-        if not detail.isdigit() or not int(detail):
+        if not (detail.isascii() and detail.isdigit() and int(detail)):
             raise UsageError(f"backbone {spec.name!r} needs the number of features after the colon: features:512")
         self.spec, self.num_features = spec, int(detail)
 

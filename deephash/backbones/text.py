@@ -80,7 +80,7 @@ class WordVectors(TextEncoder):
 
     def __init__(self, spec: Backbone, detail: str) -> None:
         super().__init__()
-        if not detail.isdigit() or not int(detail):
+        if not (detail.isascii() and detail.isdigit() and int(detail)):
             raise UsageError(f"backbone {spec.name!r} needs the size of its vocabulary: tfidf:1000 or bow:1000")
         self.spec, self.num_features = spec, int(detail)
         self.terms: dict[str, int] = {}
@@ -171,7 +171,7 @@ class WordVectors(TextEncoder):
             raise CollectionDamaged(f"{error}; copy the model folder again") from None
 
     def _read(self, path: Path) -> None:
-        with refused_as(DataError, "it is no vocabulary written by deephash"):
+        with refused_as(DataError, "it is not a vocabulary written by deephash"):
             record = read_json(path, "vocabulary", limit=_LONGEST)
         frequency, total = dict(record["frequency"]), int(record["total"])
         if len(frequency) > self.num_features:

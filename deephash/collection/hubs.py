@@ -8,6 +8,7 @@ afterwards get their own bias without the bank being encoded again; the biases a
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -63,7 +64,7 @@ def complete_hub_biases(collection: Collection) -> int:
 
 def kinds_with_bank(collection: CollectionReader) -> list[str]:
     """Return which kinds of query the collection keeps a bank for."""
-    return [kind for kind in KINDS if _bank_path(collection, kind).is_file()]
+    return [kind for kind in KINDS if os.path.lexists(_bank_path(collection, kind))]
 
 
 def hub_correction(collection: CollectionReader, kind: str) -> HubCorrection:

@@ -56,7 +56,7 @@ class Rows:
             raise CollectionDamaged(f"{path} is missing: the rows of the collection. Restore it from a copy")
         data = _guarded(path, lambda: lance.dataset(str(path)))
         if version is not None:
-            known = [int(entry["version"]) for entry in data.versions()]
+            known = [int(entry["version"]) for entry in _guarded(path, data.versions)]
             if version not in known:
                 raise UsageError(f"{path.parent} has no version {version}; it keeps {_spans(known)}")
             data = _guarded(path, lambda: data.checkout_version(version))
@@ -116,7 +116,7 @@ class Rows:
         """Return every version that is kept, oldest first."""
         return [
             CollectionVersion(entry["version"], entry["timestamp"], int(entry["metadata"].get("total_rows", 0)))
-            for entry in cast("list[dict[str, Any]]", self._data.versions())
+            for entry in cast("list[dict[str, Any]]", _guarded(self._path, self._data.versions))
         ]
 
     def check(self) -> None:
@@ -135,7 +135,7 @@ class Rows:
                 ids = ids[order]
             if column.null_count or (ids[1:] == ids[:-1]).any() or (len(ids) and ids[0] < 0):
                 raise CollectionDamaged(
-                    f"{self._path.parent} holds an id twice, or a row without one; restore an earlier version"
+                    f"{self._path.parent} holds an id twice, below 0, or not at all; restore an earlier version"
                 )
             self._places = ids, order
         return self._places
@@ -247,13 +247,15 @@ def _require_sound(data: lance.LanceDataset, path: Path) -> None:
         widths.append(2 * int(data.schema.field(VECTOR).type.list_size))
     on_disk = sum((path / "data" / file.path).stat().st_size for file in files)
     with refused_as(CollectionDamaged, "restore an earlier version, or the folder from a copy"):
-        require_plausible(int(data.count_rows()) * sum(widths), on_disk, path)
+        require_plausible(int(data.count_rows()) * sum(widths), on_disk, path, expansion=20)
 
 
 def _cause(error: BaseException) -> str:
     text = str(error)
     return (
-        "the disk is full; free some space and run it again" if "No space left" in text else text.split(", /")[0][:300]
+        "the disk is full; free some space and run it again"
+        if "No space left" in text
+        else " ".join(text.split(", /")[0].split())[:300]
     )
 
 

@@ -114,6 +114,8 @@ def described_codes(field: pa.Field, facts: Mapping[str, str]) -> CodeColumn:
             f"column {field.name!r} says it holds codes of {bits:.20} bits x {levels:.20} level(s) and is of the type "
             f"{field.type!s:.60}; {_AGAIN}"
         )
+    if not model.isprintable() or len(model) > 200:  # it is shown on terminals
+        raise CollectionDamaged(f"column {field.name!r} names its model {model[:40]!r}, which is no name; {_AGAIN}")
     if fingerprint is not None and not _FINGERPRINT.fullmatch(fingerprint):
         raise CollectionDamaged(
             f"column {field.name!r} names its model {fingerprint[:40]!r}, which is no fingerprint; {_AGAIN}"

@@ -69,15 +69,13 @@ def read_bytes(path: str | Path, limit: int) -> bytes:
         except OSError as error:
             raise Unfit(f"{path} cannot be read: {error.strerror or error}") from None
     if len(content) > limit:
-        raise Unfit(
-            f"{path} is longer than the {limit // MIB or limit} {'MiB' if limit >= MIB else 'bytes'} of its kind"
-        )
+        raise Unfit(f"{path} cannot be read: it is longer than {in_words(limit)}, the most of its kind")
     return content
 
 
-def require_plausible(expanded: int, on_disk: int, path: str | Path) -> None:
+def require_plausible(expanded: int, on_disk: int, path: str | Path, *, expansion: int = EXPANSION) -> None:
     """Raise Unfit where ``on_disk`` bytes claim to hold far more than such files do: a bomb."""
-    if expanded > max(SLACK, EXPANSION * on_disk):
+    if expanded > max(SLACK, expansion * on_disk):
         raise Unfit(
             f"{path} cannot be read: it would take {in_words(expanded)} and is {in_words(on_disk)} on disk; what "
             "shrinks so much is refused (np.savez, without compression, is not)"

@@ -2,7 +2,7 @@
 
 The order is the defence. ``model.json`` is held against its schema, ``init_args`` against the constructor's
 annotations; the header of ``model.safetensors`` says how large the model may be; only then the network is built, inside
-that limit and without a connection; then the tensors must fit, and features of zeros must come out as a code.
+that limit and without a connection; then every tensor must have the shape that the network was built with.
 """
 
 from __future__ import annotations
@@ -57,9 +57,7 @@ def load_model(directory: str | Path) -> HashModel:
     with _isolated(folder), AllocationLimit(size, len(shapes), str(folder / JSON_NAME)):
         model = _build(cls, record, folder)
         _fill(model, record, folder)
-        model.eval()
-        _require_codes(model, folder)
-    return model
+    return model.eval()
 
 
 def recover(folder: Path) -> None:
@@ -188,7 +186,6 @@ def _tensors(model: HashModel, record: Mapping[str, Any], folder: Path) -> dict[
         tensors = load_file(path)
     except Exception as error:  # as for the header
         raise CollectionDamaged(f"{path} cannot be read: {_first_line(error)}; {COPY_AGAIN}") from None
-    _fit_buffers(model, tensors)
     here, there = model.state_dict(), tensors
     wrong = sorted(set(here) ^ set(there)) + [key for key in here if key in there and not _alike(here[key], there[key])]
     if wrong:
@@ -204,32 +201,6 @@ def _alike(built: torch.Tensor, saved: torch.Tensor) -> bool:
         and built.is_floating_point() == saved.is_floating_point()
         and (saved.is_complex() == built.is_complex())
     )
-
-
-def _fit_buffers(model: HashModel, tensors: Mapping[str, torch.Tensor]) -> None:
-    """Give buffers the shape they were saved with: means and anchors are sized by the data, not by arguments."""
-    for key, saved in tensors.items():
-        owner_name, _, name = key.rpartition(".")
-        try:
-            owner = model.get_submodule(owner_name)
-        except AttributeError:
-            continue
-        built = owner._buffers.get(name)
-        if built is not None and built.ndim == saved.ndim and built.shape != saved.shape:
-            owner._buffers[name] = torch.empty_like(saved)
-
-
-def _require_codes(model: HashModel, folder: Path) -> None:
-    """Raise CollectionDamaged unless features of zeros come out as codes: buffers may have any shape till here."""
-    for modality, encoder in model.encoders.items():
-        features = torch.zeros(1, encoder.num_features)
-        with torch.inference_mode():
-            made = model({f"{modality}_features": features})
-        expected = (model.num_bits,) if model.num_levels == 1 else (model.num_levels, model.num_bits)
-        if tuple(made.shape[1:]) != expected:
-            raise CollectionDamaged(
-                f"{folder} makes codes of shape {list(made.shape[1:])} and says {model.num_bits} bits; {COPY_AGAIN}"
-            )
 
 
 def _first_line(error: BaseException) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 from deephash.codes import BinaryCodes
 from deephash.errors import DataError, UsageError
 from deephash.foreign import SMALL, read_bytes
+from deephash.foreign.documents import MAX_DEPTH
 from deephash.models import HashModel, load_model
 from deephash.scoring.encoding import described_side, direction_of, encoded_side, known_protocol
 from deephash.scoring.sides import CodePair
@@ -100,8 +101,11 @@ def read_configuration(file: Path) -> Any:
 
     text = read_bytes(file, SMALL)
     try:
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
-            raise DataError(f"{file} cannot be read: it repeats parts of itself by aliases (*name); write them out")
+        depth = 0
+        for event in yaml.parse(text, yaml.SafeLoader):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > MAX_DEPTH or isinstance(event, yaml.AliasEvent):
+                raise DataError(f"{file} cannot be read: it is too deep, or repeats parts of itself by aliases (*name)")
         return yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())[:200]
