@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from deephash import foreign
 from deephash.data.datamodule import HashDataModule
 from deephash.data.protocols import Splits, build_split
 from deephash.data.table import ItemTable
@@ -98,12 +99,9 @@ class FeatureFile(HashDataModule):
 def read_npz(path: Path) -> dict[str, NDArray[Any]]:
     """Return the arrays of an ``.npz`` file, without unpickling anything. Raises DatasetNotFound or DataError."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except FileNotFoundError:
+        return foreign.read_npz(path)
+    except foreign.Absent:
         raise DatasetNotFound(f"{path}: no such file (looked in {path.absolute().parent})") from None
-    except Exception as error:  # readers of damaged files raise nearly anything
-        raise DataError(f"{path} is not an .npz file of plain arrays: {error}") from None
 
 
 def named_splits(words: list[str], origin: str) -> Splits:

@@ -21,6 +21,7 @@ from deephash.data.folder import READ_SIDE
 from deephash.data.protocols import Splits, build_split
 from deephash.data.table import ItemTable
 from deephash.errors import DataError, DatasetNotFound, UsageError, did_you_mean
+from deephash.foreign import read_npy
 
 _ROLES = {"path": tables.PATH, "split": tables.SPLIT, "labels": tables.LABELS, "text": tables.TEXT}
 
@@ -156,12 +157,9 @@ def read_vectors(path: Path, count: int) -> tuple[Tensor, NDArray[np.bool_]]:
     """
     if not path.is_file():
         raise DatasetNotFound(f"{path.absolute()}: no such file")
-    try:
-        rows = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"{path} cannot be read as .npy: {error}") from None
-    if not isinstance(rows, np.ndarray) or rows.ndim != 2 or len(rows) != count or rows.dtype.kind not in "fiu":
-        found = f"{rows.dtype} {list(rows.shape)}" if isinstance(rows, np.ndarray) else "several arrays"
+    rows = read_npy(path)
+    if rows.ndim != 2 or len(rows) != count or rows.dtype.kind not in "fiu":
+        found = f"{rows.dtype} {list(rows.shape)}"
         raise DataError(f"{path} must hold numbers [{count}, D], a row a line of the table, not {found}")
     rows = rows.astype(np.float32)
     there = ~np.isnan(rows).any(axis=1)

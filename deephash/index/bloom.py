@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from deephash.codes import BinaryCodes
 from deephash.errors import DataError, UsageError
+from deephash.foreign import read_npz, refused_as
 from deephash.index.available import has_numba
 from deephash.index.bands import band_bounds, band_keys
 
@@ -191,15 +192,18 @@ class BloomDedup:
         Raises:
             DataError: not such a file, or one whose parts do not fit each other.
         """
+        with refused_as(DataError, "it is not a file written by BloomDedup.save"):
+            archive = read_npz(path)
         try:
-            with np.load(path, allow_pickle=False) as archive:
-                capacity, num_bits, bands, seed = (int(number) for number in archive["settings"])
-                filters = cls(capacity, num_bits, bands=bands, error=float(archive["error"]), seed=seed)
-                words, filters.inserted = archive["words"], int(archive["inserted"])
-        except (OSError, KeyError, ValueError, EOFError) as error:
+            words, error = archive["words"], float(archive["error"])
+            capacity, num_bits, bands, seed = (int(number) for number in archive["settings"])
+            expected = (bands, -(-bloom_bits(capacity, error_per_band(error, bands)) // 64))
+            if words.shape != expected or words.dtype != np.uint64 or num_bits > 2**20:
+                raise ValueError(f"it is damaged: filters of {list(words.shape)} words, {list(expected)} expected")
+            filters = cls(capacity, num_bits, bands=bands, error=error, seed=seed)
+            filters.inserted = int(archive["inserted"])
+        except (KeyError, TypeError, ValueError, ArithmeticError) as error:
             raise DataError(f"{path} is not a file written by BloomDedup.save: {error}") from None
-        if words.shape != filters._words.shape or words.dtype != np.uint64:
-            raise DataError(f"{path} is damaged: filters of {words.shape} words, {filters._words.shape} expected")
         filters._words = words
         return filters
 

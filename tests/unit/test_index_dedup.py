@@ -279,6 +279,10 @@ def test_damaged_files_are_refused(tmp_path):
     np.savez(path, words=np.zeros((1, 2), np.uint64), inserted=1, settings=np.array([10, 64, 4, 0]), error=1e-3)
     with pytest.raises(DataError, match="damaged"):
         BloomDedup.load(path)
+    for settings in ([10**15, 64, 4, 0], [10, 10**12, 4, 0], [10, 64, 0, 0], [0, 64, 4, 0], [10], [-1, -1, -1, -1]):
+        np.savez(path, words=np.zeros((4, 4), np.uint64), inserted=1, settings=np.array(settings), error=1e-3)
+        with pytest.raises(DataError, match="not a file written"):
+            BloomDedup.load(path)
 
 
 def test_mixing_is_a_bijection_on_samples():
