@@ -59,7 +59,7 @@ class CollectionCard:
                 f"A new one is made by: deephash index PICTURES --out NEW.dh --model RUN"
             )
         with refused_as(CollectionDamaged, "restore that file from a copy of the collection"):
-            raw = read_json(path, None)
+            raw = read_json(path, None, names_of_files=True)
             if raw.get("format") == _FORMAT:
                 require_version(raw, folder, "collection", FORMAT_VERSION)
             require_schema(raw, "collection", path)

@@ -28,7 +28,7 @@ def read_model_record(directory: str | Path) -> dict[str, Any]:
             require_schema(record, "model", path)
     except FileNotFoundError:
         raise CollectionDamaged(
-            f"{directory} is not a model folder: {JSON_NAME} is missing. `deephash train` writes one to RUN/model"
+            f"{directory} holds no {JSON_NAME}, so it is no model folder; `deephash train` writes one to RUN/model"
         ) from None
     return record
 

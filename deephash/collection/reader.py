@@ -229,7 +229,10 @@ class CollectionReader:
         column = self._rows.take(ids, [VECTOR]).column(VECTOR)
         if column.null_count:
             raise UsageError(f"{column.null_count} of these rows have no vector; index them again with --keep-vectors")
-        return columns.matrix(column, np.float16, dim)
+        found = columns.matrix(column, np.float16, dim)
+        if not np.isfinite(found).all():
+            raise CollectionDamaged(f"{self.path} keeps vectors with NaN or infinity; restore an earlier version")
+        return found
 
     def matching(self, where: Where) -> Ids:
         """Return the sorted ids of the rows that pass a filter: a Filter, its data, or text like ``year >= 2019``."""

@@ -106,6 +106,7 @@ class EvaluationReport:
                 raise FormatTooNew(
                     f"{source} has report schema {data['schema']}; this deephash reads up to {SCHEMA}: upgrade it"
                 )
+        with refused_as(DataError, "it is a damaged evaluation report"):
             require_schema(data, "report", source)
         try:
             return report_from_data(data)
@@ -150,7 +151,7 @@ class EvaluationReport:
     @classmethod
     def load(cls, path: str | Path) -> EvaluationReport:
         """Read a ``report.json``, or the one in a folder, with its per-query columns where they lie beside it."""
-        from deephash.evaluation.codefile import read_columns
+        from deephash.evaluation.report_json import read_per_query
 
         file = Path(path)
         file = file / REPORT_FILE if file.is_dir() else file
@@ -160,7 +161,10 @@ class EvaluationReport:
             raise DataError(f"{file}: no such report; `deephash evaluate ... --save DIR` writes one") from None
         report = cls.from_json(content, source=str(file))
         beside = file.with_name(PER_QUERY_FILE)
-        return replace(report, per_query=read_columns(beside)) if os.path.lexists(beside) else report
+        if not os.path.lexists(beside):
+            return report
+        with refused_as(DataError, "evaluate again, or remove that file: the report then has no paired tests"):
+            return replace(report, per_query=read_per_query(beside))
 
 
 def evaluate_codes(

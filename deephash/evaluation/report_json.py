@@ -5,11 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
+
+from numpy.typing import NDArray
 
 from deephash.evaluation.figures import ClassFigure, Figure, HardQuery, Series
 from deephash.evaluation.protocol import Protocol
 from deephash.evaluation.report import SCHEMA, EvaluationReport
+from deephash.foreign import Unfit, read_npz
 
 
 def report_to_data(report: EvaluationReport) -> dict[str, Any]:
@@ -57,6 +61,24 @@ def report_from_data(data: Mapping[str, Any]) -> EvaluationReport:
         warnings=tuple(data["warnings"]),
         created=str(data["created"]),
     )
+
+
+def read_per_query(path: Path) -> dict[str, NDArray[Any]]:
+    """Return the columns of ``per_query.npz``: one entry a query in each, numbers but for names and labels.
+
+    Raises:
+        Unfit: damaged, or columns that are something else.
+    """
+    columns = read_npz(path)
+    for name, column in columns.items():
+        kinds = {"names": "U", "row": "iu", "labels": "biufUS"}.get(name, "iuf")
+        if column.dtype.kind not in kinds or column.ndim not in ((1, 2) if name == "labels" else (1,)):
+            raise Unfit(
+                f"{path} cannot be read: its column {name[:60]!r} is {column.dtype} of shape {list(column.shape)}"
+            )
+    if len({len(column) for column in columns.values()}) > 1:
+        raise Unfit(f"{path} cannot be read: its columns are of different lengths")
+    return columns
 
 
 def _figure_to_data(figure: Figure) -> dict[str, Any]:

@@ -26,25 +26,28 @@ _KINDS = {dict: "a mapping", list: "a list", str: "text", bool: "true or false",
 _WORDS = {"object": "a mapping", "array": "a list", "string": "text", "boolean": "true or false", "null": "null"}
 
 
-def read_json(path: str | Path, schema: str | Mapping[str, Any] | None, *, limit: int = SMALL) -> dict[str, Any]:
+def read_json(
+    path: str | Path, schema: str | Mapping[str, Any] | None, *, limit: int = SMALL, names_of_files: bool = False
+) -> dict[str, Any]:
     """Return the JSON mapping in a regular file.
 
     Args:
         path: of the file.
         schema: name of one in ``schemas/``, or a schema; None where the caller looks at the version first.
         limit: bytes.
+        names_of_files: names that are not UTF-8 are allowed, as Python escapes them.
 
     Raises:
         Absent: no such file.
         Unfit: it is no regular file, too long, no strict JSON, or does not fit the schema.
     """
-    document = parse_json(read_bytes(path, limit), path)
+    document = parse_json(read_bytes(path, limit), path, names_of_files=names_of_files)
     if schema is not None:
         require_schema(document, schema, path)
     return document
 
 
-def parse_json(content: bytes | str, source: str | Path) -> dict[str, Any]:
+def parse_json(content: bytes | str, source: str | Path, *, names_of_files: bool = False) -> dict[str, Any]:
     """Return the JSON mapping in ``content``; ``source`` is its name in messages. Raises Unfit."""
     try:
         text = content.decode("utf-8-sig") if isinstance(content, bytes) else content
@@ -59,7 +62,7 @@ def parse_json(content: bytes | str, source: str | Path) -> dict[str, Any]:
         raise Unfit(f"{source} cannot be read: it is no JSON: {' '.join(str(error).split())[:200]}") from None
     if not isinstance(document, dict):
         raise Unfit(f"{source} cannot be read: it holds {_kind(document)}, not a mapping")
-    _require_bounded(document, source)
+    _require_bounded(document, source, "surrogateescape" if names_of_files else "strict")
     return document
 
 
@@ -132,7 +135,7 @@ def _kind(value: Any) -> str:
     return _KINDS.get(type(value), "a number")
 
 
-def _require_bounded(document: Any, source: str | Path) -> None:
+def _require_bounded(document: Any, source: str | Path, errors: str) -> None:
     """Walk without recursion: depth, number of values, and text that could be written nowhere."""
     layer, depth, count = [document], 0, 0
     while layer:
@@ -147,14 +150,14 @@ def _require_bounded(document: Any, source: str | Path) -> None:
                 below += value.values()
             elif isinstance(value, list):
                 below += value
-            elif isinstance(value, str) and not _is_unicode(value):
+            elif isinstance(value, str) and not _is_unicode(value, errors):
                 raise Unfit(f"{source} cannot be read: it holds text that is no Unicode, {value[:20]!r}")
         layer = below
 
 
-def _is_unicode(text: str) -> bool:
+def _is_unicode(text: str, errors: str) -> bool:
     try:
-        text.encode()
+        text.encode("utf-8", errors)
     except UnicodeEncodeError:
         return False
     return True

@@ -44,7 +44,7 @@ def open_regular(path: str | Path) -> Iterator[BinaryIO]:
     try:
         number = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0))
     except FileNotFoundError:
-        raise Absent(f"{path} cannot be read: no such file") from None
+        raise Absent(f"{path}: no such file") from None
     except (OSError, ValueError) as error:  # ValueError: a name with a NUL
         raise Unfit(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
     mode = os.fstat(number).st_mode

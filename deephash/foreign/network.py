@@ -11,9 +11,8 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any
-from unittest import mock
 
 ALLOW = "DEEPHASH_ALLOW_DOWNLOAD"  # what --allow-download sets
 _EVENTS = frozenset(
@@ -21,7 +20,9 @@ _EVENTS = frozenset(
     for event in ("connect", "getaddrinfo", "gethostbyname", "gethostbyaddr", "getnameinfo", "sendto", "sendmsg")
 )
 _closed = threading.local()
-_installed = threading.Lock()
+_lock = threading.Lock()
+_hooked: list[bool] = []
+_offline: list[bool] = []  # what the client thought before, once for each thread that is inside
 
 
 def downloads_allowed() -> bool:
@@ -32,14 +33,17 @@ def downloads_allowed() -> bool:
 @contextmanager
 def without_network() -> Iterator[None]:
     """Let no connection be made by this thread meanwhile; each try is an OSError."""
-    if _installed.acquire(blocking=False):  # once a process; a hook cannot be taken off
-        sys.addaudithook(_refuse)
+    with _lock:
+        if not _hooked:
+            sys.addaudithook(_refuse)  # a hook cannot be taken off
+            _hooked.append(True)
     before = getattr(_closed, "now", False)
     _closed.now = True
+    _say_offline(True)
     try:
-        with _offline():
-            yield
+        yield
     finally:
+        _say_offline(False)
         _closed.now = before
 
 
@@ -48,6 +52,15 @@ def _refuse(event: str, arguments: tuple[Any, ...]) -> None:
         raise OSError("loading a model folder fetches nothing; --allow-download lets it")
 
 
-def _offline() -> Any:
-    constants = sys.modules.get("huggingface_hub.constants")
-    return mock.patch.object(constants, "HF_HUB_OFFLINE", True) if constants is not None else nullcontext()
+def _say_offline(entering: bool) -> None:
+    """Tell the Hugging Face client; the last thread to leave puts back what was there."""
+    from huggingface_hub import constants
+
+    with _lock:
+        if entering:
+            _offline.append(bool(constants.HF_HUB_OFFLINE) if not _offline else _offline[0])
+            constants.HF_HUB_OFFLINE = True
+        else:
+            constants.HF_HUB_OFFLINE = _offline.pop()
+            if _offline:
+                constants.HF_HUB_OFFLINE = True

@@ -87,7 +87,7 @@ def _class_named(name: str, folder: Path) -> type[HashModel]:
 def _header(record: Mapping[str, Any], folder: Path) -> tuple[Shapes, int]:
     """Return the shapes that ``model.safetensors`` holds and its size in bytes, without reading the tensors."""
     path = folder / TENSORS_NAME
-    with refused_as(CollectionDamaged, COPY_AGAIN):
+    with refused_as(CollectionDamaged, f"the model cannot be read without it; {COPY_AGAIN}"):
         size = require_regular(path)
     if sha256(path) != record["weights_sha256"]:
         raise CollectionDamaged(f"{path} is not the file that {JSON_NAME} describes; {COPY_AGAIN}")

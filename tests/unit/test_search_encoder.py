@@ -92,7 +92,7 @@ def test_a_folder_without_or_with_a_damaged_description_is_named(tmp_path):
     with pytest.raises(CollectionDamaged, match="cannot be read"):
         QueryEncoder(tmp_path, None, "x.dh")
     (tmp_path / "model.json").write_text(json.dumps([1]))
-    with pytest.raises(CollectionDamaged, match="does not describe"):
+    with pytest.raises(CollectionDamaged, match="a list, not a mapping"):
         QueryEncoder(tmp_path, None, "x.dh")
 
 

@@ -197,3 +197,28 @@ def test_buffers_have_the_shape_of_the_network(tmp_path):
     path.write_text(json.dumps(record))
     with pytest.raises(CollectionDamaged, match="does not fit OrthoHash: targets"):
         load_model(tmp_path / "model")
+
+
+def test_the_hub_is_offline_until_the_last_thread_leaves():
+    from huggingface_hub import constants
+
+    before = constants.HF_HUB_OFFLINE
+    inside, leave = threading.Barrier(3), threading.Event()
+    seen = []
+
+    def load(first):
+        with without_network():
+            inside.wait(10)
+            if not first:
+                leave.wait(10)
+                seen.append(constants.HF_HUB_OFFLINE)
+
+    threads = [threading.Thread(target=load, args=(first,)) for first in (True, False)]
+    for thread in threads:
+        thread.start()
+    inside.wait(10)
+    threads[0].join(10)
+    leave.set()
+    threads[1].join(10)
+    assert seen == [True]
+    assert before == constants.HF_HUB_OFFLINE
