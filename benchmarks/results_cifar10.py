@@ -32,7 +32,6 @@ from deephash.data.protocols import short_checksum
 from deephash.data.table import Split
 from deephash.evaluation.health import code_health
 from deephash.evaluation.metrics import mean_average_precision, precision_within_radius
-from deephash.evaluation.protocol import Protocol
 from deephash.models import (
     CSQ,
     DPN,
@@ -54,6 +53,7 @@ from deephash.models import (
     PCASign,
 )
 from deephash.models.tldr import nearest_neighbours
+from deephash.reports.protocol import Protocol
 
 NETWORK = Backbone(
     "timm:mobilenetv2_100",

@@ -36,9 +36,9 @@ from deephash.data import FashionItems, Flickr8k, HashDataModule
 from deephash.data.batch import SlicedBatches
 from deephash.data.protocols import short_checksum
 from deephash.evaluation.hubness_measures import measures_of_occurrence
-from deephash.evaluation.protocol import Protocol
 from deephash.index.querybank import hub_biases, inverted_softmax
 from deephash.models import AlternatingHashModel, CCAHash, CrossModalInfoNCE, CrossModalOrthoHash, HashModel
+from deephash.reports.protocol import Protocol
 
 BITS, SEEDS, SHORTLIST, BETA = 128, 3, 100, 20.0
 NETWORK = "mobilenetv2_100_imagenet.safetensors"

@@ -30,9 +30,9 @@ from deephash.data import SemiPaired, Wiki
 from deephash.data.batch import SlicedBatches
 from deephash.data.protocols import short_checksum
 from deephash.evaluation.metrics import mean_average_precision
-from deephash.evaluation.protocol import Protocol
 from deephash.models import CMFH, DCMH, DJSRH, RREH, AlternatingHashModel, CCAHash, CrossModalPCA, HashModel, Optimizer
 from deephash.models.rreh_problem import RelationWeights
+from deephash.reports.protocol import Protocol
 
 PICTURES, TEXTS = Backbone("features:128"), Backbone("features:10")
 BITS, SHARES, MASKS, EPOCHS = (16, 32, 64), (0.1, 0.3, 0.5, 0.9, 1.0), 5, 30

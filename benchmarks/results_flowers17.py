@@ -30,8 +30,8 @@ from deephash.data.batch import SlicedBatches
 from deephash.data.protocols import short_checksum
 from deephash.data.table import Split
 from deephash.evaluation.metrics import mean_average_precision, precision_at
-from deephash.evaluation.protocol import Protocol
 from deephash.models import LSH, CSCENet, HashModel, Optimizer, OrthoHash
+from deephash.reports.protocol import Protocol
 
 NETWORK = Backbone(
     "timm:mobilenetv2_100",

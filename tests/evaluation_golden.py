@@ -79,10 +79,10 @@ def plain(report):
 
 def collected():
     """Return name -> data of all reports."""
-    from deephash.evaluation.additions import Attack
     from deephash.evaluation.relevance import ListedPairs
-    from deephash.evaluation.report import evaluate_codes
     from deephash.evaluation.scores import Settings
+    from deephash.reports import evaluate_codes
+    from deephash.reports.attack import Attack
 
     return {name: plain(report) for name, report in reports(evaluate_codes, Settings, Attack, ListedPairs.from_lists)}
 

@@ -7,7 +7,7 @@ from html import escape
 from pathlib import Path
 
 from deephash.errors import DataError
-from deephash.evaluation.report import EvaluationReport
+from deephash.reports.report import EvaluationReport
 
 from .charts import line_chart, table
 from .results import message_html, thumbnail_url

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from deephash.cli.output import note, print_json, table
 from deephash.errors import UsageError
-from deephash.evaluation.figures import Figure
-from deephash.evaluation.report import EvaluationReport
+from deephash.reports.record import Figure
+from deephash.reports.report import EvaluationReport
 from deephash.scoring.comparison import Comparison, Row, compare_reports
 
 _LATEX = {sign: f"\\{sign}" for sign in "&%$#_{}"} | {

@@ -8,10 +8,10 @@ from typing import Literal
 
 from deephash.cli.output import note, print_json
 from deephash.errors import UsageError
-from deephash.evaluation.protocol import SEPARATOR, Protocol
-from deephash.evaluation.report import EvaluationReport
-from deephash.evaluation.report_json import report_to_data
-from deephash.evaluation.scores import Settings
+from deephash.evaluation.settings import Settings
+from deephash.reports.protocol import SEPARATOR, Protocol
+from deephash.reports.report import EvaluationReport
+from deephash.reports.report_json import report_to_data
 
 
 def evaluate(

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deephash.errors import UsageError
-from deephash.evaluation.additions import Attack
 from deephash.evaluation.codefile import CodeFile, number_labels, require_labels
+from deephash.reports.attack import Attack
 from deephash.scoring.sides import CodePair
 
 

@@ -20,10 +20,11 @@ from numpy.typing import NDArray
 
 from deephash.codes import BinaryCodes
 from deephash.errors import UsageError
-from deephash.evaluation.figures import Figure
 from deephash.evaluation.relevance import relevance_among_others
-from deephash.evaluation.report import EvaluationReport, evaluate_codes
-from deephash.evaluation.scores import Settings
+from deephash.evaluation.settings import Settings
+from deephash.reports.assembling import Question, answer
+from deephash.reports.record import Figure
+from deephash.reports.report import EvaluationReport
 from deephash.scoring.floats import Floats, cosine_mean_average_precisions
 from deephash.scoring.sides import CodePair
 
@@ -31,39 +32,35 @@ FITTED_TO = 10_000  # training rows used at most; more change the axes little
 RIDGE = 1e-2  # of the class-code classifier, times the mean variance of a feature
 
 
-def score_baselines(
-    report: EvaluationReport,
-    pair: CodePair,
-    query_labels: NDArray[Any],
-    database_labels: NDArray[Any],
-    settings: Settings,
-    seed: int,
-    own: NDArray[np.int64] | None = None,
-) -> EvaluationReport:
-    """Return the report with baselines of the same metrics; ``own`` as in ``evaluate_codes``.
+def score_baselines(report: EvaluationReport, pair: CodePair, question: Question, seed: int) -> EvaluationReport:
+    """Return the report with baselines of the same metrics, scored by the same labels.
 
     Without features only random bits can be scored, and a warning says so.
+
+    Raises:
+        UsageError: nothing is judged by labels.
     """
+    if question.query_labels is None or question.database_labels is None:
+        raise UsageError("baselines are compared by labels, and these codes are scored by pairs or lists")
     started = time.perf_counter()
-    quick = replace(settings, resamples=0)
+    labels = np.asarray(question.query_labels), np.asarray(question.database_labels)
+    quick = Question(
+        question.query,
+        question.database,
+        *labels,
+        settings=replace(question.settings or Settings(), resamples=0),
+        protocol=report.protocol,
+        own=question.own,
+    )
     found = {}
-    for name, query, database in _codes(report, pair, database_labels, seed):
-        scored = evaluate_codes(
-            query,
-            database,
-            query_labels,
-            database_labels,
-            settings=quick,
-            protocol=report.protocol,
-            method=name,
-            own=own,
-        )
+    for name, query, database in _codes(report, pair, labels[1], seed):
+        scored = answer(replace(quick, query=query, database=database, method=name))
         found[name] = tuple(figure for figure in scored.figures if figure.metric.startswith(("mAP@", "P@", "kNN")))
     warnings = report.warnings
     if pair.query.features is None or pair.database.features is None:
         warnings += ("the files hold no features, so only random bits stand beside the figures",)
     else:
-        found["cosine"] = _cosine(report, pair, query_labels, database_labels, own)
+        found["cosine"] = _cosine(report, pair.query.features, pair.database.features, labels, question.own)
     timings = {**report.timings, "baselines": time.perf_counter() - started}
     return replace(report, baselines=found, warnings=warnings, timings=timings)
 
@@ -141,9 +138,9 @@ def _class_codes(
 
 def _cosine(
     report: EvaluationReport,
-    pair: CodePair,
-    query_labels: NDArray[Any],
-    database_labels: NDArray[Any],
+    query: Floats,
+    database: Floats,
+    labels: tuple[NDArray[Any], NDArray[Any]],
     own: NDArray[np.int64] | None,
 ) -> tuple[Figure, ...]:
     """Score the mAP figures of the report on the exact cosine ranking."""
@@ -152,13 +149,10 @@ def _cosine(
         for figure in report.figures
         if figure.is_mean_ap and figure.protocol.radius is None and figure.protocol.legacy == "none"
     ]
-    if pair.query.features is None or pair.database.features is None:
-        return ()
     kept = report.per_query["row"]
-    relevance = relevance_among_others(query_labels[kept], database_labels, None if own is None else own[kept])
-    means = cosine_mean_average_precisions(
-        pair.query.features[kept], pair.database.features, relevance, [_kind(figure) for figure in wanted]
-    )
+    relevance = relevance_among_others(labels[0][kept], labels[1], None if own is None else own[kept])
+    kinds = [_kind(figure) for figure in wanted]
+    means = cosine_mean_average_precisions(query[kept], database, relevance, kinds)
     return tuple(
         Figure(figure.metric, mean, replace(figure.protocol, rerank="cosine", ties="stable", empty="zero"))
         for figure, mean in zip(wanted, means, strict=True)

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from deephash.errors import UsageError, did_you_mean
 from deephash.evaluation.bootstrap import PairedComparison, paired_bootstrap
-from deephash.evaluation.figures import Figure
-from deephash.evaluation.protocol import Protocol
-from deephash.evaluation.report import EvaluationReport
+from deephash.reports.protocol import Protocol
+from deephash.reports.record import Figure
+from deephash.reports.report import EvaluationReport
 
 
 class MixedProtocols(UsageError):

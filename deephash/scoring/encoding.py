@@ -9,8 +9,10 @@ import hashlib
 import json
 import warnings
 from dataclasses import replace
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from deephash.codes import BinaryCodes
 from deephash.data.datamodule import HashDataModule
@@ -18,13 +20,14 @@ from deephash.data.protocols import short_checksum
 from deephash.errors import UsageError, did_you_mean
 from deephash.evaluation.codefile import CodeFile
 from deephash.evaluation.metrics import UnanswerableQueries, mean_average_precision
-from deephash.evaluation.protocol import Protocol
 from deephash.models import HashModel
+from deephash.reports.protocol import Protocol
 from deephash.scoring.sides import TASKS
 
 SAME_SIDE = "same-side"
 ACROSS = ("i2t", "t2i")
 
+Rows: TypeAlias = NDArray[np.int64] | slice
 Direction = tuple[str | None, str | None]
 """(modality of the query, modality of the database); None is all that the model reads."""
 
@@ -53,14 +56,21 @@ def tasks_of(model: HashModel) -> tuple[str, ...]:
 
 def encoded_side(model: HashModel, data: HashDataModule, split_name: str, modality: str | None) -> CodeFile:
     """Encode those items of a split that have ``modality``; half-paired data lack some halves."""
-    split = data.splits[split_name]
-    codes, present = data.codes(model, split_name, modality=modality), split.present.get(modality or "")
-    rows = np.arange(len(split)) if present is None else np.flatnonzero(present)
-    return described_side(data, split_name, codes[rows], modality, rows)
+    codes, rows = _encoded(model, data, split_name, modality)
+    return described_side(data, split_name, codes, modality, rows)
+
+
+def _encoded(model: HashModel, data: HashDataModule, split_name: str, modality: str | None) -> tuple[BinaryCodes, Rows]:
+    """Return the codes of the items that have the modality, and their rows in the split."""
+    codes, present = data.codes(model, split_name, modality=modality), data.splits[split_name].present
+    if modality not in present:
+        return codes, slice(None)
+    rows = np.flatnonzero(present[modality])
+    return codes[rows], rows
 
 
 def described_side(
-    data: HashDataModule, split_name: str, codes: BinaryCodes, modality: str | None, rows: np.ndarray
+    data: HashDataModule, split_name: str, codes: BinaryCodes, modality: str | None, rows: Rows
 ) -> CodeFile:
     """Put labels, names and cached features of ``rows`` of a split beside their codes."""
     split = data.splits[split_name]
@@ -91,19 +101,24 @@ def mean_average_precision_of(
     scores = {}
     for task in tasks_of(model):
         sides = zip((query, database), direction_of(model, task or None)[1], strict=True)
-        asking, answering = (encoded_side(model, data, name, modality) for name, modality in sides)
-        if asking.labels is None or answering.labels is None:
-            raise UsageError(f"{type(data).__name__} has no labels; mAP needs to know what is relevant")
+        (asking, asked), (answering, searched) = (_labelled(model, data, name, modality) for name, modality in sides)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UnanswerableQueries)  # told once by the report, not after every epoch
             scores[task] = mean_average_precision(
-                asking.codes,
-                answering.codes,
-                query_labels=asking.labels,
-                database_labels=answering.labels,
-                top_k=top_k,
+                asking, answering, query_labels=asked, database_labels=searched, top_k=top_k
             )
     return scores
+
+
+def _labelled(
+    model: HashModel, data: HashDataModule, split_name: str, modality: str | None
+) -> tuple[BinaryCodes, NDArray[Any]]:
+    """Return codes and labels alone: this runs after every epoch, and a feature table takes a second to copy."""
+    codes, rows = _encoded(model, data, split_name, modality)
+    labels = data.splits[split_name].labels
+    if labels is None:
+        raise UsageError(f"{type(data).__name__} has no labels; mAP needs to know what is relevant")
+    return codes, np.asarray(labels[rows])
 
 
 def protocol_of_test(model: HashModel, data: HashDataModule) -> Protocol:

@@ -35,14 +35,13 @@ def model_pair(target: Any, data: HashDataModule | None, task: str | None) -> Co
     started = time.perf_counter()
     data.setup()
     data.attach(model)
-    rows = np.arange(len(data.splits["train"]))
-    no_codes = BinaryCodes.from_bits(np.zeros((len(rows), 1)))  # baselines are fitted to the features
+    no_codes = BinaryCodes.from_bits(np.zeros((len(data.splits["train"]), 1)))  # baselines are fitted to the features
     return CodePair(
         query=encoded_side(model, data, "query", ask),
         database=encoded_side(model, data, "database", answer),
         method=type(model).__name__,
         protocol=known_protocol(model, data, chosen),
-        train=described_side(data, "train", no_codes, "image", rows),
+        train=described_side(data, "train", no_codes, "image", slice(None)),
         open_picture=_opener(data),
         timings={"encoding": time.perf_counter() - started},
     )

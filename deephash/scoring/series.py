@@ -7,8 +7,9 @@ everything anew would give.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,15 +20,17 @@ from deephash.errors import UsageError
 from deephash.evaluation.codefile import CodeFile, number_labels, require_labels
 from deephash.evaluation.compatibility import compatibility_scores
 from deephash.evaluation.engine import average_precisions
-from deephash.evaluation.figures import Figure, Series
 from deephash.evaluation.groups import FloatArray
 from deephash.evaluation.lifelong import lifelong_scores
-from deephash.evaluation.protocol import Protocol
 from deephash.evaluation.relevance import relevance_from_labels
-from deephash.evaluation.report import EvaluationReport
-from deephash.evaluation.scores import Settings
+from deephash.evaluation.scores import Column
+from deephash.evaluation.settings import Settings
+from deephash.reports.protocol import Protocol
+from deephash.reports.record import Figure, Series
+from deephash.reports.report import EvaluationReport
+from deephash.reports.sections import Case, Section
 from deephash.scoring.sides import CodePair
-from deephash.scoring.targets import evaluate_pair
+from deephash.scoring.targets import Asked, evaluate_pair
 
 Summary = Callable[[FloatArray], dict[str, float]]
 """[T, T] scores of which the lower triangle is read -> name of a figure -> value."""
@@ -91,8 +94,9 @@ def evaluate_lifelong(
         for session, query in enumerate(sessions):
             cells[stage, session] = _cell(query, galleries[stage], options, session)
     last = CodePair(queries[-1], galleries[-1], stages[-1].method, stages[-1].protocol)
-    how = "reencoded" if reencoded else "frozen"
-    return _report("lifelong", how, last, [stage.method for stage in stages], cells, _lifelong, options, protocol)
+    names = tuple(stage.method for stage in stages)
+    table = Table("lifelong", "reencoded" if reencoded else "frozen", names, cells, _lifelong)
+    return evaluate_pair(last, Asked(settings, protocol, sections=(partial(SeriesFigures, table=table),)))
 
 
 def evaluate_compatibility(
@@ -117,45 +121,55 @@ def evaluate_compatibility(
         for old in range(new + 1)
     }
     last = CodePair(queries[-1], galleries[-1], models[-1].method, models[-1].protocol)
-    names = [model.method for model in models]
-    return _report("compatibility", "", last, names, cells, _compatibility, options, protocol)
+    table = Table("compatibility", "", tuple(model.method for model in models), cells, _compatibility)
+    return evaluate_pair(last, Asked(settings, protocol, sections=(partial(SeriesFigures, table=table),)))
 
 
 # Figures -----------------------------------------------------------------------------------------------
 
 
-def _report(
-    kind: str,
-    how: str,
-    last: CodePair,
-    names: Sequence[str],
-    cells: Cells,
-    summary: Summary,
-    settings: Settings,
-    protocol: Protocol | None,
-) -> EvaluationReport:
-    report = evaluate_pair(last, settings=settings, protocol=protocol)
-    metric = report.headline.metric
-    size = len(names)
-    table = _means(cells, size)
-    value = summary(table)
-    lowest, highest = _extremes(cells, size, summary)
-    ends = _intervals(cells, size, summary, settings)
-    word = f"{kind}-{how}:{size}" if how else f"{kind}:{size}"
-    own = replace(report.protocol, series=word, empty="zero")
-    figures = tuple(
-        Figure(
-            f"{name} {metric}",
-            value[name],
-            own.for_metric(f"{name} {metric}"),
-            lowest[name],
-            highest[name],
-            *ends.get(name, (None, None)),
-        )
-        for name in value
-    )
-    rows = tuple(tuple(float(score) for score in table[row, : row + 1]) for row in range(size))
-    return replace(report, figures=report.figures + figures, series=Series(kind, metric, tuple(names), rows))
+@dataclass(frozen=True, eq=False)
+class Table:
+    """The cells of a series.
+
+    Attributes:
+        kind: ``lifelong`` or ``compatibility``.
+        how: of the codes, ``frozen`` or ``reencoded``; may be empty.
+        names: of the T stages.
+        cells: of the lower triangle.
+        summary: the figures.
+    """
+
+    kind: str
+    how: str
+    names: tuple[str, ...]
+    cells: Cells
+    summary: Summary
+
+
+class SeriesFigures(Section):
+    """The figures of a series and the table behind them, beside those of its last stage."""
+
+    def __init__(self, case: Case, table: Table) -> None:
+        super().__init__(case)
+        self.table, self.means = table, _means(table.cells, len(table.names))
+
+    def figures(self, headline: Figure) -> Iterator[Figure]:
+        """Each with its range over tie orders and its interval."""
+        table, size = self.table, len(self.table.names)
+        lowest, highest = _extremes(table.cells, size, table.summary)
+        ends = _intervals(table.cells, size, table.summary, self.case.settings)
+        word = f"{table.kind}-{table.how}:{size}" if table.how else f"{table.kind}:{size}"
+        own = replace(headline.protocol, series=word, empty="zero")
+        for name, value in table.summary(self.means).items():
+            metric = f"{name} {headline.metric}"
+            doubts = (lowest[name], highest[name], *ends.get(name, (None, None)))
+            yield Figure(metric, value, own.for_metric(metric), *doubts)
+
+    def data(self, headline: Column) -> dict[str, Any]:
+        """The table."""
+        rows = tuple(tuple(float(score) for score in row[: place + 1]) for place, row in enumerate(self.means))
+        return {"series": Series(self.table.kind, headline.metric, self.table.names, rows)}
 
 
 def _lifelong(scores: FloatArray) -> dict[str, float]:

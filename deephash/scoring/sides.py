@@ -14,7 +14,7 @@ from deephash.collection.label_words import SEVERAL, parse_labels
 from deephash.collection.seen import SeenItems
 from deephash.errors import UsageError, did_you_mean
 from deephash.evaluation.codefile import CodeFile
-from deephash.evaluation.protocol import Protocol
+from deephash.reports.protocol import Protocol
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -11,7 +11,7 @@ import numpy as np
 
 from deephash.errors import DataError, UsageError
 from deephash.evaluation.codefile import CodeFile, read_code_file
-from deephash.evaluation.protocol import Protocol
+from deephash.reports.protocol import Protocol
 from deephash.scoring.series import joined
 from deephash.scoring.sides import DATABASE_FILE, QUERY_FILE, CodePair, is_folder_of_codes
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from deephash.errors import DataError, UsageError, did_you_mean
 from deephash.evaluation.codefile import CodeFile, common_labels, common_pairs, listed_items, read_code_file
 from deephash.evaluation.leave_one_out import own_rows
-from deephash.evaluation.protocol import Protocol
-from deephash.evaluation.report import EvaluationReport, evaluate_codes
-from deephash.evaluation.scores import Settings
+from deephash.evaluation.settings import Settings
+from deephash.reports.assembling import Question, answer
+from deephash.reports.protocol import Protocol
+from deephash.reports.report import EvaluationReport
+from deephash.reports.sections import MakeSection
 from deephash.scoring.attacks import attack_of
 from deephash.scoring.sides import (
     DATABASE_FILE,
@@ -84,66 +86,69 @@ def evaluate(
         DataError: files that are missing or damaged.
     """
     pair = _pair_of(target, data, task, Draw(label, num_queries, seed, held_out))
-    return evaluate_pair(
-        pair,
-        settings=settings,
-        protocol=protocol,
-        method=method,
-        baselines=baselines,
-        seed=seed,
-        attacked=None if attacked is None else _as_file(attacked),
-        leave_one_out=leave_one_out,
-    )
+    codes = None if attacked is None else _as_file(attacked)
+    return evaluate_pair(pair, Asked(settings, protocol, method, baselines, seed, codes, leave_one_out))
 
 
-def evaluate_pair(
-    pair: CodePair,
-    *,
-    settings: Settings | None = None,
-    protocol: Protocol | None = None,
-    method: str | None = None,
-    baselines: bool = False,
-    seed: int = 0,
-    attacked: CodeFile | None = None,
-    leave_one_out: bool = False,
-) -> EvaluationReport:
-    """Score two sides that are ready; arguments as in :func:`evaluate`."""
-    listed = listed_items(pair.query, pair.database)
-    pairs = None if listed is not None else common_pairs(pair.query, pair.database)
-    query_labels, database_labels = None, None
-    words: tuple[str, ...] = ()
-    if listed is None and (pairs is None or _has_labels(pair)):
-        query_labels, database_labels, words = common_labels(pair.query, pair.database)
-    own = own_rows(pair.query, pair.database) if leave_one_out else None
-    report = evaluate_codes(
-        pair.query.codes,
-        pair.database.codes,
-        query_labels,
-        database_labels,
-        settings=settings,
-        protocol=_known(pair, protocol),
-        method=method or pair.method,
-        class_names=words,
-        query_names=pair.query.names,
-        database_names=pair.database.names,
-        pairs=pairs,
-        attack=None if attacked is None else attack_of(pair, attacked),
-        own=own,
-        listed=listed,
-    )
+@dataclass(frozen=True)
+class Asked:
+    """What is asked of two sides, whichever way they came; fields as the arguments of :func:`evaluate`.
+
+    ``sections`` are what else the report is to say, see :mod:`deephash.reports.sections`.
+    """
+
+    settings: Settings | None = None
+    protocol: Protocol | None = None
+    method: str | None = None
+    baselines: bool = False
+    seed: int = 0
+    attacked: CodeFile | None = None
+    leave_one_out: bool = False
+    sections: tuple[MakeSection, ...] = ()
+
+
+def evaluate_pair(pair: CodePair, asked: Asked) -> EvaluationReport:
+    """Score two sides that are ready; errors as in :func:`evaluate`."""
+    question = _question_of(pair, asked)
+    report = answer(question)
     report = replace(
         report,
         open_picture=pair.open_picture,
         timings={**pair.timings, **report.timings},
         warnings=(*pair.warnings, *report.warnings),
     )
-    if baselines:
-        if query_labels is None or database_labels is None:
-            raise UsageError("baselines are compared by labels, and these codes are scored by pairs or lists")
+    if asked.baselines:
         from deephash.scoring.baselines import score_baselines
 
-        report = score_baselines(report, pair, query_labels, database_labels, settings or Settings(), seed, own)
+        report = score_baselines(report, pair, question, asked.seed)
     return report
+
+
+def _question_of(pair: CodePair, asked: Asked) -> Question:
+    """Read what the files say is right: listed items, else labels, else pairs; pairs also beside labels."""
+    listed = listed_items(pair.query, pair.database)
+    pairs = None if listed is not None else common_pairs(pair.query, pair.database)
+    query_labels, database_labels = None, None
+    words: tuple[str, ...] = ()
+    if listed is None and (pairs is None or _has_labels(pair)):
+        query_labels, database_labels, words = common_labels(pair.query, pair.database)
+    return Question(
+        pair.query.codes,
+        pair.database.codes,
+        query_labels,
+        database_labels,
+        settings=asked.settings,
+        protocol=_known(pair, asked.protocol),
+        method=asked.method or pair.method,
+        class_names=words,
+        query_names=pair.query.names,
+        database_names=pair.database.names,
+        pairs=pairs,
+        attack=None if asked.attacked is None else attack_of(pair, asked.attacked),
+        own=own_rows(pair.query, pair.database) if asked.leave_one_out else None,
+        listed=listed,
+        sections=asked.sections,
+    )
 
 
 def _has_labels(pair: CodePair) -> bool:

@@ -7,9 +7,9 @@ import pytest
 
 from deephash.codes import BinaryCodes
 from deephash.errors import UsageError
-from deephash.evaluation.protocol import Protocol
-from deephash.evaluation.report import evaluate_codes
 from deephash.evaluation.scores import Settings
+from deephash.reports import evaluate_codes
+from deephash.reports.protocol import Protocol
 from deephash.scoring.comparison import MixedProtocols, compare_reports
 from tests.evaluation_cases import clustered
 

@@ -13,12 +13,12 @@ from deephash.evaluation import metrics
 from deephash.evaluation.counts import DistanceCounts
 from deephash.evaluation.engine import score_queries
 from deephash.evaluation.groups import groups_from_counts
-from deephash.evaluation.protocol import Protocol
 from deephash.evaluation.ranking import average_precision_at_r, r_precision
 from deephash.evaluation.relevance import ListedPairs
-from deephash.evaluation.report import evaluate_codes
 from deephash.evaluation.scores import Settings
 from deephash.evaluation.torchmetrics_faces import HammingMetric
+from deephash.reports import evaluate_codes
+from deephash.reports.protocol import Protocol
 from tests import evaluation_naive as naive
 from tests.evaluation_cases import clustered, multi_hot
 

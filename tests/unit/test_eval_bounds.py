@@ -10,8 +10,8 @@ from deephash.errors import UsageError
 from deephash.evaluation import metrics
 from deephash.evaluation.codefile import CodeFile
 from deephash.evaluation.counts import DistanceCounts
-from deephash.evaluation.report import evaluate_codes
 from deephash.evaluation.scores import Settings
+from deephash.reports import evaluate_codes
 from deephash.scoring.targets import evaluate
 
 GAINS = [[[0, 2, 1], [3, 0, 0]], [[1, 0, 3], []], [[1, 3, 0], [1]], [[0, 0], [2, 1, 0]], [[2, 2, 0, 1], [3]]]

@@ -15,11 +15,11 @@ from deephash.data.check import check_manifest
 from deephash.data.manifests import SplitManifest
 from deephash.data.protocols import build_split, split_rules
 from deephash.evaluation import metrics
-from deephash.evaluation.protocol import Protocol
-from deephash.evaluation.report import evaluate_codes
 from deephash.evaluation.scores import Settings
 from deephash.evaluation.torchmetrics_faces import HammingMAP, HammingPrecision
 from deephash.models import GreedyHash, OrthoHash, load_model
+from deephash.reports import evaluate_codes
+from deephash.reports.protocol import Protocol
 from deephash.scoring.codesets import CodeSet, compare_code_sets
 from deephash.scoring.comparison import MixedProtocols, compare_reports
 from deephash.training import ModelSaver, RetrievalEvaluation

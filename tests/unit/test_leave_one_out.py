@@ -10,8 +10,8 @@ from deephash.evaluation.counts import distance_counts
 from deephash.evaluation.leave_one_out import own_rows
 from deephash.evaluation.metrics import hubness
 from deephash.evaluation.relevance import relevance_among_others
-from deephash.evaluation.report import evaluate_codes
 from deephash.evaluation.scores import Settings
+from deephash.reports import evaluate_codes
 from deephash.scoring.targets import evaluate
 from tests.evaluation_cases import multi_hot
 

@@ -8,10 +8,10 @@ import pytest
 from deephash.cli.main import main
 from deephash.errors import UsageError
 from deephash.evaluation.codefile import CodeFile
-from deephash.evaluation.protocol import Protocol
 from deephash.evaluation.relevance import ListedPairs
-from deephash.evaluation.report import evaluate_codes
 from deephash.evaluation.scores import Settings
+from deephash.reports import evaluate_codes
+from deephash.reports.protocol import Protocol
 from deephash.scoring.targets import evaluate
 from tests.evaluation_cases import clustered
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deephash.errors import UsageError
-from deephash.evaluation.protocol import Protocol
+from deephash.reports.protocol import Protocol
 
 CIFAR = Protocol(dataset="cifar10-i/v1", num_bits=64, num_queries=1000, num_database=59000, split="sha256:ab12cd34")
 CANONICAL = (

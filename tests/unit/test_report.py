@@ -11,9 +11,9 @@ from PIL import Image
 from deephash.codes import BinaryCodes
 from deephash.errors import DataError, FormatTooNew, UsageError
 from deephash.evaluation.legacy import legacy_mean_average_precision
-from deephash.evaluation.protocol import Protocol
-from deephash.evaluation.report import EvaluationReport, evaluate_codes
 from deephash.evaluation.scores import Settings
+from deephash.reports import EvaluationReport, evaluate_codes
+from deephash.reports.protocol import Protocol
 from tests.evaluation_cases import clustered, multi_hot
 from tests.paths import ROOT
 

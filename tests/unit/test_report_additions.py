@@ -8,14 +8,14 @@ import pytest
 
 from deephash.codes import BinaryCodes
 from deephash.errors import UsageError
-from deephash.evaluation.additions import Attack
 from deephash.evaluation.crossmodal import folded_instance_hits, instance_hits
 from deephash.evaluation.knn import knn_accuracy
 from deephash.evaluation.metrics import hubness, mean_average_precision, mean_trapezoid_average_precision
-from deephash.evaluation.protocol import Protocol
-from deephash.evaluation.report import EvaluationReport, evaluate_codes
 from deephash.evaluation.robustness import attack_scores
 from deephash.evaluation.scores import Settings
+from deephash.reports import EvaluationReport, evaluate_codes
+from deephash.reports.attack import Attack
+from deephash.reports.protocol import Protocol
 from tests.evaluation_cases import clustered, multi_hot
 from tests.paths import ROOT
 

@@ -8,7 +8,7 @@ import pytest
 
 from deephash.codes import BinaryCodes
 from deephash.collection import Collection
-from deephash.evaluation.report import evaluate_codes
+from deephash.reports import evaluate_codes
 from tests.paths import shared_data
 from tests.web.collections import caltech_collection
 from tests.web.conftest import Server, visiting

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from deephash.evaluation.figures import Figure, HardQuery, Series
-from deephash.evaluation.report import EvaluationReport
+from deephash.reports.record import Figure, HardQuery, Record, Series
 
 DIGITS = 4
 _SERIES_AXES = {"lifelong": ("stage", "session of the queries"), "compatibility": ("query model", "gallery model")}
@@ -18,7 +17,7 @@ PICTURES = {
 }
 
 
-def report_to_table(report: EvaluationReport) -> str:
+def report_to_table(report: Record) -> str:
     """Return the report as text of less than 120 columns."""
     protocol = report.protocol
     backbone = "" if protocol.backbone == "unknown" else f"  {protocol.backbone}"
@@ -31,7 +30,7 @@ def report_to_table(report: EvaluationReport) -> str:
     return "\n".join([*lines, f"protocol: {protocol}", *_other_conventions(report)])
 
 
-def report_to_markdown(report: EvaluationReport, pictures: Sequence[str] = ()) -> str:
+def report_to_markdown(report: Record, pictures: Sequence[str] = ()) -> str:
     """Return the report as one Markdown page that shows ``pictures``."""
     blocks = [
         f"# {report.method}, {report.protocol.num_bits} bits, {report.protocol.dataset}",
@@ -66,7 +65,7 @@ def _figure_lines(figures: Sequence[Figure]) -> Iterator[str]:
         yield "   ".join(f"{cell:{width}}" for cell, width in zip(line, widths, strict=True)).rstrip()
 
 
-def _other_conventions(report: EvaluationReport) -> Iterator[str]:
+def _other_conventions(report: Record) -> Iterator[str]:
     """Name the figures whose protocol differs from the headline's in more than the metric, and in what."""
     figures: dict[str, list[str]] = {}
     for figure in report.figures:
@@ -77,7 +76,7 @@ def _other_conventions(report: EvaluationReport) -> Iterator[str]:
     yield from (f"  {words}: {', '.join(labels)}" for words, labels in figures.items())
 
 
-def _code_lines(report: EvaluationReport) -> Iterator[str]:
+def _code_lines(report: Record) -> Iterator[str]:
     health, counts = report.health["database"], report.counts
     yield (
         f"codes: {health['unique_codes']:,} unique of {health['num_codes']:,}   dead bits {health['dead_bits']}   "
@@ -121,12 +120,12 @@ def _series_table(series: Series | None) -> str:
     return f"## {series.metric} by {down} and {across}\n\n" + _markdown_table((down, *columns), rows)
 
 
-def _baseline_words(report: EvaluationReport) -> Iterator[str]:
+def _baseline_words(report: Record) -> Iterator[str]:
     for name, figures in report.baselines.items():
         yield f"{name} {_number(figures[0].value)}"
 
 
-def _baseline_table(report: EvaluationReport) -> str:
+def _baseline_table(report: Record) -> str:
     if not report.baselines:
         return ""
     metrics = [figure.label for figure in next(iter(report.baselines.values()))]
@@ -137,14 +136,14 @@ def _baseline_table(report: EvaluationReport) -> str:
     return "## Baselines from the same features\n\n" + _markdown_table(("codes", *metrics), rows)
 
 
-def _class_table(report: EvaluationReport) -> str:
+def _class_table(report: Record) -> str:
     if not report.per_class:
         return ""
     rows = [(each.name, f"{each.queries:,}", _number(each.value)) for each in report.per_class]
     return f"## {report.headline.label} by class\n\n" + _markdown_table(("class", "queries", "value"), rows)
 
 
-def _hardest_table(report: EvaluationReport) -> str:
+def _hardest_table(report: Record) -> str:
     if not report.hardest:
         return ""
     rows = [
@@ -162,7 +161,7 @@ def _nearest(query: HardQuery) -> str:
     return ", ".join(f"**{name}** {far}" if right else f"{name} {far}" for name, far, right in items)
 
 
-def _origin_lines(report: EvaluationReport) -> Iterator[str]:
+def _origin_lines(report: Record) -> Iterator[str]:
     yield f"- created {report.created}"
     yield from (f"- {name}: {value}" for name, value in report.environment.items())
     yield "- seconds: " + ", ".join(f"{name} {seconds:.2f}" for name, seconds in report.timings.items())

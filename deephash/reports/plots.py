@@ -13,8 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
     from PIL.Image import Image
 
-    from deephash.evaluation.figures import HardQuery
-    from deephash.evaluation.report import EvaluationReport
+    from deephash.reports.record import HardQuery, Record
 
 SIZE = (6.4, 4.2)  # inches
 DPI = 110
@@ -26,7 +25,7 @@ LONGEST_NAME = 24
 FEW_CLASSES, SHORT_NAME = 12, 6  # so many names of so many letters stand side by side without being turned
 
 
-def draw_report(report: EvaluationReport, directory: Path) -> list[Path]:
+def draw_report(report: Record, directory: Path) -> list[Path]:
     """Draw every picture that the report has data for.
 
     Args:
@@ -37,7 +36,7 @@ def draw_report(report: EvaluationReport, directory: Path) -> list[Path]:
         The files written.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    drawings: dict[str, Callable[[EvaluationReport], Canvas]] = {
+    drawings: dict[str, Callable[[Record], Canvas]] = {
         "pr_curve.png": draw_precision_recall,
         "precision_at_n.png": draw_precision_at_rank,
         "distances.png": draw_distances,
@@ -56,7 +55,7 @@ def draw_report(report: EvaluationReport, directory: Path) -> list[Path]:
     return written
 
 
-def draw_precision_recall(report: EvaluationReport) -> Canvas:
+def draw_precision_recall(report: Record) -> Canvas:
     """Precision over recall: a point a radius (macro average, empty balls count 0), and by rank over all tie orders."""
     canvas, axes = _axes(report, "recall", "precision", "Precision and recall")
     recall, precision = report.curves["recall_by_radius"], report.curves["precision_by_radius"]
@@ -86,7 +85,7 @@ def draw_precision_recall(report: EvaluationReport) -> Canvas:
     return canvas
 
 
-def draw_precision_at_rank(report: EvaluationReport) -> Canvas:
+def draw_precision_at_rank(report: Record) -> Canvas:
     """P@N over N, expected over tie orders."""
     from matplotlib.ticker import StrMethodFormatter
 
@@ -100,7 +99,7 @@ def draw_precision_at_rank(report: EvaluationReport) -> Canvas:
     return canvas
 
 
-def draw_distances(report: EvaluationReport) -> Canvas:
+def draw_distances(report: Record) -> Canvas:
     """Shares of relevant and irrelevant pairs at each distance, beside what fair coins would give."""
     canvas, axes = _axes(report, "Hamming distance", "share of pairs", "Distances of pairs")
     radius = report.curves["radius"]
@@ -114,7 +113,7 @@ def draw_distances(report: EvaluationReport) -> Canvas:
     return canvas
 
 
-def draw_classes(report: EvaluationReport) -> Canvas:
+def draw_classes(report: Record) -> Canvas:
     """Headline metric by class, lowest first."""
     ordered = sorted(report.per_class, key=lambda each: each.value)
     title = f"{report.headline.label} by class"
@@ -135,7 +134,7 @@ def draw_classes(report: EvaluationReport) -> Canvas:
     return canvas
 
 
-def draw_hardest(report: EvaluationReport, open_picture: Callable[[str], Image]) -> Canvas:
+def draw_hardest(report: Record, open_picture: Callable[[str], Image]) -> Canvas:
     """Contact sheet: a row a hard query, its nearest items to the right, framed green where they are right."""
     queries = [query for query in report.hardest if query.name][:SHEET_ROWS]
     columns = 1 + max(len(query.nearest) for query in queries)
@@ -169,9 +168,7 @@ def _canvas(size: tuple[float, float]) -> Canvas:
     return canvas
 
 
-def _axes(
-    report: EvaluationReport, x_label: str, y_label: str, title: str, *, width: float = SIZE[0]
-) -> tuple[Canvas, Any]:
+def _axes(report: Record, x_label: str, y_label: str, title: str, *, width: float = SIZE[0]) -> tuple[Canvas, Any]:
     canvas = _canvas((width, SIZE[1]))
     axes = canvas.add_subplot()
     axes.set_xlabel(x_label)
@@ -183,12 +180,12 @@ def _axes(
     return canvas, axes
 
 
-def _origin(report: EvaluationReport) -> str:
+def _origin(report: Record) -> str:
     """What a picture shows when it is looked at without its report."""
     return f"{_short(report.method)}, {report.protocol.num_bits} bits, {_short(report.protocol.dataset)}"
 
 
-def _draw_chance(axes: Any, report: EvaluationReport) -> None:
+def _draw_chance(axes: Any, report: Record) -> None:
     """The precision of any order of the whole database: the share of relevant pairs."""
     axes.axhline(report.curves["precision_at_rank"][-1], color=GREY, linestyle="--", linewidth=1, label="chance")
 

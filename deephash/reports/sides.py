@@ -1,8 +1,9 @@
-"""What a report is made of: both sides, unlabelled queries taken out, and what else may be scored."""
+"""What a report is made of: both sides, unlabelled queries taken out, and what makes an item right."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping, Sized
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,9 +13,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from deephash.codes import BinaryCodes
 from deephash.errors import UsageError
-from deephash.evaluation.additions import Attack
 from deephash.evaluation.arrays import as_labels
 from deephash.evaluation.relevance import ListedPairs, Relevance, relevance_among_others, require_own_rows
+
+OWN, PAIRS, LISTED, TARGET = "any-shared-label", "pairs", "explicit", "target-label"
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +34,7 @@ class Sides:
         num_unlabelled: queries taken out.
         given_query: codes of all queries that were given.
         given_labels: their labels.
+        right: what makes an item right, in the word of protocols: ``OWN``, ``PAIRS`` or ``LISTED``.
         own: leave-one-out: database row of each kept query, [Q]; else None.
         listed: right and ignored items of each query, in place of labels, which then say nothing; else None.
     """
@@ -46,6 +49,7 @@ class Sides:
     num_unlabelled: int
     given_query: BinaryCodes
     given_labels: NDArray[Any]
+    right: str
     own: NDArray[np.int64] | None = None
     listed: ListedPairs | None = None
 
@@ -58,7 +62,10 @@ class Sides:
         database_labels: ArrayLike,
         query_names: ArrayLike | None,
         database_names: ArrayLike | None,
+        *,
+        right: str,
         own: NDArray[np.int64] | None = None,
+        listed: ListedPairs | None = None,
     ) -> Sides:
         """Check that everything fits and leave out the unlabelled queries."""
         labels = as_labels(np.asarray(query_labels), source="query labels")
@@ -88,10 +95,19 @@ class Sides:
             num_unlabelled=len(labels) - len(kept),
             given_query=query,
             given_labels=labels,
+            right=right,
             own=None if rows is None else rows[kept],
+            listed=listed,
         )
 
-    @property
+    def require_one_each(self, columns: Mapping[str, Sized | None], *, of_queries: bool = True) -> None:
+        """Raise UsageError unless each column has one entry for each query that was given (or database item)."""
+        count = len(self.given_query if of_queries else self.database)
+        for name, column in columns.items():
+            if column is not None and len(column) != count:
+                raise UsageError(f"{len(column):,} {name}; {count:,} are needed, one for each")
+
+    @cached_property
     def relevance(self) -> Relevance:
         """Which item is right for which kept query."""
         if self.listed is not None:
@@ -122,31 +138,6 @@ class Sides:
         for labels in (self.query_labels, self.database_labels):
             digest.update(str(labels.shape).encode() + np.ascontiguousarray(labels.astype(np.int64)).tobytes())
         return f"labels:{digest.hexdigest()[:12]}"
-
-
-@dataclass(frozen=True, eq=False)
-class Beyond:
-    """What may be scored beside codes and labels.
-
-    Attributes:
-        pairs: pair numbers of the given queries and of the database, for hits at instance level.
-        instead: there are no labels; the pairs stand in their place.
-        attack: the given queries after an attack.
-    """
-
-    pairs: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None
-    instead: bool = False
-    attack: Attack | None = None
-
-    def require_fit(self, num_queries: int, num_items: int) -> None:
-        """Raise UsageError unless there is one of everything for each query and item."""
-        wanted: dict[str, tuple[Any, int]] = {"pair numbers of queries": (self.pairs and self.pairs[0], num_queries)}
-        wanted["pair numbers of database items"] = (self.pairs and self.pairs[1], num_items)
-        wanted["attacked codes"] = (self.attack and self.attack.codes, num_queries)
-        wanted["targets"] = (self.attack and self.attack.targets, num_queries)
-        for name, (column, count) in wanted.items():
-            if column is not None and len(column) != count:
-                raise UsageError(f"{len(column):,} {name}; {count:,} are needed, one for each")
 
 
 def is_labelled(labels: NDArray[Any]) -> NDArray[np.bool_]:

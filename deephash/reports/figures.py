@@ -3,113 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deephash.evaluation.bootstrap import bootstrap_interval
-from deephash.evaluation.protocol import Protocol
 from deephash.evaluation.scores import Column, QueryScores, Settings
+from deephash.reports.protocol import Protocol
+from deephash.reports.record import ClassFigure, Figure, HardQuery
 
 HARDEST = 20  # queries listed
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One number and how far it may be trusted.
-
-    Attributes:
-        metric: e.g. ``mAP@all``.
-        value: under the protocol's tie policy.
-        protocol: what the number means.
-        pessimistic: mean under the worst order of tied items; None for a metric that knows no ties.
-        optimistic: mean under the best.
-        low: lower end of the bootstrap interval over queries; None where none was made.
-        high: upper end.
-    """
-
-    metric: str
-    value: float
-    protocol: Protocol
-    pessimistic: float | None = None
-    optimistic: float | None = None
-    low: float | None = None
-    high: float | None = None
-
-    @property
-    def label(self) -> str:
-        """Metric, with its denominator where that matters."""
-        if self.protocol.legacy != "none":
-            return f"{self.metric} (as {self.protocol.legacy})"
-        words = [self.protocol.normalize] if self.protocol.top_k and "mAP@" in self.metric else []
-        words += ["pairs"] if self.protocol.relevance == "pairs" else []
-        return f"{self.metric} ({', '.join(words)})" if words else self.metric
-
-    @property
-    def column(self) -> str:
-        """Name of the column of one number a query behind this figure, where a report keeps one."""
-        return column_name(self.metric, self.protocol.normalize, self.protocol.relevance)
-
-    @property
-    def is_mean_ap(self) -> bool:
-        """Whether this is a plain mean average precision."""
-        return self.metric.startswith("mAP@")
-
-
-def column_name(metric: str, normalize: str, relevance: str) -> str:
-    """Return ``METRIC|DENOMINATOR``, or ``METRIC|pairs`` where the own pair is the right answer."""
-    return f"{metric}|{'pairs' if relevance == 'pairs' else normalize}"
-
-
-@dataclass(frozen=True)
-class Series:
-    """Scores of several models, the table behind a lifelong or compatibility figure.
-
-    Attributes:
-        kind: ``lifelong`` or ``compatibility``.
-        metric: e.g. ``mAP@all``.
-        names: of the stages or models.
-        scores: row t has t + 1 scores. Lifelong: after stage t, queries of session s <= t. Compatibility: queries of
-            model t against the gallery of model k <= t.
-    """
-
-    kind: str
-    metric: str
-    names: tuple[str, ...]
-    scores: tuple[tuple[float, ...], ...]
-
-
-@dataclass(frozen=True)
-class ClassFigure:
-    """The headline metric over the queries of one class. ``name`` is a word or the class number."""
-
-    name: str
-    queries: int
-    value: float
-
-
-@dataclass(frozen=True)
-class HardQuery:
-    """One of the queries with the lowest headline value.
-
-    Attributes:
-        row: among the scored queries.
-        name: empty where unknown.
-        labels: its classes in words.
-        value: of the headline metric.
-        nearest: names (or ``row N``) of the nearest items, equal distances in database order.
-        distances: of those items.
-        relevant: whether each of them is right.
-    """
-
-    row: int
-    name: str
-    labels: tuple[str, ...]
-    value: float
-    nearest: tuple[str, ...] = ()
-    distances: tuple[int, ...] = ()
-    relevant: tuple[bool, ...] = ()
 
 
 def figure_of(column: Column, protocol: Protocol, settings: Settings) -> Figure:

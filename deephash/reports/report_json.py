@@ -8,15 +8,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from numpy.typing import NDArray
-
-from deephash.evaluation.figures import ClassFigure, Figure, HardQuery, Series
-from deephash.evaluation.protocol import Protocol
-from deephash.evaluation.report import SCHEMA, EvaluationReport
 from deephash.foreign import Unfit, read_npz
+from deephash.reports.protocol import Protocol
+from deephash.reports.record import ClassFigure, Figure, HardQuery, Record, Series
+
+SCHEMA = 2
 
 
-def report_to_data(report: EvaluationReport) -> dict[str, Any]:
+def report_to_data(report: Record) -> dict[str, Any]:
     """Return a report as dictionaries, lists, strings and finite numbers."""
     return {
         "schema": SCHEMA,
@@ -42,25 +41,25 @@ def report_to_data(report: EvaluationReport) -> dict[str, Any]:
     }
 
 
-def report_from_data(data: Mapping[str, Any]) -> EvaluationReport:
-    """Read :func:`report_to_data` back."""
-    return EvaluationReport(
-        method=str(data["method"]),
-        protocol=Protocol.parse(data["protocol"]),
-        figures=tuple(_figure_from_data(figure) for figure in data["figures"]),
-        per_class=tuple(ClassFigure(**each) for each in data["per_class"]),
-        curves={name: list(values) for name, values in data["curves"].items()},
-        health={side: dict(found) for side, found in data["health"].items()},
-        hubness=dict(data.get("hubness", {})),  # since schema 2, as the series
-        series=_series(data.get("series")),
-        counts=dict(data["counts"]),
-        baselines={name: tuple(map(_figure_from_data, found)) for name, found in data["baselines"].items()},
-        hardest=tuple(_hard_query(each) for each in data["hardest"]),
-        timings=dict(data["timings"]),
-        environment=dict(data["environment"]),
-        warnings=tuple(data["warnings"]),
-        created=str(data["created"]),
-    )
+def fields_from_data(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of the record that :func:`report_to_data` wrote."""
+    return {
+        "method": str(data["method"]),
+        "protocol": Protocol.parse(data["protocol"]),
+        "figures": tuple(_figure_from_data(figure) for figure in data["figures"]),
+        "per_class": tuple(ClassFigure(**each) for each in data["per_class"]),
+        "curves": {name: list(values) for name, values in data["curves"].items()},
+        "health": {side: dict(found) for side, found in data["health"].items()},
+        "hubness": dict(data.get("hubness", {})),  # since schema 2, as the series
+        "series": _series(data.get("series")),
+        "counts": dict(data["counts"]),
+        "baselines": {name: tuple(map(_figure_from_data, found)) for name, found in data["baselines"].items()},
+        "hardest": tuple(_hard_query(each) for each in data["hardest"]),
+        "timings": dict(data["timings"]),
+        "environment": dict(data["environment"]),
+        "warnings": tuple(data["warnings"]),
+        "created": str(data["created"]),
+    }
 
 
 def read_per_query(path: Path) -> dict[str, NDArray[Any]]:
