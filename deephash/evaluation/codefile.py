@@ -34,7 +34,7 @@ from deephash.codes import BinaryCodes
 from deephash.errors import DataError, UsageError
 from deephash.evaluation.arrays import as_integers, as_labels, as_words, read_codes
 from deephash.evaluation.relevance import ListedPairs
-from deephash.foreign import read_npz
+from deephash.foreign import Absent, read_npz
 
 _COLUMNS = ("labels", "names", "features", "pairs", "sessions", "targets", "relevant", "ignored")
 _NAME_COLUMNS = ("names", "uris", "ids", "index")
@@ -137,7 +137,10 @@ def read_code_file(path: str | Path) -> CodeFile:
 
 def read_columns(path: str | Path) -> dict[str, NDArray[Any]]:
     """Return the arrays of an ``.npz``; raises DataError where there is none or it is damaged."""
-    return read_npz(path)
+    try:
+        return read_npz(path)
+    except Absent:
+        raise DataError(f"{path}: no such file") from None
 
 
 def common_labels(query: CodeFile, database: CodeFile) -> tuple[NDArray[Any], NDArray[Any], tuple[str, ...]]:

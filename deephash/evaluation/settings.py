@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from typing import Literal
 
@@ -47,9 +48,9 @@ class Settings:
             raise UsageError(f"normalize is one of {', '.join(NORMALIZE)}, not {self.normalize!r}")
         if self.empty not in ("zero", "drop"):
             raise UsageError(f"empty is 'zero' or 'drop', not {self.empty!r}")
-        if self.top_k is not None:
-            whole(self.top_k, "top_k, or None for the whole database,", least=1)
-        for name in ("seed", "resamples"):
+        if self.top_k is not None and whole(self.top_k, "top_k", least=-sys.maxsize) < 1:
+            raise UsageError(f"top_k is 1 or more, or left out for the whole database, not {self.top_k}")
+        for name in ("seed", "resamples", "folds"):
             whole(getattr(self, name), name)
-        for number in (*self.ranks, self.folds):
-            whole(number, "a rank or a number of folds", least=1)
+        for rank in self.ranks:
+            whole(rank, "a rank", least=1)

@@ -35,7 +35,7 @@ class EvaluationReport(Record):
     @classmethod
     def from_json(cls, text: str | bytes, *, source: str = "report") -> EvaluationReport:
         """Read :meth:`to_json`. Raises DataError for anything else, FormatTooNew for a newer schema."""
-        with refused_as(DataError, "`deephash evaluate` writes reports"):
+        with refused_as(DataError, "is it a damaged evaluation report? `deephash evaluate` writes them"):
             data = parse_json(text, source)
             if not isinstance(data.get("schema"), int) or isinstance(data["schema"], bool):
                 raise Unfit(f"{source} is no evaluation report: it has no schema number")
