@@ -8,6 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import NDArray
+
 from deephash.foreign import Unfit, read_npz
 from deephash.reports.protocol import Protocol
 from deephash.reports.record import ClassFigure, Figure, HardQuery, Record, Series
