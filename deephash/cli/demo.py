@@ -73,8 +73,8 @@ def _clear(out: Path) -> None:
 
 def _train(runs: Path) -> tuple[list[dict[str, Any]], Digits]:
     """Train OrthoHash at every code length, as ``deephash train --config orthohash/digits_64 --bits ...`` does."""
-    from deephash.cli.train import TrainOptions
-    from deephash.cli.training_cli import train_one
+    from deephash.training.configured import train_one
+    from deephash.training.options import TrainOptions
 
     options = TrainOptions(configs=(CONFIG,), out=runs, rest=("--trainer.accelerator=cpu",))
     reused: dict[str, Any] = {}

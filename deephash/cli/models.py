@@ -16,7 +16,7 @@ def list_methods(*, json: bool = False) -> None:
         json: one object a line.
     """
     import deephash.models as models
-    from deephash.cli.configurations import shipped_configs
+    from deephash.training.configurations import shipped_configs
 
     configs = shipped_configs()
     records = []

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from deephash.cli.output import note, print_json, table
 from deephash.errors import UsageError
+from deephash.training.options import TrainOptions
 
 HELP = """\
 deephash train --config NAME|FILE [--bits N ...] [--seed N | --seeds N] [...]
@@ -38,23 +38,6 @@ Examples
   deephash train --config orthohash/cifar10_64 --data.init_args.root=data --bits 16 32 64 --seeds 3
 """
 
-DEV_ITEMS, DEV_EPOCHS = 128, 2
-
-
-@dataclass(frozen=True)
-class TrainOptions:
-    """The friendly options, and what is left for LightningCLI."""
-
-    configs: tuple[str, ...] = ()
-    bits: tuple[int, ...] = ()
-    seeds: tuple[int, ...] = ()
-    out: Path | None = None
-    resume: Path | None = None
-    fast_dev_run: bool = False
-    json: bool = False
-    print_config: bool = False
-    rest: tuple[str, ...] = ()
-
 
 def run(arguments: Sequence[str]) -> int:
     """Train what the arguments ask for; see ``HELP``."""
@@ -63,12 +46,12 @@ def run(arguments: Sequence[str]) -> int:
         print(HELP)
         return 0 if words else 2
     if "--list" in words:
-        from deephash.cli.configurations import shipped_configs
+        from deephash.training.configurations import shipped_configs
 
         print("\n".join(shipped_configs()))
         return 0
     options = read_options(words)
-    from deephash.cli.training_cli import complete_config, train_one  # torch from here on
+    from deephash.training.configured import complete_config, train_one  # torch from here on
 
     if options.print_config:
         print(complete_config(options), end="")

@@ -176,10 +176,11 @@ class HashDataModule(LightningDataModule, ABC):
         files = [self.table.files[row] for row in rows] if self.table.files else []
         named = [self.table.names[row] for row, file in zip(rows, files or [None] * len(rows)) if file is None]
         paths = [file for file in files if file is not None]
+        if not paths:
+            return SeenItems.of(names=named)
         with ThreadPoolExecutor() as pool:
             found = track(pool.map(hash_of_file, paths), f"noting {len(paths):,} training pictures", total=len(paths))
-            contents = [each for each in found if each is not None]
-        return SeenItems.of(contents=contents, names=named)
+            return SeenItems.of(contents=[each for each in found if each is not None], names=named)
 
     # Model and features ----------------------------------------------------------------------------
 

@@ -229,13 +229,19 @@ class ObjectiveHashModel(HashModel):
         """
 
     def training_step(self, batch: Mapping[str, Tensor], batch_index: int) -> Tensor:
-        """Sum the terms of :meth:`compute_losses` and log each."""
+        """Sum the terms of :meth:`compute_losses`, and log each and the sum where the Trainer writes a log."""
         losses = self.compute_losses(batch)
         total = torch.stack([term.float() for term in losses.values()]).sum()
-        size = len(batch["index"])
-        self.log_dict({f"train/{name}": term for name, term in losses.items()}, batch_size=size)
-        self.log("train/loss", total, prog_bar=True, batch_size=size)
+        if self._is_logged():
+            size = len(batch["index"])
+            self.log_dict({f"train/{name}": term for name, term in losses.items()}, batch_size=size)
+            self.log("train/loss", total, prog_bar=True, batch_size=size)
         return total
+
+    def _is_logged(self) -> bool:
+        """Say whether somebody will read this step's terms: logging each would cost as much as a small head's step."""
+        every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
+        return self.trainer.is_last_batch or (every > 0 and (self.trainer.global_step + 1) % every == 0)
 
     def configure_optimizers(self) -> Any:
         """Build the optimiser with a slower group for the backbone, and the step schedule if there is one."""

@@ -15,24 +15,43 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 from safetensors.torch import save_file
 
 from deephash.backbones import Backbone, Encoder
+from deephash.codes import BinaryCodes
 from deephash.collection.model_record import FORMAT_VERSION, JSON_NAME
+from deephash.collection.seen import SeenItems
 from deephash.errors import UsageError
-from deephash.models.base import HashModel, ObjectiveHashModel
 from deephash.models.optimizers import Optimizer
 from deephash.version import __version__
 
 TENSORS_NAME, CODES_NAME, CARD_NAME = "model.safetensors", "learned_codes.npz", "README.md"
 
 
+class Saveable(Protocol):
+    """What is asked of a model that is written: :class:`~deephash.models.HashModel` has it."""
+
+    num_bits: int
+    num_levels: int
+    supervised: ClassVar[bool]
+    learned_codes: BinaryCodes | None
+    seen: SeenItems | None
+
+    @property
+    def encoders(self) -> Any: ...  # noqa: D102
+    @property
+    def hparams(self) -> Any: ...  # noqa: D102
+    def state_dict(self) -> Any: ...  # noqa: D102
+    def fingerprint(self) -> str: ...  # noqa: D102
+    def init_args(self) -> dict[str, Any]: ...  # noqa: D102
+
+
 # Saving --------------------------------------------------------------------------------------------
 
 
-def save_model(model: HashModel, directory: Path) -> None:
+def save_model(model: Saveable, directory: Path) -> None:
     """Write ``model`` into ``directory``; an older model there is replaced only once the new one is complete."""
     directory = directory.absolute()
     directory.parent.mkdir(parents=True, exist_ok=True)
@@ -44,7 +63,7 @@ def save_model(model: HashModel, directory: Path) -> None:
         shutil.rmtree(fresh, ignore_errors=True)
 
 
-def _write(model: HashModel, folder: Path) -> None:
+def _write(model: Saveable, folder: Path) -> None:
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
     save_file(tensors, folder / TENSORS_NAME)
     for modality, encoder in model.encoders.items():
@@ -70,7 +89,7 @@ def _swap(fresh: Path, directory: Path) -> None:
     shutil.rmtree(retired, ignore_errors=True)
 
 
-def describe(model: HashModel) -> dict[str, Any]:
+def describe(model: Saveable) -> dict[str, Any]:
     """Return what ``model.json`` says about ``model``."""
     return {
         "format_version": FORMAT_VERSION,
@@ -79,7 +98,7 @@ def describe(model: HashModel) -> dict[str, Any]:
         "num_bits": model.num_bits,
         "num_levels": model.num_levels,
         "modalities": list(model.encoders),
-        "supervised": type(model).supervised,
+        "supervised": model.supervised,
         "fingerprint": model.fingerprint(),
         "init_args": model.init_args(),
     }
@@ -106,7 +125,7 @@ def sha256(path: Path) -> str:
 # Constructor arguments as JSON ---------------------------------------------------------------------
 
 
-def jsonable_init_args(model: HashModel) -> dict[str, Any]:
+def jsonable_init_args(model: Saveable) -> dict[str, Any]:
     """Return the constructor's arguments as JSON values; backbones resolved, and without weight files.
 
     Arguments that describe backbones are called ``backbone``, ``<modality>_backbone`` or ``backbones`` (a mapping).
@@ -115,14 +134,14 @@ def jsonable_init_args(model: HashModel) -> dict[str, Any]:
     return {name: _jsonable(name, value, model) for name, value in model.hparams.items() if name in known}
 
 
-def _jsonable(name: str, value: Any, model: HashModel) -> Any:
+def _jsonable(name: str, value: Any, model: Saveable) -> Any:
     if name == "backbones":
         return {modality: _plain(_resolved(encoder)) for modality, encoder in model.encoders.items()}
     if name == "backbone" or name.endswith("_backbone"):
         modality = name.removesuffix("backbone").rstrip("_") or next(iter(model.encoders))
         return _plain(_resolved(model.encoders[modality])) if modality in model.encoders else None
-    if isinstance(value, Optimizer) and isinstance(model, ObjectiveHashModel):
-        value = model.optimizer  # with what the method lays below it
+    if isinstance(value, Optimizer):
+        value = getattr(model, "optimizer", value)  # with what the method lays below it
     try:
         plain = _plain(value)
         json.dumps(plain, allow_nan=False)
@@ -149,7 +168,7 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
-def identity(model: HashModel) -> str:
+def identity(model: Saveable) -> str:
     """Return, as one string, the arguments that codes depend on besides the weights.
 
     Left out are the optimiser and whatever has its default value: a later version that adds an option must not change
@@ -170,7 +189,7 @@ def has_assets(encoder: Encoder) -> bool:
     return type(encoder).save_assets is not Encoder.save_assets
 
 
-def _assets(model: HashModel) -> dict[str, str]:
+def _assets(model: Saveable) -> dict[str, str]:
     digests: dict[str, str] = {}
     for modality, encoder in model.encoders.items():
         if has_assets(encoder):

@@ -1,15 +1,38 @@
-"""Floor 5: training a hash model, with exact retrieval figures on the way, and a folder that tells the whole story."""
+"""Floor 5: training a hash model, with exact retrieval figures on the way, and a folder that tells the whole story.
 
-from deephash.training.callbacks import ModelSaver, RetrievalEvaluation, TrainingProgress
-from deephash.training.fitting import TrainingInterrupted, fit, make_trainer
-from deephash.training.run_folder import RunFolder
+Loaded when first used, so that ``deephash train --list`` works without torch.
+"""
 
-__all__ = [
-    "ModelSaver",
-    "RetrievalEvaluation",
-    "RunFolder",
-    "TrainingInterrupted",
-    "TrainingProgress",
-    "fit",
-    "make_trainer",
-]
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from deephash.training.callbacks import ModelSaver as ModelSaver
+    from deephash.training.callbacks import RetrievalEvaluation as RetrievalEvaluation
+    from deephash.training.callbacks import TrainingProgress as TrainingProgress
+    from deephash.training.fitting import TrainingInterrupted as TrainingInterrupted
+    from deephash.training.fitting import fit as fit
+    from deephash.training.fitting import make_trainer as make_trainer
+    from deephash.training.run_folder import RunFolder as RunFolder
+
+_HOME = {
+    "ModelSaver": "callbacks",
+    "RetrievalEvaluation": "callbacks",
+    "RunFolder": "run_folder",
+    "TrainingInterrupted": "fitting",
+    "TrainingProgress": "callbacks",
+    "fit": "fitting",
+    "make_trainer": "fitting",
+}
+
+__all__ = list(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'deephash.training' has no attribute {name!r}")
+    return getattr(import_module(f"deephash.training.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

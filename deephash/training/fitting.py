@@ -22,6 +22,14 @@ from deephash.models import HashModel
 from deephash.training.callbacks import ModelSaver, RetrievalEvaluation, TrainingProgress
 from deephash.training.run_folder import RunFolder
 
+# What a Trainer does here unless told otherwise: the run folder, its bar and its models are deephash's own.
+TRAINER_DEFAULTS: dict[str, Any] = {
+    "enable_checkpointing": False,
+    "enable_progress_bar": False,
+    "enable_model_summary": False,
+    "log_every_n_steps": 10,
+}
+
 
 class TrainingInterrupted(KeyboardInterrupt):
     """Ctrl-C during training; the finished epochs are kept in the run folder."""
@@ -50,15 +58,9 @@ def make_trainer(
         evaluate_every: epochs between two evaluations; None for about ten a run.
         trainer_options: handed to Lightning's Trainer; it refuses unknown ones.
     """
-    options: dict[str, Any] = {
-        "logger": MetricsFile(str(folder), name="", version=""),
-        "enable_checkpointing": False,
-        "enable_progress_bar": False,
-        "enable_model_summary": False,
-        "log_every_n_steps": 10,
-    }
+    options: dict[str, Any] = TRAINER_DEFAULTS | {"logger": MetricsFile(str(folder), name="", version="")}
     options |= trainer_options
-    options["callbacks"] = run_callbacks(folder, evaluate_every, trainer_options.get("callbacks", ()))
+    options["callbacks"] = run_callbacks(folder, evaluate_every, options.get("callbacks"))
     with quiet_lightning():
         return Trainer(max_epochs=max_epochs, **options)
 

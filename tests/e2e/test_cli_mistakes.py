@@ -8,8 +8,8 @@ from PIL import Image
 
 from deephash.cli.main import main
 from deephash.cli.train import read_options
-from deephash.cli.training_cli import parse
 from deephash.errors import UsageError
+from deephash.training.configured import parse
 
 
 @pytest.mark.parametrize(

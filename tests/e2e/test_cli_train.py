@@ -6,11 +6,11 @@ import re
 import pytest
 import yaml
 
-from deephash.cli.configurations import find_config
 from deephash.cli.main import main
 from deephash.cli.train import read_options
 from deephash.errors import UsageError
 from deephash.models import load_model
+from deephash.training.configurations import find_config
 
 FAST = ["--trainer.accelerator=cpu", "--data.init_args.batch_size=64"]
 

@@ -1,5 +1,6 @@
 """Lightning for real: two processes, mixed precision, clipping, resuming, stopping early."""
 
+import csv
 import json
 import os
 import socket
@@ -179,3 +180,22 @@ def test_a_run_scores_after_each_epoch_for_a_callback_that_watches_the_figure(tm
     assert (tmp_path / "last" / "model.json").is_file()
     facts = json.loads((tmp_path / "run.json").read_text())
     assert (facts["status"], facts["best_epoch"]) == ("finished", 0)
+
+
+def test_every_tenth_step_is_written_and_the_last_one_of_an_epoch_is_known(tmp_path):
+    seen = []
+
+    class Watch(Callback):
+        def on_train_epoch_end(self, trainer, pl_module):
+            seen.append((trainer.global_step, float(trainer.callback_metrics["train/loss"])))
+
+    model, data = GreedyHash(16, 10, Backbone("features:64", weights=None)), Digits(batch_size=64)
+    losses = []
+    compute = model.compute_losses
+    model.compute_losses = lambda batch: losses.append(compute(batch)) or losses[-1]
+    fit(make_trainer(tmp_path, max_epochs=2, callbacks=[Watch()], accelerator="cpu"), model, data, RunFolder(tmp_path))
+    totals = [sum(float(term.detach()) for term in each.values()) for each in losses]
+    assert [loss for _, loss in seen] == pytest.approx([totals[step - 1] for step, _ in seen], rel=1e-5)
+    rows = list(csv.DictReader((tmp_path / "metrics.csv").open()))
+    written = {int(row["step"]): float(row["train/loss"]) for row in rows if row["train/loss"]}
+    assert written == pytest.approx({step: totals[step] for step in range(9, len(totals), 10)}, rel=1e-5)

@@ -18,7 +18,7 @@ PROBE = """
 import sys
 sys.path.insert(0, sys.argv[1])
 import deephash
-from deephash.cli.configurations import find_config, shipped_configs
+from deephash.training.configurations import find_config, shipped_configs
 from deephash.cli.main import main
 from deephash.data.facts import known_splits
 assert deephash.__file__.startswith(sys.argv[1]), deephash.__file__

@@ -1,15 +1,14 @@
-"""What ``deephash train`` does once it needs torch: parse by LightningCLI, train, score, keep."""
+"""A run as a configuration describes it: parse by LightningCLI, train, score, keep. For ``train`` and ``demo``."""
 
 from __future__ import annotations
 
-import inspect
 import re
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 from jsonargparse import ArgumentError, Namespace
@@ -18,25 +17,15 @@ from lightning.pytorch.cli import LightningCLI
 
 import deephash.data
 import deephash.models
-from deephash.cli.configurations import find_config
 from deephash.data import HashDataModule
 from deephash.errors import CollectionDamaged, DeephashError, UsageError, did_you_mean
 from deephash.models import HashModel, load_model
 from deephash.scoring.encoding import mean_average_precision_of, protocol_of_test
-from deephash.training import RunFolder, fit
-from deephash.training.fitting import MetricsFile, check_fit, quiet_lightning, run_callbacks
-
-if TYPE_CHECKING:
-    from deephash.cli.train import TrainOptions
-
-_TRAINER_DEFAULTS = {
-    "enable_checkpointing": False,
-    "enable_progress_bar": False,
-    "enable_model_summary": False,
-    "log_every_n_steps": 10,
-    "max_epochs": 100,
-    "logger": False,
-}
+from deephash.training.configurations import find_config
+from deephash.training.explaining import explained
+from deephash.training.fitting import TRAINER_DEFAULTS, check_fit, fit, make_trainer, quiet_lightning
+from deephash.training.options import DEV_EPOCHS, DEV_ITEMS, TrainOptions
+from deephash.training.run_folder import RunFolder
 
 
 class TrainCLI(LightningCLI):
@@ -57,11 +46,9 @@ class TrainCLI(LightningCLI):
     def make_trainer(self, folder: Path) -> Trainer:
         """Return the Trainer of the configuration, logging to and saving in ``folder``."""
         settings = dict(self.config_init["trainer"])
-        if not settings.get("logger"):
-            settings["logger"] = MetricsFile(str(folder), name="", version="")
-        settings["callbacks"] = run_callbacks(folder, others=settings.get("callbacks"))
-        with quiet_lightning():
-            return Trainer(**settings)
+        if not settings["logger"]:
+            del settings["logger"]  # ours is named in no configuration: it writes into the run's folder
+        return make_trainer(folder, **settings)
 
 
 def train_one(
@@ -109,8 +96,6 @@ def _data_of(cli: TrainCLI, options: TrainOptions, reused: dict[str, Any]) -> Ha
     key = repr(cli.config["data"])
     data: HashDataModule = reused.setdefault(key, cli.datamodule)
     if options.fast_dev_run:
-        from deephash.cli.train import DEV_ITEMS
-
         data.limit_items(DEV_ITEMS)
     return data
 
@@ -141,8 +126,6 @@ def parse(options: TrainOptions, bits: int | None, seed: int | None) -> TrainCLI
     if seed is not None:
         words.append(f"--seed_everything={seed}")
     if options.fast_dev_run:
-        from deephash.cli.train import DEV_EPOCHS
-
         words.append(f"--trainer.max_epochs={DEV_EPOCHS}")
     for module in (deephash.data, deephash.models):  # so that a bare class name is found
         for name in module.__all__:
@@ -152,7 +135,7 @@ def parse(options: TrainOptions, bits: int | None, seed: int | None) -> TrainCLI
     except DeephashError:
         raise
     except (ArgumentError, TypeError, ValueError, KeyError) as error:
-        raise _explained(error, options) from None
+        raise explained(error) from None
     _refuse_abbreviations(cli, options.rest)
     return cli
 
@@ -181,7 +164,7 @@ def _parsed(words: list[str]) -> TrainCLI:
             run=False,
             args=words,
             save_config_callback=None,
-            trainer_defaults=dict(_TRAINER_DEFAULTS),
+            trainer_defaults=TRAINER_DEFAULTS | {"max_epochs": 100, "logger": False},
             seed_everything_default=0,
             auto_configure_optimizers=False,
             load_from_checkpoint_support=False,
@@ -239,48 +222,3 @@ def _silent() -> Iterator[None]:
             yield
     finally:
         sys.argv = argv
-
-
-# Explaining what jsonargparse says --------------------------------------------------------------------
-
-
-def _explained(error: BaseException, options: TrainOptions) -> UsageError | DeephashError:
-    """Return the cause as one sentence: our own error where one lies below, else the option that is wrong."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, DeephashError):
-            return cause
-        cause = cause.__cause__ or cause.__context__
-    text = str(error)
-    unknown = re.search(r"[Oo]ption '([\w.]+)' is not accepted|does not accept option '([\w.]+)'", text)
-    unknown = unknown or re.search(r"unrecognized arguments: (?:--)?([\w.\-]+)", text)
-    if unknown:
-        name = next(group for group in unknown.groups() if group)
-        return UsageError(f"unknown option {name!r}" + did_you_mean(name.split(".")[-1], _valid_names(name, text)))
-    missing = re.search(r"Expected a dot import path string: (\S+)", text)
-    if missing:
-        classes = [name for module in (deephash.models, deephash.data) for name in module.__all__]
-        return UsageError(f"there is no class {missing[1]!r}" + did_you_mean(missing[1], classes))
-    return UsageError(_innermost(text))
-
-
-def _valid_names(name: str, text: str) -> list[str]:
-    """Return the options that ``name`` may have meant, judged by where it stood."""
-    within = re.findall(r"class_path '([\w.]+)'", text)
-    if within:
-        module, _, last = within[-1].rpartition(".")  # the innermost: an option of the optimizer is none of the model's
-        cls = getattr(sys.modules.get(module), last, None)
-        if cls is not None:
-            return [key for key in inspect.signature(cls.__init__).parameters if key != "self"]
-    if name.startswith("trainer.") or "Group 'trainer'" in text:
-        return [key for key in inspect.signature(Trainer.__init__).parameters if key != "self"]
-    return ["config", "bits", "seed", "seeds", "epochs", "backbone", "weights", "out", "resume", "fast-dev-run", "json",
-            "model", "data", "trainer", "seed_everything"]  # fmt: skip
-
-
-def _innermost(text: str) -> str:
-    """Return jsonargparse's message without the parts that describe its own types."""
-    noise = ("Does not validate", "Subtypes:", "Errors:", "Given value", "- Expected a <class 'NoneType'>")
-    lines = [line.strip() for line in text.splitlines()]
-    kept = [line for line in lines if line and not line.startswith(noise)]
-    return " ".join(kept) or text

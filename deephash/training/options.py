@@ -1,0 +1,35 @@
+"""What a run is asked for beside its configuration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+DEV_ITEMS, DEV_EPOCHS = 128, 2  # of a trial by ``--fast-dev-run``
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """The friendly options of ``deephash train``, and what is left for LightningCLI.
+
+    Attributes:
+        configs: names or files, the later over the earlier.
+        bits: code lengths; none takes the configuration's.
+        seeds: of everything random; none takes the configuration's.
+        out: folder of the run, or of the grid.
+        resume: folder of an interrupted run.
+        fast_dev_run: a trial of :data:`DEV_EPOCHS` epochs on :data:`DEV_ITEMS` items a split.
+        json: print one object a run.
+        print_config: print the complete configuration, and stop.
+        rest: paths into the configuration, such as ``--model.init_args.margin=0.3``.
+    """
+
+    configs: tuple[str, ...] = ()
+    bits: tuple[int, ...] = ()
+    seeds: tuple[int, ...] = ()
+    out: Path | None = None
+    resume: Path | None = None
+    fast_dev_run: bool = False
+    json: bool = False
+    print_config: bool = False
+    rest: tuple[str, ...] = ()
