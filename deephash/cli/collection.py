@@ -268,8 +268,7 @@ def _verdict(record: dict[str, Any]) -> str:
 
 def _facts(opened: Collection) -> dict[str, Any]:
     codes = {
-        name: f"{column.layout.describe()}, {column.model}"
-        + (f" {column.fingerprint}" if column.fingerprint else "")
+        name: f"{column.layout.describe()}, {column.model}" + (f" {column.fingerprint}" if column.fingerprint else "")
         for name, column in opened.code_columns.items()
     }
     card = opened.card

@@ -17,8 +17,8 @@ from deephash.codes import BinaryCodes
 from deephash.collection import Collection
 from deephash.collection.hubs import store_hub_bank
 from deephash.collection.seen import SeenItems
-from deephash.evaluation.report import evaluate_codes
 from deephash.models import CrossModalInfoNCE, OrthoHash
+from deephash.reports import evaluate_codes
 from tests.property.hostile_arrays import DEEP, npz_changes, safetensors_changes
 from tests.property.hostile_files import other_kinds, replace_file
 from tests.property.hostile_rows import row_changes

@@ -26,8 +26,8 @@ from deephash.collection import Collection
 from deephash.collection.hubs import complete_hub_biases
 from deephash.errors import DeephashError
 from deephash.evaluation.codefile import read_code_file
-from deephash.evaluation.report import EvaluationReport
 from deephash.models import load_model
+from deephash.reports import EvaluationReport
 from deephash.scoring.runs import data_of_run
 from deephash.search.encoder import QueryEncoder
 from deephash.training.run_folder import RunFolder
