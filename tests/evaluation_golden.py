@@ -79,7 +79,7 @@ def plain(report):
 
 def collected():
     """Return name -> data of all reports."""
-    from deephash.evaluation.relevance import ListedPairs
+    from deephash.evaluation.listed import ListedPairs
     from deephash.evaluation.scores import Settings
     from deephash.reports import evaluate_codes
     from deephash.reports.attack import Attack

@@ -147,3 +147,8 @@ def _is_packed(array: NDArray[Any], num_bits: int | None, num_levels: int) -> bo
         return bool((array > 1).any())
     fits = array.shape[1] == num_levels * bytes_per_code(num_bits)
     return fits and not (num_bits == 1 and (array == 1).any())  # one bit packed is 0 or 128
+
+
+def is_labelled(labels: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return whether each item has a label: class numbers [N] from 0, or multi-hot [N, C] with a 1."""
+    return np.asarray(labels >= 0 if labels.ndim == 1 else labels.any(axis=1))

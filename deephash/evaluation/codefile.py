@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 from deephash.codes import BinaryCodes
 from deephash.errors import DataError, UsageError
 from deephash.evaluation.arrays import as_integers, as_labels, as_words, read_codes
-from deephash.evaluation.relevance import ListedPairs
+from deephash.evaluation.listed import ListedPairs
 from deephash.foreign import Absent, read_npz
 
 _COLUMNS = ("labels", "names", "features", "pairs", "sessions", "targets", "relevant", "ignored")

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -24,7 +24,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from deephash.codes import BinaryCodes, distance_blocks
 from deephash.errors import UsageError
-from deephash.evaluation.gains import IGNORED, Exceptions, LabelRelevance, Relevance, packed_words
+from deephash.evaluation.relevance import IGNORED, Exceptions, LabelRelevance, Relevance, packed_words
 
 Engine = Literal["auto", "numba", "numpy"]
 
@@ -177,6 +177,12 @@ def default_threads() -> int:
     return max(1, min(cores, int(wanted))) if wanted.isdigit() else cores
 
 
+def in_threads(run: Callable[[int], None], num_queries: int, threads: int, step: int = QUERIES_PER_TASK) -> None:
+    """Call ``run`` with the first row of each ``step`` queries; kernels release the interpreter lock."""
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(run, range(0, num_queries, step)))
+
+
 def _count_numba(
     queries: BinaryCodes,
     database: BinaryCodes,
@@ -195,8 +201,7 @@ def _count_numba(
         rows = slice(start, start + QUERIES_PER_TASK)
         count_cells(query_words[rows], planes, query_labels[rows], label_planes, same_class, stride, flat[rows])
 
-    with ThreadPoolExecutor(threads) as pool:  # the kernel releases the interpreter lock
-        list(pool.map(run, range(0, len(queries), QUERIES_PER_TASK)))
+    in_threads(run, len(queries), threads)
 
 
 def _count_numpy(

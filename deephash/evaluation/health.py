@@ -10,9 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from deephash.codes import BinaryCodes
 from deephash.errors import UsageError
+from deephash.evaluation.arrays import is_labelled
 from deephash.evaluation.counts import code_words, distance_counts
-from deephash.evaluation.gains import packed_words
-from deephash.evaluation.relevance import relevance_from_labels
+from deephash.evaluation.relevance import packed_words, relevance_from_labels
 
 BLOCK = 1 << 16  # codes unpacked at once
 SAMPLE = 5_000  # codes used for the mean distances inside and between classes
@@ -148,7 +148,7 @@ def _label_rows(labels: NDArray[Any]) -> NDArray[Any]:
 
 def _collided_share(bucket: NDArray[np.int64], labels: NDArray[Any]) -> float:
     """Share of labelled items whose bucket holds an item without a common label."""
-    labelled = labels >= 0 if labels.ndim == 1 else labels.any(axis=1)
+    labelled = is_labelled(labels)
     if not labelled.any():
         return 0.0
     # Items with equal label sets collide or not together, so compare label sets, not items.
@@ -179,12 +179,11 @@ def _entropy(counts: NDArray[np.int64]) -> float:
     return float(-(share * np.log2(share)).sum()) + 0.0
 
 
-def _class_distances(codes: BinaryCodes, labels: NDArray[np.generic], seed: int) -> tuple[float | None, float | None]:
+def _class_distances(codes: BinaryCodes, labels: NDArray[Any], seed: int) -> tuple[float | None, float | None]:
     """Mean distance of pairs with and without a shared label, from counts; an item is no pair with itself."""
     _require_labels(codes, labels)
     rows = np.sort(np.random.default_rng(seed).permutation(len(codes))[:SAMPLE])
-    labelled = labels[rows] >= 0 if labels.ndim == 1 else labels[rows].any(axis=1)  # type: ignore[operator]
-    rows = rows[labelled]
+    rows = rows[is_labelled(labels[rows])]
     counts = distance_counts(codes[rows], codes[rows], relevance_from_labels(labels[rows], labels[rows]))
     same = counts.relevant.sum(axis=0)
     other = counts.items.sum(axis=0) - same

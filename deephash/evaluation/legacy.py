@@ -9,14 +9,14 @@ replay a paper, never to compare methods. torch is imported only by the rules th
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from deephash.codes import BinaryCodes, hamming_distance
 from deephash.errors import UsageError, did_you_mean
-from deephash.evaluation.arrays import as_codes
+from deephash.evaluation.arrays import as_codes, is_labelled
 from deephash.evaluation.groups import FloatArray, IntArray, require_depth
 from deephash.evaluation.ranking import Normalize, average_precision
 from deephash.evaluation.rankings import SortRows, ranked_blocks, stable_order
@@ -72,13 +72,12 @@ def legacy_mean_average_precision(
     return float(values[_counted(rule, hits, np.asarray(query_labels))].mean())
 
 
-def _counted(rule: LegacyRule, hits: IntArray, labels: NDArray[np.generic]) -> NDArray[np.bool_]:
-    labelled = np.asarray(labels >= 0 if labels.ndim == 1 else labels.any(axis=1))  # type: ignore[operator]
+def _counted(rule: LegacyRule, hits: IntArray, labels: NDArray[Any]) -> NDArray[np.bool_]:
     kept = np.ones(len(hits), dtype=bool)
     if rule.nothing_found == "drop":
         kept &= hits > 0
     if rule.unlabelled == "drop":
-        kept &= labelled
+        kept &= is_labelled(labels)
     if not kept.any():
         raise UsageError("this repository's rule drops every query: none finds anything")
     return kept

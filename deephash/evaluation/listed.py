@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from deephash.errors import UsageError
-from deephash.evaluation.gains import IGNORED, Exceptions, SharedLabels
+from deephash.evaluation.relevance import IGNORED, Exceptions, SharedLabels
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -21,83 +21,40 @@ from numpy.typing import ArrayLike
 
 from deephash.errors import UsageError
 from deephash.evaluation import formulas
-from deephash.evaluation.averaging import UnanswerableQueries, mean_over_queries
-from deephash.evaluation.counts import DistanceCounts, distance_counts
-from deephash.evaluation.engine import COUNT_TIES, Codes, Retrieval, average_precisions, score_queries
+from deephash.evaluation.averaging import UnanswerableQueries as UnanswerableQueries
+from deephash.evaluation.averaging import mean_over_queries as mean_over_queries
+from deephash.evaluation.counts import DistanceCounts as DistanceCounts
+from deephash.evaluation.counts import distance_counts as distance_counts
+from deephash.evaluation.engine import COUNT_TIES as COUNT_TIES
+from deephash.evaluation.engine import Codes, Retrieval
+from deephash.evaluation.engine import average_precisions as average_precisions
+from deephash.evaluation.engine import score_queries as score_queries
 from deephash.evaluation.formulas import Formula, RadiusFormula
-from deephash.evaluation.graded import (
-    acg_from_counts,
-    ndcg_from_counts,
-    weighted_average_precision_from_counts,
-)
+from deephash.evaluation.graded import acg_from_counts as acg_from_counts
+from deephash.evaluation.graded import ndcg_from_counts as ndcg_from_counts
+from deephash.evaluation.graded import weighted_average_precision_from_counts as weighted_average_precision_from_counts
 from deephash.evaluation.groups import GainScale
-from deephash.evaluation.health import CodeHealth, code_health
-from deephash.evaluation.hubness_measures import Hubness, hubness
-from deephash.evaluation.knn import knn_accuracy
+from deephash.evaluation.health import CodeHealth as CodeHealth
+from deephash.evaluation.health import code_health as code_health
+from deephash.evaluation.hubness_measures import Hubness as Hubness
+from deephash.evaluation.hubness_measures import hubness as hubness
+from deephash.evaluation.knn import knn_accuracy as knn_accuracy
 from deephash.evaluation.legacy import legacy_mean_average_precision
-from deephash.evaluation.radius import (
-    BallScores,
-    PrecisionRecallCurve,
-    ball_scores_from_counts,
-    curve_by_radius_from_counts,
-    curve_by_rank_from_counts,
-)
+from deephash.evaluation.listed import ListedPairs as ListedPairs
+from deephash.evaluation.radius import BallScores as BallScores
+from deephash.evaluation.radius import PrecisionRecallCurve as PrecisionRecallCurve
+from deephash.evaluation.radius import ball_scores_from_counts as ball_scores_from_counts
+from deephash.evaluation.radius import curve_by_radius_from_counts as curve_by_radius_from_counts
+from deephash.evaluation.radius import curve_by_rank_from_counts as curve_by_rank_from_counts
+from deephash.evaluation.ranking import Normalize
+from deephash.evaluation.ranking import average_precision_from_counts as average_precision_from_counts
+from deephash.evaluation.ranking import hit_from_counts as hit_from_counts
+from deephash.evaluation.ranking import precision_from_counts as precision_from_counts
+from deephash.evaluation.ranking import recall_from_counts as recall_from_counts
 from deephash.evaluation.ranking import (
-    Normalize,
-    average_precision_from_counts,
-    hit_from_counts,
-    precision_from_counts,
-    recall_from_counts,
-    trapezoid_average_precision_from_counts,
+    trapezoid_average_precision_from_counts as trapezoid_average_precision_from_counts,
 )
-from deephash.evaluation.relevance import ListedPairs, relevance_from_labels
-
-__all__ = [
-    "COUNT_TIES",
-    "BallScores",
-    "CodeHealth",
-    "DistanceCounts",
-    "Hubness",
-    "ListedPairs",
-    "PrecisionRecallCurve",
-    "UnanswerableQueries",
-    "acg_at",
-    "acg_from_counts",
-    "average_precision_from_counts",
-    "average_precisions",
-    "ball_scores_from_counts",
-    "code_health",
-    "curve_by_radius_from_counts",
-    "curve_by_rank_from_counts",
-    "distance_counts",
-    "f1_within_radius",
-    "hit_at",
-    "hit_from_counts",
-    "hubness",
-    "knn_accuracy",
-    "mean_average_precision",
-    "mean_average_precision_at_r",
-    "mean_average_precision_within_radius",
-    "mean_over_queries",
-    "mean_r_precision",
-    "mean_trapezoid_average_precision",
-    "mean_weighted_average_precision",
-    "ndcg_at",
-    "ndcg_from_counts",
-    "precision_at",
-    "precision_from_counts",
-    "precision_recall_by_radius",
-    "precision_recall_by_rank",
-    "precision_within_radius",
-    "recall_at",
-    "recall_from_counts",
-    "recall_within_radius",
-    "relevance_from_labels",
-    "score_queries",
-    "trapezoid_average_precision_from_counts",
-    "weighted_average_precision_from_counts",
-]
-
+from deephash.evaluation.relevance import relevance_from_labels as relevance_from_labels
 
 AnyFormula = TypeVar("AnyFormula", Formula, RadiusFormula)
 

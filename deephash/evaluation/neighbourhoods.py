@@ -7,7 +7,6 @@ are left, so each belongs with chance (places left) / n. kNN votes and hubness b
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -21,10 +20,12 @@ from deephash.evaluation.counts import (
     code_words,
     default_threads,
     distance_counts,
+    in_threads,
     takes_numba,
 )
 from deephash.evaluation.groups import FloatArray, IntArray
-from deephash.evaluation.relevance import IGNORED, ListedPairs, require_own_rows
+from deephash.evaluation.listed import ListedPairs
+from deephash.evaluation.relevance import IGNORED, require_own_rows
 
 BLOCK_PAIRS = 4_000_000  # neighbours held at once, about 100 MB; a query has at least its own
 MOST_QUERIES = 4096  # of a block
@@ -117,8 +118,7 @@ def _within(
         rows_within(words[part], planes, limits[part], own[part], places[part], items, at_edge)
 
     step = min(QUERIES_PER_TASK, -(-len(words) // threads))
-    with ThreadPoolExecutor(threads) as pool:  # the kernel releases the interpreter lock
-        list(pool.map(run, range(0, len(words), step)))
+    in_threads(run, len(words), threads, step)
     return items, at_edge
 
 

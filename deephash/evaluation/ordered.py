@@ -6,13 +6,10 @@ one item elsewhere. This is what lets ``ties="stable"`` reproduce a sort-per-que
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 
 from deephash.codes import BinaryCodes
-from deephash.evaluation.counts import QUERIES_PER_TASK, code_words, default_threads, max_distance
+from deephash.evaluation.counts import QUERIES_PER_TASK, code_words, default_threads, in_threads, max_distance
 from deephash.evaluation.groups import FloatArray, IntArray
 from deephash.evaluation.ranking import Normalize
 from deephash.evaluation.relevance import LabelRelevance
@@ -56,7 +53,7 @@ def counted_order(queries: BinaryCodes, database: BinaryCodes, depth: int) -> In
         rows = slice(start, start + QUERIES_PER_TASK)
         stable_rows(query_words[rows], planes, max_distance(queries) + 1, order[rows])
 
-    _in_threads(run, len(queries))
+    in_threads(run, len(queries), default_threads())
     return order
 
 
@@ -84,10 +81,5 @@ def _precision_sums(
             sums[rows],
         )
 
-    _in_threads(run, len(queries))
+    in_threads(run, len(queries), default_threads())
     return sums
-
-
-def _in_threads(run: Callable[[int], None], num_queries: int) -> None:
-    with ThreadPoolExecutor(default_threads()) as pool:  # the kernels release the interpreter lock
-        list(pool.map(run, range(0, num_queries, QUERIES_PER_TASK)))

@@ -14,36 +14,13 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike, NDArray
 
 from deephash.errors import UsageError
-from deephash.evaluation.averaging import mean_over_queries
 from deephash.evaluation.engine import Codes, average_precisions
 from deephash.evaluation.groups import FloatArray
-from deephash.evaluation.knn import knn_accuracy
 from deephash.evaluation.ranking import Normalize
 from deephash.evaluation.relevance import relevance_from_labels
 
 WINDOW, SIGMA = 11, 1.5  # of SSIM, as its authors and the libraries have them
 STEADY_MEAN, STEADY_SPREAD = 0.01**2, 0.03**2  # C1 and C2 of SSIM for pictures in [0, 1]
-
-
-@dataclass(frozen=True, slots=True)
-class AttackScores:
-    """What an attack did to retrieval.
-
-    Attributes:
-        benign_map: mAP of the clean queries with their own labels.
-        attacked_map: mAP of the attacked queries with their own labels.
-        map_drop: benign_map - attacked_map.
-        targeted_map: t-mAP, mAP of the attacked queries with the target labels; None without targets.
-        benign_targeted_map: t-mAP of the clean queries, the floor a targeted attack starts from; None without targets.
-        target_overlap: share of queries whose target shares a label with them; should be 0. None without targets.
-    """
-
-    benign_map: float
-    attacked_map: float
-    map_drop: float
-    targeted_map: float | None
-    benign_targeted_map: float | None
-    target_overlap: float | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,49 +78,10 @@ def attack_precisions(
     return AttackPrecisions(benign, attacked, *aimed)
 
 
-def attack_scores(
-    benign_codes: Codes,
-    attacked_codes: Codes,
-    database_codes: Codes,
-    *,
-    query_labels: ArrayLike,
-    target_labels: ArrayLike | None = None,
-    **options: Any,
-) -> AttackScores:
-    """Return the means of ``attack_precisions``, whose arguments these are."""
-    sides = (benign_codes, attacked_codes, database_codes)
-    found = attack_precisions(*sides, query_labels=query_labels, target_labels=target_labels, **options)
-    benign, attacked = mean_over_queries(found.benign), mean_over_queries(found.attacked)
-    if found.targeted is None or found.benign_targeted is None:
-        return AttackScores(benign, attacked, benign - attacked, None, None, None)
-    return AttackScores(
-        benign_map=benign,
-        attacked_map=attacked,
-        map_drop=benign - attacked,
-        targeted_map=mean_over_queries(found.targeted),
-        benign_targeted_map=mean_over_queries(found.benign_targeted),
-        target_overlap=float(share_label(np.asarray(query_labels), np.asarray(target_labels)).mean()),
-    )
-
-
 def share_label(labels: NDArray[Any], targets: NDArray[Any]) -> NDArray[np.bool_]:
     """Return whether each query shares a label with its target, [Q]; none should."""
     shared = (labels == targets) & (labels >= 0) if labels.ndim == 1 else ((labels > 0) & (targets > 0)).any(axis=1)
     return np.asarray(shared)
-
-
-def attack_success_rate(
-    attacked_codes: Codes,
-    database_codes: Codes,
-    *,
-    target_labels: ArrayLike,
-    database_labels: ArrayLike,
-    k: int,
-) -> float:
-    """ASR@k: share of attacked queries whose k nearest items vote for the target class (class numbers only)."""
-    return knn_accuracy(
-        attacked_codes, database_codes, query_labels=target_labels, database_labels=database_labels, k=k
-    )
 
 
 # How visible ------------------------------------------------------------------------------------------

@@ -28,7 +28,7 @@ from deephash.reports.pairs import PairHits, Pairs
 from deephash.reports.protocol import Protocol
 from deephash.reports.record import Figure, column_name
 from deephash.reports.report import EvaluationReport
-from deephash.reports.retrieval import Retrieval, TieRange
+from deephash.reports.retrieval import RetrievalScores, TieRange
 from deephash.reports.sections import Case, MakeSection
 from deephash.reports.sides import LISTED, OWN, PAIRS, Sides
 
@@ -109,7 +109,7 @@ class Question:
 
     def makers(self) -> Iterator[MakeSection]:
         """Yield the makers of all sections in the order of their columns, figures and warnings."""
-        first: list[MakeSection] = [Retrieval]
+        first: list[MakeSection] = [RetrievalScores]
         if self.pairs is not None:  # the headline, where nothing else says what is right
             first.insert(0 if self.right == PAIRS else 1, partial(PairHits, pairs=self.pairs))
         yield from (*first, Health, TieRange)

@@ -10,19 +10,20 @@ from typing import Any
 import numpy as np
 
 from deephash.codes import hamming_distance
+from deephash.evaluation.arrays import is_labelled
 from deephash.evaluation.curves import Curves
-from deephash.evaluation.gains import IGNORED
+from deephash.evaluation.relevance import IGNORED
 from deephash.evaluation.scores import Column, ScoreTable, score
 from deephash.reports.figures import class_figures, hardest_queries
 from deephash.reports.record import HardQuery, Record
 from deephash.reports.sections import Section
-from deephash.reports.sides import LISTED, OWN, PAIRS, Sides, is_labelled
+from deephash.reports.sides import LISTED, OWN, PAIRS, Sides
 
 NEAREST = 5  # neighbours listed of a hard query
 WIDE_RANGE = 0.02  # of the headline over tie orders, from which the report warns
 
 
-class Retrieval(Section):
+class RetrievalScores(Section):
     """How well the right items are found. Where pairs stand in place of labels, only mAP and recall mean anything."""
 
     @cached_property

@@ -13,8 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from deephash.codes import BinaryCodes
 from deephash.errors import UsageError
-from deephash.evaluation.arrays import as_labels
-from deephash.evaluation.relevance import ListedPairs, Relevance, relevance_among_others, require_own_rows
+from deephash.evaluation.arrays import as_labels, is_labelled
+from deephash.evaluation.listed import ListedPairs
+from deephash.evaluation.relevance import Relevance, relevance_among_others, require_own_rows
 
 OWN, PAIRS, LISTED, TARGET = "any-shared-label", "pairs", "explicit", "target-label"
 
@@ -138,8 +139,3 @@ class Sides:
         for labels in (self.query_labels, self.database_labels):
             digest.update(str(labels.shape).encode() + np.ascontiguousarray(labels.astype(np.int64)).tobytes())
         return f"labels:{digest.hexdigest()[:12]}"
-
-
-def is_labelled(labels: NDArray[Any]) -> NDArray[np.bool_]:
-    """Return whether each item has a label, [N]."""
-    return np.asarray(labels >= 0 if labels.ndim == 1 else labels.any(axis=1))

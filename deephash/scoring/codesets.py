@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from deephash.codes import BinaryCodes
 from deephash.errors import UsageError
+from deephash.evaluation.arrays import is_labelled
 from deephash.evaluation.codefile import read_code_file
 from deephash.evaluation.health import CodeHealth, code_health
 
@@ -135,7 +136,7 @@ def find_collisions(codes: CodeSet) -> list[Collision]:
 
     Unlabelled items are left out; without any labels every shared code is returned.
     """
-    rows = np.arange(len(codes)) if codes.labels is None else np.flatnonzero(_is_labelled(codes.labels))
+    rows = np.arange(len(codes)) if codes.labels is None else np.flatnonzero(is_labelled(codes.labels))
     _, bucket, counts = np.unique(codes.codes.packed[rows], axis=0, return_inverse=True, return_counts=True)
     order = np.argsort(bucket.ravel(), kind="stable")
     groups = np.split(rows[order], np.cumsum(counts)[:-1]) if len(rows) else []
@@ -184,10 +185,6 @@ def _matched(first: CodeSet, second: CodeSet) -> tuple[NDArray[np.int64], NDArra
             "both they can only be matched by order, and that needs equal numbers"
         )
     return np.arange(len(first)), np.arange(len(first)), "order"
-
-
-def _is_labelled(labels: NDArray[Any]) -> NDArray[np.bool_]:
-    return np.asarray(labels >= 0 if labels.ndim == 1 else labels.any(axis=1))
 
 
 def _is_mixed(labels: NDArray[Any] | None, group: NDArray[np.int64]) -> bool:

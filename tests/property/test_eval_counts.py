@@ -12,7 +12,8 @@ from deephash.codes import BinaryCodes
 from deephash.errors import UsageError
 from deephash.evaluation import metrics
 from deephash.evaluation.counts import count_blocks, distance_counts, takes_numba
-from deephash.evaluation.relevance import IGNORED, ListedPairs, relevance_from_labels
+from deephash.evaluation.listed import ListedPairs
+from deephash.evaluation.relevance import IGNORED, relevance_from_labels
 from deephash.evaluation.torch_counts import torch_distance_counts
 from tests import evaluation_naive as naive
 

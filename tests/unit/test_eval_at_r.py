@@ -13,8 +13,8 @@ from deephash.evaluation import metrics
 from deephash.evaluation.counts import DistanceCounts
 from deephash.evaluation.engine import score_queries
 from deephash.evaluation.groups import groups_from_counts
+from deephash.evaluation.listed import ListedPairs
 from deephash.evaluation.ranking import average_precision_at_r, r_precision
-from deephash.evaluation.relevance import ListedPairs
 from deephash.evaluation.scores import Settings
 from deephash.evaluation.torchmetrics_faces import HammingMetric
 from deephash.reports import evaluate_codes

@@ -9,8 +9,9 @@ from deephash.evaluation.counts import distance_counts
 from deephash.evaluation.curves import CurveSums
 from deephash.evaluation.engine import average_precisions, score_queries
 from deephash.evaluation.graded import average_gain, normalised_discounted_gain, weighted_average_precision
+from deephash.evaluation.listed import ListedPairs
 from deephash.evaluation.ranking import average_precision, hit, precision, recall
-from deephash.evaluation.relevance import ListedPairs, relevance_from_labels
+from deephash.evaluation.relevance import relevance_from_labels
 
 
 @pytest.mark.parametrize("ties", ["expected", "stable"])

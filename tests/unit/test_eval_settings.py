@@ -14,8 +14,9 @@ from deephash.evaluation.counts import DistanceCounts, distance_counts
 from deephash.evaluation.crossmodal import instance_hits
 from deephash.evaluation.groups import gain_values, groups_from_counts
 from deephash.evaluation.lifelong import lifelong_scores
-from deephash.evaluation.relevance import ListedPairs, relevance_from_labels
-from deephash.evaluation.robustness import attack_scores, attack_success_rate
+from deephash.evaluation.listed import ListedPairs
+from deephash.evaluation.relevance import relevance_from_labels
+from deephash.evaluation.robustness import attack_precisions, share_label
 from tests import evaluation_naive as naive
 
 
@@ -42,28 +43,25 @@ def test_compatibility_refuses():
         update_gain([[0.5], [0.5, 0.6]], new=0, old=1)
 
 
-def test_attack_scores():
+def test_attack_precisions():
     """Attacked queries take the code of the target class: the drop is total and t-mAP perfect."""
     centres = np.array([[0, 0, 0, 0, 0, 0], [1, 1, 1, 0, 0, 0], [0, 0, 0, 1, 1, 1]])
     database_labels = np.repeat([0, 1, 2], 10)
     labels, targets = np.array([0, 1, 2, 0]), np.array([1, 2, 0, 2])
     sides = centres[labels], centres[targets], centres[database_labels]
     names = {"query_labels": labels, "database_labels": database_labels}
-    scores = attack_scores(*sides, **names, target_labels=targets)
-    assert scores.benign_map == scores.targeted_map == pytest.approx(1.0)
-    assert scores.map_drop == pytest.approx(1.0 - scores.attacked_map)
-    assert scores.attacked_map < 0.5 > scores.benign_targeted_map
-    assert scores.target_overlap == 0.0
-    assert attack_success_rate(sides[1], sides[2], target_labels=targets, database_labels=database_labels, k=5) == 1.0
-    untargeted = attack_scores(*sides, **names)
-    assert untargeted.targeted_map is untargeted.benign_targeted_map is untargeted.target_overlap is None
+    scores = attack_precisions(*sides, **names, target_labels=targets)
+    assert scores.benign.mean() == scores.targeted.mean() == pytest.approx(1.0)
+    assert scores.attacked.mean() < 0.5 > scores.benign_targeted.mean()
+    assert share_label(labels, targets).mean() == 0.0
+    rate = {"query_labels": targets, "database_labels": database_labels, "k": 5}
+    assert metrics.knn_accuracy(sides[1], sides[2], **rate) == 1.0  # ASR@5
+    untargeted = attack_precisions(*sides, **names)
+    assert untargeted.targeted is untargeted.benign_targeted is None
     tags = np.eye(3, dtype=int)
-    overlapping = attack_scores(
-        *sides, query_labels=tags[labels], database_labels=tags[database_labels], target_labels=tags[[0, 1, 0, 0]]
-    )
-    assert overlapping.target_overlap == 0.75
+    assert share_label(tags[labels], tags[[0, 1, 0, 0]]).mean() == 0.75
     with pytest.raises(UsageError, match="labels of 3 queries"):
-        attack_scores(*sides, **names, target_labels=targets[:3])
+        attack_precisions(*sides, **names, target_labels=targets[:3])
 
 
 # Doubt ------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import pytest
 from deephash.cli.main import main
 from deephash.errors import UsageError
 from deephash.evaluation.codefile import CodeFile
-from deephash.evaluation.relevance import ListedPairs
+from deephash.evaluation.listed import ListedPairs
 from deephash.evaluation.scores import Settings
 from deephash.reports import evaluate_codes
 from deephash.reports.protocol import Protocol

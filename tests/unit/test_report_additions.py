@@ -11,7 +11,7 @@ from deephash.errors import UsageError
 from deephash.evaluation.crossmodal import folded_instance_hits, instance_hits
 from deephash.evaluation.knn import knn_accuracy
 from deephash.evaluation.metrics import hubness, mean_average_precision, mean_trapezoid_average_precision
-from deephash.evaluation.robustness import attack_scores
+from deephash.evaluation.robustness import attack_precisions
 from deephash.evaluation.scores import Settings
 from deephash.reports import EvaluationReport, evaluate_codes
 from deephash.reports.attack import Attack
@@ -117,13 +117,13 @@ def attacked(labels=ASKED, top_k=None, ties="expected"):
 @pytest.mark.parametrize(("top_k", "ties"), [(None, "expected"), (50, "expected"), (None, "stable")])
 def test_an_attack_is_scored_as_by_the_functions(top_k, ties):
     found, codes, targets = attacked(top_k=top_k, ties=ties)
-    expected = attack_scores(QUERY, codes, DATABASE, **LABELS, target_labels=targets, top_k=top_k, ties=ties)
+    expected = attack_precisions(QUERY, codes, DATABASE, **LABELS, target_labels=targets, top_k=top_k, ties=ties)
     name = f"mAP@{top_k or 'all'}"
     for metric, value in (
-        (f"attacked {name}", expected.attacked_map),
-        (f"drop of {name}", expected.map_drop),
-        (f"t-{name}", expected.targeted_map),
-        (f"clean t-{name}", expected.benign_targeted_map),
+        (f"attacked {name}", expected.attacked.mean()),
+        (f"drop of {name}", expected.benign.mean() - expected.attacked.mean()),
+        (f"t-{name}", expected.targeted.mean()),
+        (f"clean t-{name}", expected.benign_targeted.mean()),
     ):
         figure = found.figure(metric)
         assert figure.value == pytest.approx(value)

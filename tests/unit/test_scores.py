@@ -118,15 +118,15 @@ def test_means_of_nothing():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"top_k": 0}, "top_k, or None for the whole database, is at least 1"),
-        ({"top_k": -1}, "top_k, or None for the whole database, is at least 1"),
+        ({"top_k": 0}, "top_k is 1 or more"),
+        ({"top_k": -1}, "top_k is 1 or more"),
         ({"top_k": 301}, "the database has 300"),
         ({"normalize": "mine"}, "hits, min, total"),
         ({"empty": "skip"}, "'zero' or 'drop'"),
         ({"radius": 25}, "radius is 0..24"),
         ({"radius": -1}, "radius is 0..24"),
         ({"ties": "luck"}, "luck"),
-        ({"ranks": (0,)}, "a rank or a number of folds is at least 1"),
+        ({"ranks": (0,)}, "a rank is at least 1"),
         ({"seed": -1}, "(seed|resamples) is at least 0"),
     ],
 )
