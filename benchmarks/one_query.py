@@ -2,9 +2,9 @@
 
     git worktree add OLD dacb8e0; python benchmarks/one_query.py --old OLD [--rows 1000000]
 
-In one run, on the same collection of random 64-bit codes in eight classes: the bare scan, ``Searcher.by_codes``, what the page
-computes for an answer (hits, codes, histogram, chance, remarks), and the page with ``label = c3``. The peer is 0.1.0 in OLD,
-in a process of its own; the two processes take turns, three rounds, and the median of each cell counts.
+In one run, on the same collection of random 64-bit codes in eight classes: the bare scan, ``Searcher.by_codes``, what
+the page computes for an answer (hits, codes, histogram, chance, remarks), and the page with ``label = c3``. The peer is
+0.1.0 in OLD, in a process of its own; the two take turns, three rounds, and the median of each cell counts.
 """
 
 import argparse
@@ -39,8 +39,9 @@ def make(path: Path, rows: int) -> None:
 
 def measured(path: Path) -> dict[str, float]:
     """Return median milliseconds of every cell; run in the process of one version."""
-    from deephash.search import Searcher
     from deephash.webui.workspace import Workspace
+
+    from deephash.search import Searcher
 
     try:
         from deephash.search import Options
@@ -105,7 +106,8 @@ def main() -> None:
                     f"import sys; sys.path.insert(0, {str(shim)!r}); import deephash, importlib.util as u; "
                     f"spec = u.spec_from_file_location('deephash.webui', {str(root / 'webui/__init__.py')!r}, "
                     f"submodule_search_locations=[{str(root / 'webui')!r}]); module = u.module_from_spec(spec); "
-                    f"sys.modules['deephash.webui'] = module; deephash.webui = module; spec.loader.exec_module(module); "
+                    f"sys.modules['deephash.webui'] = module; deephash.webui = module; "
+                    "spec.loader.exec_module(module); "
                     f"sys.argv = {command[1:]!r}; import runpy; runpy.run_path({__file__!r}, run_name='__main__')"
                 )
                 done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -48,7 +48,9 @@ METHODS = {
     "DJSRH": lambda k, s: DJSRH(
         k, PICTURES, TEXTS, text_hidden=(512,), image_hidden=(512,), beta=0.3, intra=(0.3, 0.3)
     ),
-    "DCMH (labels)": lambda k, s: DCMH(k, PICTURES, TEXTS, hidden=(512,), optimizer=Optimizer(learning_rate=1e-3, weight_decay=5e-4)),
+    "DCMH (labels)": lambda k, s: DCMH(
+        k, PICTURES, TEXTS, hidden=(512,), optimizer=Optimizer(learning_rate=1e-3, weight_decay=5e-4)
+    ),
 }
 
 

@@ -103,7 +103,7 @@ def _of_text(path: Path, num_bits: int | None, code_column: str | None) -> _Foun
     lines = _cells(path)
     if not lines:
         raise UsageError(f"{path} is empty; it holds one hexadecimal code a line, with a name beside it")
-    headed = _is_heading(lines)
+    headed = not _is_own(lines) and _is_heading(lines)  # a picture may be called "hash"
     head = [cell.strip() for cell in lines[0][1]] if headed else []
     body = lines[1:] if headed else lines
     if not body:
@@ -211,7 +211,7 @@ def _code_place(path: Path, head: Sequence[str], body: Sequence[Line], asked: st
 
 def _is_own(body: Sequence[Line]) -> bool:
     """Say whether this is our own export: code, ascending id, uri."""
-    if any(len(row) != 3 or not row[1].isdecimal() for _, row in body):
+    if any(len(row) != 3 or not row[1].isdecimal() or not _HEX.fullmatch(row[0]) for _, row in body):
         return False
     ids = [int(row[1]) for _, row in body]
     return all(one < other for one, other in pairwise(ids))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any
@@ -21,6 +23,8 @@ ALWAYS_TEXT = (
     "text",
 )  # words, whatever they look like
 
+_DECIMAL = re.compile(r"[+-]?(?!0\d)(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+
 
 def _yes_no(cell: str) -> bool:
     if cell.lower() not in ("true", "false", "yes", "no"):
@@ -35,9 +39,12 @@ def _integer(cell: str) -> int:
 
 
 def _number(cell: str) -> float:
-    digits = cell.lstrip("+-")
-    if (not cell[-1].isdigit() and cell[-1] != ".") or (digits[:1] == "0" and digits[1:2].isdigit()):
-        raise ValueError(cell)  # nan, inf, 007
+    if cell.lstrip("+-").isdigit():
+        whole = _integer(cell)  # 007 and +49 are names
+        if abs(whole) > 2**53:
+            raise ValueError(cell)  # digits would be lost
+    elif not _DECIMAL.fullmatch(cell) or not math.isfinite(float(cell)):
+        raise ValueError(cell)
     return float(cell)
 
 

@@ -13,6 +13,7 @@ from deephash.collection import Collection
 from deephash.collection.attributes import apply_attributes, read_attributes, read_kinds
 from deephash.collection.exports import export_codes
 from deephash.collection.imports import import_codes
+from deephash.collection.kinds import guess_kind
 from deephash.collection.tables import LABELS, PATH, read_table
 from deephash.data import Manifest
 from deephash.errors import DataError, DatasetNotFound, UsageError
@@ -306,3 +307,31 @@ def test_parquet_says_the_same_as_text(tmp_path):
     pq.write_table(pa.table(columns), tmp_path / "t.parquet")
     table = read_table(tmp_path / "t.parquet")
     assert dict(table.columns) == {"path": ["a", "b"], "labels": ["x|y", ""], "yes": ["true", "false"]}
+
+
+@pytest.mark.parametrize(
+    ("cells", "kind"),
+    [
+        (["1", "-5"], "integer"),
+        (["1", "2.5"], "number"),
+        (["1e3", ".5", "-0.5"], "number"),
+        (["007"], "text"),
+        (["00.5"], "text"),
+        (["+4930123456"], "text"),
+        (["1_000"], "text"),
+        (["12345678901234567890"], "text"),
+        (["1e999"], "text"),
+        (["nan"], "text"),
+        (["\u0663.5"], "text"),
+    ],
+)
+def test_numbers_are_what_anybody_would_call_numbers(cells, kind):
+    assert guess_kind("column", cells) == kind
+
+
+@pytest.mark.parametrize("name", ["hash", "code", "ad"])
+def test_a_picture_may_be_called_like_a_heading(tmp_path, name):
+    made = Collection.create(tmp_path / "x.dh", num_bits=16)
+    made.append(uris=[name, "b"], codes=BinaryCodes(np.array([[1, 2], [3, 4]], np.uint8), 16))
+    export_codes(made, tmp_path / "o.hex", "hex")
+    assert names_of(import_codes(tmp_path / "o.hex", tmp_path / "back.dh")) == [name, "b"]
