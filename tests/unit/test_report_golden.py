@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 
 import pytest
 
@@ -34,12 +35,12 @@ def differences(kept, now, place=""):
 
 
 def with_names(data):
-    """Lists of figures by metric and protocol, texts by line, so that another figure or line changes no place."""
+    """Lists of figures by metric and protocol, texts by phrase, so that another figure or line changes no place."""
     named = dict(data)
     for name in ("figures", "figures_in_full"):
         named[name] = {f"{each['metric']} {each['protocol']}": each for each in data[name]}
     for name in ("table", "markdown"):
-        named[name] = {" ".join(line.split()): True for line in data[name].splitlines()}
+        named[name] = {" ".join(part.split()): True for part in re.split("[\n,:]", data[name])}
     return named
 
 
