@@ -1,9 +1,8 @@
 """Floor 4: hash models, one file a method."""
 
-import inspect
-
 from deephash.models.base import AlternatingHashModel, HashModel, ObjectiveHashModel
 from deephash.models.bihalf import BiHalf
+from deephash.models.catalogue import baseline_methods, methods, training_free_methods
 from deephash.models.cca import CCAHash, CrossModalPCA
 from deephash.models.cibhash import CIBHash
 from deephash.models.cmfh import CMFH
@@ -62,27 +61,8 @@ __all__ = [
     "Optimizer",
     "OrthoHash",
     "PCASign",
+    "baseline_methods",
     "load_model",
+    "methods",
+    "training_free_methods",
 ]
-
-
-def methods() -> dict[str, type[HashModel]]:
-    """Return every method by its class name."""
-    found = {name: globals()[name] for name in __all__}
-    return {
-        name: cls
-        for name, cls in found.items()
-        if isinstance(cls, type) and not inspect.isabstract(cls) and issubclass(cls, HashModel)
-    }
-
-
-def training_free_methods() -> dict[str, type[AlternatingHashModel]]:
-    """Return the methods that ``METHOD:NETWORK`` can name, by the word before the colon."""
-    shallow = [cls for cls in methods().values() if issubclass(cls, AlternatingHashModel)]
-    return {cls.training_free: cls for cls in shallow if cls.training_free}
-
-
-def baseline_methods() -> list[type[AlternatingHashModel]]:
-    """Return the methods that stand beside others on the same features, the weakest first."""
-    shallow = [cls for cls in methods().values() if issubclass(cls, AlternatingHashModel) and cls.is_baseline]
-    return sorted(shallow, key=lambda cls: len(cls.__mro__))

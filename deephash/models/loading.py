@@ -32,6 +32,7 @@ from deephash.foreign.network import downloads_allowed, without_network
 from deephash.models.allocation import AllocationLimit
 from deephash.models.argument_schema import revive, schema_of_call
 from deephash.models.base import HashModel
+from deephash.models.catalogue import methods
 from deephash.models.storage import CODES_NAME, TENSORS_NAME, has_assets, sha256
 
 Shapes = dict[str, tuple[int, ...]]
@@ -41,7 +42,7 @@ _FETCHING = re.compile(r"pretrained|checkpoint|cache_dir|^hf_|url")  # options b
 def load_model(directory: str | Path) -> HashModel:
     """Load a model folder written by :meth:`HashModel.save`, in evaluation mode on the CPU.
 
-    Only classes exported by :mod:`deephash.models` are built, so a downloaded folder cannot run code; the weights are
+    Only methods of :mod:`deephash.models` are built, so a downloaded folder cannot run code; the weights are
     those of the folder, whatever its backbones name, unless ``--allow-download`` was said.
 
     Raises:
@@ -68,20 +69,13 @@ def recover(folder: Path) -> None:
 
 
 def _class_named(name: str, folder: Path) -> type[HashModel]:
-    import deephash.models as models
-
-    candidates = {key: getattr(models, key) for key in models.__all__}
-    methods = {
-        key: value
-        for key, value in candidates.items()
-        if isinstance(value, type) and issubclass(value, HashModel) and not inspect.isabstract(value)
-    }
-    if name not in methods:
+    known = methods()
+    if name not in known:
         raise UsageError(
             f"{folder / JSON_NAME} names the class {name!r}, which is not one of deephash.models"
-            + did_you_mean(str(name), sorted(methods))
+            + did_you_mean(str(name), sorted(known))
         )
-    return methods[name]
+    return known[name]
 
 
 def _header(record: Mapping[str, Any], folder: Path) -> tuple[Shapes, int]:

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 import deephash.models
-from deephash.models import HashModel, baseline_methods, training_free_methods
+from deephash.models import LSH, HashModel, baseline_methods, methods, training_free_methods
 from tests.paths import ROOT
 
 
@@ -95,3 +95,17 @@ def test_has_a_page(name, module):
 def test_facts_stand_on_the_class():
     assert set(training_free_methods()) == {"clip", "itq", "lsh", "pca_sign"}
     assert [cls.__name__ for cls in baseline_methods()] == ["LSH", "PCASign", "ITQ"]
+
+
+def test_a_class_of_somebody_else_is_no_method():
+    class Foreign(LSH):
+        """Defined outside the package; a model folder that names it is refused."""
+
+    assert Foreign.__name__ not in methods()
+    assert sorted(methods()) == [name for name, _ in METHODS]
+
+
+def test_no_circle_of_imports():
+    from scripts.circles import circles
+
+    assert circles("deephash", "webui") == []
