@@ -38,7 +38,7 @@ METRICS = ("mAP@all", "NDCG@1000", "PR curve, all ranks")
 
 
 def measured(kind: str, queries: int, items: int) -> dict[str, float]:
-    """Return seconds of a report and of three metrics, and the peak of the process in MB."""
+    """Return seconds and CPU seconds of a report and of three metrics, and the peak of the process in MB."""
     settings, names = Settings(), {}
     if kind == KINDS[2]:
         draw = np.random.default_rng(0)
@@ -62,9 +62,10 @@ def measured(kind: str, queries: int, items: int) -> dict[str, float]:
     }
     found = {}
     for name, run in runs.items():
-        start = time.perf_counter()
+        start, used = time.perf_counter(), time.process_time()
         run()
         found[name] = time.perf_counter() - start
+        found[f"{name}, CPU-s"] = time.process_time() - used
     return found | {"peak MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
 
 
@@ -84,7 +85,8 @@ def table(kind: str, options: argparse.Namespace) -> str:
         for name, checkout in sides.items():
             found[name].append(run_in(checkout, kind, options))
     lines = [f"| {kind}: seconds | {' | '.join(sides)} |", f"|---|{'---|' * len(sides)}"]
-    for row in ("report", *METRICS, "peak MB"):
+    rows = [row for name in ("report", *METRICS) for row in (name, f"{name}, CPU-s")]
+    for row in (*rows, "peak MB"):
         digits = 0 if row == "peak MB" else 2
         cells = [f"{median(run[row] for run in runs):,.{digits}f}" for runs in found.values()]
         lines.append(f"| {row} | {' | '.join(cells)} |")

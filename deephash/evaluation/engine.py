@@ -23,7 +23,6 @@ from deephash.evaluation.ranking import (
     average_precision,
     average_precision_from_counts,
     hit,
-    hit_from_counts,
 )
 from deephash.evaluation.rankings import ranked_blocks, shuffle_of_ties, sort_of_ties
 from deephash.evaluation.relevance import Relevance, relevance_from_labels
@@ -68,7 +67,7 @@ class Retrieval:
             ties=ties,
             scale=scale or formula.scale,
             top_k=top_k,
-            of_counts=lambda counts: formula.scores(counts, top_k, ties, scale),
+            of_counts=lambda counts: formula.from_counts(counts, top_k=top_k, ties=ties, scale=scale),
         )
         return mean_over_queries(scores, stacklevel=4)
 
@@ -169,7 +168,7 @@ def average_precisions(
 
     def of_counts(counts: DistanceCounts) -> FloatArray:
         values = average_precision_from_counts(counts, top_k=top_k, normalize=normalize, ties=ties)
-        return np.stack([values, hit_from_counts(counts, top_k=sought, ties=ties)], axis=1)
+        return np.stack([values, hit(groups_from_counts(counts, ties), sought)], axis=1)
 
     # first-k reads on until the k-th relevant item, so an explicit order must go all the way
     reach = None if normalize == "first-k" else top_k

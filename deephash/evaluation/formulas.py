@@ -63,10 +63,15 @@ class Formula:
     normalize: str | None = None
     deepest: int | None = None
 
-    def scores(
-        self, counts: DistanceCounts, top_k: int | None, ties: str, scale: GainScale | None = None
+    def from_counts(
+        self,
+        counts: DistanceCounts,
+        *,
+        top_k: int | None = None,
+        ties: str = "expected",
+        scale: GainScale | None = None,
     ) -> FloatArray:
-        """Return the scores under a policy that counts decide, [Q]."""
+        """Return the scores under a policy that counts decide, [Q]; NaN where a query has no relevant item."""
         if self.of_counts is not None:
             return self.of_counts(counts, top_k, ties)
         return self.of_groups(groups_from_counts(counts, ties, scale or self.scale), top_k)

@@ -12,7 +12,6 @@ from deephash.evaluation.counts import DistanceCounts
 from deephash.evaluation.cut import CutGroup, precision_sum
 from deephash.evaluation.groups import (
     FloatArray,
-    GainScale,
     HarmonicNumbers,
     IntArray,
     RankedGroups,
@@ -21,18 +20,6 @@ from deephash.evaluation.groups import (
     validate_top_k,
 )
 from deephash.evaluation.ranking import weighted_precision
-
-
-def ndcg_from_counts(
-    counts: DistanceCounts, *, top_k: int | None = None, scale: GainScale = "exponential", ties: str = "expected"
-) -> FloatArray:
-    """Return NDCG@k of every query, [Q]; NaN where the query has no relevant item."""
-    return normalised_discounted_gain(groups_from_counts(counts, ties, scale), top_k)
-
-
-def acg_from_counts(counts: DistanceCounts, *, top_k: int, ties: str = "expected") -> FloatArray:
-    """Return ACG@k, the mean number of shared labels among the top k, of every query, [Q]; NaN where N_q = 0."""
-    return average_gain(groups_from_counts(counts, ties), top_k)
 
 
 def weighted_average_precision_from_counts(

@@ -30,8 +30,6 @@ from deephash.evaluation.engine import Codes, Retrieval
 from deephash.evaluation.engine import average_precisions as average_precisions
 from deephash.evaluation.engine import score_queries as score_queries
 from deephash.evaluation.formulas import Formula, RadiusFormula
-from deephash.evaluation.graded import acg_from_counts as acg_from_counts
-from deephash.evaluation.graded import ndcg_from_counts as ndcg_from_counts
 from deephash.evaluation.graded import weighted_average_precision_from_counts as weighted_average_precision_from_counts
 from deephash.evaluation.groups import GainScale
 from deephash.evaluation.health import CodeHealth as CodeHealth
@@ -48,12 +46,6 @@ from deephash.evaluation.radius import curve_by_radius_from_counts as curve_by_r
 from deephash.evaluation.radius import curve_by_rank_from_counts as curve_by_rank_from_counts
 from deephash.evaluation.ranking import Normalize
 from deephash.evaluation.ranking import average_precision_from_counts as average_precision_from_counts
-from deephash.evaluation.ranking import hit_from_counts as hit_from_counts
-from deephash.evaluation.ranking import precision_from_counts as precision_from_counts
-from deephash.evaluation.ranking import recall_from_counts as recall_from_counts
-from deephash.evaluation.ranking import (
-    trapezoid_average_precision_from_counts as trapezoid_average_precision_from_counts,
-)
 from deephash.evaluation.relevance import relevance_from_labels as relevance_from_labels
 
 AnyFormula = TypeVar("AnyFormula", Formula, RadiusFormula)
@@ -239,8 +231,14 @@ mean_r_precision = WholeMetric(
     "R-precision of metric learning: mean share of relevant items among the first N_q of each query.",
 )
 
+precision_from_counts = formulas.PRECISION.from_counts
+recall_from_counts = formulas.RECALL.from_counts
+hit_from_counts = formulas.HIT.from_counts
+trapezoid_average_precision_from_counts = formulas.TRAPEZOID.from_counts
+
 # Graded relevance: the gain of an item is the number of labels it shares with the query ---------------
 
+acg_from_counts, ndcg_from_counts = formulas.ACG.from_counts, formulas.NDCG.from_counts
 acg_at = RankMetric("acg_at", formulas.ACG, "ACG@k: mean number of shared labels among the top k.")
 mean_weighted_average_precision = DepthMetric(
     "mean_weighted_average_precision",

@@ -55,26 +55,6 @@ def average_precision_from_counts(
     return average_precision(groups_from_counts(counts, ties), top_k, normalize)
 
 
-def precision_from_counts(counts: DistanceCounts, *, top_k: int, ties: str = "expected") -> FloatArray:
-    """Return P@N = (relevant items among the top N) / N of every query, [Q]; NaN where N_q = 0."""
-    return precision(groups_from_counts(counts, ties), top_k)
-
-
-def recall_from_counts(counts: DistanceCounts, *, top_k: int, ties: str = "expected") -> FloatArray:
-    """Return recall@N = (relevant items among the top N) / N_q of every query, [Q]; NaN where N_q = 0."""
-    return recall(groups_from_counts(counts, ties), top_k)
-
-
-def hit_from_counts(counts: DistanceCounts, *, top_k: int | None, ties: str = "expected") -> FloatArray:
-    """Return the chance of at least one relevant item among the top N of every query, [Q]; NaN where N_q = 0."""
-    return hit(groups_from_counts(counts, ties), top_k)
-
-
-def trapezoid_average_precision_from_counts(counts: DistanceCounts, *, ties: str = "expected") -> FloatArray:
-    """Return the trapezoid AP of every query, [Q]; NaN where N_q = 0. Not ``average_precision_from_counts``."""
-    return trapezoid_average_precision(groups_from_counts(counts, ties))
-
-
 # From tied groups ------------------------------------------------------------------------------------
 
 

@@ -152,7 +152,7 @@ class _Asked:
         return [given, self.scores(counts, "optimistic"), self.worst(counts)]
 
     def scores(self, counts: DistanceCounts, ties: str) -> QueryScores:
-        values = self.formula.scores(counts, self.top_k, ties)
+        values = self.formula.from_counts(counts, top_k=self.top_k, ties=ties)
         if self.found_within is None:
             return QueryScores(values)
         return QueryScores(values, hit(groups_from_counts(counts, ties), self.found_within))

@@ -17,7 +17,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from functools import partial
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -112,58 +112,26 @@ class HammingMetric(Metric):
         return BinaryCodes.from_bits(bits[first].astype(bool)), kept
 
 
-class _Face(HammingMetric):
-    """A function of ``metrics`` as a class; its options are the function's."""
+def _face(name: str, function: Callable[..., float]) -> type[HammingMetric]:
+    """Return a function of ``metrics`` as a class, whose options are the function's."""
+    signature = inspect.signature(function)
+    sides = [each for each in signature.parameters if each.endswith(("_codes", "_labels"))]
 
-    function: ClassVar[Callable[..., float]]
+    def start(self: HammingMetric, *, multi_label: bool = False, **options: Any) -> None:
+        signature.bind(**dict.fromkeys(sides), **options)  # wrong options are told at once
+        HammingMetric.__init__(self, partial(function, **options), multi_label=multi_label)
 
-    def __init__(self, *, multi_label: bool = False, **options: Any) -> None:
-        everything = inspect.signature(self.function).parameters
-        sides = [name for name in everything if name.endswith(("_codes", "_labels"))]
-        inspect.signature(self.function).bind(**dict.fromkeys(sides), **options)  # wrong options are told at once
-        super().__init__(partial(self.function, **options), multi_label=multi_label)
-
-
-class HammingMAP(_Face):
-    """``metrics.mean_average_precision``."""
-
-    function = staticmethod(metrics.mean_average_precision)
+    doc = f"``metrics.{function.__name__}``; options as there, and ``multi_label``."
+    return type(name, (HammingMetric,), {"__init__": start, "__doc__": doc, "__module__": __name__})
 
 
-class HammingPrecision(_Face):
-    """``metrics.precision_at``."""
-
-    function = metrics.precision_at
-
-
-class HammingRecall(_Face):
-    """``metrics.recall_at``."""
-
-    function = metrics.recall_at
-
-
-class HammingHitRate(_Face):
-    """``metrics.hit_at``."""
-
-    function = metrics.hit_at
-
-
-class HammingNDCG(_Face):
-    """``metrics.ndcg_at``."""
-
-    function = staticmethod(metrics.ndcg_at)
-
-
-class HammingRadiusPrecision(_Face):
-    """``metrics.precision_within_radius``."""
-
-    function = metrics.precision_within_radius
-
-
-class HammingKNNAccuracy(_Face):
-    """``metrics.knn_accuracy``; class numbers only."""
-
-    function = staticmethod(metrics.knn_accuracy)
+HammingMAP = _face("HammingMAP", metrics.mean_average_precision)
+HammingPrecision = _face("HammingPrecision", metrics.precision_at)
+HammingRecall = _face("HammingRecall", metrics.recall_at)
+HammingHitRate = _face("HammingHitRate", metrics.hit_at)
+HammingNDCG = _face("HammingNDCG", metrics.ndcg_at)
+HammingRadiusPrecision = _face("HammingRadiusPrecision", metrics.precision_within_radius)
+HammingKNNAccuracy = _face("HammingKNNAccuracy", metrics.knn_accuracy)  # class numbers only
 
 
 def _bits(values: Tensor) -> Tensor:

@@ -6,18 +6,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deephash.evaluation.counts import DistanceCounts
-from deephash.evaluation.graded import (
+from deephash.evaluation.graded import weighted_average_precision_from_counts
+from deephash.evaluation.metrics import (
     acg_from_counts,
-    ndcg_from_counts,
-    weighted_average_precision_from_counts,
-)
-from deephash.evaluation.ranking import (
-    average_precision_from_counts,
     hit_from_counts,
+    ndcg_from_counts,
     precision_from_counts,
     recall_from_counts,
     trapezoid_average_precision_from_counts,
 )
+from deephash.evaluation.ranking import average_precision_from_counts
 from tests import evaluation_naive as naive
 
 GROUPS = st.lists(st.lists(st.integers(0, 3), max_size=4), min_size=1, max_size=3).filter(

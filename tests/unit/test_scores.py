@@ -6,8 +6,8 @@ import pytest
 from deephash.codes import BinaryCodes
 from deephash.errors import UsageError
 from deephash.evaluation import metrics
-from deephash.evaluation.graded import ndcg_from_counts
 from deephash.evaluation.knn import knn_accuracy
+from deephash.evaluation.metrics import ndcg_from_counts
 from deephash.evaluation.relevance import relevance_from_labels
 from deephash.evaluation.scores import QueryScores, Settings, score
 from tests.evaluation_cases import clustered, multi_hot
