@@ -112,7 +112,7 @@ def read_attributes(file: str | Path, kinds: Mapping[str, str] | None = None) ->
     path = table.require(PATH)
     names = [name for name in table.columns if name != path]
     for name in names:
-        check_name(name)
+        check_name(name, f"{table.source}: ")
     said = {name: check_kind(kind) for name, kind in (kinds or {}).items()}
     for name, kind in said.items():
         if name not in names:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -14,12 +15,12 @@ import numpy as np
 from deephash.codes import BinaryCodes
 from deephash.collection import tables
 from deephash.collection.collection import Collection
-from deephash.collection.kinds import guess_kind, read_cell
-from deephash.collection.schema import check_name, first_twice
+from deephash.collection.kinds import first_misfit, guess_kind, read_cell
+from deephash.collection.schema import check_name, file_attribute_kinds, first_twice
+from deephash.collection.tables import Line
 from deephash.errors import DataError, UsageError
 from deephash.evaluation.codefile import CodeFile, read_code_file
 
-Line = tuple[int, list[str]]  # its number, its cells
 _HEX, _DIGITS = re.compile(r"[0-9a-fA-F]{2,}"), re.compile(r"[0-9a-fA-F]+")
 
 
@@ -66,7 +67,11 @@ def import_codes(
         raise UsageError(f"{path}: name {first_twice(found.names)!r} is there twice")
     codes = found.codes
     collection = Collection.create(out, num_bits=codes.num_bits, num_levels=codes.num_levels, root=root)
-    collection.append(uris=found.names, codes=codes, attributes=found.attributes)
+    try:
+        collection.append(uris=found.names, codes=codes, attributes=found.attributes)
+    except BaseException:
+        shutil.rmtree(out)  # an empty collection would be in the way of the next try
+        raise
     return collection
 
 
@@ -104,6 +109,7 @@ def _of_text(path: Path, num_bits: int | None, code_column: str | None) -> _Foun
     if not lines:
         raise UsageError(f"{path} is empty; it holds one hexadecimal code a line, with a name beside it")
     headed = not _is_own(lines) and _is_heading(lines)  # a picture may be called "hash"
+    lines = tables.without_empty_columns(lines) if headed else lines
     head = [cell.strip() for cell in lines[0][1]] if headed else []
     body = lines[1:] if headed else lines
     if not body:
@@ -124,15 +130,25 @@ def _of_text(path: Path, num_bits: int | None, code_column: str | None) -> _Foun
 def _attributes(
     path: Path, head: Sequence[str], body: Sequence[Line], used: set[int | None]
 ) -> list[dict[str, Any]] | None:
-    """Return the other headed columns as attributes, as far as they can name one; an id is given anew."""
+    """Return the other headed columns as attributes; an id is given anew.
+
+    Raises:
+        UsageError: a heading that cannot name an attribute, or a cell that is not of the kind that it has for pictures.
+    """
     columns = {
         name: [row[place] for _, row in body]
         for place, name in enumerate(head)
         if place not in used and name.lower() != "id"
     }
-    for name in columns:
-        check_name(name)
-    kinds = {name: guess_kind(name, cells) for name, cells in columns.items()}
+    kinds = {}
+    for name, cells in columns.items():
+        check_name(name, f"{path}: ")
+        kinds[name] = file_attribute_kinds().get(name) or guess_kind(name, cells)
+        if (misfit := first_misfit(kinds[name], cells)) is not None:
+            raise UsageError(
+                f"{path}, line {body[cells.index(misfit)][0]}: {name!r} is {kinds[name]} of a picture in every "
+                f"collection, not {misfit!r:.80}; give the column another name"
+            )
     return (
         [{name: read_cell(kinds[name], cells[row]) for name, cells in columns.items()} for row in range(len(body))]
         if columns
@@ -193,7 +209,9 @@ def _code_place(path: Path, head: Sequence[str], body: Sequence[Line], asked: st
         if asked not in known:
             raise UsageError(f"{path} has no column {asked!r}; its columns are {', '.join(known)}")
         return known[asked]
-    headed = [place for name in tables.HASH for place, heading in enumerate(head) if heading.lower() == name]
+    headed = [place for place, heading in enumerate(head) if heading.lower() in tables.HASH]
+    if len(headed) > 1:
+        raise _which(path, headed, body)
     if headed or (not head and _is_own(body)):
         return headed[0] if headed else 0
     able = [place for place in range(width) if all(_HEX.fullmatch(row[place].strip()) for _, row in body)]
@@ -201,12 +219,16 @@ def _code_place(path: Path, head: Sequence[str], body: Sequence[Line], asked: st
     if not able:
         raise UsageError(f"{path}: no column in which every line holds a hexadecimal code of the same length")
     if len(even) > 1:
-        shown = ", ".join(f"{place + 1} ({body[0][1][place].strip()})" for place in even)
-        raise UsageError(
-            f"{path}: columns {shown} all look like codes. Say which: --code-column {even[0] + 1}; or name the "
-            "columns in a first line: hash,file"
-        )
+        raise _which(path, even, body)
     return (even or able)[0]
+
+
+def _which(path: Path, places: Sequence[int], body: Sequence[Line]) -> UsageError:
+    shown = ", ".join(f"{place + 1} ({body[0][1][place].strip()})" for place in places)
+    return UsageError(
+        f"{path}: columns {shown} all look like codes. Say which: --code-column {places[0] + 1}; or name the "
+        "columns in a first line: hash,file"
+    )
 
 
 def _is_own(body: Sequence[Line]) -> bool:
@@ -221,6 +243,8 @@ def _common_length(path: Path, body: Sequence[Line], place: int) -> int:
     """Return the digits of a code. Raises UsageError with the first line that has no code of that length."""
     first = body[0]
     digits = len(first[1][place].strip())
+    if not _DIGITS.fullmatch(first[1][place].strip()):
+        raise UsageError(f"{path}, line {first[0]}: {first[1][place]!r:.80} is no hexadecimal code, such as ff00aa55")
     for number, row in body:
         cell = row[place].strip()
         if not _DIGITS.fullmatch(cell) or len(cell) != digits:

@@ -9,19 +9,12 @@ from datetime import datetime
 from typing import Any
 
 from deephash.collection.filters import moment
+from deephash.collection.tables import LABELS, NAME
+from deephash.collection.tables import TEXT as TABLE_TEXT
 from deephash.errors import UsageError, did_you_mean
 
 TEXT = "text"
-ALWAYS_TEXT = (
-    "label",
-    "labels",
-    "class",
-    "classes",
-    "name",
-    "names",
-    "caption",
-    "text",
-)  # words, whatever they look like
+ALWAYS_TEXT = (*LABELS, *NAME, *TABLE_TEXT)  # words, whatever they look like
 
 _DECIMAL = re.compile(r"[+-]?(?!0\d)(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 

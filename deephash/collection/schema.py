@@ -171,12 +171,12 @@ def is_derived(name: str) -> bool:
     return name.startswith("hub_bias_")
 
 
-def check_name(name: str) -> None:
-    """Raise UsageError unless ``name`` can name a column."""
+def check_name(name: str, where: str = "") -> None:
+    """Raise UsageError, which begins with ``where``, unless ``name`` can name a column."""
     if not _NAME.fullmatch(name) or name.lower() in RESERVED:
         valid = re.sub(r"\W", "_", name) or "x"
         raise UsageError(
-            f"{name!r} cannot name a column: use letters, digits and _, beginning with a letter, and none of "
+            f"{where}{name!r} cannot name a column: use letters, digits and _, beginning with a letter, and none of "
             f"{', '.join(RESERVED)}; for example {valid + '_' if valid.lower() in RESERVED else valid!r}"
         )
 

@@ -24,6 +24,8 @@ HASH = ("hash", "code", "codes", "phash", "ahash", "dhash", "whash", "pdq", "hex
 
 _LONGEST_CELL = 1 << 24
 
+Line = tuple[int, list[str]]  # its number, its cells
+
 
 @dataclass(frozen=True)
 class Table:
@@ -84,7 +86,7 @@ def read_table(path: str | Path) -> Table:
         raise UsageError(
             f"{source} is empty; its head line is: empty. The first line names the columns: path,label,..."
         )
-    (_, head), *body = rows
+    (_, head), *body = without_empty_columns(rows)
     headings = [heading.strip() for heading in head]
     _require_distinct(source, headings)
     for number, cells in body:
@@ -97,7 +99,7 @@ def read_table(path: str | Path) -> Table:
     return Table(str(source), columns, [number for number, _ in body])
 
 
-def read_rows(path: Path) -> list[tuple[int, list[str]]]:
+def read_rows(path: Path) -> list[Line]:
     """Return (line number, cells) of every line that is not empty, the first one included.
 
     Raises:
@@ -114,7 +116,13 @@ def read_rows(path: Path) -> list[tuple[int, list[str]]]:
     return list(_numbered(path, reader))
 
 
-def _numbered(path: Path, reader: Any) -> Iterator[tuple[int, list[str]]]:
+def without_empty_columns(rows: Sequence[Line]) -> list[Line]:
+    """Return the rows less the last columns that hold nothing, not even a heading: every line ends in a comma."""
+    width = max((place + 1 for _, cells in rows for place, cell in enumerate(cells) if cell.strip()), default=0)
+    return [(number, cells[:width]) for number, cells in rows]
+
+
+def _numbered(path: Path, reader: Any) -> Iterator[Line]:
     try:
         for cells in reader:
             if cells and any(cells):

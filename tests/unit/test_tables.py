@@ -3,9 +3,11 @@
 import json
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pyarrow import parquet
 
 from deephash.cli.main import main
 from deephash.codes import BinaryCodes
@@ -14,7 +16,7 @@ from deephash.collection.attributes import apply_attributes, read_attributes, re
 from deephash.collection.exports import export_codes
 from deephash.collection.imports import import_codes
 from deephash.collection.kinds import guess_kind
-from deephash.collection.tables import LABELS, PATH, read_table
+from deephash.collection.tables import LABELS, NAME, PATH, TEXT, read_table
 from deephash.data import Manifest
 from deephash.errors import DataError, DatasetNotFound, UsageError
 from deephash.ingest import index_folder
@@ -83,6 +85,43 @@ def test_two_possible_columns_are_a_question(tmp_path, capsys):
     assert names_of(Collection.open(tmp_path / "x.dh")) == [ONE, OTHER]
     with pytest.raises(UsageError, match="no column '3'; its columns are 1, 2"):
         import_codes(path, tmp_path / "y.dh", code_column="3")
+
+
+def test_two_headings_of_codes_are_a_question_too(tmp_path):
+    """An md5 of the file, headed hash, is no code where phash stands beside it."""
+    path = write(tmp_path, "two.csv", f"hash,phash,file\n{2 * ONE},{ONE},a.jpg\n{2 * OTHER},{OTHER},b.jpg\n")
+    with pytest.raises(UsageError, match=r"columns 1 .*, 2 .* all look like codes. Say which"):
+        import_codes(path, tmp_path / "x.dh")
+    assert import_codes(path, tmp_path / "x.dh", code_column="phash").codes()[1].hex() == [ONE, OTHER]
+
+
+def test_lines_may_end_in_commas(tmp_path):
+    made = import_codes(write(tmp_path, "c.csv", f"hash,file,,\n{ONE},a.jpg,,\n{OTHER},b.jpg,,\n"), tmp_path / "x.dh")
+    assert names_of(made) == ["a.jpg", "b.jpg"]
+    assert read_table(write(tmp_path, "t.csv", "path,label,,\na,x,,\n")).columns == {"path": ["a"], "label": ["x"]}
+    assert read_table(write(tmp_path, "e.csv", "path,label\na,\n")).columns == {"path": ["a"], "label": [""]}
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (f"hash,file,width\n{ONE},a.jpg,5\n{OTHER},b.jpg,wide\n", "odd.csv, line 3: 'width' is integer of a picture"),
+        (f"hash,file,my col\n{ONE},a.jpg,5\n", "odd.csv: 'my col' cannot name a column"),
+        (f"hash,file\n0x{ONE},a.jpg\n", f"odd.csv, line 2: '0x{ONE}' is no hexadecimal code, such as"),
+    ],
+)
+def test_columns_of_hashes_that_cannot_be_kept(tmp_path, text, says):
+    with pytest.raises(UsageError, match=says):
+        import_codes(write(tmp_path, "odd.csv", text), tmp_path / "x.dh")
+    assert not (tmp_path / "x.dh").exists()
+
+
+def test_an_import_that_fails_leaves_nothing_in_the_way(tmp_path):
+    odd = pa.table({"uri": ["a"], "width": ["wide"], "code": pa.array([b"12345678"], pa.binary(8))})
+    parquet.write_table(odd, tmp_path / "odd.parquet")
+    with pytest.raises(UsageError, match="width"):
+        import_codes(tmp_path / "odd.parquet", tmp_path / "x.dh")
+    assert not (tmp_path / "x.dh").exists()
 
 
 ODD_NAMES = st.lists(
@@ -327,6 +366,11 @@ def test_parquet_says_the_same_as_text(tmp_path):
 )
 def test_numbers_are_what_anybody_would_call_numbers(cells, kind):
     assert guess_kind("column", cells) == kind
+
+
+@pytest.mark.parametrize("name", [*LABELS, *NAME, *TEXT, "Category"])
+def test_whatever_may_be_read_as_labels_and_names_stays_as_written(name):
+    assert guess_kind(name, ["yes", "no"]) == guess_kind(name, ["1.10", "1"]) == "text"
 
 
 @pytest.mark.parametrize("name", ["hash", "code", "ad"])
