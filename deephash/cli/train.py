@@ -18,6 +18,7 @@ HELP = """\
 deephash train --config NAME|FILE [--bits N ...] [--seed N | --seeds N] [...]
 
   --config NAME|FILE   a configuration that ships with deephash (deephash train --list) or a YAML file; repeatable
+  --method NAME        train this method instead of the configuration's: csq, greedyhash, ... (deephash models list)
   --bits N [N ...]     code lengths; several make a grid
   --seed N             of everything random; default 0
   --seeds N            seeds 0 .. N-1, one run each
@@ -35,6 +36,7 @@ Any other option is a path into the configuration: --model.init_args.margin=0.3 
 
 Examples
   deephash train --config orthohash/digits_64
+  deephash train --config any/folder_64 --method csq --data.init_args.root=PICTURES
   deephash train --config orthohash/cifar10_64 --data.init_args.root=data --bits 16 32 64 --seeds 3
 """
 
@@ -116,8 +118,9 @@ def _named(metric: str, task: str) -> str:
 # Reading the friendly options ------------------------------------------------------------------------
 
 _VALUED = {
-    "--config": "configs", "-c": "configs", "--bits": "bits", "--seed": "seed", "--seeds": "seeds",
-    "--epochs": "epochs", "--backbone": "backbone", "--weights": "weights", "--out": "out", "--resume": "resume",
+    "--config": "configs", "-c": "configs", "--method": "method", "--bits": "bits", "--seed": "seed",
+    "--seeds": "seeds", "--epochs": "epochs", "--backbone": "backbone", "--weights": "weights", "--out": "out",
+    "--resume": "resume",
 }  # fmt: skip
 _FLAGS = {"--fast-dev-run": "fast_dev_run", "--json": "json", "--print-config": "print_config"}
 _PATHS = {
@@ -147,13 +150,14 @@ def read_options(words: Sequence[str]) -> TrainOptions:
     if "epochs" in given:
         _number("--epochs", given["epochs"][-1], least=1)
     rest += [_PATHS[key].format(given[key][-1]) for key in _PATHS if key in given]
-    if "resume" not in given and "configs" not in given and not any(word.startswith("--model") for word in rest):
+    if not given.keys() & {"resume", "configs"} and not any(word.startswith("--model") for word in rest):
         strange = f" ({rest[0]} is no option of its own)" if rest else ""
         raise UsageError(
             f"nothing to train{strange}: give --config NAME (see deephash train --list), or --model and --data"
         )
     return TrainOptions(
         configs=tuple(given.get("configs", ())),
+        method=given["method"][-1] if "method" in given else None,
         bits=tuple(_number("--bits", text) for text in given.get("bits", ())),
         seeds=_seeds(given),
         out=Path(given["out"][-1]) if "out" in given else None,

@@ -27,7 +27,12 @@ _WORDS = {"object": "a mapping", "array": "a list", "string": "text", "boolean":
 
 
 def read_json(
-    path: str | Path, schema: str | Mapping[str, Any] | None, *, limit: int = SMALL, names_of_files: bool = False
+    path: str | Path,
+    schema: str | Mapping[str, Any] | None,
+    *,
+    limit: int = SMALL,
+    names_of_files: bool = False,
+    no_numbers: bool = False,
 ) -> dict[str, Any]:
     """Return the JSON mapping in a regular file.
 
@@ -36,23 +41,28 @@ def read_json(
         schema: name of one in ``schemas/``, or a schema; None where the caller looks at the version first.
         limit: bytes.
         names_of_files: names that are not UTF-8 are allowed, as Python escapes them.
+        no_numbers: NaN and Infinity, which older versions wrote, are read as null.
 
     Raises:
         Absent: no such file.
         Unfit: it is no regular file, too long, no strict JSON, or does not fit the schema.
     """
-    document = parse_json(read_bytes(path, limit), path, names_of_files=names_of_files)
+    content = read_bytes(path, limit)
+    document = parse_json(content, path, names_of_files=names_of_files, no_numbers=no_numbers)
     if schema is not None:
         require_schema(document, schema, path)
     return document
 
 
-def parse_json(content: bytes | str, source: str | Path, *, names_of_files: bool = False) -> dict[str, Any]:
+def parse_json(
+    content: bytes | str, source: str | Path, *, names_of_files: bool = False, no_numbers: bool = False
+) -> dict[str, Any]:
     """Return the JSON mapping in ``content``; ``source`` is its name in messages. Raises Unfit."""
+    constant = (lambda name: None) if no_numbers else _no_constant
     try:
         text = content.decode("utf-8-sig") if isinstance(content, bytes) else content
         document = json.loads(
-            text, object_pairs_hook=_without_repeats, parse_constant=_no_constant, parse_int=_int, parse_float=_float
+            text, object_pairs_hook=_without_repeats, parse_constant=constant, parse_int=_int, parse_float=_float
         )
     except UnicodeDecodeError:
         raise Unfit(f"{source} cannot be read: it is no UTF-8 text") from None

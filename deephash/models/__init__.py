@@ -2,7 +2,7 @@
 
 from deephash.models.base import AlternatingHashModel, HashModel, ObjectiveHashModel
 from deephash.models.bihalf import BiHalf
-from deephash.models.catalogue import baseline_methods, methods, training_free_methods
+from deephash.models.catalogue import baseline_methods, method_named, methods, training_free_methods
 from deephash.models.cca import CCAHash, CrossModalPCA
 from deephash.models.cibhash import CIBHash
 from deephash.models.cmfh import CMFH
@@ -63,6 +63,7 @@ __all__ = [
     "PCASign",
     "baseline_methods",
     "load_model",
+    "method_named",
     "methods",
     "training_free_methods",
 ]

@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import yaml
 from jsonargparse import ArgumentError, Namespace
 from lightning import Trainer
 from lightning.pytorch.cli import LightningCLI
@@ -19,9 +18,9 @@ import deephash.data
 import deephash.models
 from deephash.data import HashDataModule
 from deephash.errors import CollectionDamaged, DeephashError, UsageError, did_you_mean
-from deephash.models import HashModel, load_model
+from deephash.models import HashModel, load_model, method_named
 from deephash.scoring.encoding import mean_average_precision_of, protocol_of_test
-from deephash.training.configurations import find_config
+from deephash.training.configurations import find_config, read_settings, without_replaced_data
 from deephash.training.explaining import explained
 from deephash.training.fitting import TRAINER_DEFAULTS, check_fit, fit, make_trainer, quiet_lightning
 from deephash.training.options import DEV_EPOCHS, DEV_ITEMS, TrainOptions
@@ -29,15 +28,46 @@ from deephash.training.run_folder import RunFolder
 
 
 class TrainCLI(LightningCLI):
-    """LightningCLI that hands seeds on to whatever draws by a seed of its own, and leaves the running to us."""
+    """LightningCLI that hands seeds on to whatever draws by a seed of its own, and leaves the running to us.
+
+    Args:
+        count_classes: the model's ``num_classes`` is that of the data, not what stands in the configuration.
+        build: make model and data; else they are only described, in ``config``.
+        settings: LightningCLI's own.
+    """
+
+    def __init__(self, *, count_classes: bool, build: bool, **settings: Any) -> None:
+        self._count_classes, self._build = count_classes, build
+        super().__init__(**settings)
 
     def before_instantiate_classes(self) -> None:
-        """A model's own seeds (of its codebook or its first rotation) follow ``seed_everything``."""
+        """Settle what one part of the configuration takes from another: the number of classes, and seeds.
+
+        A model's own seeds (of its codebook or its first rotation) follow ``seed_everything``.
+        """
+        if self._count_classes:
+            found = self._made(data=self.config["data"])["data"].num_classes
+            if not found:
+                raise UsageError(
+                    f"{self.config['model']['class_path'].rpartition('.')[2]} needs num_classes, and the data has no "
+                    "labels to count: --model.init_args.num_classes=N"
+                )
+            self.config["model"]["init_args"]["num_classes"] = found
         seed = self.config.get("seed_everything")
         arguments = self.config.get("model", {}).get("init_args", {})
         for name in ("seed", "target_seed", "centre_seed"):
             if name in arguments and isinstance(seed, int) and not isinstance(seed, bool) and not arguments[name]:
                 arguments[name] = seed
+
+    def instantiate_classes(self) -> None:
+        """Make data and model, if they are wanted."""
+        if self._build:
+            super().instantiate_classes()
+
+    def _made(self, **parts: Any) -> Namespace:
+        make = getattr(self.parser, "instantiate", None) or self.parser.instantiate_classes  # renamed in 4.49
+        made: Namespace = make(Namespace(**parts))
+        return made
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """The run folder is not known yet: the Trainer is made in :func:`train_one`."""
@@ -86,7 +116,7 @@ def train_one(
 
 def complete_config(options: TrainOptions) -> str:
     """Return the configuration with every default, as YAML."""
-    cli = parse(options, next(iter(options.bits), None), next(iter(options.seeds), None))
+    cli = parse(options, next(iter(options.bits), None), next(iter(options.seeds), None), build=False)
     text: str = cli.parser.dump(cli.config, skip_unset=False)
     return text
 
@@ -117,10 +147,12 @@ def _test_scores(model: HashModel, data: HashDataModule) -> dict[str, float]:
 # Parsing -------------------------------------------------------------------------------------------
 
 
-def parse(options: TrainOptions, bits: int | None, seed: int | None) -> TrainCLI:
+def parse(options: TrainOptions, bits: int | None, seed: int | None, *, build: bool = True) -> TrainCLI:
     """Return model and data of a configuration. Raises UsageError that names the misspelt option and a near one."""
-    configs = _configs(options)
-    words = [f"--config={path}" for path in configs] + list(options.rest)
+    words = [f"--config={each}" for each in _configs(options)]
+    if options.method is not None:
+        words.append(f"--model={method_named(options.method).__name__}")
+    words += options.rest
     if bits is not None:
         words.append(f"--model.init_args.num_bits={bits}")
     if seed is not None:
@@ -131,7 +163,7 @@ def parse(options: TrainOptions, bits: int | None, seed: int | None) -> TrainCLI
         for name in module.__all__:
             getattr(module, name)
     try:
-        cli = _with_classes_of_data(words)
+        cli = _parsed(words, build=build)
     except DeephashError:
         raise
     except (ArgumentError, TypeError, ValueError, KeyError) as error:
@@ -140,25 +172,23 @@ def parse(options: TrainOptions, bits: int | None, seed: int | None) -> TrainCLI
     return cli
 
 
-def _with_classes_of_data(words: list[str]) -> TrainCLI:
-    """Parse; where the model misses nothing but ``num_classes``, take the number from the data."""
+def _parsed(words: list[str], *, build: bool) -> TrainCLI:
+    """Parse; where the model misses nothing but ``num_classes``, the number is counted in the data."""
     try:
-        return _parsed(words)
+        return _lightning(words, build=build)
     except ArgumentError as error:
         if not re.search(r"arguments are required: num_classes\s*$", str(error), re.MULTILINE):
             raise
-        given = "--model.init_args.num_classes="
-        found: int = _parsed([*words, f"{given}2"]).datamodule.num_classes  # any number lets the data be made
-        if not found:
-            raise
-        return _parsed([*words, f"{given}{found}"])
+    return _lightning([*words, "--model.init_args.num_classes=1"], build=build, count_classes=True)
 
 
-def _parsed(words: list[str]) -> TrainCLI:
+def _lightning(words: list[str], *, build: bool, count_classes: bool = False) -> TrainCLI:
     with _silent():
         return TrainCLI(
-            HashModel,
-            HashDataModule,
+            count_classes=count_classes,
+            build=build,
+            model_class=HashModel,
+            datamodule_class=HashDataModule,
             subclass_mode_model=True,
             subclass_mode_data=True,
             run=False,
@@ -189,27 +219,18 @@ def _refuse_abbreviations(cli: TrainCLI, words: Sequence[str]) -> None:
                 break
 
 
-def _configs(options: TrainOptions) -> list[Path]:
-    if options.resume is None:
-        return [_readable(find_config(name)) for name in options.configs]
-    config = options.resume / "config.yaml"
-    if not config.is_file() or not (options.resume / "last.ckpt").is_file():
-        raise CollectionDamaged(
-            f"{options.resume} is no run that can be resumed: config.yaml or last.ckpt is missing. "
-            "Start afresh with --config"
-        )
-    return [config]
-
-
-def _readable(path: Path) -> Path:
-    """Return ``path``. Raises UsageError naming the file where it is no YAML or holds no settings."""
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf8"))
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UsageError(f"{path} is not a YAML configuration: {' '.join(str(error).split())}") from None
-    if not isinstance(content, dict):
-        raise UsageError(f"{path} holds no settings; a configuration has the keys model, data and trainer")
-    return path
+def _configs(options: TrainOptions) -> list[str]:
+    """Return what ``--config`` is given: files, or their text where some of it is out of place."""
+    if options.resume is not None:
+        config = options.resume / "config.yaml"
+        if not config.is_file() or not (options.resume / "last.ckpt").is_file():
+            raise CollectionDamaged(
+                f"{options.resume} is no run that can be resumed: config.yaml or last.ckpt is missing. "
+                "Start afresh with --config"
+            )
+        return [str(config)]
+    paths = [find_config(name) for name in options.configs]
+    return without_replaced_data({path: read_settings(path) for path in paths}, options.rest)
 
 
 @contextmanager

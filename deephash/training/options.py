@@ -14,6 +14,7 @@ class TrainOptions:
 
     Attributes:
         configs: names or files, the later over the earlier.
+        method: the model's class, instead of the configuration's; its other options stay where it takes them.
         bits: code lengths; none takes the configuration's.
         seeds: of everything random; none takes the configuration's.
         out: folder of the run, or of the grid.
@@ -25,6 +26,7 @@ class TrainOptions:
     """
 
     configs: tuple[str, ...] = ()
+    method: str | None = None
     bits: tuple[int, ...] = ()
     seeds: tuple[int, ...] = ()
     out: Path | None = None

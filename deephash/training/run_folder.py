@@ -106,15 +106,16 @@ class RunFolder:
         if not os.path.lexists(path):
             return {}
         with refused_as(DataError, "remove the file; nothing but the record of the run is in it"):
-            return read_json(path, "run")
+            return read_json(path, "run", no_numbers=True)
 
     def finish(self, **facts: Any) -> None:
         """Keep what is known at the end."""
         self.update(finished=_now(), **facts)
 
     def _write_json(self, name: str, record: Mapping[str, Any]) -> None:
+        plain = json.loads(json.dumps(record, default=str), parse_constant=lambda _: None)  # JSON knows no NaN
         fresh = self.path / f".{name}.tmp"
-        fresh.write_text(json.dumps(record, indent=1, default=str) + "\n", encoding="utf8")
+        fresh.write_text(json.dumps(plain, indent=1, allow_nan=False) + "\n", encoding="utf8")
         os.replace(fresh, self.path / name)
 
 

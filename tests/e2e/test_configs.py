@@ -1,5 +1,6 @@
 """Every configuration that ships trains, on a miniature of its data and with a tiny network for a backbone."""
 
+import inspect
 import json
 
 import pytest
@@ -8,6 +9,7 @@ from safetensors.torch import save_file
 
 from deephash.backbones import Backbone
 from deephash.cli.main import main
+from deephash.models import methods
 from tests.e2e import miniatures
 from tests.e2e.cross_modal_miniatures import write_fashion, write_wiki
 from tests.paths import ROOT
@@ -77,7 +79,10 @@ def shrink_backbone(spec, folder):
         spec["weights"] = str(folder / "random.safetensors")
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=[path.relative_to(ROOT / "configs").as_posix() for path in CONFIGS])
+NAMED = [path for path in CONFIGS if path.parent.name != "any"]
+
+
+@pytest.mark.parametrize("path", NAMED, ids=[path.relative_to(ROOT / "configs").as_posix() for path in NAMED])
 def test_trains(path, tmp_path, capsys):
     config = shrink(yaml.safe_load(path.read_text()), tmp_path)
     small = tmp_path / "small.yaml"
@@ -90,3 +95,23 @@ def test_trains(path, tmp_path, capsys):
     assert all(0 <= score <= 1 for score in result["scores"].values())
     assert not (out / "hparams.yaml").exists()
     assert str(ROOT.parent) not in path.read_text(), "a configuration names a path of this machine"
+
+
+@pytest.mark.parametrize("name", methods())
+def test_every_method_trains_on_a_folder_or_on_pairs(name, tmp_path):
+    """The generic configurations, with the number of classes counted in the data."""
+    asked = inspect.signature(methods()[name].__init__).parameters
+    kind = "folder" if "backbone" in asked else "pairs"
+    config = yaml.safe_load((ROOT / "configs" / "any" / f"{kind}_64.yaml").read_text())
+    if kind == "folder":
+        own = "timm-stages:resnet50" if name == "CSCENet" else "timm:resnet18"
+        config["model"]["init_args"]["backbone"] = {"name": own, "frozen": name != "CSCENet"}
+    if name == "CrossModalITQ":  # two towers of one space
+        config["model"]["init_args"]["text_backbone"]["name"] = "tfidf:64"
+    config["model"]["init_args"]["num_bits"] = 4
+    small, out = tmp_path / "small.yaml", tmp_path / "run"
+    small.write_text(yaml.safe_dump(shrink(config, tmp_path)))
+    words = ["train", "--config", str(small), "--method", name.lower(), "--out", str(out), "--fast-dev-run"]
+    assert main([*words, "--trainer.accelerator=cpu"]) == 0
+    record = json.loads((out / "run.json").read_text(), parse_constant=pytest.fail)
+    assert (record["method"], record["status"]) == (name, "finished")

@@ -143,3 +143,14 @@ def test_schemas_are_schemas():
     for name in names:
         with open(os.path.join(folder, name), encoding="utf8") as file:
             Draft202012Validator.check_schema(json.load(file))
+
+
+def test_the_run_of_an_older_version_is_read(tmp_path):
+    from deephash.training import RunFolder
+
+    (tmp_path / "run.json").write_text('{"method": "RREH", "best_validation_map": -Infinity}')
+    run = RunFolder(tmp_path)
+    assert run.facts() == {"method": "RREH", "best_validation_map": None}
+    run.update(best_validation_map=float("-inf"), test_scores={"": float("nan")})
+    written = json.loads((tmp_path / "run.json").read_text(), parse_constant=pytest.fail)
+    assert written == {"method": "RREH", "best_validation_map": None, "test_scores": {"": None}}
