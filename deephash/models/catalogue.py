@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator
 from typing import Any
-from typing import Any
 
 from deephash.errors import UsageError, did_you_mean
 from deephash.models.base import AlternatingHashModel, HashModel
