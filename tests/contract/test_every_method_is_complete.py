@@ -109,3 +109,8 @@ def test_no_circle_of_imports():
     from scripts.circles import circles
 
     assert circles("deephash", "webui") == []
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs" / "methods").glob("*.md")), ids=lambda page: page.stem)
+def test_the_readme_shows_every_page(page):
+    assert f"(docs/methods/{page.name})" in (ROOT / "README.md").read_text()
