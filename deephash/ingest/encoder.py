@@ -29,12 +29,11 @@ Job: TypeAlias = tuple[FoundFile, KnownRow | None]  # the row where the collecti
 
 @dataclass(frozen=True)
 class Opened:
-    """A decoded picture, ready for the model."""
+    """What is kept of a picture that was decoded."""
 
     file: FoundFile
     content_hash: str
     facts: PictureFacts
-    tensor: torch.Tensor
 
 
 @dataclass
@@ -43,6 +42,7 @@ class Encoded:
 
     Attributes:
         opened: decoded pictures, in the order of ``codes``.
+        tensors: what the model is to see of them; empty once they are encoded, as 512 of them would fill 300 MB.
         codes: one a picture; None where no picture could be decoded.
         vectors: [n, D] where they are kept.
         touched: files with another time and the same content; not decoded.
@@ -51,6 +51,7 @@ class Encoded:
     """
 
     opened: list[Opened] = field(default_factory=list)
+    tensors: list[torch.Tensor] = field(default_factory=list)
     codes: BinaryCodes | None = None
     vectors: NDArray[np.float32] | None = None
     touched: list[tuple[FoundFile, KnownRow]] = field(default_factory=list)
@@ -97,22 +98,22 @@ class StreamEncoder:
                 for chunk in chunks:
                     waiting.append(pool.submit(work, chunk))
                     if len(waiting) > threads + 1:
-                        yield self._finished(waiting.popleft().result(), on_cpu)
+                        yield self._finished(waiting.popleft().result())
                 while waiting:
-                    yield self._finished(waiting.popleft().result(), on_cpu)
+                    yield self._finished(waiting.popleft().result())
             finally:
                 for future in waiting:
                     future.cancel()
 
     def flip_rate(self, jobs: Sequence[Job]) -> float | None:
         """Return the share of bits that differ from those of fp32 on these files; None if none can be decoded."""
-        opened = self._open_all(jobs).opened
-        if not opened:
+        tensors = self._open_all(jobs).tensors
+        if not tensors:
             return None
-        mine, _ = self.encode([one.tensor for one in opened])
+        mine, _ = self.encode(tensors)
         wanted, self.precision = self.precision, "fp32"
         try:
-            exact, _ = self.encode([one.tensor for one in opened])
+            exact, _ = self.encode(tensors)
         finally:
             self.precision = wanted
         return float((mine.bits() != exact.bits()).mean())
@@ -130,11 +131,12 @@ class StreamEncoder:
             return self.model.encode(features), rerank_vectors(self.model, features)
 
     def _open_and_encode(self, jobs: Sequence[Job]) -> Encoded:
-        return self._finished(self._open_all(jobs), False)
+        return self._finished(self._open_all(jobs))
 
-    def _finished(self, batch: Encoded, is_encoded: bool) -> Encoded:
-        if batch.opened and not is_encoded:
-            batch.codes, batch.vectors = self.encode([one.tensor for one in batch.opened])
+    def _finished(self, batch: Encoded) -> Encoded:
+        if batch.tensors:
+            batch.codes, batch.vectors = self.encode(batch.tensors)
+            batch.tensors = []
         return batch
 
     def _open_all(self, jobs: Sequence[Job]) -> Encoded:
@@ -151,7 +153,9 @@ class StreamEncoder:
                 batch.touched.append((file, row))
                 return
             picture, facts = read_picture(data, reduced_to=self.side)
-            batch.opened.append(Opened(file, hashed, facts, self.transform(picture)))
+            tensor = self.transform(picture)
+            batch.opened.append(Opened(file, hashed, facts))
+            batch.tensors.append(tensor)
             if facts.scaled:
                 batch.scaled.append(Skipped(file.uri, facts.scaled))
         except UnreadablePicture as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import shutil
+import weakref
 from datetime import datetime
 from pathlib import Path
 
@@ -58,6 +59,22 @@ def as_fresh(out: Path, folder: Path, model) -> bool:
     files = [path for path in sorted(folder.rglob("*.png")) if path.is_file()]
     wanted = model.encode_images(files).hex()
     return mine == {path.relative_to(folder).as_posix(): code for path, code in zip(files, wanted)}
+
+
+def test_no_picture_is_held_until_the_commit(folder, out, model):
+    for number in range(40):
+        draw(folder / "many" / f"{number}.png", 100 + number)
+    encoder = update.StreamEncoder(model)
+    alive: weakref.WeakSet = weakref.WeakSet()
+    transform = encoder.transform
+    encoder.transform = lambda picture: (alive.add(tensor := transform(picture)), tensor)[1]
+    jobs = [(file, None) for file in list_pictures(folder, folder).files]
+    kept, most = [], 0
+    for batch in encoder.stream(jobs, batch_size=4, workers=1):
+        kept.append(batch)
+        most = max(most, len(alive))
+    assert sum(len(batch.opened) for batch in kept) == 45
+    assert most <= 3 * 4  # the batches of the stream: one a worker, and two that wait
 
 
 def test_a_new_collection_holds_codes_and_attributes(folder: Path, out: Path, model) -> None:
