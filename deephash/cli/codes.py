@@ -8,6 +8,7 @@ from typing import Any
 
 from deephash.cli.output import note, print_json, table
 from deephash.errors import UsageError
+from deephash.evaluation.health import code_health
 from deephash.scoring.codesets import compare_code_sets, find_collisions, read_code_set
 
 
@@ -25,7 +26,8 @@ def inspect(*files: Path, label: str = "label", json: bool = False) -> None:
     if not files:
         raise UsageError("which codes? give .npz files or collections: deephash codes inspect codes.npz")
     for file in files:
-        found = asdict(read_code_set(file, label=label).health())
+        codes = read_code_set(file, label=label)
+        found = asdict(code_health(codes.codes, labels=codes.labels))
         if json:
             print_json({"file": file, **found})
             continue

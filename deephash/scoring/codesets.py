@@ -3,47 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deephash.codes import BinaryCodes
 from deephash.errors import UsageError
 from deephash.evaluation.arrays import is_labelled
-from deephash.evaluation.codefile import read_code_file
-from deephash.evaluation.health import CodeHealth, code_health
+from deephash.evaluation.codefile import CodeFile, read_code_file
 
 SHOWN = 10  # items listed of a comparison
 EXAMPLES = 3  # names listed of a class in a collision
-
-
-@dataclass(frozen=True, eq=False)
-class CodeSet:
-    """N codes with names and labels where there are any.
-
-    Attributes:
-        codes: the codes.
-        names: [N] or None.
-        labels: class numbers [N] (-1: unlabelled), multi-hot [N, C], or None.
-        class_names: words.
-        source: for messages.
-    """
-
-    codes: BinaryCodes
-    names: NDArray[np.str_] | None
-    labels: NDArray[Any] | None
-    class_names: tuple[str, ...]
-    source: str
-
-    def __len__(self) -> int:
-        return len(self.codes)
-
-    def health(self) -> CodeHealth:
-        """Return the health of the codes."""
-        return code_health(self.codes, labels=self.labels)
 
 
 @dataclass(frozen=True)
@@ -88,16 +60,16 @@ class Collision:
     classes: tuple[tuple[str, int, str], ...]
 
 
-def read_code_set(path: str | Path, *, label: str = "label") -> CodeSet:
-    """Read an ``.npz`` of codes or a collection (labels from the attribute ``label``, where it has one)."""
+def read_code_set(path: str | Path, *, label: str = "label") -> CodeFile:
+    """Read an ``.npz`` of codes or a collection (labels: its attribute ``label``); words are numbered."""
     if (Path(path) / "collection.json").is_file():
         return _read_collection(Path(path), label)
     found = read_code_file(path)
     labels, words = _numbered(found.labels)
-    return CodeSet(found.codes, found.names, labels, words or found.class_names, found.source)
+    return replace(found, labels=labels, class_names=words or found.class_names)
 
 
-def compare_code_sets(first: CodeSet, second: CodeSet) -> CodeDifference:
+def compare_code_sets(first: CodeFile, second: CodeFile) -> CodeDifference:
     """Count differing bits, item by item.
 
     Raises:
@@ -131,7 +103,7 @@ def compare_code_sets(first: CodeSet, second: CodeSet) -> CodeDifference:
     )
 
 
-def find_collisions(codes: CodeSet) -> list[Collision]:
+def find_collisions(codes: CodeFile) -> list[Collision]:
     """Return the codes shared by items that have no label in common with each other, most items first.
 
     Unlabelled items are left out; without any labels every shared code is returned.
@@ -147,7 +119,7 @@ def find_collisions(codes: CodeSet) -> list[Collision]:
 # Parts -------------------------------------------------------------------------------------------------
 
 
-def _read_collection(path: Path, label: str) -> CodeSet:
+def _read_collection(path: Path, label: str) -> CodeFile:
     from deephash.collection import Collection
 
     collection = Collection.open(path)
@@ -161,7 +133,7 @@ def _read_collection(path: Path, label: str) -> CodeSet:
         words = np.array(["" if value is None else str(value) for value in table.column(label).to_pylist()])[rows]
         words = words if (words != "").any() else None
     labels, class_names = _numbered(words)
-    return CodeSet(codes, names, labels, class_names, str(path))
+    return CodeFile(codes, labels, names, class_names=class_names, source=str(path))
 
 
 def _numbered(labels: NDArray[Any] | None) -> tuple[NDArray[Any] | None, tuple[str, ...]]:
@@ -172,7 +144,7 @@ def _numbered(labels: NDArray[Any] | None) -> tuple[NDArray[Any] | None, tuple[s
     return np.array([number[word] for word in labels.tolist()], dtype=np.int64), tuple(words)
 
 
-def _matched(first: CodeSet, second: CodeSet) -> tuple[NDArray[np.int64], NDArray[np.int64], str]:
+def _matched(first: CodeFile, second: CodeFile) -> tuple[NDArray[np.int64], NDArray[np.int64], str]:
     if first.names is not None and second.names is not None:
         for side in (first, second):
             if side.names is not None and len(np.unique(side.names)) != len(side):
@@ -197,7 +169,7 @@ def _is_mixed(labels: NDArray[Any] | None, group: NDArray[np.int64]) -> bool:
     return bool((sets.astype(np.int64) @ sets.T.astype(np.int64) == 0).any())
 
 
-def _collision(codes: CodeSet, group: NDArray[np.int64]) -> Collision:
+def _collision(codes: CodeFile, group: NDArray[np.int64]) -> Collision:
     members: dict[str, list[str]] = {}
     for row in group.tolist():
         name = codes.names[row] if codes.names is not None else f"row {row}"
@@ -207,7 +179,7 @@ def _collision(codes: CodeSet, group: NDArray[np.int64]) -> Collision:
     return Collision(codes.codes[int(group[0])].hex()[0], len(group), classes)
 
 
-def _class_of(codes: CodeSet, row: int) -> str:
+def _class_of(codes: CodeFile, row: int) -> str:
     if codes.labels is None:
         return "-"
     label = codes.labels[row]

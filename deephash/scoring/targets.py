@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from deephash.errors import DataError, UsageError, did_you_mean
-from deephash.evaluation.codefile import CodeFile, common_labels, common_pairs, listed_items, read_code_file
-from deephash.evaluation.leave_one_out import own_rows
+from deephash.evaluation.codefile import CodeFile, common_labels, common_pairs, listed_items, own_rows, read_code_file
 from deephash.evaluation.settings import Settings
 from deephash.reports.assembling import Question, answer
 from deephash.reports.protocol import Protocol

@@ -15,12 +15,13 @@ from deephash.data.check import check_manifest
 from deephash.data.manifests import SplitManifest
 from deephash.data.protocols import build_split, split_rules
 from deephash.evaluation import metrics
+from deephash.evaluation.codefile import CodeFile
 from deephash.evaluation.scores import Settings
 from deephash.evaluation.torchmetrics_faces import HammingMAP, HammingPrecision
 from deephash.models import GreedyHash, OrthoHash, load_model
 from deephash.reports import evaluate_codes
 from deephash.reports.protocol import Protocol
-from deephash.scoring.codesets import CodeSet, compare_code_sets
+from deephash.scoring.codesets import compare_code_sets
 from deephash.scoring.comparison import MixedProtocols, compare_reports
 from deephash.training import ModelSaver, RetrievalEvaluation
 from tests.e2e.miniatures import feature_file
@@ -163,7 +164,7 @@ def test_20_the_share_of_bits_that_flip_is_reported():
     values[3, 5] = 1e-9  # beside the threshold: lost in half precision, as is its sign
     values[7, 0] = -1e-9
     sides = [
-        CodeSet(BinaryCodes.from_continuous(v), np.array([f"i{row}" for row in order]), None, (), source)
+        CodeFile(BinaryCodes.from_continuous(v), names=np.array([f"i{row}" for row in order]), source=source)
         for v, order, source in (
             (values, np.arange(200), "float32"),
             (values.astype(np.float16).astype(np.float32)[::-1], np.arange(200)[::-1], "float16"),

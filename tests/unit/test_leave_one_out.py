@@ -5,9 +5,8 @@ import pytest
 
 from deephash.codes import BinaryCodes
 from deephash.errors import UsageError
-from deephash.evaluation.codefile import CodeFile
+from deephash.evaluation.codefile import CodeFile, own_rows
 from deephash.evaluation.counts import distance_counts
-from deephash.evaluation.leave_one_out import own_rows
 from deephash.evaluation.metrics import hubness
 from deephash.evaluation.relevance import relevance_among_others
 from deephash.evaluation.scores import Settings
