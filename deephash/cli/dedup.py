@@ -19,6 +19,11 @@ from deephash.errors import UsageError
 from deephash.index.dedup import DuplicateGroup
 from deephash.search.copies import PHASH, Copies, Like, find_copies, perceptual_codes, supervised_method
 
+MANY = 0.2  # share of the pictures that would go, from which the answer is doubted
+DOUBT = (
+    "things of one shape on one ground, such as products on white, are alike in miniature; --least 0.97 asks for more"
+)
+
 Keep = Literal["largest", "oldest", "first"]
 Listed = tuple[Item, list[tuple[Item, int]]]  # the picture to keep; the others with their distances
 
@@ -127,7 +132,8 @@ def _summary(found: Copies, listed: list[Listed], opened: Collection) -> str:
         why = "" if opened.root is not None else ", as the pictures are not at hand"
         return f"{radius}, by their codes alone{why}; {end}"
     blind = f"; {len(found.unreadable):,} pictures could not be looked at" if found.unreadable else ""
-    return f"{radius}, {found.confirmed:,} confirmed by their pixels{blind}; {end}"
+    many = "" if extra <= MANY * found.items else f". Look at some groups before you delete: {DOUBT}"
+    return f"{radius}, {found.confirmed:,} confirmed by their pixels{blind}; {end}{many}"
 
 
 def _priority(opened: Collection, ids: NDArray[np.int64], keep: Keep) -> NDArray[np.float64] | None:

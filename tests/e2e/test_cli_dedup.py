@@ -105,6 +105,13 @@ def test_the_answer_says_how_it_was_found(indexed: Path, capsys: pytest.CaptureF
     assert "12 confirmed by their pixels; 12 groups; 12 of 36 pictures could go; none was deleted" in said
 
 
+def test_many_copies_are_doubted(indexed: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["dedup", str(indexed)]) == 0
+    assert "Look at some groups before you delete" in capsys.readouterr().err  # 12 of 36
+    assert main(["dedup", str(indexed), "--least", "0.9999"]) == 0
+    assert "Look at some groups" not in capsys.readouterr().err
+
+
 def test_files_are_compared_byte_by_byte(indexed: Path, capsys: pytest.CaptureFixture[str]):
     assert pairs(capsys, indexed, "--like", "files") == {frozenset(["00.png", "00 same.png"])}
 
@@ -192,6 +199,20 @@ def test_pictures_without_texture_are_told_by_their_grey():
     assert alike(white, white) == 1
     assert alike(white, grey) == 0
     assert alike(white, scene(1)) < 0.9
+
+
+@pytest.mark.parametrize("way", [Image.Resampling(number) for number in range(4)], ids=lambda way: way.name)
+def test_coarse_pictures_are_told_by_their_grey(way: Image.Resampling):
+    """Handwritten digits have 8 x 8 pixels of their own, however large the file: 97 % of them had a "copy" once."""
+    from sklearn.datasets import load_digits
+
+    small = [Image.fromarray((digit * 15.9).astype(np.uint8)) for digit in load_digits().images[:60]]
+    for pictures in (small, [one.resize((96, 96), way) for one in small]):
+        shrunk = np.stack([miniatures(one) for one in pictures])
+        first, second = np.triu_indices(len(shrunk), 1)
+        assert not (likeness(shrunk[first], shrunk[second]) >= 0.9).any()
+        assert (likeness(shrunk, shrunk) == 1).all()
+    assert alike(small[0].resize((96, 96), way), small[0].resize((192, 192), way)) == 1
 
 
 @pytest.mark.parametrize("seed", range(10))
