@@ -31,7 +31,7 @@ def whole(value: Any, what: str, *, least: int = 0, most: int | None = None) -> 
             raise TypeError
         number = operator.index(value)
     except TypeError:
-        raise UsageError(f"{what} is a whole number of {_bounds(least, most)}, not {value!r}") from None
+        raise UsageError(f"{what} is a whole number of {_bounds(least, most)}, not {value!r:.80}") from None
     if number < least or (most is not None and number > most):
         raise UsageError(f"{what} is {_bounds(least, most)}, not {number}")
     return number
@@ -43,8 +43,8 @@ def real(value: Any, what: str, *, least: float = -np.inf, most: float = np.inf)
         if isinstance(value, (bool, np.bool_, str, bytes)):
             raise TypeError
         number = float(value)
-    except (TypeError, ValueError):
-        raise UsageError(f"{what} is a number, not {value!r}") from None
+    except (TypeError, ValueError, OverflowError):
+        raise UsageError(f"{what} is a number, not {value!r:.80}") from None
     if not isfinite(number) or not least <= number <= most:
         raise UsageError(f"{what} is a finite number between {least:g} and {most:g}, not {number:g}")
     return number

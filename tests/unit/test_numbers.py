@@ -30,7 +30,7 @@ def test_what_is_no_count(value):
         whole(value, "n")
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), "1", True, None, [1]])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), "1", True, None, [1], 10**400])
 def test_what_is_no_number(value):
     with pytest.raises(UsageError, match=r"x is a (finite )?number"):
         real(value, "x", least=0, most=1)
