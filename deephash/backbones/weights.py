@@ -104,7 +104,7 @@ def load_into(network: nn.Module, path: Path, name: str) -> None:
     if wrong:
         raise UsageError(
             f"{path} does not fit the backbone {name}: {len(wrong)} of {len(wanted)} tensors differ, first "
-            f"{_difference(wrong[0], wanted[wrong[0]], state)}. Check the backbone's name and options"
+            f"{_difference(wrong[0], wanted, state)}. Check the backbone's name and options"
         )
     require_finite_weights({key: state[key] for key in wanted}, path)
     network.load_state_dict({key: state.get(key, tensor) for key, tensor in network.state_dict().items()})
@@ -147,8 +147,9 @@ def _fits(state: Mapping[str, Tensor], key: str, tensor: Tensor) -> bool:
     return key in state and state[key].shape == tensor.shape
 
 
-def _difference(key: str, tensor: Tensor, state: Mapping[str, Tensor]) -> str:
+def _difference(key: str, wanted: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> str:
     if key in state:
-        return f"{key} is {list(state[key].shape)}, not {list(tensor.shape)}"
-    close = difflib.get_close_matches(key, list(state), n=1, cutoff=0.0)
+        return f"{key} is {list(state[key].shape)}, not {list(wanted[key].shape)}"
+    unclaimed = [name for name in state if name not in wanted]
+    close = difflib.get_close_matches(key, unclaimed or list(state), n=1, cutoff=0.0)
     return f"{key} is missing" + (f", the nearest name in the file is {close[0]}" if close else "")

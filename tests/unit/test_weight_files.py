@@ -51,7 +51,8 @@ def test_a_part_that_is_wrapped_is_not_taken_for_all(tmp_path):
     mixed = {("model." if key == keys[0] else "") + key: value for key, value in STATE.items()}
     torch.save(mixed, tmp_path / "w.pth")
     with pytest.raises(
-        UsageError, match=f"1 of 25 tensors differ, first {keys[0]} is missing, the nearest name in the file is"
+        UsageError,
+        match=f"1 of 25 tensors differ, first {keys[0]} is missing, the nearest name in the file is model.{keys[0]}",
     ):
         built(tmp_path / "w.pth")
 
