@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from deephash.collection.tables import LABELS, NAME, PATH, read_table
@@ -9,6 +10,8 @@ from deephash.data.manifests import SplitManifest, read_hashnet_lists
 
 NAME_COLUMNS = (*NAME, *PATH, "id")
 ENDINGS = (".csv", ".tsv", ".parquet")
+UNLABELLED = "-1"
+_NUMBER = re.compile(r"0|[1-9][0-9]{0,6}")  # of a class
 
 
 def read_label_list(path: str | Path) -> SplitManifest:
@@ -16,7 +19,8 @@ def read_label_list(path: str | Path) -> SplitManifest:
 
     ``.csv``, ``.tsv`` and ``.parquet`` name a column of names (``name``, ``path``, ``file``, ..., or ``id``) and one of
     labels (``labels``, ``label``, ``class``, ...): class names or numbers, several joined by ``|``, nothing where there
-    is no label. Any other file has HashNet's lines, ``path 0 0 1``.
+    is no label. Numbers are classes where all are written as such, and -1 among them is no label; 01 beside 1, or a
+    number that no class has, makes all of them names. Any other file has HashNet's lines, ``path 0 0 1``.
 
     Raises:
         DatasetNotFound: no such file.
@@ -30,7 +34,10 @@ def read_label_list(path: str | Path) -> SplitManifest:
     words = table.columns[table.require(LABELS)]
     sets = [[word.strip() for word in text.split("|") if word.strip()] for text in words]
     known = {word for labels in sets for word in labels}
-    are_numbers = all(word.isascii() and word.isdecimal() for word in known)
+    are_numbers = all(_NUMBER.fullmatch(word) for word in known - {UNLABELLED})
+    if are_numbers:
+        known -= {UNLABELLED}
+        sets = [[word for word in labels if word in known] for labels in sets]
     class_names = () if are_numbers else tuple(sorted(known))
     number = {word: int(word) for word in known} if are_numbers else {word: i for i, word in enumerate(class_names)}
     labels = tuple(tuple(sorted({number[word] for word in item})) for item in sets)

@@ -128,6 +128,21 @@ def test_class_numbers_stay_what_they_are(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("words", "classes", "names"),
+    [
+        (["01", "1"], [0, 1], ("01", "1")),
+        (["99999999999999999999", "1"], [1, 0], ("1", "99999999999999999999")),
+        (["-1", "1"], [-1, 1], ()),
+        (["-1", "cat"], [0, 1], ("-1", "cat")),
+    ],
+)
+def test_no_two_classes_become_one(tmp_path, words, classes, names):
+    (tmp_path / "l.csv").write_text("name,label\n" + "".join(f"{i},{word}\n" for i, word in enumerate(words)))
+    found = read_label_list(tmp_path / "l.csv")
+    assert (found.label_array().tolist(), found.class_names) == (classes, names)
+
+
+@pytest.mark.parametrize(
     ("text", "error", "message"),
     [
         ("", UsageError, "its head line is: empty"),
