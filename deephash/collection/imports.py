@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,6 +20,9 @@ from deephash.collection.schema import check_name, file_attribute_kinds, first_t
 from deephash.collection.tables import Line
 from deephash.errors import DataError, UsageError
 from deephash.evaluation.codefile import CodeFile, read_code_file
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _HEX, _DIGITS = re.compile(r"[0-9a-fA-F]{2,}"), re.compile(r"[0-9a-fA-F]+")
 
@@ -97,11 +100,26 @@ def _of_parquet(path: Path, num_bits: int | None) -> _Found:
             f"{path} needs a column of packed codes (binary of one length, none missing) and one of names, as "
             f"`deephash collection export --to parquet` writes them; it has: {', '.join(table.column_names)}"
         )
+    names = table.column(name).to_pylist()
+    if None in names:
+        raise UsageError(f"{path}: row {names.index(None)} has no name; give every code one")
     rows = np.frombuffer(b"".join(table.column(packed).to_pylist()), np.uint8).reshape(len(table), -1)
     told = (table.schema.metadata or {}).get(b"deephash:num_bits")
     bits = num_bits or (int(told) if told else 8 * table.schema.field(packed).type.byte_width)
     others = table.drop_columns([packed, name, *(each for each in ("id",) if each in table.column_names)])
-    return _Found(table.column(name).to_pylist(), BinaryCodes(rows, bits), others.to_pylist())
+    return _Found(names, BinaryCodes(rows, bits), _with_words(others).to_pylist())
+
+
+def _with_words(table: pa.Table) -> pa.Table:
+    """Turn class numbers into words, as those of an ``.npz`` are; -1 is no label."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    place = table.schema.get_field_index("label")
+    if place < 0 or not pa.types.is_integer(table.schema.field(place).type):
+        return table
+    numbers = table.column(place)
+    return table.set_column(place, "label", pc.if_else(pc.less(numbers, 0), None, numbers).cast(pa.string()))
 
 
 def _of_text(path: Path, num_bits: int | None, code_column: str | None) -> _Found:

@@ -116,6 +116,16 @@ def test_columns_of_hashes_that_cannot_be_kept(tmp_path, text, says):
     assert not (tmp_path / "x.dh").exists()
 
 
+def test_class_numbers_of_parquet_are_words_and_every_code_has_a_name(tmp_path):
+    columns = {"uri": ["a", "b"], "label": [3, -1], "code": pa.array([b"12", b"34"], pa.binary(2))}
+    parquet.write_table(pa.table(columns), tmp_path / "p.parquet")
+    made = import_codes(tmp_path / "p.parquet", tmp_path / "x.dh")
+    assert [item.attributes.get("label") for item in made.items(made.ids())] == ["3", None]
+    parquet.write_table(pa.table(columns | {"uri": ["a", None]}), tmp_path / "p.parquet")
+    with pytest.raises(UsageError, match="row 1 has no name"):
+        import_codes(tmp_path / "p.parquet", tmp_path / "y.dh")
+
+
 def test_an_import_that_fails_leaves_nothing_in_the_way(tmp_path):
     odd = pa.table({"uri": ["a"], "width": ["wide"], "code": pa.array([b"12345678"], pa.binary(8))})
     parquet.write_table(odd, tmp_path / "odd.parquet")
