@@ -9,12 +9,10 @@ optimiser for all (300 steps of Adam at rate 1e-3 and decay 1e-4, batches of 128
 
 from __future__ import annotations
 
-import argparse
-import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -22,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 from lightning import LightningDataModule, Trainer, seed_everything
-from measured import keep_quiet, spread, write_measured
+from measured import Row, arguments_of, finished, show, spread
 from torch import Tensor
 
 from deephash.backbones import Backbone
@@ -146,18 +144,18 @@ def measure(model: HashModel, splits: CachedSplits, top_k: int | None) -> dict[s
     }
 
 
-def run(name: str, factory: Factory, bits: int, seed: int, splits: CachedSplits, top_k: int | None) -> dict[str, Any]:
+def run(factory: Factory, bits: int, seed: int, splits: CachedSplits, top_k: int | None) -> Row:
     """Train and measure one model."""
     seed_everything(seed, verbose=False)
     model = factory(bits, seed)
     seconds = train(model, splits)
-    return {"method": name, "bits": bits, "seed": seed, "seconds": seconds} | measure(model, splits, top_k)
+    return {"seconds": seconds} | measure(model, splits, top_k)
 
 
-def wanted(only: str | None) -> list[tuple[str, str, int, int]]:
-    """Return (protocol, method, bits, seed) of all runs, a seed of a protocol before its next seed."""
+def wanted(only: str | None) -> list[Row]:
+    """Return the cells of all runs, a seed of a protocol before its next seed."""
     return [
-        (name, method, bits, seed)
+        {"dataset": name, "method": method, "bits": bits, "seed": seed}
         for name, (methods, _) in PLANS.items()
         for seed in SEEDS
         for bits in BITS
@@ -166,12 +164,12 @@ def wanted(only: str | None) -> list[tuple[str, str, int, int]]:
     ]
 
 
-def load(name: str, file: str, cache: str, top_k: int | None) -> tuple[CachedSplits, str]:
+def load(name: str, file: str, folder: str, top_k: int | None) -> tuple[CachedSplits, str]:
     """Return the cached splits of a protocol and its protocol string."""
-    data = Cifar10(file=file, cache_dir=cache, protocol=name, hold_out=False)
+    data = Cifar10(file=file, cache_dir=folder, protocol=name, hold_out=False)
     data.attach(LSH(16, NETWORK))
     key = data.split_checksum.removeprefix("sha256:")[:12]
-    return CachedSplits(data.splits, Path(cache, f"neighbours-{key}.npy")), protocol(data, top_k)
+    return CachedSplits(data.splits, Path(folder, f"neighbours-{key}.npy")), protocol(data, top_k)
 
 
 def protocol(data: Cifar10, top_k: int | None) -> str:
@@ -223,35 +221,17 @@ def section(rows: list[dict[str, Any]], text: str) -> str:
 
 def main() -> None:
     """Do what is missing, for at most ``--seconds``; then print the tables that are complete."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--file", required=True, help="cifar10_jpeg.npz")
-    parser.add_argument("--cache", required=True, help="folder of cached features")
-    parser.add_argument("--out", type=Path, required=True, help="finished runs, one JSON object a line")
-    parser.add_argument("--seconds", type=float, default=500)
+    parser = arguments_of(__doc__, file="cifar10_jpeg.npz", cache="folder of cached features")
     parser.add_argument("--only", help="methods whose name holds this")
-    parser.add_argument("--page", type=Path, help="page whose table is to be replaced")
-    arguments = parser.parse_args()
-    keep_quiet()
-    deadline = time.monotonic() + arguments.seconds
-    rows = [json.loads(line) for line in arguments.out.read_text().splitlines()] if arguments.out.exists() else []
-    done = {(row["dataset"], row["method"], row["bits"], row["seed"]) for row in rows}
-    splits: dict[str, tuple[CachedSplits, str]] = {}
-    for name, method, bits, seed in wanted(arguments.only):
-        if (name, method, bits, seed) in done or time.monotonic() > deadline:
-            continue
-        methods, top_k = PLANS[name]
-        if name not in splits:
-            splits[name] = load(name, arguments.file, arguments.cache, top_k)
-        row = run(method, methods[method], bits, seed, splits[name][0], top_k)
-        rows.append(row | {"dataset": name, "protocol": splits[name][1]})
-        with arguments.out.open("a") as file:
-            file.write(json.dumps(rows[-1]) + "\n")
-        print(f"{name} {method} {bits} bits seed {seed}: {row['mAP']:.4f}, {row['seconds']:.1f} s", flush=True)
-    protocols = dict.fromkeys(row["protocol"] for row in rows)
-    page = "\n\n".join(section(rows, text) for text in protocols)
-    print("\n" + page)
-    if arguments.page is not None:
-        write_measured(arguments.page, page)
+    options = parser.parse_args()
+    loaded = cache(lambda name: load(name, options.file, options.cache, PLANS[name][1]))
+
+    def measured(dataset: str, method: str, bits: int, seed: int) -> Row:
+        (methods, top_k), (splits, text) = PLANS[dataset], loaded(dataset)
+        return run(methods[method], bits, seed, splits, top_k) | {"protocol": text}
+
+    rows = finished(options, wanted(options.only), measured)
+    show(options.page, "\n\n".join(section(rows, text) for text in dict.fromkeys(row["protocol"] for row in rows)))
 
 
 if __name__ == "__main__":

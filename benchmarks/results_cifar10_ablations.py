@@ -8,18 +8,15 @@ Set-up and optimiser are those of results_cifar10.py; one code length, three see
 
 from __future__ import annotations
 
-import argparse
-import json
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cache
 from statistics import mean
 from typing import Any
 
 import torch
 from lightning import seed_everything
-from measured import keep_quiet, spread, write_measured
+from measured import Row, arguments_of, finished, show, spread
 from results_cifar10 import ADAM, FEATURES, PLANS, SEEDS, STEPS, CachedSplits, load, measure, train
 
 from deephash.evaluation.metrics import mean_average_precision
@@ -168,34 +165,22 @@ def report(rows: list[dict[str, Any]]) -> str:
 
 def main() -> None:
     """Do what is missing, for at most ``--seconds``; then print the tables."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--file", required=True, help="cifar10_jpeg.npz")
-    parser.add_argument("--cache", required=True, help="folder of cached features")
-    parser.add_argument("--out", type=Path, required=True, help="finished runs, one JSON object a line")
-    parser.add_argument("--seconds", type=float, default=500)
-    parser.add_argument("--page", type=Path, help="page whose tables are to be replaced")
-    arguments = parser.parse_args()
-    keep_quiet()
-    deadline = time.monotonic() + arguments.seconds
-    rows = [json.loads(line) for line in arguments.out.read_text().splitlines()] if arguments.out.exists() else []
-    done = {(row["group"], row["variant"], row["seed"]) for row in rows}
-    loaded: dict[str, tuple[CachedSplits, str]] = {}
-    for title, variant, seed in ((t, v, seed) for seed in SEEDS for t, (_, trials) in GROUPS.items() for v in trials):
-        if (title, variant, seed) in done or time.monotonic() > deadline:
-            continue
-        name, trials = GROUPS[title]
-        top_k = PLANS[name][1]
-        if name not in loaded:
-            loaded[name] = load(name, arguments.file, arguments.cache, top_k)
-        splits, protocol = loaded[name]
-        row = {"group": title, "variant": variant, "seed": seed} | run(trials[variant], seed, splits, top_k)
-        rows.append(row | {"protocol": protocol.replace("K=bits of the row", f"K={BITS}")})
-        with arguments.out.open("a") as file:
-            file.write(json.dumps(rows[-1]) + "\n")
-        print(f"{variant}, seed {seed}: {row['mAP']:.4f}, {row['seconds']:.1f} s", flush=True)
-    print("\n" + report(rows))
-    if arguments.page is not None:
-        write_measured(arguments.page, report(rows))
+    options = arguments_of(__doc__, file="cifar10_jpeg.npz", cache="folder of cached features").parse_args()
+    loaded = cache(lambda name: load(name, options.file, options.cache, PLANS[name][1]))
+
+    def measured(group: str, variant: str, seed: int) -> Row:
+        name, trials = GROUPS[group]
+        splits, protocol = loaded(name)
+        text = protocol.replace("K=bits of the row", f"K={BITS}")
+        return run(trials[variant], seed, splits, PLANS[name][1]) | {"protocol": text}
+
+    cells = [
+        {"group": title, "variant": variant, "seed": seed}
+        for seed in SEEDS
+        for title, (_, trials) in GROUPS.items()
+        for variant in trials
+    ]
+    show(options.page, report(finished(options, cells, measured)))
 
 
 if __name__ == "__main__":

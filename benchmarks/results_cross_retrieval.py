@@ -12,11 +12,7 @@ as codes (Hamming), and as codes whose first 100 are re-ranked by float; each pl
 from __future__ import annotations
 
 import argparse
-import json
-import logging
 import sys
-import time
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +25,7 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.measured import spread, write_measured
+from benchmarks.measured import arguments_of, finished, show, spread
 from deephash.backbones import Backbone
 from deephash.codes import BinaryCodes
 from deephash.data import FashionItems, Flickr8k, HashDataModule
@@ -172,52 +168,33 @@ def figures(matrix: Matrix, side: Side) -> dict[str, float]:
     return found
 
 
-def one_run(name: str, method: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:
-    model, data = fitted(name, method, seed, options)
+def one_run(data: str, method: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:
+    model, items = fitted(data, method, seed, options)
     rows: dict[str, Any] = {}
-    for task, side in sides(model, data).items():
+    for task, side in sides(model, items).items():
         for correction, (by_float, by_code) in distances(side).items():
             kinds = {"float": by_float, "codes": by_code, "codes + re-rank": reranked(by_float, by_code)}
             for kind, matrix in kinds.items():
                 rows[f"{task}|{kind}|{correction}"] = figures(matrix, side)
         rows[f"{task}|protocol"] = str(
             Protocol(
-                dataset=data.protocol_name, metric="hit@10", relevance="pairs", num_bits=BITS, task=task,
+                dataset=items.protocol_name, metric="hit@10", relevance="pairs", num_bits=BITS, task=task,
                 text="tfidf-2000",
                 num_queries=len(side.query), num_database=len(side.gallery), backbone="timm:mobilenetv2_100",
-                split=short_checksum(data.split_checksum),
+                split=short_checksum(items.split_checksum),
             )
         )  # fmt: skip
     return rows
 
 
 def main() -> None:
-    warnings.simplefilter("ignore")
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--cache", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--seconds", type=float, default=500)
-    parser.add_argument("--page", type=Path, help="page whose measured part is replaced")
-    options = parser.parse_args()
-    done: dict[tuple[Any, ...], dict[str, Any]] = {}
-    if options.out.exists():
-        done = {tuple(row["key"]): row["figures"] for row in map(json.loads, options.out.read_text().splitlines())}
-    start = time.monotonic()
-    with options.out.open("a") as out:
-        for key in [(*run, seed) for seed in range(SEEDS) for run in RUNS]:
-            if key in done:
-                continue
-            if time.monotonic() - start > options.seconds:
-                print(f"{len(done)} of {SEEDS * len(RUNS)} runs done; give the command again")
-                break
-            done[key] = one_run(*key, options)
-            print(json.dumps({"key": key, "figures": done[key]}), file=out, flush=True)
-    report(done, options.page)
+    options = arguments_of(__doc__, data="folder of the data sets", cache="folder of cached features").parse_args()
+    cells = [{"data": name, "method": method, "seed": seed} for seed in range(SEEDS) for name, method in RUNS]
+    rows = finished(options, cells, lambda **cell: {"figures": one_run(**cell, options=options)})
+    show(options.page, report({(row["data"], row["method"], row["seed"]): row["figures"] for row in rows}))
 
 
-def report(done: dict[tuple[Any, ...], dict[str, Any]], page: Path | None) -> None:
+def report(done: dict[tuple[Any, ...], dict[str, Any]]) -> str:
     lines = []
     for name, method in RUNS:
         runs = [done[key] for seed in range(SEEDS) if (key := (name, method, seed)) in done]
@@ -233,9 +210,7 @@ def report(done: dict[tuple[Any, ...], dict[str, Any]], page: Path | None) -> No
             cells = [spread([run[row][column] for run in runs], SEEDS) for column in columns]
             lines.append(f"| {row.replace('|', ' | ')} | " + " | ".join(cells) + " |")
         lines.append("")
-    print("\n".join(lines))
-    if page:
-        write_measured(page, "\n".join(lines))
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

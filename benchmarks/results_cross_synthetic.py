@@ -8,11 +8,9 @@ Two views of 10 classes with common and private factors (tests/cross_modal_toy.p
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
-import time
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -22,7 +20,7 @@ from scipy.stats import t
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.measured import spread, write_measured
+from benchmarks.measured import Row, arguments_of, finished, show, spread
 from deephash.backbones import Backbone
 from deephash.models import CMFH, ITQ, RREH, CCAHash, CrossModalPCA
 from deephash.models.cross_modal import LinearCrossModal, PairedRows
@@ -96,39 +94,30 @@ METHODS: dict[str, tuple[Maker, Callable[[Table], Table]]] = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = arguments_of(__doc__)
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--seconds", type=float, default=500)
-    parser.add_argument("--page", type=Path, help="page whose measured part is replaced")
     options = parser.parse_args()
-    done = {}
-    if options.out.exists():
-        done = {tuple(row["key"]): row["map"] for row in map(json.loads, options.out.read_text().splitlines())}
-    start, wanted = time.monotonic(), options.seeds * len(SETTINGS) * len(METHODS)
-    with options.out.open("a") as out:
-        for seed in range(options.seeds):
-            image, text, labels = two_views(seed)
-            for bits, share in SETTINGS:
-                table = half_paired(image[:TRAIN], text[:TRAIN], share, seed)
-                for name, (make, prepare) in METHODS.items():
-                    key = (name, bits, share, seed)
-                    if key in done:
-                        continue
-                    if time.monotonic() - start > options.seconds:
-                        print(f"{len(done)} of {wanted} runs done; give the command again")
-                        return report(done, options)
-                    model = make(bits, seed).fit(prepare(table), max_sweeps=30, tolerance=1e-6)
-                    done[key] = mean_average_precision(model, image, text, labels, TRAIN)
-                    print(json.dumps({"key": key, "map": done[key]}), file=out, flush=True)
-    report(done, options)
+    cells = [
+        {"method": name, "bits": bits, "share": share, "seed": seed}
+        for seed in range(options.seeds)
+        for bits, share in SETTINGS
+        for name in METHODS
+    ]
+    rows = finished(options, cells, one_run)
+    done = {(row["method"], row["bits"], row["share"], row["seed"]): row["map"] for row in rows}
+    show(options.page, "\n\n".join([table_of(done, options.seeds), against_specification(done), leads(done)]))
 
 
-def report(done: dict[tuple[Any, ...], float], options: argparse.Namespace) -> None:
-    text = "\n\n".join([table_of(done, options.seeds), against_specification(done), leads(done)])
-    print(text)
-    if options.page:
-        write_measured(options.page, text)
+def one_run(method: str, bits: int, share: float, seed: int) -> Row:
+    """Fit one model on two views of which a share is paired."""
+    make, prepare = METHODS[method]
+    image, text, labels = views(seed)
+    table = half_paired(image[:TRAIN], text[:TRAIN], share, seed)
+    model = make(bits, seed).fit(prepare(table), max_sweeps=30, tolerance=1e-6)
+    return {"map": mean_average_precision(model, image, text, labels, TRAIN)}
+
+
+views = lru_cache(1)(two_views)
 
 
 def table_of(done: dict[tuple[Any, ...], float], seeds: int) -> str:

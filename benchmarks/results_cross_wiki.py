@@ -9,14 +9,10 @@ queries. Finished runs are kept in ``--out``; the command may be given again unt
 
 from __future__ import annotations
 
-import argparse
-import json
-import logging
 import sys
-import time
-import warnings
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +20,7 @@ from lightning import Trainer, seed_everything
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.measured import spread, write_measured
+from benchmarks.measured import arguments_of, finished, show, spread
 from deephash.backbones import Backbone
 from deephash.data import SemiPaired, Wiki
 from deephash.data.batch import SlicedBatches
@@ -54,10 +50,10 @@ METHODS = {
 }
 
 
-def one_run(name: str, bits: int, share: float, seed: int, file: str) -> dict[str, Any]:
+def one_run(method: str, bits: int, share: float, seed: int, file: str) -> dict[str, Any]:
     """Fit one model on the training articles; return its four figures and the protocol."""
     data = SemiPaired(Wiki(file, hold_out=False), share=share, mask_seed=seed)
-    figures = scores(METHODS[name], bits, seed, data)
+    figures = scores(METHODS[method], bits, seed, data)
     return {**figures, "protocol": str(protocol(data, bits))}
 
 
@@ -97,33 +93,21 @@ def protocol(data: SemiPaired, bits: int) -> Protocol:
 
 
 def main() -> None:
-    warnings.simplefilter("ignore")
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--file", required=True)
-    parser.add_argument("--out", type=Path, required=True)
+    parser = arguments_of(__doc__, file="wiki_features.npz")
     parser.add_argument("--methods", nargs="*", default=list(METHODS), choices=list(METHODS), help="run only these")
-    parser.add_argument("--seconds", type=float, default=500)
-    parser.add_argument("--page", type=Path, help="page whose measured part is replaced")
     options = parser.parse_args()
-    done: dict[tuple[Any, ...], dict[str, Any]] = {}
-    if options.out.exists():
-        done = {tuple(row["key"]): row for row in map(json.loads, options.out.read_text().splitlines())}
-    start = time.monotonic()
-    wanted = [(n, k, r, s) for s in range(MASKS) for n in options.methods for r in SHARES for k in BITS]
-    with options.out.open("a") as out:
-        for key in wanted:
-            if key in done:
-                continue
-            if time.monotonic() - start > options.seconds:
-                print(f"{len(done)} of {len(wanted)} runs done; give the command again")
-                break
-            done[key] = {"key": key, **one_run(*key, options.file)}
-            print(json.dumps(done[key]), file=out, flush=True)
-    report(done, options.page)
+    cells = [
+        {"method": name, "bits": bits, "share": share, "seed": seed}
+        for seed in range(MASKS)
+        for name in options.methods
+        for share in SHARES
+        for bits in BITS
+    ]
+    rows = finished(options, cells, partial(one_run, file=options.file))
+    show(options.page, report({(row["method"], row["bits"], row["share"], row["seed"]): row for row in rows}))
 
 
-def report(done: dict[tuple[Any, ...], dict[str, Any]], page: Path | None) -> None:
+def report(done: dict[tuple[Any, ...], dict[str, Any]]) -> str:
     lines = []
     for metric in ("mAP@all", "mAP@50"):
         for bits in BITS:
@@ -140,9 +124,7 @@ def report(done: dict[tuple[Any, ...], dict[str, Any]], page: Path | None) -> No
             lines.append("")
     if done:
         lines.append(f"protocol, e.g. `{next(iter(done.values()))['protocol']}`")
-    print("\n".join(lines))
-    if page:
-        write_measured(page, "\n".join(lines))
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -9,18 +9,16 @@ a fair footing the pooled maps of the same two stages. One optimiser for all; th
 
 from __future__ import annotations
 
-import argparse
-import json
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
+from functools import partial
 from statistics import mean
 from typing import Any
 
 import torch
 from lightning import LightningDataModule, Trainer, seed_everything
-from measured import keep_quiet, spread, write_measured
+from measured import arguments_of, finished, show, spread
 from torch import Tensor
 
 from deephash.backbones import Backbone
@@ -113,9 +111,9 @@ def with_features(split: Split, features: Tensor) -> Split:
     return replace(split, features={"image": features})
 
 
-def run(name: str, bits: int, seed: int, tables: dict[str, Table]) -> dict[str, Any]:
+def run(method: str, bits: int, seed: int, tables: dict[str, Table]) -> dict[str, Any]:
     """Train and measure one model."""
-    kind, factory = METHODS[name]
+    kind, factory = METHODS[method]
     seed_everything(seed, verbose=False)
     model, splits = factory(bits, seed), tables[kind].splits
     quiet = {"logger": False, "enable_progress_bar": False, "enable_checkpointing": False}
@@ -126,7 +124,7 @@ def run(name: str, bits: int, seed: int, tables: dict[str, Table]) -> dict[str, 
     codes = [model.encode({"image_features": split.features["image"]}) for split in (query, database)]
     labels = {"query_labels": query.labels, "database_labels": database.labels}
     figures = {"mAP": mean_average_precision(*codes, **labels), "P@10": precision_at(*codes, **labels, top_k=10)}
-    return {"method": name, "bits": bits, "seed": seed, "seconds": seconds} | figures
+    return {"seconds": seconds} | figures
 
 
 def table(rows: list[dict[str, Any]]) -> str:
@@ -142,29 +140,12 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 def main() -> None:
     """Do what is missing, for at most ``--seconds``; then print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--root", required=True, help="folder with one folder a class")
-    parser.add_argument("--cache", required=True, help="folder of cached features")
-    parser.add_argument("--out", type=Path, required=True, help="finished runs, one JSON object a line")
-    parser.add_argument("--seconds", type=float, default=500)
-    parser.add_argument("--page", type=Path, help="page whose table is to be replaced")
-    arguments = parser.parse_args()
-    keep_quiet()
-    deadline = time.monotonic() + arguments.seconds
-    rows = [json.loads(line) for line in arguments.out.read_text().splitlines()] if arguments.out.exists() else []
-    done = {(row["method"], row["bits"], row["seed"]) for row in rows}
-    tables, text = load(arguments.root, arguments.cache)
-    for name, bits, seed in ((name, bits, seed) for seed in SEEDS for bits in BITS for name in METHODS):
-        if (name, bits, seed) in done or time.monotonic() > deadline:
-            continue
-        rows.append(run(name, bits, seed, tables))
-        with arguments.out.open("a") as file:
-            file.write(json.dumps(rows[-1]) + "\n")
-        print(f"{name} {bits} bits seed {seed}: {rows[-1]['mAP']:.4f}, {rows[-1]['seconds']:.1f} s", flush=True)
-    page = f"`{text}`\n\n{table(rows)}"
-    print("\n" + page)
-    if arguments.page is not None:
-        write_measured(arguments.page, page)
+    says = {"root": "folder with one folder a class", "cache": "folder of cached features"}
+    options = arguments_of(__doc__, **says).parse_args()
+    tables, text = load(options.root, options.cache)
+    cells = [{"method": name, "bits": bits, "seed": seed} for seed in SEEDS for bits in BITS for name in METHODS]
+    rows = finished(options, cells, partial(run, tables=tables))
+    show(options.page, f"`{text}`\n\n{table(rows)}")
 
 
 if __name__ == "__main__":

@@ -6,17 +6,14 @@
 
 from __future__ import annotations
 
-import argparse
-import json
-import time
-from pathlib import Path
+from functools import partial
 from statistics import mean
 from typing import Any
 
 import numpy as np
 import torch
 from lightning import seed_everything
-from measured import keep_quiet, spread, write_measured
+from measured import arguments_of, finished, show, spread
 from results_cifar10 import ADAM, FEATURES, CachedSplits, load, train
 
 from deephash.codes import BinaryCodes
@@ -62,7 +59,7 @@ def measure(method: str, seed: int, splits: CachedSplits) -> list[dict[str, Any]
 
     def note(kind: str, length: int, codes: list[BinaryCodes], seconds: float) -> None:
         figure = {"mAP": score(codes, splits), "seconds": seconds}
-        rows.append({"method": method, "kind": kind, "bits": length, "seed": seed} | figure)
+        rows.append({"kind": kind, "bits": length} | figure)
 
     for kind, nested in VARIANTS.items():
         seed_everything(seed, verbose=False)
@@ -97,28 +94,11 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 def main() -> None:
     """Measure what is missing and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--file", required=True)
-    parser.add_argument("--cache", required=True)
-    parser.add_argument("--out", type=Path, required=True, help="finished rows, one JSON object a line")
-    parser.add_argument("--seconds", type=float, default=500)
-    parser.add_argument("--page", type=Path, help="page whose table is to be replaced")
-    arguments = parser.parse_args()
-    keep_quiet()
-    deadline = time.monotonic() + arguments.seconds
-    rows = [json.loads(line) for line in arguments.out.read_text().splitlines()] if arguments.out.exists() else []
-    splits, protocol = load("cifar10-i", arguments.file, arguments.cache, None)
-    for seed in SEEDS:
-        for method in ("OrthoHash", "CSQ"):
-            known = any((row["method"], row["seed"]) == (method, seed) for row in rows)
-            if not known and time.monotonic() < deadline:
-                fresh = measure(method, seed, splits)
-                rows += fresh
-                with arguments.out.open("a") as file:
-                    file.writelines(json.dumps(row) + "\n" for row in fresh)
-    print(f"`{protocol}`\n\n{table(rows)}")
-    if arguments.page is not None:
-        write_measured(arguments.page, f"`{protocol}`\n\n{table(rows)}")
+    options = arguments_of(__doc__, file="cifar10_jpeg.npz", cache="folder of cached features").parse_args()
+    splits, protocol = load("cifar10-i", options.file, options.cache, None)
+    cells = [{"method": method, "seed": seed} for seed in SEEDS for method in ("OrthoHash", "CSQ")]
+    rows = finished(options, cells, partial(measure, splits=splits))
+    show(options.page, f"`{protocol}`\n\n{table(rows)}")
 
 
 if __name__ == "__main__":
