@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from deephash.foreign import Unfit, read_npz, refused_as
 FILE_NAME = "seen.npz"
 _COLUMNS = ("contents", "names")
 WIDTH = 16  # bytes of a hash
+_HASH = re.compile(rf"[0-9a-f]{{{2 * WIDTH}}}")  # a collection may hold anything in its place, which matches nothing
 Hashes = NDArray[np.void]
 
 
@@ -79,7 +81,7 @@ def hash_of_file(path: Path) -> str | None:
 
 
 def _hashes(digits: Iterable[str], *, in_order: bool = False) -> Hashes:
-    rows = [bytes.fromhex(each).ljust(WIDTH, b"\0") for each in digits]
+    rows = [bytes.fromhex(each if _HASH.fullmatch(each) else "00" * WIDTH) for each in digits]
     column = np.array(rows, dtype=f"V{WIDTH}")
     return column if in_order else np.unique(column)
 

@@ -103,6 +103,8 @@ def test_masks_unions_and_names(tmp_path):
         False,
     ]
     assert not SeenItems.of().mask(["0a" * 16], ["digits/1.png"]).any()
+    strange = ["zz", "0a", "0A" * 16, "0a" * 40, "é" * 32]  # whatever a stranger's collection holds as a hash
+    assert not first.mask(strange, ["x"] * 5).any()
 
 
 @pytest.mark.parametrize("damage", ["not a zip", "", "wrong shape"])
