@@ -103,14 +103,3 @@ def test_a_class_of_somebody_else_is_no_method():
 
     assert Foreign.__name__ not in methods()
     assert sorted(methods()) == [name for name, _ in METHODS]
-
-
-def test_no_circle_of_imports():
-    from scripts.circles import circles
-
-    assert circles("deephash", "webui") == []
-
-
-@pytest.mark.parametrize("page", sorted((ROOT / "docs" / "methods").glob("*.md")), ids=lambda page: page.stem)
-def test_the_readme_shows_every_page(page):
-    assert f"(docs/methods/{page.name})" in (ROOT / "README.md").read_text()
