@@ -15,6 +15,7 @@ from deephash.cli.index import SHOWN, open_model
 from deephash.cli.output import note
 from deephash.codes import BinaryCodes
 from deephash.collection.folder import FoundFile, Skipped, list_pictures
+from deephash.collection.label_words import without_unlabelled
 from deephash.collection.schema import first_twice
 from deephash.collection.tables import LABELS, PATH, read_table, tab_line
 from deephash.errors import DataError, UsageError
@@ -66,7 +67,7 @@ def encode(
             raise DataError(f"{source} holds no pictures; see deephash encode --help")
         codes, names, failed = _encoded(open_model(model), files, precision, batch_size, workers, device)
         skipped += failed
-        found = [labels_of.get(name, "") for name in names]
+        found = without_unlabelled([labels_of.get(name, "") for name in names])
         labels = found if any(found) else None  # an empty one is an item without a label
     _write(out, written, codes, names, labels)
     print(f"{out}: {codes.describe()}, {len(skipped):,} skipped")

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
+from deephash.collection.label_words import split_labels
 from deephash.collection.tables import LABELS, NAME, PATH, read_table
 from deephash.data.manifests import SplitManifest, read_hashnet_lists
 
 NAME_COLUMNS = (*NAME, *PATH, "id")
 ENDINGS = (".csv", ".tsv", ".parquet")
-UNLABELLED = "-1"
-_NUMBER = re.compile(r"0|[1-9][0-9]{0,6}")  # of a class
 
 
 def read_label_list(path: str | Path) -> SplitManifest:
@@ -31,13 +29,8 @@ def read_label_list(path: str | Path) -> SplitManifest:
         return read_hashnet_lists({"database": path})
     table = read_table(path)
     names = tuple(table.columns[table.require(NAME_COLUMNS)])
-    words = table.columns[table.require(LABELS)]
-    sets = [[word.strip() for word in text.split("|") if word.strip()] for text in words]
+    sets, are_numbers = split_labels(table.columns[table.require(LABELS)])
     known = {word for labels in sets for word in labels}
-    are_numbers = all(_NUMBER.fullmatch(word) for word in known - {UNLABELLED})
-    if are_numbers:
-        known -= {UNLABELLED}
-        sets = [[word for word in labels if word in known] for labels in sets]
     class_names = () if are_numbers else tuple(sorted(known))
     number = {word: int(word) for word in known} if are_numbers else {word: i for i, word in enumerate(class_names)}
     labels = tuple(tuple(sorted({number[word] for word in item})) for item in sets)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deephash.collection.label_words import SEVERAL, parse_labels
+from deephash.collection.label_words import SEVERAL, parse_labels, without_unlabelled
 from deephash.collection.seen import SeenItems
 from deephash.errors import UsageError, did_you_mean
 from deephash.evaluation.codefile import CodeFile
@@ -100,7 +100,10 @@ def collection_pair(collection: Collection, draw: Draw) -> CodePair:
     seen = _seen(collection, hashes, uris)
     asks, searched, dataset = _who_asks(words, parts, draw, seen)
     features = _vectors(collection, ids)
-    labels, class_names = parse_labels(words.tolist()) if any(SEVERAL in word for word in words) else (words, [])
+    several = any(SEVERAL in word for word in words)
+    labels, class_names = (
+        parse_labels(words.tolist()) if several else (np.array(without_unlabelled(words.tolist()), dtype=str), [])
+    )
 
     def side(chosen: NDArray[np.int64]) -> CodeFile:
         return CodeFile(

@@ -191,10 +191,10 @@ def test_progress_is_shown_while_pictures_are_added(guest, live, monkeypatch):
     encoder = live.workspace.place().searcher.encoder
     encode, go_on, seen = encoder.encode, threading.Event(), []
 
-    def gated(kind, value):
+    def gated(kind, value, **options):
         seen.append(kind)
         assert len(seen) < 2 or go_on.wait(30)
-        return encode(kind, value)
+        return encode(kind, value, **options)
 
     monkeypatch.setattr(encoder, "encode", gated)
     photos = sorted(shared_data("caltech101", "test", "dalmatian").iterdir())[:3]
