@@ -110,7 +110,7 @@ def read_attributes(file: str | Path, kinds: Mapping[str, str] | None = None) ->
     if table.heading(PATH) is None:
         raise UsageError(f"{table.source} has no column 'path' (its first line is {', '.join(table.columns)!r:.80})")
     path = table.require(PATH)
-    names = [name for name in table.columns if name != path]
+    names = [name for name in table.columns if name and name != path]  # pandas leaves its row numbers unnamed
     for name in names:
         check_name(name, f"{table.source}: ")
     said = {name: check_kind(kind) for name, kind in (kinds or {}).items()}

@@ -420,3 +420,8 @@ def test_a_collection_is_scored_without_items_of_minus_one(tmp_path):
     pair = collection_pair(made, Draw())
     found = [word for side in (pair.query, pair.database) for word in side.labels]
     assert (found.count(""), found.count("-1")) == (10, 0)
+
+
+def test_the_row_numbers_of_pandas_are_no_attribute(tmp_path):
+    found = read_attributes(write(tmp_path, "a.csv", ",path,stars\n0,a.png,3\n1,b.png,4\n"))
+    assert dict(found) == {"a.png": {"stars": 3}, "b.png": {"stars": 4}}
