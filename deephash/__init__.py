@@ -3,9 +3,9 @@
 The public names below are loaded when first used, so that ``import deephash`` costs nothing and never imports torch.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from deephash.lazily import lazily
 from deephash.version import __version__
 
 if TYPE_CHECKING:
@@ -19,24 +19,15 @@ if TYPE_CHECKING:
     from deephash.search import Searcher as Searcher
 
 _HOME = {
-    "BinaryCodes": "deephash.codes",
-    "Collection": "deephash.collection",
-    "Hit": "deephash.search",
-    "Searcher": "deephash.search",
-    "evaluate": "deephash.scoring",
-    "index_folder": "deephash.ingest",
-    "load_model": "deephash.models",
-    "open_index": "deephash.index",
+    "BinaryCodes": "codes",
+    "Collection": "collection",
+    "Hit": "search",
+    "Searcher": "search",
+    "evaluate": "scoring",
+    "index_folder": "ingest",
+    "load_model": "models",
+    "open_index": "index",
 }
 
 __all__ = ["__version__", *_HOME]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'deephash' has no attribute {name!r}")
-    return getattr(import_module(_HOME[name]), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazily(__name__, _HOME)

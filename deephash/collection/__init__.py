@@ -1,7 +1,8 @@
 """Floor 2: pictures, attributes and codes on disk."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from deephash.lazily import lazily
 
 if TYPE_CHECKING:
     from deephash.collection.collection import Collection as Collection
@@ -11,9 +12,4 @@ if TYPE_CHECKING:
 
 _HOME = {"Collection": "collection", "Filter": "filters", "Item": "reader", "parse_where": "parser"}
 __all__ = list(_HOME)
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'deephash.collection' has no attribute {name!r}")
-    return getattr(import_module(f"deephash.collection.{_HOME[name]}"), name)
+__getattr__, __dir__ = lazily(__name__, _HOME)

@@ -1,7 +1,8 @@
 """Floor 3: data sets, one file each; loaded when first used, so that split rules and checks work without torch."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from deephash.lazily import lazily
 
 if TYPE_CHECKING:
     from deephash.data.cifar10 import Cifar10 as Cifar10
@@ -31,13 +32,4 @@ _HOME = {
 }
 
 __all__ = list(_HOME)
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'deephash.data' has no attribute {name!r}")
-    return getattr(import_module(f"deephash.data.{_HOME[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazily(__name__, _HOME)

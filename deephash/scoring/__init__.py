@@ -1,7 +1,8 @@
 """Floor 5: score a model, a run folder, a collection or code files; torch only where a model must encode."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from deephash.lazily import lazily
 
 if TYPE_CHECKING:
     from deephash.scoring.comparison import compare_reports as compare_reports
@@ -16,9 +17,4 @@ _HOME = {
     "mean_average_precision_of": "encoding",
 }
 __all__ = list(_HOME)
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'deephash.scoring' has no attribute {name!r}")
-    return getattr(import_module(f"deephash.scoring.{_HOME[name]}"), name)
+__getattr__, __dir__ = lazily(__name__, _HOME)

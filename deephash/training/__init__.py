@@ -3,8 +3,9 @@
 Loaded when first used, so that ``deephash train --list`` works without torch.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from deephash.lazily import lazily
 
 if TYPE_CHECKING:
     from deephash.training.callbacks import ModelSaver as ModelSaver
@@ -26,13 +27,4 @@ _HOME = {
 }
 
 __all__ = list(_HOME)
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'deephash.training' has no attribute {name!r}")
-    return getattr(import_module(f"deephash.training.{_HOME[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazily(__name__, _HOME)
