@@ -9,10 +9,12 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from PIL import Image
 
 from deephash.codes import BinaryCodes
 from deephash.collection import Collection, Item
-from deephash.collection.lookalike import SIDE, Miniatures, likeness, miniatures, perceptual_hash
+from deephash.collection.details import details, likeness_of_details
+from deephash.collection.lookalike import SIDE, likeness, miniatures, perceptual_hash
 from deephash.collection.model_record import read_model_record
 from deephash.collection.pictures import open_picture
 from deephash.collection.schema import CODE
@@ -23,13 +25,15 @@ from deephash.search.chance import chance_level, unexplained
 
 Like = Literal["files", "copies", "alike"]
 Ids = NDArray[np.int64]
+Pixels = NDArray[np.uint8] | NDArray[np.int8] | NDArray[np.bool_]
 
 PHASH = "phash"
 LIKENESS = 0.9
 LOOKS = 200_000  # pairs of pictures that are compared by their pixels, about: 10 to 20 seconds
 MOST_PAIRS = 20_000_000
 SAMPLE = 1_000
-PAIRS_AT_ONCE = 1024
+PAIRS_AT_ONCE = 256
+DETAILED_AT_ONCE = 10_000  # pairs whose details are held at once: 1 GiB at most
 PICTURE_SIDE = 4 * SIDE  # JPEGs are decoded no larger than a few times the miniatures
 
 
@@ -78,7 +82,8 @@ def find_copies(
         like: ``files``: equal byte by byte. ``copies``: candidates by code, confirmed by their pixels. ``alike``: by
             code alone, nearer than chance.
         radius: of candidates, in bits; None chooses it from the collection's own distances.
-        least: :func:`~deephash.collection.lookalike.likeness` from which pixels agree.
+        least: likeness from which pixels agree, in :func:`miniature <deephash.collection.lookalike.likeness>` and in
+            :func:`detail <deephash.collection.details.likeness_of_details>`.
         grouping: see :func:`~deephash.index.dedup.near_duplicates`.
         priority: likewise.
 
@@ -174,21 +179,41 @@ def _within(ids: Ids, codes: BinaryCodes, radius: int) -> NearPairs:
 
 
 def _confirmed(collection: Collection, pairs: NearPairs, least: float) -> tuple[NearPairs, dict[str, str]]:
-    """Keep the pairs whose pixels agree."""
-    involved = np.unique(np.concatenate([pairs.first, pairs.second]))
-    seen, unreadable = _each_picture(collection, involved, miniatures)
-    keep = np.zeros(len(pairs), bool)
+    """Keep the pairs whose pixels agree, in miniature and then, of those few, in their details."""
+    likely, unreadable = _agreeing(collection, pairs, miniatures, likeness, least)
+    same = np.zeros(len(pairs), bool)
+    for rows in np.split(likely, range(DETAILED_AT_ONCE, len(likely), DETAILED_AT_ONCE)):
+        kept, gone = _agreeing(collection, _only(pairs, rows), details, likeness_of_details, least)
+        same[rows[kept]] = True
+        unreadable |= gone
+    return _only(pairs, np.flatnonzero(same)), unreadable
+
+
+def _only(pairs: NearPairs, rows: Ids) -> NearPairs:
+    return NearPairs(pairs.first[rows], pairs.second[rows], pairs.distances[rows])
+
+
+def _agreeing(
+    collection: Collection,
+    pairs: NearPairs,
+    look: Callable[[Image.Image], Pixels],
+    compare: Callable[..., NDArray[np.float64]],
+    least: float,
+) -> tuple[Ids, dict[str, str]]:
+    """Return the rows of pairs that look alike by at least so much, and the pictures that cannot be looked at."""
+    seen, unreadable = _each_picture(collection, np.unique([pairs.first, pairs.second]), look)
     able = np.flatnonzero([a in seen and b in seen for a, b in zip(pairs.first.tolist(), pairs.second.tolist())])
+    agree = np.zeros(len(able), bool)
     starts = range(0, len(able), PAIRS_AT_ONCE)
     for start in track(starts, f"comparing {len(able):,} pairs", total=len(starts)):
         rows = able[start : start + PAIRS_AT_ONCE]
         sides = (np.stack([seen[item] for item in side[rows].tolist()]) for side in (pairs.first, pairs.second))
-        keep[rows] = likeness(*sides) >= least
-    return NearPairs(pairs.first[keep], pairs.second[keep], pairs.distances[keep]), unreadable
+        agree[start : start + PAIRS_AT_ONCE] = compare(*sides) >= least
+    return able[agree], unreadable
 
 
 def _each_picture(
-    collection: Collection, ids: Ids, look: Callable[..., Miniatures | NDArray[np.bool_]]
+    collection: Collection, ids: Ids, look: Callable[[Image.Image], Pixels]
 ) -> tuple[dict[int, NDArray], dict[str, str]]:
     """Return what ``look`` makes of each picture, by id, and the reasons of those that cannot be read, by uri."""
     found: dict[int, NDArray] = {}

@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw, ImageEnhance
 from deephash.cli.main import main
 from deephash.codes import BinaryCodes
 from deephash.collection import Collection
+from deephash.collection.details import details, likeness_of_details
 from deephash.collection.lookalike import likeness, miniatures, perceptual_hash
 from deephash.ingest import index_folder
 from tests.e2e.collection_child import tiny_model
@@ -201,6 +202,41 @@ def test_pictures_without_texture_are_told_by_their_grey():
     assert alike(white, scene(1)) < 0.9
 
 
+def cap(number: int, brim: int = 70, back: int = 88) -> Image.Image:
+    """A product on white: an outline that all caps share, nearly, and a cloth of its own."""
+    outline = Image.new("L", (120, 160))
+    draw = ImageDraw.Draw(outline)
+    draw.pieslice((20, 40, back, 130), 180, 360, fill=255)
+    draw.ellipse((60, brim, 116, brim + 22), fill=255)
+    cloth = np.asarray(scene(number, outline.size)) // 3
+    return Image.composite(Image.fromarray(cloth.astype(np.uint8)), Image.new("RGB", outline.size, "white"), outline)
+
+
+def alike_in_detail(first: Image.Image, second: Image.Image) -> float:
+    return float(likeness_of_details(details(first)[None], details(second)[None])[0])
+
+
+@pytest.mark.parametrize("other", [cap(2, brim=74), cap(2, brim=72, back=91)], ids=["another brim", "another back"])
+def test_things_of_one_shape_on_white_differ_in_their_details(other: Image.Image):
+    assert alike(cap(1), other) >= 0.9
+    assert alike_in_detail(cap(1), other) < 0.9
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_copies_keep_their_details(name: str):
+    for picture in (scene(1), cap(1)):
+        assert alike_in_detail(picture, CHANGES[name](picture)) >= 0.9
+
+
+def test_products_on_white_are_told_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    (tmp_path / "caps").mkdir()
+    for number in range(8):
+        cap(number, brim=60 + 3 * number).save(tmp_path / "caps" / f"{number}.png")
+    recompressed(cap(3, brim=69)).save(tmp_path / "caps" / "3 again.png")
+    index_folder(tmp_path / "caps", tmp_path / "caps.dh", tiny_model(64))
+    assert pairs(capsys, tmp_path / "caps.dh") == {frozenset(["3.png", "3 again.png"])}
+
+
 @pytest.mark.parametrize("way", [Image.Resampling(number) for number in range(4)], ids=lambda way: way.name)
 def test_coarse_pictures_are_told_by_their_grey(way: Image.Resampling):
     """Handwritten digits have 8 x 8 pixels of their own, however large the file: 97 % of them had a "copy" once."""
@@ -212,7 +248,9 @@ def test_coarse_pictures_are_told_by_their_grey(way: Image.Resampling):
         first, second = np.triu_indices(len(shrunk), 1)
         assert not (likeness(shrunk[first], shrunk[second]) >= 0.9).any()
         assert (likeness(shrunk, shrunk) == 1).all()
-    assert alike(small[0].resize((96, 96), way), small[0].resize((192, 192), way)) == 1
+    once, twice = (small[0].resize((side, side), way) for side in (96, 192))
+    assert alike(once, twice) == 1
+    assert alike_in_detail(once, twice) >= 0.9
 
 
 @pytest.mark.parametrize("seed", range(10))
