@@ -20,7 +20,10 @@ from deephash.index.dedup import DuplicateGroup
 from deephash.search.copies import PHASH, Copies, Like, find_copies, perceptual_codes, supervised_method
 
 MANY = 0.2  # share of the pictures that would go, from which the answer is doubted
-DOUBT = "things of one outline on one ground, such as one mock-up with many prints, pass for copies; --least 0.97 asks for more"
+DOUBT = (
+    "things of one outline on one ground, such as one mock-up with many prints, pass for copies; "
+    "--least 0.97 asks for more"
+)
 
 Keep = Literal["largest", "oldest", "first"]
 Listed = tuple[Item, list[tuple[Item, int]]]  # the picture to keep; the others with their distances
