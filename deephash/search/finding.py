@@ -20,10 +20,11 @@ from deephash.search.snapshot import Snapshot
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """Hits, best first, and how many items lie at each distance."""
+    """Hits, best first, how many items lie at each distance, and which engine answered."""
 
     hits: list[Hit]
     counts: NDArray[np.int64]
+    engine: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +59,8 @@ def find(snapshot: Snapshot, query: Query, encoded: Encoded, options: Options) -
     among = snapshot.narrowing.among(options.where)
     counts = among.counts(code)
     ordered = _ordered(snapshot, among, query, encoded, options, k).within(farthest)
-    return Found(_hits(snapshot, code, ordered, counts), counts)
+    engine = snapshot.index.explain() + (f"\nfilter: {among.how}" if among.how else "")
+    return Found(_hits(snapshot, code, ordered, counts), counts, engine)
 
 
 def _ordered(snapshot: Snapshot, among: Among, query: Query, encoded: Encoded, options: Options, k: int) -> _Ordered:

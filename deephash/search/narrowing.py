@@ -30,10 +30,12 @@ class Among:
     Attributes:
         index: answers; a slice of a window holds nothing but these items.
         allowed: the filter to give to ``index``; None where all it holds is meant.
+        how: how the filter was applied and why; empty without one.
     """
 
     index: Searchable
     allowed: AscendingIds | None = None
+    how: str = ""
 
     def __contains__(self, item: int) -> bool:
         if isinstance(self.index, WindowSlice):
@@ -68,12 +70,10 @@ class Narrowing:
         self._windows: dict[str, WindowIndex] = {}
         self._passed: OrderedDict[str | None, AscendingIds] = OrderedDict()
         self._lock = threading.Lock()
-        self._last = ""
 
     def among(self, where: Where) -> Among:
         """Return the items that pass ``where``. Raises UsageError for a filter that does not fit the collection."""
         if where is None or where == "":
-            self._last = ""
             return Among(self._index)
         wanted, kinds = as_filter(where), self._collection.attribute_kinds
         sql = wanted.to_sql(kinds)  # the one place that judges filters
@@ -82,11 +82,9 @@ class Narrowing:
         plan = window_or_filter(len(self._ids), window.column if window else None, asked)
         if window is None or plan.choice != "window":
             allowed = self._matching(wanted, sql)
-            self._last = f"\nfilter: {plan}; {len(allowed):,} of {len(self._ids):,} items pass"
-            return Among(self._index, allowed)
+            return Among(self._index, allowed, f"{plan}; {len(allowed):,} of {len(self._ids):,} items pass")
         part = self._sorted_by(window.column).slice(gte=window.first, lte=window.last)
-        self._last = f"\nfilter: {plan}; {part.explain()}"
-        return Among(part)
+        return Among(part, how=f"{plan}; {part.explain()}")
 
     def _matching(self, wanted: Filter, sql: str | None) -> AscendingIds:
         """Return the ids that pass; those of the last filters are kept, since a visitor asks on with the same one."""
@@ -100,10 +98,6 @@ class Narrowing:
             while sum(map(len, self._passed.values())) > KEPT_IDS and len(self._passed) > 1:
                 self._passed.popitem(last=False)
         return allowed
-
-    def explain(self) -> str:
-        """Say which engine answers, and how the last filter was applied and why."""
-        return f"{self._index.explain()}{self._last}"
 
     def _count(self, window: Window | None) -> int:
         if window is None:

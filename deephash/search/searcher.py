@@ -125,7 +125,7 @@ class Searcher:
             counts=found.counts,
             snapshot=snapshot,
             model=self.encoder.description,
-            engine=snapshot.narrowing.explain(),
+            engine=found.engine,
             encode_ms=1000 * (begun - started),
             search_ms=1000 * (time.perf_counter() - begun),
         )

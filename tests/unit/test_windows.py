@@ -15,7 +15,7 @@ from deephash.errors import UsageError
 from deephash.index import open_index, planner
 from deephash.index.planner import window_or_filter
 from deephash.index.window import WindowIndex
-from deephash.search import Searcher
+from deephash.search import Options, Part, Query, Searcher
 from deephash.search.narrowing import Narrowing
 
 COUNT = 240
@@ -92,19 +92,18 @@ def test_hits_are_the_same_once_the_window_is_earned(collection, monkeypatch):
     vector = collection.vectors([item])
 
     def answers():
-        plain = searcher.by_id(item, 20, where="real >= 0 and real < 3")
-        reason = searcher.snapshot.narrowing.explain().split("\nfilter: ")[1]
+        plain = searcher.ask(Query.of(Part("item", item)), Options(20, where="real >= 0 and real < 3"))
+        reason = plain.engine.split("\nfilter: ")[1]
         near = searcher.by_codes(searcher.code_of(item), 5, where={"real": {"gte": 0, "lt": 3}})
         best = searcher.by_codes(searcher.code_of(item), 5, where="real >= 0", vector=vector, rerank=20)
-        return plain, near, best, reason
+        return plain.hits, near, best, reason
 
     *before, filtered = answers()
     *after, windowed = answers()
     assert after == before
     assert filtered.startswith("list of ids: range 1 of real; sorting the codes by it pays from the 4th on; ")
     assert windowed.startswith("window: range 4 of real, so the codes are kept sorted by it; rows ")
-    searcher.by_id(item, 3)
-    assert "filter" not in searcher.snapshot.narrowing.explain()
+    assert "filter" not in searcher.ask(Query.of(Part("item", item)), Options(3)).engine
     with pytest.raises(UsageError, match="finite"):
         searcher.by_id(item, where={"real": {"gte": float("inf")}})
 
