@@ -38,6 +38,7 @@ class TrainCLI(LightningCLI):
 
     def __init__(self, *, count_classes: bool, build: bool, **settings: Any) -> None:
         self._count_classes, self._build = count_classes, build
+        self._counted: HashDataModule | None = None
         super().__init__(**settings)
 
     def before_instantiate_classes(self) -> None:
@@ -46,7 +47,8 @@ class TrainCLI(LightningCLI):
         A model's own seeds (of its codebook or its first rotation) follow ``seed_everything``.
         """
         if self._count_classes:
-            found = self._made(data=self.config["data"])["data"].num_classes
+            self._counted = self._made(data=self.config["data"])["data"]
+            found = self._counted.num_classes
             if not found:
                 raise UsageError(
                     f"{self.config['model']['class_path'].rpartition('.')[2]} needs num_classes, and the data has no "
@@ -63,6 +65,7 @@ class TrainCLI(LightningCLI):
         """Make data and model, if they are wanted."""
         if self._build:
             super().instantiate_classes()
+            self.datamodule = self._counted or self.datamodule  # the one whose table is read already
 
     def _made(self, **parts: Any) -> Namespace:
         make = getattr(self.parser, "instantiate", None) or self.parser.instantiate_classes  # renamed in 4.49
