@@ -50,6 +50,27 @@ def build_page(workspace: Workspace) -> gr.Blocks:
     return page
 
 
+def _mount(page: gr.Blocks, app: FastAPI) -> None:
+    gr.mount_gradio_app(
+        app,
+        page,
+        path="/",
+        footer_links=[],
+        run_history=False,
+        ssr_mode=False,
+        mcp_server=False,
+        enable_monitoring=False,
+        pwa=False,
+        show_error=False,
+        max_file_size=MAX_UPLOAD_BYTES,
+        theme=_theme(),
+        css=(HERE / "style.css").read_text(encoding="utf8"),
+        allowed_paths=[],
+        favicon_path=str(HERE / "favicon.png"),
+    )
+    page.has_launched = True  # Gradio's own check of paths, off in a mounted app, as a second lock behind the guard
+
+
 def build_app(
     workspace: Workspace,
     *,
@@ -74,24 +95,7 @@ def build_app(
     add_upload_route(app, uploads)
     describe(app, secured=user is not None)
     routes = own_routes(app)
-    gr.mount_gradio_app(
-        app,
-        page,
-        path="/",
-        footer_links=[],
-        run_history=False,
-        ssr_mode=False,
-        mcp_server=False,
-        enable_monitoring=False,
-        pwa=False,
-        show_error=False,
-        max_file_size=MAX_UPLOAD_BYTES,
-        theme=_theme(),
-        css=(HERE / "style.css").read_text(encoding="utf8"),
-        allowed_paths=[],
-        favicon_path=str(HERE / "favicon.png"),
-    )
-    page.has_launched = True  # Gradio's own check of paths, off in a mounted app, as a second lock behind the guard
+    _mount(page, app)
     return Guard(
         app,
         host=host,

@@ -39,6 +39,7 @@ def add_routes(app: FastAPI, workspace: Workspace) -> None:
     _add_searching(app, workspace)
     _add_adding(app, workspace)
     _add_looking(app, workspace)
+    _add_telling(app, workspace)
 
 
 def _add_searching(app: FastAPI, workspace: Workspace) -> None:
@@ -92,9 +93,9 @@ def _add_adding(app: FastAPI, workspace: Workspace) -> None:
 def _add_looking(app: FastAPI, workspace: Workspace) -> None:
     @app.get("/api/items/{item}", summary="Return an item and its attributes", response_model=ItemRecord)
     def read_item(item: Item, collection: Name = None) -> dict[str, Any]:
-        place = workspace.place(collection)
-        code = place.searcher.code_of(item)
-        found = place.searcher.collection.items([item])[0]
+        snapshot = workspace.place(collection).searcher.snapshot
+        code = snapshot.codes_of([item])
+        found = snapshot.collection.items([item])[0]
         return {
             "id": item,
             "path": found.uri,
@@ -124,6 +125,8 @@ def _add_looking(app: FastAPI, workspace: Workspace) -> None:
             return Response(data, 404, {"Cache-Control": "no-store"}, media_type)
         return Response(data, headers={"Cache-Control": "private, max-age=600"}, media_type=media_type)
 
+
+def _add_telling(app: FastAPI, workspace: Workspace) -> None:
     @app.get("/api/stats", summary="Return what is served", response_model=StatsRecord)
     def stats() -> dict[str, Any]:
         return {"read_only": workspace.read_only, "collections": [_stats(workspace, name) for name in workspace.names]}
