@@ -73,14 +73,8 @@ class Sides:
         targets = as_labels(np.asarray(database_labels), source="database labels")
         names = None if query_names is None else np.asarray(query_names, dtype=str)
         others = None if database_names is None else np.asarray(database_names, dtype=str)
-        for side, codes, columns in (("query", query, (labels, names)), ("database", database, (targets, others))):
-            if not len(codes):
-                raise UsageError(f"the {side} side holds no codes, so there is nothing to score")
-            wrong = [len(column) for column in columns if column is not None and len(column) != len(codes)]
-            if wrong:
-                raise UsageError(
-                    f"{len(codes):,} {side} codes but {wrong[0]:,} labels or names; one belongs to each code"
-                )
+        _require_fit("query", query, labels, names)
+        _require_fit("database", database, targets, others)
         rows = None if own is None else require_own_rows(own, len(query), len(database))
         kept = np.flatnonzero(is_labelled(labels))
         if not len(kept):
@@ -139,3 +133,11 @@ class Sides:
         for labels in (self.query_labels, self.database_labels):
             digest.update(str(labels.shape).encode() + np.ascontiguousarray(labels.astype(np.int64)).tobytes())
         return f"labels:{digest.hexdigest()[:12]}"
+
+
+def _require_fit(side: str, codes: BinaryCodes, *columns: Sized | None) -> None:
+    if not len(codes):
+        raise UsageError(f"the {side} side holds no codes, so there is nothing to score")
+    wrong = [len(column) for column in columns if column is not None and len(column) != len(codes)]
+    if wrong:
+        raise UsageError(f"{len(codes):,} {side} codes but {wrong[0]:,} labels or names; one belongs to each code")
