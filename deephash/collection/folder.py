@@ -263,7 +263,7 @@ def _find_renamed(plan: FolderPlan) -> None:
     sizes = {size for size, _ in gone}
     still_new = []
     for file in plan.new:
-        row = gone.pop((file.size, _hash_of(file)), None) if file.size in sizes else None
+        row = gone.pop((file.size, hash_of_file(file.path) or ""), None) if file.size in sizes else None
         if row is None:
             still_new.append(file)
         else:
@@ -273,8 +273,9 @@ def _find_renamed(plan: FolderPlan) -> None:
     plan.removed = [row for row in plan.removed if row.id not in moved]
 
 
-def _hash_of(file: FoundFile) -> str:
+def hash_of_file(path: Path) -> str | None:
+    """Return the :func:`content_hash` of a picture's file; None where it cannot be read."""
     try:
-        return content_hash(read_file(file.path))
+        return content_hash(read_file(path))
     except (OSError, MemoryError, UnreadablePicture):
-        return ""
+        return None

@@ -72,14 +72,6 @@ class SeenItems:
             return cls(*(_checked(columns.get(name), name, path) for name in _COLUMNS))
 
 
-def hash_of_file(path: Path) -> str | None:
-    """Return the :func:`content_hash` of a file; None where it cannot be read."""
-    try:
-        return content_hash(path.read_bytes())
-    except OSError:
-        return None
-
-
 def _hashes(digits: Iterable[str], *, in_order: bool = False) -> Hashes:
     rows = [bytes.fromhex(each if _HASH.fullmatch(each) else "00" * WIDTH) for each in digits]
     column = np.array(rows, dtype=f"V{WIDTH}")

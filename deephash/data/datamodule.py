@@ -16,7 +16,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from deephash.codes import BinaryCodes
-from deephash.collection.seen import SeenItems, hash_of_file
+from deephash.collection.folder import hash_of_file
+from deephash.collection.seen import SeenItems
 from deephash.data.augment import Augmentation, augmentation
 from deephash.data.batch import Batch, SlicedBatches
 from deephash.data.feature_cache import FeatureCache, encoder_key

@@ -26,6 +26,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from deephash.collection.label_words import split_labels
 from deephash.data.protocols import build_split, find_rule, split_checksum
 from deephash.errors import DataError, DatasetNotFound, UsageError, did_you_mean
 
@@ -207,7 +208,7 @@ def read_item_table(path: str | Path) -> SplitManifest:
     columns, _ = read_item_columns(Path(path))
     if "split" not in columns:
         raise UsageError(f"{path} has no column 'split', so there is nothing to check; queries are drawn in training")
-    sets = [[part.strip() for part in text.split("|") if part.strip()] for text in columns.get("labels", [])]
+    sets, _ = split_labels(columns.get("labels", []))
     words = sorted({word for labels in sets for word in labels})
     number = {word: index for index, word in enumerate(words)}
     names = columns.get("path") or columns["text"]

@@ -1,5 +1,7 @@
 """Cells of tables: what is a number, what is no label, and names that look like headings."""
 
+import os
+
 import numpy as np
 import pytest
 
@@ -7,11 +9,13 @@ from deephash.codes import BinaryCodes
 from deephash.collection import Collection
 from deephash.collection.attributes import read_attributes
 from deephash.collection.exports import export_codes
+from deephash.collection.folder import hash_of_file
 from deephash.collection.imports import import_codes
 from deephash.collection.kinds import guess_kind
 from deephash.collection.label_words import without_unlabelled
 from deephash.collection.tables import LABELS, NAME, TEXT
 from deephash.data import Manifest
+from deephash.data.manifests import read_item_table
 from deephash.scoring.sides import Draw, collection_pair
 from tests.e2e.miniatures import picture_folder
 from tests.unit.test_tables import names_of, write
@@ -82,3 +86,14 @@ def test_a_collection_is_scored_without_items_of_minus_one(tmp_path):
 def test_the_row_numbers_of_pandas_are_no_attribute(tmp_path):
     found = read_attributes(write(tmp_path, "a.csv", ",path,stars\n0,a.png,3\n1,b.png,4\n"))
     assert dict(found) == {"a.png": {"stars": 3}, "b.png": {"stars": 4}}
+
+
+def test_the_check_of_a_split_reads_labels_as_training_does(tmp_path):
+    rows = ["path,label,split", "a.png,-1,train", "b.png,1,query", "c.png,-1,query"]
+    found = read_item_table(write(tmp_path, "items.csv", "\n".join(rows)))
+    assert (found.labels, found.class_names) == (((), (0,), ()), ("1",))
+
+
+def test_a_pipe_among_training_pictures_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    assert hash_of_file(tmp_path / "pipe.png") is None
