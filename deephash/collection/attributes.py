@@ -83,7 +83,8 @@ class AttributeTable(Mapping[str, dict[str, Any]]):
                 raise UsageError(f"column {name!r} holds {held} in this collection, and cannot become {kind}")
             else:
                 raise UsageError(self._clash(name, held, misfit))
-        return _typed(self.table, self.path, self.paths, kinds, self.said), widened
+        same = kinds == self.kinds  # as mostly, and typing every cell takes a while
+        return self if same else _typed(self.table, self.path, self.paths, kinds, self.said), widened
 
     def _clash(self, name: str, held: str, misfit: str) -> str:
         where = self.table.line(self.table.columns[name].index(misfit))

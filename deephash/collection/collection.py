@@ -365,7 +365,7 @@ class Collection(CollectionReader):
     def _reserve_ids(self, count: int) -> Ids:
         """Take ``count`` numbers that no row has or ever had; a crash afterwards only wastes them."""
         file = self.path / _NEXT_ID
-        first = next_id(file, after=int(max(self.ids(), default=-1)))
+        first = next_id(file, after=int(self.ids().max(initial=-1)))
         if count:
             replace_file(file, str(first + count))
         return np.arange(first, first + count, dtype=np.int64)

@@ -196,7 +196,7 @@ def _cells(path: Path) -> list[Line]:
     text = tables.read_text(path)
     first = next((line for line in text.splitlines() if line.strip()), "")
     if tables.separator_of(path, text) in first:
-        return tables.read_rows(path)
+        return tables.rows_of(path, text)
     lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
     return [(number, _at_blanks(line)) for number, line in lines]
 

@@ -106,7 +106,11 @@ def read_rows(path: Path) -> list[Line]:
         DatasetNotFound: no such file.
         DataError: it is no text, or its quotes do not close.
     """
-    text = read_text(path)
+    return rows_of(path, read_text(path))
+
+
+def rows_of(path: Path, text: str) -> list[Line]:
+    """Return what :func:`read_rows` does, of a file's text."""
     separator = separator_of(path, text)
     first = text.partition("\n")[0]
     # "path, label": the blank belongs to the comma, where each has one

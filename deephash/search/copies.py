@@ -218,7 +218,7 @@ def _each_picture(
     """Return what ``look`` makes of each picture, by id, and the reasons of those that cannot be read, by uri."""
     found: dict[int, NDArray] = {}
     unreadable: dict[str, str] = {}
-    items: Sequence[Item] = collection.items(ids)
+    items: Sequence[Item] = collection.items(ids, with_hashes=False)
 
     def opened(item: Item) -> tuple[Item, NDArray | str]:
         try:
