@@ -82,7 +82,7 @@ def add_pictures(
         rows, skipped = [], []
         for number, (file_name, data) in enumerate(files, start=1):
             try:
-                rows.append(_read(place, data, known))
+                rows.append(_read(place, data, known, with_vector=collection.has_vectors))
                 known.add(rows[-1]["hash"])
             except DeephashError as error:
                 skipped.append((Path(file_name).name, str(error).replace("these bytes: ", "")))
@@ -90,7 +90,7 @@ def add_pictures(
                 progress(number, len(files))
         if not rows:
             raise UnreadablePicture("nothing was added. " + " ".join(f"{file}: {why}." for file, why in skipped))
-        ids = _append(place, collection, rows)
+        ids = _append(collection, rows)
         return Change(name, "add", ids, before, collection.version, tuple(skipped))
 
 
@@ -111,7 +111,8 @@ def undo(workspace: Workspace, change: Change) -> str:
     with place.changing:
         collection = Collection.open(place.searcher.path)
         if change.kind == "add":
-            for item in collection.items([item for item in change.ids if item in set(collection.ids().tolist())]):
+            present = set(collection.ids().tolist())
+            for item in collection.items([item for item in change.ids if item in present]):
                 (collection.path / item.uri.removeprefix(INSIDE)).unlink(missing_ok=True)
             collection.remove(list(change.ids))
             return f"{len(change.ids)} added picture{'s' * (len(change.ids) != 1)} taken out again."
@@ -130,7 +131,7 @@ def _changeable(workspace: Workspace, name: str) -> Place:
     return workspace.place(name)
 
 
-def _read(place: Place, data: bytes, known: set[str]) -> dict[str, Any]:
+def _read(place: Place, data: bytes, known: set[str], *, with_vector: bool) -> dict[str, Any]:
     if len(data) > MAX_UPLOAD_BYTES:
         raise UnreadablePicture(f"larger than {MAX_UPLOAD_BYTES >> 20} MiB")
     digest = content_hash(data)
@@ -138,11 +139,11 @@ def _read(place: Place, data: bytes, known: set[str]) -> dict[str, Any]:
         raise UsageError("already in the collection")
     side = place.searcher.encoder.model.picture_side()
     picture, facts = read_picture(data, reduced_to=side)
-    encoded = place.searcher.encoder.encode("image", picture, with_vector=place.searcher.collection.has_vectors)
+    encoded = place.searcher.encoder.encode("image", picture, with_vector=with_vector)
     return {"hash": digest, "data": data, "facts": facts, "code": encoded.code, "vector": encoded.vector}
 
 
-def _append(place: Place, collection: Collection, rows: Sequence[dict[str, Any]]) -> tuple[int, ...]:
+def _append(collection: Collection, rows: Sequence[dict[str, Any]]) -> tuple[int, ...]:
     import numpy as np
 
     folder = collection.path / UPLOADS

@@ -52,14 +52,12 @@ class Family:
         says: what it is, in a few words.
         options: the dataclass of its options; None in a field leaves the choice to the engine.
         build: (codes whose rows ascend with the ids, options) -> engine.
-        exact: whether its answers are those of a full scan.
     """
 
     name: str
     says: str
     options: type[Any]
     build: Callable[[BinaryCodes, Any], Engine]
-    exact: bool = True
 
 
 def _planned(codes: BinaryCodes, options: ScanOptions) -> Engine:
@@ -97,8 +95,8 @@ _FAMILIES = (
         ThreadOptions,
         lambda codes, options: MultiHashEngine(codes, threads=options.threads),
     ),
-    Family("faiss:ivf", "approximate, Faiss IndexBinaryIVF; see nprobe", IvfOptions, IvfEngine, exact=False),
-    Family("faiss:hnsw", "approximate graph over unique codes; see ef_search", HnswOptions, grouped_hnsw, exact=False),
+    Family("faiss:ivf", "approximate, Faiss IndexBinaryIVF; see nprobe", IvfOptions, IvfEngine),
+    Family("faiss:hnsw", "approximate graph over unique codes; see ef_search", HnswOptions, grouped_hnsw),
 )
 FAMILIES: Mapping[str, Family] = {family.name: family for family in _FAMILIES}
 KINDS: Mapping[str, str] = {family.name: family.says for family in _FAMILIES}

@@ -39,8 +39,10 @@ class Health(Section):
         health, sides = self.found["database"], self.case.sides
         if health.dead_bits:
             yield f"{health.dead_bits} of {health.num_bits} bits never change"
+        if sides.right != OWN:
+            return
         kinds = count_labellings(sides.database_labels)
-        if sides.right == OWN and health.unique_codes <= kinds < health.num_codes:
+        if health.unique_codes <= kinds < health.num_codes:
             yield f"{health.unique_codes:,} different codes for {kinds:,} different labellings: these are class codes"
 
 
