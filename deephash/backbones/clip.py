@@ -12,9 +12,10 @@ import logging
 import os
 import socket
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
@@ -23,8 +24,9 @@ from PIL import Image
 from torch import Tensor, nn
 
 from deephash.backbones.middle import is_thin, middle_part, resized_middle
+from deephash.backbones.pictures import PictureEncoder
 from deephash.backbones.pretrained import hub_folders
-from deephash.backbones.spec import Backbone, Encoder
+from deephash.backbones.spec import Backbone
 from deephash.backbones.text import TextEncoder, checked_phrase
 from deephash.backbones.weights import find_weights, names_a_file, require_finite_weights
 from deephash.errors import DataError, UsageError, WeightsNotFound, did_you_mean
@@ -32,7 +34,7 @@ from deephash.errors import DataError, UsageError, WeightsNotFound, did_you_mean
 _CUSTOM_KEYS = ("embed_dim", "vision_cfg", "text_cfg")
 
 
-class ClipPictures(Encoder):
+class ClipPictures(PictureEncoder):
     """The picture tower, [B, 3, H, W] to [B, D]."""
 
     known_options: ClassVar[tuple[str, ...] | None] = None
@@ -46,6 +48,7 @@ class ClipPictures(Encoder):
         size = getattr(model.visual, "image_size", 224)
         settings["size"] = int(size[0]) if isinstance(size, (tuple, list)) else int(size)
         self.spec = replace(spec, image_size=settings["size"], transform=_plain(settings))
+        self._cut, self.mean, self.std = _steps(settings)
 
     def forward(self, batch: Tensor) -> Tensor:
         """Return embeddings [B, D]."""
@@ -53,29 +56,31 @@ class ClipPictures(Encoder):
         pooled: Tensor = embedded[0] if isinstance(embedded, tuple) else embedded
         return pooled
 
-    def preprocess(self) -> Callable[[Any], Tensor]:
-        """Return open_clip's evaluation transform with the settings of the weights."""
-        from open_clip.transform import PreprocessCfg, image_transform_v2
-
-        settings = PreprocessCfg(**dict(self.spec.transform or {}))
-        transform: Callable[[Any], Tensor] = image_transform_v2(settings, is_train=False)
-        return _of_any_shape(transform, settings)
+    def cut(self, picture: Any) -> Tensor:
+        """Return the pixels that the network sees, float32 [3, H, W] in 0..1, as open_clip resizes and cuts them."""
+        return self._cut(picture)
 
 
-def _of_any_shape(transform: Callable[[Any], Tensor], settings: Any) -> Callable[[Any], Tensor]:
-    """Return open_clip's ``transform``, at a bounded cost for pictures of a line of pixels."""
+def _steps(settings: Mapping[str, Any]) -> tuple[Callable[[Any], Tensor], Sequence[float], Sequence[float]]:
+    """Return open_clip's evaluation transform but for its last step, and that one's means and deviations."""
+    from open_clip.transform import PreprocessCfg, image_transform_v2
+    from torchvision.transforms import Compose
+
+    chosen = PreprocessCfg(**settings)
+    *cutting, normalise = image_transform_v2(chosen, is_train=False).transforms
+    return partial(_of_any_shape, Compose(cutting), chosen), normalise.mean, normalise.std
+
+
+def _of_any_shape(transform: Callable[[Any], Tensor], settings: Any, picture: Any) -> Tensor:
+    """Apply open_clip's ``transform``, at a bounded cost for pictures of a line of pixels."""
+    image: Image.Image = picture if picture.mode == "RGB" else picture.convert("RGB")
+    if not is_thin(image) or settings.resize_mode == "squash":
+        return transform(image)
+    if settings.resize_mode == "longest":  # its shorter side would be resized to no pixel at all
+        return transform(middle_part(image))
     size = settings.size if isinstance(settings.size, int) else settings.size[0]
     resample = Image.Resampling[str(settings.interpolation or "bicubic").upper().replace("RANDOM", "BICUBIC")]
-
-    def transformed(picture: Any) -> Tensor:
-        image: Image.Image = picture if picture.mode == "RGB" else picture.convert("RGB")
-        if not is_thin(image) or settings.resize_mode == "squash":
-            return transform(image)
-        if settings.resize_mode == "longest":  # its shorter side would be resized to no pixel at all
-            return transform(middle_part(image))
-        return transform(resized_middle(image, size, size, resample))
-
-    return transformed
+    return transform(resized_middle(image, size, size, resample))
 
 
 class ClipTexts(TextEncoder):

@@ -13,21 +13,22 @@ from urllib.parse import urlsplit
 import torch
 from torch import Tensor, nn
 
-from deephash.backbones.spec import Backbone, Encoder
+from deephash.backbones.pictures import PictureEncoder
+from deephash.backbones.spec import Backbone
 from deephash.backbones.transform import PictureTransform, resolve_transform
 from deephash.backbones.weights import find_weights, load_into, names_a_file
 from deephash.errors import UsageError, WeightsNotFound, did_you_mean
 
 
-class PictureEncoder(Encoder):
-    """A network from [B, 3, H, W] to features [B, D], with its preprocessing."""
+class NetworkEncoder(PictureEncoder):
+    """A picture encoder whose preprocessing is a :class:`PictureTransform`."""
 
-    network: nn.Module
     transform: PictureTransform
 
     def settle(self, spec: Backbone, usual: PictureTransform) -> None:
         """Resolve preprocessing from the network's ``usual`` one and what ``spec`` asks for."""
         self.transform = resolve_transform(usual, spec.image_size, spec.transform)
+        self.mean, self.std = self.transform.mean, self.transform.std
         self.spec = replace(spec, image_size=self.transform.size, transform=self.transform.to_json())
         self.network.to(memory_format=torch.channels_last)  # same values, up to a third less time on a CPU
 
@@ -36,12 +37,16 @@ class PictureEncoder(Encoder):
         features: Tensor = self.network(batch.contiguous(memory_format=torch.channels_last))
         return features
 
+    def cut(self, picture: Any) -> Tensor:
+        """Return the pixels that the network sees, float32 [3, H, W] in 0..1."""
+        return torch.from_numpy(self.transform.cut(picture))
+
     def preprocess(self) -> Callable[[Any], Tensor]:
-        """Return the function from a PIL picture to float32 [3, H, W]."""
-        return self.transform
+        """Return the function from a PIL picture to float32 [3, H, W], computed by NumPy."""
+        return lambda picture: torch.from_numpy(self.transform(picture))
 
 
-class TimmEncoder(PictureEncoder):
+class TimmEncoder(NetworkEncoder):
     """``timm:NAME``; ``weights`` may be ``hub``, a tag of timm's hub such as ``ra_in1k``, a file, or None."""
 
     known_options: ClassVar[tuple[str, ...] | None] = None
@@ -125,7 +130,7 @@ def _timm_transform(network: nn.Module) -> PictureTransform:
     )
 
 
-class TorchvisionEncoder(PictureEncoder):
+class TorchvisionEncoder(NetworkEncoder):
     """``torchvision:NAME``; ``weights`` may be ``hub``, an entry such as ``IMAGENET1K_V1``, a file, or None."""
 
     known_options: ClassVar[tuple[str, ...] | None] = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from deephash.backbones.pretrained import PictureEncoder
+from deephash.backbones.pretrained import NetworkEncoder
 from deephash.backbones.spec import Backbone
 from deephash.backbones.transform import PictureTransform
 from deephash.backbones.weights import find_weights, load_into, names_a_file
@@ -14,7 +14,7 @@ from deephash.errors import UsageError, WeightsNotFound
 _HALF = (0.5, 0.5, 0.5)
 
 
-class SmallEncoder(PictureEncoder):
+class SmallEncoder(NetworkEncoder):
     """Shared by the families below: fresh weights, or those of a local file; none has weights on a hub."""
 
     def load(self, spec: Backbone, example: str) -> None:

@@ -98,6 +98,24 @@ class Encoder(nn.Module, ABC):
     def preprocess(self) -> Callable[[Any], Tensor]:
         """Return the function from one picture, text or vector to one row of the batch."""
 
+    def cut(self, picture: Any) -> Tensor:
+        """Return the pixels of a picture that the network sees, [3, H, W] in 0..1. Raises UsageError without pixels."""
+        raise self._has_no_pixels()
+
+    def normalise(self, pixels: Tensor) -> Tensor:
+        """Return the network's input of pixels [B, 3, H, W] in 0..1. Raises UsageError where it reads no pixels."""
+        raise self._has_no_pixels()
+
+    def pixels(self, normalised: Tensor) -> Tensor:
+        """Return the pixels in 0..1 of what :meth:`normalise` made. Raises UsageError where it reads no pixels."""
+        raise self._has_no_pixels()
+
+    def _has_no_pixels(self) -> UsageError:
+        return UsageError(
+            f"{self.spec.name} reads no pixels, so a picture can be neither cut for it nor changed; take a model on a "
+            "network for pictures, such as timm:resnet18"
+        )
+
     def save_assets(self, directory: Path) -> None:
         """Write what is not a tensor, such as a vocabulary, into ``directory``."""
 

@@ -1,4 +1,7 @@
-"""From a picture to a network's input; the settings are plain JSON, so that they travel with the weights."""
+"""From a picture to a network's input, in two steps: pixels in 0..1, then normalised ones. Without torch.
+
+The settings are plain JSON, so that they travel with the weights.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
 from deephash.backbones.middle import resized_middle
 from deephash.errors import UsageError, did_you_mean
@@ -54,13 +56,21 @@ class PictureTransform:
         if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
             raise UsageError(f"transform: mean and std have 3 values each, std above 0, not {self.mean} and {self.std}")
 
-    def __call__(self, picture: Any) -> Tensor:
-        """Return float32 [3, size, size] of a PIL picture."""
+    def __call__(self, picture: Any) -> NDArray[np.float32]:
+        """Return float32 [3, size, size] of a PIL picture, normalised."""
+        return self.normalise(self.cut(picture))
+
+    def cut(self, picture: Any) -> NDArray[np.float32]:
+        """Return the pixels that the network sees, float32 [3, size, size] in 0..1."""
         image: Image.Image = picture if picture.mode == "RGB" else picture.convert("RGB")
         middle = resized_middle(image, self.size, self.resize, _RESAMPLING[self.interpolation])
         pixels = np.asarray(middle, dtype=np.float32).transpose(2, 0, 1) / np.float32(255)
+        return np.ascontiguousarray(pixels)
+
+    def normalise(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return pixels [..., 3, H, W] in 0..1 with the mean taken off, divided by the deviation."""
         mean, std = (np.array(values, dtype=np.float32).reshape(3, 1, 1) for values in (self.mean, self.std))
-        return torch.from_numpy(np.ascontiguousarray((pixels - mean) / std))
+        return np.asarray((pixels - mean) / std)
 
     def to_json(self) -> dict[str, Any]:
         """Return the settings as JSON values."""

@@ -55,15 +55,13 @@ class PictureViews(nn.Module):
     def __init__(self, model: HashModel, blur: float) -> None:
         super().__init__()
         self.blur = blur
-        spec = model.encoders["image"].spec.transform or {}
-        mean, std = spec.get("mean", (0.0, 0.0, 0.0)), spec.get("std", (1.0, 1.0, 1.0))
-        self.mean, self.std = torch.tensor(mean)[:, None, None], torch.tensor(std)[:, None, None]
+        encoder = model.encoders["image"]
+        self._normalise, self._pixels = encoder.normalise, encoder.pixels  # not the module, which has its owner
 
     def forward(self, pictures: Tensor) -> Tensor:
         """Return an augmented copy; each picture draws its own parameters."""
         from torchvision.transforms import v2
 
-        mean, std = self.mean.to(pictures), self.std.to(pictures)
         augment = v2.Compose(
             [
                 v2.RandomResizedCrop(pictures.shape[-2:], scale=(0.5, 1.0), antialias=True),
@@ -73,5 +71,5 @@ class PictureViews(nn.Module):
                 v2.RandomApply([v2.GaussianBlur(3)], self.blur),
             ]
         )
-        shown = (pictures * std + mean).clamp(0, 1)
-        return (torch.stack([augment(picture) for picture in shown]) - mean) / std
+        shown = self._pixels(pictures).clamp(0, 1)
+        return self._normalise(torch.stack([augment(picture) for picture in shown]))

@@ -60,7 +60,7 @@ def test_cifar_network_knows_its_pictures():
 class TestTransform:
     def test_constant_picture_is_normalised(self):
         transform = PictureTransform(8, 8, mean=(0.5, 0.5, 0.5), std=(0.25, 0.5, 1.0))
-        values = transform(Image.new("RGB", (20, 13), (255, 0, 51)))
+        values = torch.from_numpy(transform(Image.new("RGB", (20, 13), (255, 0, 51))))
         assert values.dtype == torch.float32
         for channel, expected in enumerate((2.0, -1.0, -0.3)):
             torch.testing.assert_close(values[channel], torch.full((8, 8), expected))

@@ -69,7 +69,8 @@ def rulers(tmp_path: Path) -> list[Image.Image]:
 def transforms() -> dict[str, Callable[[Image.Image], torch.Tensor]]:
     from tests.tiny_clip import OPTIONS
 
-    made: dict[str, Callable[[Image.Image], torch.Tensor]] = {"own": PictureTransform(size=224, resize=256)}
+    own = PictureTransform(size=224, resize=256)
+    made: dict[str, Callable[[Image.Image], torch.Tensor]] = {"own": lambda picture: torch.from_numpy(own(picture))}
     for mode in ("shortest", "longest", "squash"):
         backbone = Backbone(name="clip:custom", weights=None, options=OPTIONS, transform={"resize_mode": mode})
         made[mode] = backbone.build().preprocess()
