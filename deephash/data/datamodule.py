@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -41,7 +41,7 @@ class HashDataModule(LightningDataModule, ABC):
         hold_out: keep a validation split out of the training items, on which the best epoch is chosen. False trains on
             all of them, and the last epoch counts.
         augment: what happens to training pictures of a backbone that learns: ``none``, ``flip``, ``jitter`` (flip,
-            brightness, contrast) or ``crop`` (random resized crop, flip). Frozen backbones see pictures as they are.
+            brightness, contrast) or ``crop`` (random resized crop, flip). Cached features are of pictures as they are.
         cache_dir: where features of frozen backbones are kept; None keeps them in memory only.
         num_workers: processes that decode pictures while a backbone learns.
         encode_batch_size: B when features are cached or codes are made.
@@ -71,6 +71,7 @@ class HashDataModule(LightningDataModule, ABC):
         self._encoder_keys: dict[str, str] = {}
         self._checked: set[str] = set()
         self._model: Any = None
+        self._live: frozenset[str] = frozenset()  # modalities whose training batches are not cut from cached features
 
     # What a data set says --------------------------------------------------------------------------
 
@@ -125,7 +126,9 @@ class HashDataModule(LightningDataModule, ABC):
         if not self.splits:
             self._make_splits(self.divide(self.table))
         if self.trainer is not None:
-            self.attach(self.trainer.lightning_module)
+            callbacks = self.trainer.callbacks  # type: ignore[attr-defined]
+            live = any(getattr(each, "needs_pixels", False) for each in callbacks)  # a BatchHook, defined floors above
+            self.attach(self.trainer.lightning_module, live=live)
 
     def _make_splits(self, rows: Splits) -> None:
         for name in ("train", "query", "database"):
@@ -185,10 +188,19 @@ class HashDataModule(LightningDataModule, ABC):
 
     # Model and features ----------------------------------------------------------------------------
 
-    def attach(self, model: Any) -> None:
-        """Prepare for ``model``: fit vocabularies on the training texts, cache the features of frozen backbones."""
+    def attach(self, model: Any, *, live: bool = False) -> None:
+        """Prepare for ``model``: fit vocabularies on the training texts, cache the features of frozen backbones.
+
+        Args:
+            model: the model.
+            live: training batches hold pictures also where the backbone is frozen. Its features are cached all the
+                same, for validation and for what looks at the whole table.
+        """
         if not self.splits:
             self._make_splits(self.divide(self.table))
+        if live:
+            self._require_pixels(model)
+        self._live = frozenset({"image"} if live else ())
         if model is self._model:
             return
         self._model = model
@@ -207,7 +219,7 @@ class HashDataModule(LightningDataModule, ABC):
     def _attach_modality(self, modality: str, encoder: Any, device: torch.device) -> None:
         sources, vectors = self.table.sources, self.table.vectors
         if modality not in sources and modality not in vectors:
-            able = ", ".join(sorted({*sources, *vectors}))
+            able = ", ".join(self._modalities())
             raise UsageError(f"{type(self).__name__} has {able}, but the model reads {modality!r}")
         if getattr(encoder, "needs_texts", False) and modality in sources:
             encoder.fit_texts([sources[modality](int(row)) for row in self.splits["train"].rows])
@@ -217,6 +229,18 @@ class HashDataModule(LightningDataModule, ABC):
             self._cache(modality, encoder, device)
         else:
             self._check_pictures(modality)
+
+    def _require_pixels(self, model: Any) -> None:
+        names = {modality: encoder.spec.name for modality, encoder in model.encoders.items()}
+        if "image" not in self.table.sources or names.get("image", "features:").startswith("features:"):
+            raise UsageError(
+                "training on pixels needs pictures and a network that reads them; "
+                f"{type(self).__name__} has {', '.join(self._modalities())}, and the model reads "
+                f"{', '.join(f'{modality} by {name}' for modality, name in names.items())}"
+            )
+
+    def _modalities(self) -> list[str]:
+        return sorted({*self.table.sources, *(f"{name} vectors" for name in self.table.vectors)})
 
     def _take_vectors(self, modality: str, encoder: Any) -> None:
         vectors = self.table.vectors.get(modality)
@@ -284,7 +308,7 @@ class HashDataModule(LightningDataModule, ABC):
     def train_dataloader(self) -> Iterable[Batch]:
         """Return training batches: sliced from cached features, or decoded and augmented by a DataLoader."""
         split, model = self.splits["train"], self._model
-        live = [name for name in model.encoders if name not in split.features]
+        live = self._read_anew(split, self._live)
         if not live:
             whole = getattr(model, "needs_whole_table", False)
             size = None if whole else self.batch_size
@@ -302,7 +326,7 @@ class HashDataModule(LightningDataModule, ABC):
     def batches(self, split_name: str, *, batch_size: int | None = None) -> Iterable[Batch]:
         """Return the batches of a split in order, without augmentation: what a model is scored on."""
         split = self.splits[split_name]
-        live = [name for name in self._model.encoders if name not in split.features]
+        live = self._read_anew(split)
         if not live:
             return SlicedBatches(split.columns(), batch_size or 4096)
         rows = self._live_rows(split, live, augmentation("none"))
@@ -316,7 +340,8 @@ class HashDataModule(LightningDataModule, ABC):
             split_name: see :meth:`setup`.
             modality: for cross-modal models, the one half that is encoded; None gives the model all it reads.
         """
-        self.attach(model)
+        if model is not self._model:
+            self.attach(model)
         wanted = [modality] if modality else list(model.encoders)
         keys = {key for name in wanted for key in (name, f"{name}_features")}
         parts = [
@@ -324,6 +349,10 @@ class HashDataModule(LightningDataModule, ABC):
             for batch in self.batches(split_name)
         ]
         return BinaryCodes.concatenate(parts)
+
+    def _read_anew(self, split: Split, wanted: Collection[str] = ()) -> list[str]:
+        """Return the modalities whose items are decoded for each batch: those not cached, and those ``wanted`` so."""
+        return [name for name in self._model.encoders if name not in split.features or name in wanted]
 
     def _live_rows(self, split: Split, live: list[str], augment: Augmentation) -> _LiveRows:
         transforms = {name: self._model.preprocess(name) for name in live}
@@ -345,7 +374,7 @@ class _LiveRows(Dataset[Batch]):
         transforms: dict[str, Callable[[Any], Tensor]],
         augment: Augmentation,
     ) -> None:
-        self.split, self.columns = split, split.columns()
+        self.split, self.columns = split, split.columns(without=sources)
         self.sources, self.transforms, self.augment = sources, transforms, augment
 
     def __len__(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -110,11 +110,12 @@ class Split:
             {name: flags[keep] for name, flags in self.present.items()},
         )
 
-    def columns(self) -> dict[str, Tensor]:
-        """Return what batches are cut from: index, labels, flags and cached features."""
+    def columns(self, without: Collection[str] = ()) -> dict[str, Tensor]:
+        """Return what batches are cut from: index, labels, flags and cached features but of modalities ``without``."""
         columns = {"index": torch.arange(len(self))}
         if self.labels is not None:
             labels = torch.from_numpy(np.ascontiguousarray(self.labels))
             columns["labels"] = labels.float() if labels.ndim == 2 else labels.long()
         columns |= {f"has_{name}": torch.from_numpy(flags) for name, flags in self.present.items()}
-        return columns | {f"{name}_features": table for name, table in self.features.items()}
+        kept = {name: table for name, table in self.features.items() if name not in without}
+        return columns | {f"{name}_features": table for name, table in kept.items()}

@@ -1,6 +1,6 @@
 """Floor 4: hash models, one file a method."""
 
-from deephash.models.base import AlternatingHashModel, HashModel, ObjectiveHashModel
+from deephash.models.base import AlternatingHashModel, HashModel
 from deephash.models.bihalf import BiHalf
 from deephash.models.catalogue import baseline_methods, method_named, methods, training_free_methods
 from deephash.models.cca import CCAHash, CrossModalPCA
@@ -21,6 +21,7 @@ from deephash.models.itq import ITQ
 from deephash.models.linear_hash import CrossModalInfoNCE, CrossModalOrthoHash
 from deephash.models.loading import load_model
 from deephash.models.lsh import LSH
+from deephash.models.objective import BatchHook, ObjectiveHashModel
 from deephash.models.optimizers import Optimizer
 from deephash.models.orthohash import OrthoHash
 from deephash.models.pca_sign import PCASign
@@ -44,6 +45,7 @@ __all__ = [
     "TLDR",
     "UCCH",
     "AlternatingHashModel",
+    "BatchHook",
     "BiHalf",
     "CCAHash",
     "CIBHash",

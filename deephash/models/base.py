@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from deephash.backbones import Backbone, Encoder
 from deephash.codes import BinaryCodes
 from deephash.errors import UsageError
-from deephash.models.optimizers import COMMON, Optimizer, build_optimizer
 from deephash.numbers import whole
 
 if TYPE_CHECKING:
@@ -203,49 +202,6 @@ class HashModel(LightningModule, ABC):
         from deephash.models.storage import save_model
 
         save_model(self, Path(directory))
-
-
-class ObjectiveHashModel(HashModel):
-    """A hash model trained by gradients.
-
-    Args:
-        num_bits: K.
-        backbones: see :class:`HashModel`.
-        optimizer: lies over ``default_optimizer``; None takes that.
-    """
-
-    default_optimizer: ClassVar[Optimizer] = COMMON  # what a method's paper or release says; lies over COMMON
-
-    def __init__(self, num_bits: int, backbones: Mapping[str, Backbone], optimizer: Optimizer | None = None) -> None:
-        super().__init__(num_bits, backbones)
-        self.optimizer = (optimizer or Optimizer()).over(self.default_optimizer).over(COMMON)
-
-    @abstractmethod
-    def compute_losses(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return named scalar terms; they are summed, and each is logged as ``train/<name>``.
-
-        ``batch`` holds the inputs, ``labels`` (class numbers [B] or multi-hot [B, C]) where there are any, and
-        ``index`` (row numbers in the training split [B]).
-        """
-
-    def training_step(self, batch: Mapping[str, Tensor], batch_index: int) -> Tensor:
-        """Sum the terms of :meth:`compute_losses`, and log each and the sum where the Trainer writes a log."""
-        losses = self.compute_losses(batch)
-        total = torch.stack([term.float() for term in losses.values()]).sum()
-        if self._is_logged():
-            size = len(batch["index"])
-            self.log_dict({f"train/{name}": term for name, term in losses.items()}, batch_size=size)
-            self.log("train/loss", total, prog_bar=True, batch_size=size)
-        return total
-
-    def _is_logged(self) -> bool:
-        """Say whether somebody will read this step's terms: logging each would cost as much as a small head's step."""
-        every = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
-        return self.trainer.is_last_batch or (every > 0 and (self.trainer.global_step + 1) % every == 0)
-
-    def configure_optimizers(self) -> Any:
-        """Build the optimiser with a slower group for the backbone, and the step schedule if there is one."""
-        return build_optimizer(self.optimizer, self, self.encoders)
 
 
 class AlternatingHashModel(HashModel):

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from deephash.backbones import Backbone
 from deephash.errors import UsageError
-from deephash.models.base import Inputs, ObjectiveHashModel
+from deephash.models.base import Inputs
+from deephash.models.objective import ObjectiveHashModel
 from deephash.models.optimizers import Optimizer
 from deephash.objectives.checks import require_finite, require_rows
 from deephash.objectives.gathering import gather_rows, mean_over_processes

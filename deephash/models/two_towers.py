@@ -14,8 +14,9 @@ from torch.nn.functional import normalize
 
 from deephash.backbones import Backbone
 from deephash.errors import UsageError
-from deephash.models.base import Inputs, ObjectiveHashModel
+from deephash.models.base import Inputs
 from deephash.models.cross_modal import MODALITIES, sole_modality
+from deephash.models.objective import ObjectiveHashModel
 from deephash.models.optimizers import Optimizer
 
 Batch = Mapping[str, Tensor]

@@ -18,7 +18,8 @@ from lightning.pytorch.trainer.states import TrainerStatus
 
 from deephash.data.datamodule import HashDataModule
 from deephash.errors import UsageError
-from deephash.models import HashModel
+from deephash.models import BatchHook, HashModel, ObjectiveHashModel
+from deephash.models.objective import batch_hooks
 from deephash.training.callbacks import ModelSaver, RetrievalEvaluation, TrainingProgress
 from deephash.training.run_folder import RunFolder
 
@@ -77,7 +78,8 @@ def fit(trainer: Trainer, model: HashModel, data: HashDataModule, run: RunFolder
     """Train ``model`` on ``data`` and return the seconds it took, caching of features included.
 
     Args:
-        trainer: from :func:`make_trainer`, or any Trainer with a ModelSaver.
+        trainer: from :func:`make_trainer`, or any Trainer with a ModelSaver. Every
+            :class:`~deephash.models.BatchHook` among its callbacks sees the batches before the losses.
         model: the model.
         data: the data.
         run: where everything is kept.
@@ -90,7 +92,10 @@ def fit(trainer: Trainer, model: HashModel, data: HashDataModule, run: RunFolder
     began = time.monotonic()
     data.setup()
     check_fit(model, data)
+    hooks = _checked_hooks(model, trainer)
     run.begin(model, data)
+    if hooks:
+        run.update(hooks=[type(hook).__name__ for hook in hooks])
     model.seen = data.seen_items()
     saver = next(callback for callback in trainer.callbacks if isinstance(callback, ModelSaver))  # type: ignore[attr-defined]
     on_interrupt = signal.getsignal(signal.SIGINT)  # Lightning ignores Ctrl-C for good once it saw one
@@ -111,6 +116,18 @@ def fit(trainer: Trainer, model: HashModel, data: HashDataModule, run: RunFolder
     best = {"best_epoch": saver.best_epoch, "best_validation_map": saver.best_score}
     run.finish(status="finished", seconds=round(seconds, 2), epochs=trainer.current_epoch, notes=data.notes, **best)
     return seconds
+
+
+def _checked_hooks(model: HashModel, trainer: Trainer) -> list[BatchHook]:
+    """Return the hooks of a run; a model that no gradient trains would never call them."""
+    hooks = batch_hooks(trainer)
+    if hooks and not isinstance(model, ObjectiveHashModel):
+        raise UsageError(
+            f"{type(hooks[0]).__name__} works on the batches of a model trained by gradients, and "
+            f"{type(model).__name__} is fitted in closed form; leave it out, or take another method, for example "
+            "--method orthohash"
+        )
+    return hooks
 
 
 def interrupted_message(run: RunFolder, saver: ModelSaver) -> str:
