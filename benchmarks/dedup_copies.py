@@ -18,9 +18,9 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageEnhance
 
 from deephash.collection import Collection
-from deephash.collection.pictures import open_picture, scan_folder
 from deephash.fitting import fit_training_free
 from deephash.ingest import index_folder
+from deephash.pictures import open_picture, scan_folder
 from deephash.search.copies import find_copies, perceptual_codes
 
 

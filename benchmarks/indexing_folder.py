@@ -35,9 +35,9 @@ from PIL import Image
 from deephash.backbones import Backbone
 from deephash.codes import BinaryCodes
 from deephash.collection import Collection
-from deephash.collection.pictures import open_picture, scan_folder
 from deephash.ingest import index_folder
 from deephash.models import LSH
+from deephash.pictures import open_picture, scan_folder
 
 BATCH = 32
 

@@ -30,8 +30,8 @@ from deephash.webui.workspace import Options, Workspace
 from deephash.backbones import Backbone
 from deephash.codes import BinaryCodes
 from deephash.collection import Collection
-from deephash.collection.pictures import open_picture, scan_folder
 from deephash.models import LSH
+from deephash.pictures import open_picture, scan_folder
 
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"]

@@ -20,9 +20,9 @@ import torch
 from torch import Tensor
 
 from deephash.backbones import Encoder
-from deephash.collection.pictures import open_picture, scan_folder
 from deephash.errors import DataError, UnreadablePicture, UsageError, did_you_mean
 from deephash.models import AlternatingHashModel, HashModel, training_free_methods
+from deephash.pictures import open_picture, scan_folder
 from deephash.progress import track
 
 LEAST_PICTURES = 2

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from deephash.collection.pictures import open_picture
 from deephash.errors import DeephashError, UnreadablePicture
+from deephash.pictures import open_picture
 from deephash.search import Answer, Options, Part, Query, Sliders
 
 from .codeview import code_html, histogram_html

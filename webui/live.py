@@ -12,11 +12,11 @@ from typing import Any
 
 from deephash.codes import BinaryCodes
 from deephash.collection import Collection
-from deephash.collection.decoding import open_lazily
 from deephash.collection.folder import content_hash
-from deephash.collection.pictures import PictureFacts, read_picture
 from deephash.collection.reader import INSIDE
 from deephash.errors import DeephashError, UnreadablePicture, UsageError
+from deephash.pictures import PictureFacts, read_picture
+from deephash.pictures.decoding import open_lazily
 
 from .actions import MAX_UPLOAD_BYTES
 from .workspace import Place, Workspace

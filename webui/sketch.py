@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageFilter, ImageOps
 
-from deephash.collection.pictures import open_picture
 from deephash.errors import UnreadablePicture
+from deephash.pictures import open_picture
 
 MAX_DRAWING_BYTES = 2 << 20
 MARGIN = 0.06  # of the longer side, on each side of the strokes

@@ -10,8 +10,8 @@ from pathlib import Path
 from PIL import Image, ImageDraw
 
 from deephash.collection import Collection, Item
-from deephash.collection.pictures import open_picture
 from deephash.errors import DeephashError, UnreadablePicture
+from deephash.pictures import open_picture
 
 SIDE = 256
 MAX_SIDE = 1024

@@ -23,13 +23,13 @@ from urllib.parse import urlsplit
 from PIL import Image
 from torch import Tensor, nn
 
-from deephash.backbones.middle import is_thin, middle_part, resized_middle
 from deephash.backbones.pictures import PictureEncoder
 from deephash.backbones.pretrained import hub_folders
 from deephash.backbones.spec import Backbone
 from deephash.backbones.text import TextEncoder, checked_phrase
 from deephash.backbones.weights import find_weights, names_a_file, require_finite_weights
 from deephash.errors import DataError, UsageError, WeightsNotFound, did_you_mean
+from deephash.pictures.middle import is_thin, middle_part, resized_middle
 
 _CUSTOM_KEYS = ("embed_dim", "vision_cfg", "text_cfg")
 

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from deephash.backbones.pictures import PictureEncoder
 from deephash.backbones.spec import Backbone
-from deephash.backbones.transform import PictureTransform, resolve_transform
 from deephash.backbones.weights import find_weights, load_into, names_a_file
+from deephash.encoding.transform import PictureTransform, resolve_transform
 from deephash.errors import UsageError, WeightsNotFound, did_you_mean
 
 

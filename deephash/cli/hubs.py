@@ -95,8 +95,8 @@ def _codes_of_phrases(model: HashModel, bank: Path) -> BinaryCodes:
 
 def _codes_of_pictures(model: HashModel, bank: Path) -> BinaryCodes:
     from deephash.codes import BinaryCodes
-    from deephash.collection.pictures import open_picture, scan_folder
     from deephash.errors import UnreadablePicture
+    from deephash.pictures import open_picture, scan_folder
     from deephash.progress import track
 
     transform, side = model.preprocess("image"), model.picture_side()

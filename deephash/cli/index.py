@@ -11,8 +11,8 @@ from cyclopts import Parameter
 
 from deephash.cli.output import note, print_json
 from deephash.collection.card import is_collection
-from deephash.collection.names import printable
 from deephash.errors import DataError, UsageError
+from deephash.foreign.names import printable
 
 if TYPE_CHECKING:
     from deephash.ingest import IngestReport
@@ -116,13 +116,14 @@ def open_model(
     """Return the model that ``--model`` names: a run, a model folder, the one a collection carries, or a training-free
     one fitted to ``pictures``.
     """
+    from deephash.encoding import model_folder
     from deephash.models import load_model
 
     folder = Path(name)
     if is_collection(folder):
         return load_model(_model_of(folder))
     if folder.is_dir():
-        return load_model(folder / "model" if (folder / "model" / "model.json").is_file() else folder)
+        return load_model(model_folder(folder))
     if ":" in name and pictures is not None:
         from deephash.fitting import MOST_BITS, fit_training_free
 

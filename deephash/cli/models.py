@@ -6,7 +6,7 @@ import inspect
 from pathlib import Path
 
 from deephash.cli.output import print_json, table
-from deephash.collection.names import printable
+from deephash.foreign.names import printable
 
 
 def list_methods(*, json: bool = False) -> None:
@@ -43,9 +43,9 @@ def info(folder: Path, *, json: bool = False) -> None:
         folder: RUN/model, or a run folder.
         json: one JSON object.
     """
-    from deephash.collection.model_record import read_model_record
+    from deephash.encoding.record import model_folder, read_model_record
 
-    record = read_model_record(folder / "model" if (folder / "model" / "model.json").is_file() else folder)
+    record = read_model_record(model_folder(folder))
     if json:
         print_json(record)
         return

@@ -14,8 +14,8 @@ from urllib.error import URLError
 from cyclopts import Parameter
 
 from deephash.cli.output import note, print_json
-from deephash.collection.pictures import looks_like_picture
 from deephash.errors import DataError, UsageError
+from deephash.pictures import looks_like_picture
 from deephash.search import Answer, Options, Part, Query, Searcher
 
 LARGEST_DOWNLOAD = 32 << 20

@@ -10,9 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from deephash.collection.model_record import require_version
 from deephash.errors import CollectionDamaged
-from deephash.foreign import read_json, refused_as, require_schema
+from deephash.foreign import read_json, refused_as, require_schema, require_version
 
 FORMAT_VERSION = 1
 _FILE, _FORMAT = "collection.json", "deephash collection"

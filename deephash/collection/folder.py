@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from deephash.collection.globs import matches_glob
-from deephash.collection.names import is_utf8, printable
-from deephash.collection.pictures import PictureFacts, looks_like_picture, read_file
 from deephash.collection.reader import INSIDE, CollectionReader
 from deephash.collection.schema import HASH, ID, URI
 from deephash.errors import DataError, UnreadablePicture, UsageError
+from deephash.foreign.names import is_utf8, printable
+from deephash.pictures import PictureFacts, looks_like_picture, read_file
 
 
 class Skipped(NamedTuple):

@@ -13,10 +13,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
-from deephash.collection.names import is_utf8, printable
 from deephash.collection.schema import ID, VECTOR, code_columns, require_columns
 from deephash.errors import CollectionDamaged, CollectionError, FormatTooNew, UsageError
 from deephash.foreign import refused_as, require_plausible
+from deephash.foreign.names import is_utf8, printable
 
 Ids = NDArray[np.int64]
 _RECAST = "recast__"  # prefix of a column that is about to take its old one's place

@@ -9,12 +9,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from deephash.collection.pictures import open_picture
 from deephash.data.datamodule import HashDataModule
 from deephash.data.folder import READ_SIDE
 from deephash.data.protocols import Splits
 from deephash.data.table import ItemTable
 from deephash.errors import DataError, DatasetNotFound, UsageError
+from deephash.pictures import open_picture
 
 
 class Flickr8k(HashDataModule):

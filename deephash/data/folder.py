@@ -9,13 +9,13 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from deephash.collection.names import as_utf8
-from deephash.collection.pictures import open_picture, scan_folder
 from deephash.data.datamodule import Augment, HashDataModule
 from deephash.data.feature_file import with_validation
 from deephash.data.protocols import Splits, build_split
 from deephash.data.table import ItemTable
 from deephash.errors import DatasetNotFound
+from deephash.foreign.names import as_utf8
+from deephash.pictures import open_picture, scan_folder
 
 _QUERY_FOLDERS = ("query", "test", "val", "validation")
 READ_SIDE = 512  # JPEGs are decoded no larger than networks look at

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from deephash.collection import tables
 from deephash.collection.label_words import parse_labels
-from deephash.collection.pictures import open_picture
 from deephash.collection.tables import read_table
 from deephash.data.datamodule import Augment, HashDataModule
 from deephash.data.feature_file import named_splits, with_validation
@@ -22,6 +21,7 @@ from deephash.data.protocols import Splits, build_split
 from deephash.data.table import ItemTable
 from deephash.errors import DataError, DatasetNotFound, UsageError, did_you_mean
 from deephash.foreign import read_npy
+from deephash.pictures import open_picture
 
 _ROLES = {"path": tables.PATH, "split": tables.SPLIT, "labels": tables.LABELS, "text": tables.TEXT}
 

@@ -101,7 +101,7 @@ def is_cifar10(root: Path) -> bool:
 def pictures_below(root: Path) -> Callable[[str], Image.Image]:
     """Return name -> picture for a folder of files, or for CIFAR-10. Raises DatasetNotFound or DataError."""
     if not is_cifar10(root):
-        from deephash.collection.pictures import open_picture
+        from deephash.pictures import open_picture
 
         return lambda name: open_picture(root / name, reduced_to=SIDE)
     from deephash.data.cifar10 import Cifar10

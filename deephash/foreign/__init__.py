@@ -7,7 +7,7 @@
 """
 
 from deephash.foreign.arrays import read_npy, read_npz
-from deephash.foreign.documents import SMALL, parse_json, read_json, require_schema
+from deephash.foreign.documents import SMALL, parse_json, read_json, require_schema, require_version
 from deephash.foreign.files import Absent, Unfit, read_bytes, refused_as, require_plausible, require_regular
 
 __all__ = [
@@ -23,4 +23,5 @@ __all__ = [
     "require_plausible",
     "require_regular",
     "require_schema",
+    "require_version",
 ]

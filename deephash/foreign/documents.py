@@ -13,6 +13,7 @@ from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from deephash.errors import FormatTooNew
 from deephash.foreign.files import MIB, Unfit, read_bytes
 
 if TYPE_CHECKING:
@@ -74,6 +75,16 @@ def parse_json(
         raise Unfit(f"{source} cannot be read: it holds {_kind(document)}, not a mapping")
     _require_bounded(document, source, "surrogateescape" if names_of_files else "strict")
     return document
+
+
+def require_version(record: Mapping[str, Any], folder: Path, kind: str, newest: int) -> None:
+    """Raise FormatTooNew where a later deephash wrote the record; its schema may be another."""
+    version = record.get("format_version")
+    if isinstance(version, int) and version > newest:
+        raise FormatTooNew(
+            f"{folder} has {kind} format {version}; this deephash reads up to {newest}. "
+            "Upgrade: pip install --upgrade deephash"
+        )
 
 
 def require_schema(document: Any, schema: str | Mapping[str, Any], source: str | Path) -> None:

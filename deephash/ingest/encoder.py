@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from deephash.codes import BinaryCodes
 from deephash.collection.folder import FoundFile, KnownRow, Skipped, content_hash
-from deephash.collection.pictures import PictureFacts, read_file, read_picture
 from deephash.errors import UnreadablePicture, UsageError
+from deephash.pictures import PictureFacts, read_file, read_picture
 
 if TYPE_CHECKING:
     import torch

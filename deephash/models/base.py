@@ -133,7 +133,7 @@ class HashModel(LightningModule, ABC):
 
     def encode_images(self, pictures: Sequence[Any], *, batch_size: int = 64) -> BinaryCodes:
         """Encode PIL pictures, arrays or paths. Raises UnreadablePicture for the first that cannot be decoded."""
-        from deephash.collection.pictures import open_picture
+        from deephash.pictures import open_picture
 
         side = self.picture_side()
         return self._encode_each("image", pictures, batch_size, lambda one: open_picture(one, reduced_to=side))

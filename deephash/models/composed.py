@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from deephash.backbones.text import TextEncoder
-from deephash.collection.pictures import open_picture
 from deephash.errors import UsageError
 from deephash.index.composition import ComposedQuery, add_words
 from deephash.models.base import HashModel
+from deephash.pictures import open_picture
 
 CLIP_EXAMPLE = "deephash index PICTURES --out NEW.dh --model clip:ViT-B-32/laion2b_s34b_b79k"
 

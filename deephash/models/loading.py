@@ -24,8 +24,8 @@ from safetensors.torch import load_file
 from deephash.backbones import Backbone
 from deephash.backbones.weights import names_a_file
 from deephash.codes import BinaryCodes
-from deephash.collection.model_record import COPY_AGAIN, JSON_NAME, read_model_record
 from deephash.collection.seen import SeenItems
+from deephash.encoding.record import COPY_AGAIN, JSON_NAME, read_model_record
 from deephash.errors import CollectionDamaged, DeephashError, UsageError, did_you_mean
 from deephash.foreign import refused_as, require_regular, require_schema
 from deephash.foreign.network import downloads_allowed, without_network

@@ -21,8 +21,8 @@ from safetensors.torch import save_file
 
 from deephash.backbones import Backbone, Encoder
 from deephash.codes import BinaryCodes
-from deephash.collection.model_record import FORMAT_VERSION, JSON_NAME
 from deephash.collection.seen import SeenItems
+from deephash.encoding.record import FORMAT_VERSION, JSON_NAME
 from deephash.errors import UsageError
 from deephash.models.optimizers import Optimizer
 from deephash.version import __version__

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from deephash.codes import BinaryCodes
+from deephash.encoding.record import JSON_NAME, model_folder
 from deephash.errors import DataError, UsageError
 from deephash.foreign import SMALL, read_bytes
 from deephash.foreign.documents import MAX_DEPTH
@@ -122,10 +123,10 @@ def _class_paths(spec: Any) -> list[str]:
 
 
 def _model_folder(run: Path) -> Path:
-    for folder in (run, run / "model", run / "last"):
-        if (folder / "model.json").is_file():
-            return folder
-    raise DataError(f"{run} holds no model: neither model.json nor model/model.json; `deephash train` writes them")
+    folder = model_folder(run)
+    if not (folder / JSON_NAME).is_file():
+        raise DataError(f"{run} holds no model: neither model.json nor model/model.json; `deephash train` writes them")
+    return folder
 
 
 def _opener(data: HashDataModule) -> Callable[[str], Image] | None:

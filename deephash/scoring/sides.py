@@ -183,7 +183,7 @@ def _vectors(collection: Collection, ids: NDArray[np.int64]) -> NDArray[np.float
 
 
 def _opener(collection: Collection) -> Callable[[str], Image] | None:
-    from deephash.collection.pictures import open_picture
+    from deephash.pictures import open_picture
 
     if collection.root is None:
         return None

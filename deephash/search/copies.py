@@ -13,13 +13,13 @@ from PIL import Image
 
 from deephash.codes import BinaryCodes
 from deephash.collection import Collection, Item
-from deephash.collection.details import details, likeness_of_details
-from deephash.collection.lookalike import SIDE, likeness, miniatures, perceptual_hash
-from deephash.collection.model_record import read_model_record
-from deephash.collection.pictures import open_picture
 from deephash.collection.schema import CODE
+from deephash.encoding.record import read_model_record
 from deephash.errors import UnreadablePicture, UsageError
 from deephash.index.dedup import DuplicateGroup, NearPairs, group_pairs, near_pairs
+from deephash.pictures import open_picture
+from deephash.pictures.details import details, likeness_of_details
+from deephash.pictures.lookalike import SIDE, likeness, miniatures, perceptual_hash
 from deephash.progress import track
 from deephash.search.chance import chance_level, unexplained
 
@@ -82,8 +82,8 @@ def find_copies(
         like: ``files``: equal byte by byte. ``copies``: candidates by code, confirmed by their pixels. ``alike``: by
             code alone, nearer than chance.
         radius: of candidates, in bits; None chooses it from the collection's own distances.
-        least: likeness from which pixels agree, in :func:`miniature <deephash.collection.lookalike.likeness>` and in
-            :func:`detail <deephash.collection.details.likeness_of_details>`.
+        least: likeness from which pixels agree, in :func:`miniature <deephash.pictures.lookalike.likeness>` and in
+            :func:`detail <deephash.pictures.details.likeness_of_details>`.
         grouping: see :func:`~deephash.index.dedup.near_duplicates`.
         priority: likewise.
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deephash.codes import BinaryCodes
-from deephash.collection.model_record import read_model_record
+from deephash.encoding.record import model_folder, read_model_record
 from deephash.errors import IncompatibleModel, UsageError
 from deephash.index.composition import ComposedQuery
 from deephash.search.query import Kind, Part, Query, Sliders
@@ -92,7 +92,7 @@ class QueryEncoder:
         if source is None:
             return
         if isinstance(source, (str, Path)):
-            self.directory = _model_folder(Path(source))
+            self.directory = model_folder(source)
             self.record = read_model_record(self.directory)
             self._check(str(self.record.get("fingerprint")), self.description)
         else:
@@ -253,7 +253,7 @@ class QueryEncoder:
             raise UsageError(f"{self.description} does not binarise at zero, so its queries cannot be mixed")
 
     def _inputs(self, kind: Kind, value: Any) -> dict[str, Any]:
-        from deephash.collection.pictures import open_picture
+        from deephash.pictures import open_picture
 
         self.require(kind)
         if kind == "image":  # opened as when the collection was made, so that a picture finds itself at distance 0
@@ -272,7 +272,3 @@ class QueryEncoder:
 
 def _unit(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(values / max(float(np.linalg.norm(values)), 1e-12))
-
-
-def _model_folder(path: Path) -> Path:
-    return path / "model" if (path / "model" / "model.json").is_file() else path

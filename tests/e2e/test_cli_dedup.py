@@ -13,9 +13,9 @@ from PIL import Image, ImageDraw, ImageEnhance
 from deephash.cli.main import main
 from deephash.codes import BinaryCodes
 from deephash.collection import Collection
-from deephash.collection.details import details, likeness_of_details
-from deephash.collection.lookalike import likeness, miniatures, perceptual_hash
 from deephash.ingest import index_folder
+from deephash.pictures.details import details, likeness_of_details
+from deephash.pictures.lookalike import likeness, miniatures, perceptual_hash
 from tests.e2e.collection_child import tiny_model
 
 PICTURES = 24

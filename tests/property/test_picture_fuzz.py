@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deephash.collection.pictures import read_picture
 from deephash.errors import UnreadablePicture
+from deephash.pictures import read_picture
 from tests.paths import ROOT
 from tests.property.picture_fuzz import damaged, every_format, jpeg_with_exif, odd_exif
 

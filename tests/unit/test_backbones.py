@@ -7,7 +7,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from deephash.backbones import Backbone
-from deephash.backbones.transform import PictureTransform
+from deephash.encoding.transform import PictureTransform
 from deephash.errors import DataError, UsageError, WeightsNotFound
 from tests.paths import shared_data
 

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deephash.collection.decode_budget import BUDGET, LARGE, MIB, DecodeBudget, decode_limit
-from deephash.collection.pictures import open_picture, read_file, read_picture
 from deephash.errors import UnreadablePicture, UsageError
+from deephash.pictures import open_picture, read_file, read_picture
+from deephash.pictures.decode_budget import BUDGET, LARGE, MIB, DecodeBudget, decode_limit
 from tests.paths import ROOT
 
 
@@ -37,8 +37,8 @@ def in_a_process(code: str, **environment: str) -> str:
     head = (
         "import io, resource, sys, threading\n"
         "from pathlib import Path\n"
-        "from deephash.collection.pictures import *\n"
-        "from deephash.collection import decoding, decode_budget\n"
+        "from deephash.pictures import *\n"
+        "from deephash.pictures import decoding, decode_budget\n"
         "def kib(key): return int(next(x for x in open('/proc/self/status') if x.startswith(key)).split()[1]) * 1024\n"
         "def begin():\n"
         "    global start\n"
@@ -247,6 +247,6 @@ def test_a_lack_of_memory_is_the_pictures_own_matter(monkeypatch: pytest.MonkeyP
     def failing(*_: object, **__: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("deephash.collection.decoding.to_rgb", failing)
+    monkeypatch.setattr("deephash.pictures.decoding.to_rgb", failing)
     with pytest.raises(UnreadablePicture, match="there is not enough memory to decode it"):
         open_picture(flat_png(4, 4))

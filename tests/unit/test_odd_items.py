@@ -18,11 +18,11 @@ from PIL import Image
 
 from deephash.collection import Collection
 from deephash.collection.folder import list_pictures
-from deephash.collection.names import as_utf8, printable
-from deephash.collection.pictures import looks_like_picture, open_picture, scan_folder
 from deephash.data.folder import PictureFolder
 from deephash.errors import UnreadablePicture
+from deephash.foreign.names import as_utf8, printable
 from deephash.ingest import encoder, index_folder
+from deephash.pictures import looks_like_picture, open_picture, scan_folder
 from tests.e2e.collection_child import tiny_model
 from tests.paths import ROOT, shared_data
 
@@ -306,7 +306,7 @@ def test_many_pictures_are_encoded_without_holding_them_all(model, monkeypatch: 
         most = max(most, sum(one() is not None for one in opened))
         return picture
 
-    monkeypatch.setattr("deephash.collection.pictures.open_picture", opening)
+    monkeypatch.setattr("deephash.pictures.open_picture", opening)
     codes = model.encode_images([Image.new("RGB", (8, 8), (shade, 9, 9)) for shade in range(50)], batch_size=16)
     assert len(codes) == 50
     assert most <= 2

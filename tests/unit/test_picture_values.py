@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deephash.collection.pictures import open_picture, read_picture
-from deephash.collection.value_range import find_range
 from deephash.errors import UnreadablePicture
+from deephash.pictures import open_picture, read_picture
+from deephash.pictures.value_range import find_range
 
 GREY = np.tile(np.arange(0, 256, 4, np.uint8), (40, 1))  # 0 .. 252
 GREY[:8] = 255

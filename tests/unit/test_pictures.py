@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deephash.collection.pictures import MAX_PIXELS, open_picture, read_picture, scan_folder
 from deephash.errors import UnreadablePicture
+from deephash.pictures import MAX_PIXELS, open_picture, read_picture, scan_folder
 from tests.paths import shared_data
 
 RED, WHITE = (255, 0, 0), (255, 255, 255)

@@ -12,9 +12,9 @@ import torch
 from PIL import Image
 
 from deephash.backbones import Backbone
-from deephash.backbones.middle import THIN, is_thin, resized_middle
-from deephash.backbones.transform import PictureTransform
-from deephash.collection.pictures import open_picture
+from deephash.encoding.transform import PictureTransform
+from deephash.pictures import open_picture
+from deephash.pictures.middle import THIN, is_thin, resized_middle
 
 FILTERS = [getattr(Image.Resampling, name) for name in ("BILINEAR", "BICUBIC", "LANCZOS")]
 

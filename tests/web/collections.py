@@ -32,8 +32,8 @@ def caltech_folder(folder: Path, per_class: int = 20) -> Path:
 def caltech_model(folder: Path, *, num_bits: int = BITS, seed: int = 0):
     """Fit ITQ over MobileNet features of the pictures in ``folder``."""
     from deephash.backbones import Backbone
-    from deephash.collection.pictures import open_picture, scan_folder
     from deephash.models import ITQ
+    from deephash.pictures import open_picture, scan_folder
 
     weights = shared_data("weights", "mobilenetv1_025_128_imagenet.safetensors")
     model = ITQ(num_bits, Backbone("mobilenet_v1:0.25", weights=str(weights)), seed=seed)
@@ -52,7 +52,7 @@ def features_of(model, pictures):
 
 def caltech_collection(path: Path, folder: Path, model) -> Collection:
     """Index ``folder`` into ``path``, with vectors, labels, two folders, dates two days apart, widths and sizes."""
-    from deephash.collection.pictures import open_picture, scan_folder
+    from deephash.pictures import open_picture, scan_folder
 
     files = list(scan_folder(folder))
     pictures = [open_picture(file) for file in files]

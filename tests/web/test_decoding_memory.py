@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from deephash.collection.decode_budget import decode_limit
+from deephash.pictures.decode_budget import decode_limit
 
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 SIDE = 10_900  # 119 million pixels

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from deephash.backbones.middle import resized_middle
 from deephash.errors import UsageError, did_you_mean
+from deephash.pictures.middle import resized_middle
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _RESAMPLING = {

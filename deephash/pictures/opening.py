@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from deephash.collection.decode_budget import MIB, decode_limit
-from deephash.collection.decoding import Decoded, decode, formats, open_lazily
-from deephash.collection.names import printable
-from deephash.collection.rgb import from_array, spoken
 from deephash.errors import UnreadablePicture, UsageError
+from deephash.foreign.names import printable
+from deephash.pictures.decode_budget import MIB, decode_limit
+from deephash.pictures.decoding import Decoded, decode, formats, open_lazily
+from deephash.pictures.rgb import from_array, spoken
 
 PictureSource: TypeAlias = str | Path | bytes | Image.Image | NDArray[Any]
 
@@ -47,7 +47,7 @@ def open_picture(source: PictureSource, *, max_pixels: int = MAX_PIXELS, reduced
     """Return ``source`` as an 8-bit RGB PIL picture, upright.
 
     EXIF rotation is applied; CMYK, palette, grey, 16-bit, integer and float pictures are converted (see
-    :func:`deephash.collection.value_range.find_range`); transparency is laid on white; an animation gives its first
+    :func:`deephash.pictures.value_range.find_range`); transparency is laid on white; an animation gives its first
     frame. Decoding takes at most 512 MiB at any time, over all threads together, or what the environment variable
     ``DEEPHASH_DECODE_MIB`` says; a picture that would take more is refused before its pixels are decoded.
 

@@ -1,16 +1,25 @@
-"""``model.json`` of a model folder, checked, without importing torch: what collections and searches need of it."""
+"""``model.json`` of a model folder, checked, without importing torch: where it lies and what it says."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from deephash.errors import CollectionDamaged, FormatTooNew
-from deephash.foreign import Absent, read_json, refused_as, require_schema
+from deephash.errors import CollectionDamaged
+from deephash.foreign import Absent, read_json, refused_as, require_schema, require_version
 
 FORMAT_VERSION = 1
 JSON_NAME = "model.json"
 COPY_AGAIN = "copy the model folder again, or train again"
+
+
+def model_folder(path: str | Path) -> Path:
+    """Return where the model of a run lies: ``RUN/model``, ``RUN`` itself where it is a model folder, or ``RUN/last``.
+
+    Where it is none of them the path itself is returned, which :func:`read_model_record` then refuses.
+    """
+    run = Path(path)
+    return next((place for place in (run / "model", run, run / "last") if (place / JSON_NAME).is_file()), run)
 
 
 def read_model_record(directory: str | Path) -> dict[str, Any]:
@@ -31,16 +40,6 @@ def read_model_record(directory: str | Path) -> dict[str, Any]:
             f"{directory} holds no {JSON_NAME}, so it is no model folder; `deephash train` writes one to RUN/model"
         ) from None
     return record
-
-
-def require_version(record: dict[str, Any], folder: Path, kind: str, newest: int) -> None:
-    """Raise FormatTooNew where a later deephash wrote the record; its schema may be another."""
-    version = record.get("format_version")
-    if isinstance(version, int) and version > newest:
-        raise FormatTooNew(
-            f"{folder} has {kind} format {version}; this deephash reads up to {newest}. "
-            "Upgrade: pip install --upgrade deephash"
-        )
 
 
 def _read(path: Path) -> dict[str, Any]:

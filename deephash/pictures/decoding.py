@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 
 from PIL import Image, UnidentifiedImageError
 
-from deephash.collection.decode_budget import BUDGET, LARGE, decoding_bytes, icon_bytes, stored_bytes
-from deephash.collection.exif import (
+from deephash.errors import UnreadablePicture
+from deephash.pictures.decode_budget import BUDGET, LARGE, decoding_bytes, icon_bytes, stored_bytes
+from deephash.pictures.exif import (
     SIDEWAYS,
     date_taken,
     exif_of_avif,
@@ -21,9 +22,8 @@ from deephash.collection.exif import (
     turned,
     without_exif,
 )
-from deephash.collection.rgb import rgb_bytes, spoken, to_rgb, value_facts
-from deephash.collection.value_range import OUTLIERS
-from deephash.errors import UnreadablePicture
+from deephash.pictures.rgb import rgb_bytes, spoken, to_rgb, value_facts
+from deephash.pictures.value_range import OUTLIERS
 
 _FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "AVIF", "JPEG2000", "PPM", "ICO")
 _NOT_THIS_FORMAT = (SyntaxError, IndexError, TypeError, KeyError, EOFError, StructError)

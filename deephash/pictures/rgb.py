@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from deephash.collection.value_range import ValueRange, find_range
 from deephash.errors import UnreadablePicture
+from deephash.pictures.value_range import ValueRange, find_range
 
 _BAND_PIXELS = 1 << 20
 _SAMPLE_PIXELS = 1 << 22  # values of larger pictures are sampled to find their range
@@ -25,7 +25,7 @@ Convert: TypeAlias = Callable[[Image.Image, int], Image.Image]  # of one band, a
 class ValueFacts:
     """What a file says about its 16-bit, integer or float values; ``inverted``: 0 is white.
 
-    See :func:`deephash.collection.value_range.find_range` for the rest.
+    See :func:`deephash.pictures.value_range.find_range` for the rest.
     """
 
     told_white: float | None = None

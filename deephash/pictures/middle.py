@@ -6,7 +6,7 @@ from math import ceil, floor
 
 from PIL import Image
 
-from deephash.collection.decoding import THIN
+from deephash.pictures.decoding import THIN
 
 _SUPPORT = {  # of the filters, in pixels of the coarser grid
     Image.Resampling.NEAREST: 1,
