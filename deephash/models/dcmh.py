@@ -17,8 +17,9 @@ from torch.nn.functional import softplus
 from deephash.backbones import Backbone
 from deephash.errors import UsageError
 from deephash.models.optimizers import Optimizer
-from deephash.models.two_towers import Batch, Half, RowMemory, TwoTowers, perceptron
+from deephash.models.two_towers import Batch, Half, TwoTowers, perceptron
 from deephash.objectives.labels import labelled_mask, share_label
+from deephash.objectives.memory import RowMemory
 from deephash.objectives.signs import sign
 
 
@@ -37,6 +38,7 @@ class DCMH(TwoTowers):
     """
 
     supervised: ClassVar[bool] = True
+    memory: RowMemory
     default_optimizer: ClassVar[Optimizer] = Optimizer(learning_rate=1e-3, weight_decay=0.0)
 
     def __init__(
@@ -55,8 +57,7 @@ class DCMH(TwoTowers):
         self.heads = nn.ModuleDict(
             {name: perceptron(encoder.num_features, tuple(hidden), num_bits) for name, encoder in self.encoders.items()}
         )
-        self._outputs = {"image": RowMemory(), "text": RowMemory()}
-        self._labels = RowMemory()
+        self.memory = RowMemory()
 
     def pair_losses(self, halves: dict[str, Half], batch: Batch) -> dict[str, Tensor]:
         """Return likelihood, quantisation and balance of both networks against all outputs seen."""
@@ -66,16 +67,14 @@ class DCMH(TwoTowers):
         known = labelled_mask(batch["labels"][rows])
         index, labels = batch["index"][rows][known], batch["labels"][rows][known]
         live = {"image": self.codes_of("image", image[known]), "text": self.codes_of("text", text[known])}
-        self._labels.write(index, labels)
-        for name, codes in live.items():
-            self._outputs[name].write(index, codes)
+        self.memory.write(index, labels=labels, **live)
         codes_of_pairs = sign(live["image"].detach() + live["text"].detach())
-        similar = share_label(labels, self._labels.everything()).float()
+        similar = share_label(labels, self.memory.everything("labels")).float()
         scale = 1 / (len(similar) * similar.shape[1])
         other = {"image": "text", "text": "image"}
         losses = {}
         for name, codes in live.items():
-            likelihood = negative_log_likelihood(codes, self._outputs[other[name]].everything(), similar)
+            likelihood = negative_log_likelihood(codes, self.memory.everything(other[name]), similar)
             losses[f"likelihood_{name}"] = scale * likelihood
             losses[f"quantization_{name}"] = scale * self.gamma * (codes_of_pairs - codes).square().sum()
             losses[f"balance_{name}"] = scale * self.eta * self._imbalance(codes, name)
@@ -83,7 +82,7 @@ class DCMH(TwoTowers):
 
     def _imbalance(self, live: Tensor, modality: str) -> Tensor:
         """|F 1|^2 over all outputs; those of this batch carry gradients."""
-        stored = self._outputs[modality].everything().sum(dim=0)
+        stored = self.memory.everything(modality).sum(dim=0)
         return (stored - live.detach().sum(dim=0) + live.sum(dim=0)).square().sum()
 
 

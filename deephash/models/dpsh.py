@@ -6,16 +6,16 @@ training set, plus a quantisation penalty. Measured results: docs/methods/dpsh.m
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
-import torch
 from torch import Tensor, nn
 
 from deephash.backbones import Backbone
 from deephash.models.centring import CentredHashModel
 from deephash.models.head import Batch
 from deephash.models.optimizers import RMSPROP, Optimizer
-from deephash.objectives.labels import UNLABELLED, share_label
+from deephash.objectives.labels import share_label
+from deephash.objectives.memory import RowMemory
 from deephash.objectives.nested import NestedLengths
 from deephash.objectives.pairs import pair_likelihood
 from deephash.objectives.quantization import squared_quantization
@@ -30,37 +30,6 @@ def dpsh_loss(codes: Tensor, memory: Tensor, similar: Tensor) -> Tensor:
         similar: S, booleans [B, N].
     """
     return pair_likelihood(0.5 * codes @ memory.detach().T, similar).mean()
-
-
-class Memory:
-    """The last outputs and labels of every training row, by row number; rows not seen yet take no part."""
-
-    def __init__(self) -> None:
-        self.codes: Tensor | None = None  # [N, K], grown to the largest row number seen
-        self.labels: Tensor | None = None  # [N] or [N, C]; unlabelled = not seen
-
-    def remember(self, index: Tensor, codes: Tensor, labels: Tensor) -> None:
-        """Write rows ``index`` [B]; the tables are grown where needed."""
-        size = int(index.max()) + 1
-        if self.codes is None or self.labels is None:
-            self.codes, self.labels = codes.new_zeros(0, codes.shape[1]), labels.new_zeros(0, *labels.shape[1:])
-        self.codes = _grown(self.codes.to(codes), size, 0)
-        self.labels = _grown(self.labels.to(labels), size, UNLABELLED if labels.ndim == 1 else 0)
-        self.codes[index], self.labels[index] = codes.detach(), labels
-
-    def recall(self) -> tuple[Tensor, Tensor]:
-        """Return codes [M, K] and labels of the rows seen so far."""
-        if self.codes is None or self.labels is None:
-            raise RuntimeError("nothing was remembered yet")
-        seen = self.labels != UNLABELLED if self.labels.ndim == 1 else self.labels.sum(dim=1) > 0
-        return self.codes[seen], self.labels[seen]
-
-
-def _grown(table: Tensor, size: int, filling: int) -> Tensor:
-    missing = size - len(table)
-    if missing <= 0:
-        return table
-    return torch.cat([table, table.new_full((missing, *table.shape[1:]), filling)])
 
 
 class DPSH(CentredHashModel):
@@ -96,32 +65,23 @@ class DPSH(CentredHashModel):
         super().__init__(num_bits, backbone, optimizer, nested, centre)
         self.save_hyperparameters()
         self.quantization_weight = quantization_weight
-        self.memory = Memory() if memory else None
+        self.memory = RowMemory() if memory else None
         self.head = nn.Linear(self.num_features, num_bits)
         nn.init.normal_(self.head.weight, std=0.01)
 
     def observe(self, codes: Tensor, batch: Batch) -> None:
         """Write the batch into the memory."""
         if self.memory is not None:
-            self.memory.remember(batch["index"], codes, batch["labels"])
+            self.memory.write(batch["index"], codes=codes, labels=batch["labels"])
 
     def code_losses(self, codes: Tensor, features: Tensor, batch: Batch) -> dict[str, Tensor]:
         """Return ``pairs`` and ``quantization``."""
-        others, labels = (codes, batch["labels"]) if self.memory is None else self.memory.recall()
+        if self.memory is None:
+            others, labels = codes, batch["labels"]
+        else:
+            others, labels = self.memory.everything("codes"), self.memory.everything("labels")
         similar = share_label(batch["labels"], labels)
         return {
             "pairs": dpsh_loss(codes, others[:, : codes.shape[1]], similar),
             "quantization": self.quantization_weight * squared_quantization(codes),
         }
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the memory, so that resuming continues as if never stopped."""
-        super().on_save_checkpoint(checkpoint)
-        if self.memory is not None:
-            checkpoint["memory"] = {"codes": self.memory.codes, "labels": self.memory.labels}
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Bring the memory back."""
-        super().on_load_checkpoint(checkpoint)
-        if self.memory is not None and "memory" in checkpoint:
-            self.memory.codes, self.memory.labels = checkpoint["memory"]["codes"], checkpoint["memory"]["labels"]

@@ -14,6 +14,7 @@ from deephash.backbones import Backbone
 from deephash.errors import UsageError
 from deephash.models.base import HashModel
 from deephash.models.optimizers import COMMON, Optimizer, build_optimizer
+from deephash.objectives.memory import RowMemory
 
 Batch = Mapping[str, Tensor]
 
@@ -25,8 +26,12 @@ class ObjectiveHashModel(HashModel):
         num_bits: K.
         backbones: see :class:`HashModel`.
         optimizer: lies over ``default_optimizer``; None takes that.
+
+    Attributes:
+        memory: of the rows seen in training, where a method has one; it travels in checkpoints, not in saved models.
     """
 
+    memory: RowMemory | None = None
     default_optimizer: ClassVar[Optimizer] = COMMON  # what a method's paper or release says; lies over COMMON
 
     def __init__(self, num_bits: int, backbones: Mapping[str, Backbone], optimizer: Optimizer | None = None) -> None:
@@ -70,6 +75,18 @@ class ObjectiveHashModel(HashModel):
     def configure_optimizers(self) -> Any:
         """Build the optimiser with a slower group for the backbone, and the step schedule if there is one."""
         return build_optimizer(self.optimizer, self, self.encoders)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the memory too, so that resuming continues as if never stopped."""
+        super().on_save_checkpoint(checkpoint)
+        if self.memory is not None:
+            checkpoint["row_memory"] = self.memory.state_dict()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Bring the memory back; checkpoints of deephash 0.1 hold none that fits, and it fills again in an epoch."""
+        super().on_load_checkpoint(checkpoint)
+        if self.memory is not None and "row_memory" in checkpoint:
+            self.memory.load_state_dict(checkpoint["row_memory"])
 
 
 class BatchHook(Callback):

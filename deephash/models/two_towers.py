@@ -1,4 +1,4 @@
-"""TwoTowers: what the cross-modal methods trained by gradients share: a head a modality, pairs, a memory."""
+"""TwoTowers: what the cross-modal methods trained by gradients share: a head a modality, and pairs."""
 
 from __future__ import annotations
 
@@ -130,38 +130,3 @@ def perceptron(width: int, hidden: tuple[int, ...], num_bits: int, *, tanh: bool
         layers += [nn.Linear(inner, outer), nn.ReLU()]
     layers.append(nn.Linear(widths[-1], num_bits))
     return nn.Sequential(*layers, nn.Tanh()) if tanh else nn.Sequential(*layers)
-
-
-class RowMemory:
-    """One row of numbers for every training item seen so far, grown as needed; it is not part of a saved model."""
-
-    def __init__(self) -> None:
-        self._rows = torch.zeros(0, 0)
-        self._seen = torch.zeros(0, dtype=torch.bool)
-
-    def write(self, index: Tensor, values: Tensor) -> None:
-        """Store ``values`` [b, ...] at the item numbers ``index`` [b]."""
-        size = max(int(index.max()) + 1, len(self._seen))
-        if size > len(self._seen) or self._rows.shape[1:] != values.shape[1:]:
-            rows = values.new_zeros(size, *values.shape[1:])
-            seen = torch.zeros(size, dtype=torch.bool, device=values.device)
-            if self._rows.shape[1:] == values.shape[1:] and len(self._rows):
-                rows[: len(self._rows)], seen[: len(self._seen)] = self._rows.to(rows), self._seen.to(seen.device)
-            self._rows, self._seen = rows, seen
-        self._rows[index] = values.detach()
-        self._seen[index] = True
-
-    def read(self, index: Tensor) -> Tensor:
-        """Return the rows [b, ...]; zeros where an item was not written yet."""
-        return self._rows[index]
-
-    def knows(self, index: Tensor) -> Tensor:
-        """Return which of ``index`` were written, bool [b]."""
-        known = torch.zeros(len(index), dtype=torch.bool, device=index.device)
-        inside = index < len(self._seen)
-        known[inside] = self._seen.to(index.device)[index[inside]]
-        return known
-
-    def everything(self) -> Tensor:
-        """Return the rows written so far, [n, ...]."""
-        return self._rows[self._seen]

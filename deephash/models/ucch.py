@@ -25,7 +25,8 @@ from torch.nn.functional import cross_entropy, normalize
 from deephash.backbones import Backbone
 from deephash.errors import UsageError, did_you_mean
 from deephash.models.optimizers import Optimizer
-from deephash.models.two_towers import Batch, Half, RowMemory, TwoTowers, perceptron
+from deephash.models.two_towers import Batch, Half, TwoTowers, perceptron
+from deephash.objectives.memory import RowMemory
 from deephash.objectives.signs import sign
 
 
@@ -48,6 +49,7 @@ class UCCH(TwoTowers):
         optimizer: see :class:`Optimizer`; None is Adam at 1e-4, decay 1e-6.
     """
 
+    memory: RowMemory
     default_optimizer: ClassVar[Optimizer] = Optimizer(learning_rate=1e-4, weight_decay=1e-6)
 
     def __init__(
@@ -104,15 +106,15 @@ class UCCH(TwoTowers):
 
     def _remember(self, index: Tensor, outputs: Tensor) -> tuple[Tensor, Tensor | None]:
         """Move the memory towards ``outputs``; return own codes [b, K] and random others (None in the first epoch)."""
-        known = bool(self.memory.knows(index).all()) and len(self.memory.everything()) > 0
-        held = self.memory.read(index).to(outputs) if known else outputs
+        known = len(self.memory) > 0 and bool(self.memory.knows(index).all())
+        held = self.memory.read("codes", index).to(outputs) if known else outputs
         if self.preset == "release":
             outputs = normalize(outputs, dim=1)
             own, negatives = self._drawn(held, outputs, known)
-            self.memory.write(index, self._moved(held, outputs))
+            self.memory.write(index, codes=self._moved(held, outputs))
             return own, negatives
         moved = self._moved(held, outputs)
-        self.memory.write(index, moved)
+        self.memory.write(index, codes=moved)
         return self._drawn(moved, moved, known)
 
     def _moved(self, held: Tensor, outputs: Tensor) -> Tensor:
@@ -123,7 +125,7 @@ class UCCH(TwoTowers):
         """Return own codes, signs of ``first`` in the first epoch and of ``later`` after it, and random others."""
         if self.current_epoch == 0 or not known:
             return sign(first), None
-        bank = self.memory.everything()
+        bank = self.memory.everything("codes")
         chosen = torch.randint(0, len(bank), (min(self.num_negatives, len(bank)),), device=bank.device)
         return sign(later), sign(bank[chosen])
 

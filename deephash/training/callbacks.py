@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
 from tqdm import tqdm
@@ -82,11 +83,20 @@ class ModelSaver(Callback):
     def __init__(self, folder: str | Path, every_n_epochs: int | None = None) -> None:
         self.folder, self.every_n_epochs = Path(folder), every_n_epochs
         self.best_score, self.best_epoch = -math.inf, -1
+        self._drawn: dict[str, Any] | None = None  # where the random generators of an interrupted run stood
 
     @property
     def checkpoint(self) -> Path:
         """The file that a run is resumed from."""
         return self.folder / "last.ckpt"
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Go on drawing where the interrupted run stopped: its next batches are the ones it would have had."""
+        if self._drawn is not None:
+            torch.set_rng_state(self._drawn["cpu"])
+            if len(self._drawn["cuda"]) == torch.cuda.device_count():
+                torch.cuda.set_rng_state_all(self._drawn["cuda"])
+            self._drawn = None
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save what is due."""
@@ -103,11 +113,13 @@ class ModelSaver(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run must remember."""
-        return {"best_score": self.best_score, "best_epoch": self.best_epoch}
+        drawn = {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all()}
+        return {"best_score": self.best_score, "best_epoch": self.best_epoch, "drawn": drawn}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take up where the interrupted run stopped."""
         self.best_score, self.best_epoch = state_dict["best_score"], state_dict["best_epoch"]
+        self._drawn = state_dict.get("drawn")  # deephash 0.1 kept none
 
 
 class TrainingProgress(Callback):

@@ -7,18 +7,20 @@ import socket
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 from lightning import Callback, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
 
 from deephash.backbones import Backbone
-from deephash.data import Digits
+from deephash.data import Digits, FeatureFile
 from deephash.data.batch import SlicedBatches
-from deephash.models import DPSH, SDC, GreedyHash, HashNet, Optimizer, OrthoHash, load_model
+from deephash.models import DCMH, DPSH, SDC, UCCH, GreedyHash, HashNet, Optimizer, OrthoHash, load_model
 from deephash.scoring import mean_average_precision_of
 from deephash.training import RunFolder, fit, make_trainer
 from deephash.training.callbacks import RetrievalEvaluation
+from tests.cross_modal_toy import two_views
 from tests.e2e import ddp_child
 from tests.image_methods_toy import FEATURES, batch
 from tests.paths import ROOT
@@ -136,7 +138,43 @@ def test_resuming_continues_as_if_never_stopped(tmp_path, make):
     for name, tensor in straight.state_dict().items():
         assert torch.allclose(resumed.state_dict()[name], tensor, atol=1e-6), name
     if isinstance(straight, DPSH):
-        assert torch.allclose(resumed.memory.codes, straight.memory.codes, atol=1e-6)
+        assert torch.allclose(resumed.memory.everything("codes"), straight.memory.everything("codes"), atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory):
+    image, text, labels = two_views(0, count=160)
+    file = tmp_path_factory.mktemp("pairs") / "pairs.npz"
+    split = np.where(np.arange(160) < 40, "query", "train,database")
+    np.savez(file, image_features=image.float(), text_features=text.float(), labels=labels, split=split)
+    return lambda: FeatureFile(str(file), batch_size=32)
+
+
+PICTURES, TEXTS, CNN = Backbone("features:256"), Backbone("features:160"), Backbone("small_cnn:2", None, False, 8)
+
+
+@pytest.mark.parametrize("make", [
+    lambda: UCCH(16, PICTURES, TEXTS, image_hidden=(32,), text_hidden=(32,), num_negatives=20),
+    lambda: DCMH(16, PICTURES, TEXTS, hidden=(32,)),
+    lambda: DPSH(16, CNN),
+])  # fmt: skip
+def test_a_resumed_run_gives_the_model_of_an_uninterrupted_one(tmp_path, pairs, make):
+    def run(name, epochs, resume=False):
+        torch.manual_seed(0)
+        model = make()
+        torch.manual_seed(1 if not resume else 2)  # a new process draws otherwise
+        data = Digits(batch_size=256) if isinstance(model, DPSH) else pairs()
+        trainer = make_trainer(tmp_path / name, max_epochs=epochs, accelerator="cpu")
+        fit(trainer, model, data, RunFolder(tmp_path / name), resume=resume)
+        return model
+
+    straight = run("straight", 4)
+    run("stopped", 2)
+    resumed = run("stopped", 4, resume=True)
+    for name, tensor in straight.state_dict().items():
+        assert torch.allclose(resumed.state_dict()[name], tensor, atol=1e-6), name
+    kept = straight.memory.state_dict()["columns"]
+    assert all(torch.allclose(resumed.memory.everything(name), column, atol=1e-6) for name, column in kept.items())
 
 
 # Early stopping ------------------------------------------------------------------------------------

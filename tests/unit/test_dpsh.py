@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from deephash.models import DPSH
-from deephash.models.dpsh import Memory, dpsh_loss
+from deephash.models.dpsh import dpsh_loss
 from deephash.objectives.labels import share_label
 from deephash.objectives.quantization import squared_quantization
 from tests.contract.model_contract import HashModelContract
@@ -34,27 +34,6 @@ def test_the_remembered_factor_gets_no_gradient():
     assert memory.grad is None
 
 
-def test_memory_grows_by_row_number_and_knows_only_rows_it_saw():
-    memory = Memory()
-    memory.remember(torch.tensor([4, 1]), CODES[:2], LABELS[:2])
-    memory.remember(torch.tensor([1]), CODES[2:], LABELS[2:])
-    codes, labels = memory.recall()
-    assert len(memory.codes) == 5
-    assert torch.equal(codes, torch.stack([CODES[2], CODES[0]]))
-    assert labels.tolist() == [1, 0]
-
-
-def test_memory_of_several_labels():
-    memory = Memory()
-    memory.remember(torch.tensor([2]), CODES[:1], torch.tensor([[1.0, 0.0, 1.0]]))
-    assert memory.recall()[1].tolist() == [[1, 0, 1]]
-
-
-def test_asking_an_empty_memory_is_a_bug():
-    with pytest.raises(RuntimeError, match="nothing was remembered"):
-        Memory().recall()
-
-
 def test_a_batch_meets_rows_of_earlier_batches():
     model, alone = DPSH(8, FEATURES), DPSH(8, FEATURES, memory=False)
     alone.load_state_dict(model.state_dict())
@@ -73,7 +52,7 @@ def test_the_memory_travels_with_a_checkpoint_but_not_with_the_model():
     model.on_save_checkpoint(checkpoint)
     resumed = DPSH(8, FEATURES)
     resumed.on_load_checkpoint(checkpoint)
-    assert torch.equal(resumed.memory.codes, model.memory.codes)
+    assert torch.equal(resumed.memory.everything("codes"), model.memory.everything("codes"))
     assert not any("memory" in name for name in model.state_dict())
 
 

@@ -12,7 +12,7 @@ from deephash.errors import UsageError
 from deephash.models import DCMH, DJSRH, UCCH, CrossModalInfoNCE, CrossModalOrthoHash, load_model
 from deephash.models.dcmh import negative_log_likelihood
 from deephash.models.djsrh import joint_similarity
-from deephash.models.two_towers import RowMemory, perceptron
+from deephash.models.two_towers import perceptron
 from deephash.models.ucch import shifted_ranking
 from deephash.objectives.signs import sign
 from tests.cross_modal_toy import mean_average_precision, two_views
@@ -174,7 +174,7 @@ def test_djsrh_target_is_symmetric_and_as_written():
 
 def test_ucch_bank_has_unit_rows_and_ranking_is_as_written(toy):
     model, _ = trained("ucch", toy, steps=3)
-    bank = model.memory.everything()
+    bank = model.memory.everything("codes")
     torch.testing.assert_close(bank.norm(dim=1), torch.ones(len(bank)))
     similarity = torch.tensor([[0.9, 0.1], [0.8, 0.5]])
     expected = np.mean(
@@ -205,14 +205,14 @@ def test_ucch_release_reads_the_bank_before_it_moves_and_moves_it_by_the_unit_me
     own, negatives = model._remember(index, mean)
     assert negatives is None
     torch.testing.assert_close(own, sign(mean))
-    before = model.memory.read(index).clone()
+    before = model.memory.read("codes", index).clone()
     torch.testing.assert_close(before, normalize(mean, dim=1))
     monkeypatch.setattr(type(model), "current_epoch", 1)
     own, negatives = model._remember(index, 5 * torch.randn(6, 16, generator=torch.Generator().manual_seed(1)))
     torch.testing.assert_close(own, sign(before))
     assert {tuple(row) for row in negatives.tolist()} <= {tuple(row) for row in sign(before).tolist()}
     later = normalize(torch.randn(6, 16, generator=torch.Generator().manual_seed(1)), dim=1)
-    torch.testing.assert_close(model.memory.read(index), normalize(0.4 * before + 0.6 * later, dim=1))
+    torch.testing.assert_close(model.memory.read("codes", index), normalize(0.4 * before + 0.6 * later, dim=1))
 
 
 def test_ucch_release_adds_both_modalities_up(toy):
@@ -223,16 +223,6 @@ def test_ucch_release_adds_both_modalities_up(toy):
     assert losses["release"] == pytest.approx(2 * losses["paper"], rel=1e-5)
     with pytest.raises(UsageError, match="did you mean 'release'"):
         MAKERS["ucch"](preset="relase")
-
-
-def test_row_memory_grows():
-    memory = RowMemory()
-    assert not memory.knows(torch.tensor([0, 5])).any()
-    memory.write(torch.tensor([2]), torch.ones(1, 3))
-    memory.write(torch.tensor([7, 0]), torch.full((2, 3), 5.0))
-    assert memory.knows(torch.tensor([0, 1, 2, 7, 9])).tolist() == [True, False, True, True, False]
-    torch.testing.assert_close(memory.read(torch.tensor([2, 7]))[:, 0], torch.tensor([1.0, 5.0]))
-    assert len(memory.everything()) == 3
 
 
 def test_running_mean_follows_training_only(toy):
