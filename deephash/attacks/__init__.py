@@ -1,0 +1,10 @@
+"""Attacks on hash models, and what withstands them: pictures in [0, 1] whose codes are moved within a budget."""
+
+from deephash.attacks.base import Aim, Attack, Known, Watch
+from deephash.attacks.methods import DHTA, HAG, P2P, PGD, SDHA, AutoPGD, Collide, Evade, Mainstay, as_published
+from deephash.attacks.victims import Victim, victim_of
+
+__all__ = [
+    "DHTA", "HAG", "P2P", "PGD", "SDHA", "Aim", "Attack", "AutoPGD", "Collide", "Evade", "Known", "Mainstay", "Victim",
+    "Watch", "as_published", "victim_of",
+]  # fmt: skip

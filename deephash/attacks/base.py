@@ -1,0 +1,168 @@
+"""Attack: pictures in, pictures out, and the promises that every attack keeps."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, final
+
+import torch
+from torch import Tensor
+
+from deephash.attacks.pixels import box, require_budget, require_pixels
+from deephash.attacks.victims import Victim, victim_of
+from deephash.errors import UsageError
+from deephash.objectives.signs import sign
+
+EPSILON = 8 / 255
+_ROUNDING = 1e-5  # of float32 pixels; the smallest grey level is 4e-3
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """What an attacker has of the collection: codes and labels, as a rule of the training split.
+
+    Attributes:
+        codes: signs, float [N, K].
+        labels: class numbers [N] or multi-hot [N, C]; None where nothing is labelled.
+    """
+
+    codes: Tensor
+    labels: Tensor | None = None
+
+    def to(self, device: torch.device) -> Known:
+        """Return the same on a device."""
+        return Known(self.codes.to(device), None if self.labels is None else self.labels.to(device))
+
+
+@dataclass(frozen=True, eq=False)
+class Aim:
+    """What an attack on B pictures is to reach; fields that a method does not use may be left out.
+
+    Attributes:
+        labels: the pictures' own labels, which an untargeted attack flees.
+        targets: labels that are aimed at.
+        codes: codes [B, K] (signs) that are aimed at, such as those of items or phrases.
+        known: codes and labels from which guide codes are made.
+        items: B numbers that name the pictures, for their random streams; None counts them.
+    """
+
+    labels: Tensor | None = None
+    targets: Tensor | None = None
+    codes: Tensor | None = None
+    known: Known | None = None
+    items: Sequence[int] | None = None
+
+    def to(self, device: torch.device) -> Aim:
+        """Return the same on a device."""
+        moved = {name: None if (value := getattr(self, name)) is None else value.to(device) for name in _TENSORS}
+        return replace(self, **moved)
+
+    @property
+    def is_targeted(self) -> bool:
+        """Whether labels or codes are aimed at."""
+        return self.targets is not None or self.codes is not None
+
+
+_TENSORS = ("labels", "targets", "codes", "known")
+
+
+@dataclass(eq=False)
+class Watch:
+    """What happened during an attack, for flags.
+
+    Attributes:
+        gradients: pictures whose gradient was looked at, summed over steps.
+        vanished: those of them whose gradient was zero everywhere.
+        queries: answers of the victim that the attack used, summed over pictures.
+        first: badness [B] of the clean pictures, see :class:`deephash.attacks.descent.Goal`.
+        best: badness [B] of the returned ones.
+    """
+
+    gradients: int = 0
+    vanished: int = 0
+    queries: int = 0
+    first: list[float] = field(default_factory=list)
+    best: list[float] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Attack(ABC):
+    """Changes pictures within a budget, so that their codes change.
+
+    Args:
+        epsilon: the largest change of any pixel, in units of the pixel range (8/255 is eight grey levels).
+        steps: T; 0 returns the pictures as they are.
+        seed: of everything random.
+    """
+
+    targeted: ClassVar[bool] = False  # cannot do without a target
+    needs_gradient: ClassVar[bool] = True
+
+    epsilon: float = EPSILON
+    steps: int = 100
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        require_budget(self.epsilon)
+        if self.steps < 0:
+            raise UsageError(f"steps are 0 or more, not {self.steps}")
+
+    @final
+    def perturb(
+        self, model: Any, images: Tensor, target: Tensor | Aim | None = None, *, watch: Watch | None = None
+    ) -> Tensor:
+        """Return pictures [B, C, H, W] in [0, 1] within ``epsilon`` of ``images``, on their device.
+
+        Weights, statistics and modes of the model are left as they are. The same picture gets the same perturbation
+        alone and in a batch, for the same seed and item number.
+
+        Args:
+            model: a HashModel, or any function from pixels in [0, 1] to continuous codes [B, K].
+            images: float pictures [B, C, H, W] in [0, 1].
+            target: an :class:`Aim`, or codes [B, K] (or one [K]) that are aimed at, as signs.
+            watch: filled with what happened.
+
+        Raises:
+            UsageError: pixels out of range, a missing target, a model without gradients.
+        """
+        require_pixels(images)
+        victim = victim_of(model)
+        aim = self._aim(target, len(images)).to(victim.device)
+        if self.epsilon == 0 or self.steps == 0:
+            return images.clone()
+        with victim.evaluating():
+            found = self.run(victim, images.detach().to(victim.device), aim, watch or Watch())
+        return self._within_budget(found.detach().to(images.device), images)
+
+    @abstractmethod
+    def run(self, victim: Victim, images: Tensor, aim: Aim, watch: Watch) -> Tensor:
+        """Return changed pictures; the victim is in evaluation mode, and budget and range are checked afterwards."""
+
+    def _aim(self, target: Tensor | Aim | None, count: int) -> Aim:
+        aim = target if isinstance(target, Aim) else Aim(codes=target)
+        if aim.codes is not None:
+            aim = replace(aim, codes=sign(torch.atleast_2d(aim.codes).float()).expand(count, -1))
+        if self.targeted and not aim.is_targeted:
+            raise UsageError(f"{type(self).__name__} pulls pictures somewhere: give it a target (codes or labels)")
+        for name in ("labels", "targets", "items"):
+            given = getattr(aim, name)
+            if given is not None and len(given) != count:
+                raise UsageError(f"{count} pictures need as many {name}, not {len(given)}")
+        return aim if aim.items is not None else replace(aim, items=range(count))
+
+    def _within_budget(self, found: Tensor, images: Tensor) -> Tensor:
+        low, high = box(images, self.epsilon)
+        if bool((found < low - _ROUNDING).any()) or bool((found > high + _ROUNDING).any()) or bool(found.isnan().any()):
+            raise RuntimeError(f"{type(self).__name__} left its budget; this is a bug in the attack")
+        return found
+
+
+def known_labels(aim: Aim, asker: str) -> tuple[Known, Tensor]:
+    """Return codes and labels of the collection. Raises UsageError where ``aim`` lacks them."""
+    if aim.known is None or aim.known.labels is None:
+        raise UsageError(
+            f"{asker} makes its guide code from labelled codes of the collection; give Aim(known=Known(...))"
+        )
+    return aim.known, aim.known.labels
