@@ -26,7 +26,10 @@ INSIDE = "collection:"  # uris of files that lie in the collection itself, such 
 
 
 class Model(Protocol):
-    """What a collection needs from a model; :class:`deephash.models.base.HashModel` has it."""
+    """What a collection needs from a model; HashModel and :class:`deephash.encoding.CodeEncoder` have it.
+
+    ``num_levels`` is 1 where it is missing, and ``method`` is the name of the class.
+    """
 
     num_bits: int
 
@@ -281,7 +284,9 @@ def describe_codes(layout: CodeLayout, model: Model | None) -> CodeColumn:
     made = layout_of(model)
     if made != layout:
         raise UsageError(f"the model makes codes of {made.describe()}, not {layout.describe()}")
-    return CodeColumn(layout.num_bits, layout.num_levels, model.fingerprint(), type(model).__name__)
+    return CodeColumn(
+        layout.num_bits, layout.num_levels, model.fingerprint(), getattr(model, "method", type(model).__name__)
+    )
 
 
 def _called(column: CodeColumn) -> str:

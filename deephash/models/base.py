@@ -51,6 +51,7 @@ class HashModel(LightningModule, ABC):
 
     modalities: ClassVar[tuple[str, ...]] = ("image",)
     supervised: ClassVar[bool] = False  # learns classes, so that near codes mean "same class", not "same picture"
+    binarises_at_zero: ClassVar[bool] = True  # False where bits() is more than the sign of forward()
     num_levels: int = 1
     learned_codes: BinaryCodes | None = None  # database codes that are not encode(x), as DLCH learns them
     seen: SeenItems | None = None  # what it was trained on, for evaluations to tell

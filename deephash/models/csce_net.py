@@ -117,6 +117,7 @@ class CSCENet(HeadHashModel):
     num_classes: int
     centres: Tensor
     default_optimizer: ClassVar[Optimizer] = RMSPROP
+    binarises_at_zero: ClassVar[bool] = False  # bits near zero go to the rarer side
 
     def __init__(
         self,

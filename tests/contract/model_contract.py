@@ -4,11 +4,14 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from deephash.backbones.spec import Features
 from deephash.codes import BinaryCodes
+from deephash.encoding import CodeEncoder, open_encoder
 from deephash.errors import UsageError
 from deephash.models import HashModel, load_model
 
@@ -98,6 +101,40 @@ class HashModelContract:
             cached = {f"{name}_features": model.features(inputs, name) for name in live}
         rest = {name: tensor for name, tensor in inputs.items() if name not in live}
         assert model.encode({**rest, **cached}) == model.encode(inputs)
+
+    # Behind the port
+
+    def test_the_port_gives_what_the_model_gives_in_one_pass(self, model):
+        inputs = self.make_inputs(6)
+        encoder, ran = open_encoder(model), []
+        for name, tensor in inputs.items():
+            modality = name.removesuffix("_features")
+            if name != modality and not isinstance(model.encoders[modality], Features):
+                continue  # of cached features no picture is left
+            model.encoders[modality].register_forward_hook(lambda *_: ran.append(1))
+            found = encoder.encode(modality, list(tensor.numpy()), continuous=True, vectors=True)
+            assert len(ran) == 1
+            ran.clear()
+            assert found.codes == model.encode({modality: tensor})
+            assert found.codes.layout == encoder.layout
+            with torch.inference_mode():
+                assert np.array_equal(found.continuous, model({modality: tensor}).numpy())
+                assert np.array_equal(found.vectors, model.vectors({modality: tensor}).numpy())
+            if encoder.is_mixable:
+                assert np.array_equal(found.continuous >= 0, found.codes.bits())
+            bare = encoder.encode(modality, list(tensor.numpy()))
+            assert bare.codes == found.codes
+            assert bare.continuous is bare.vectors is bare.uncertainty is None
+            assert len(encoder.encode(modality, []).codes) == 0
+
+    def test_the_port_says_what_the_model_is(self, model, tmp_path):
+        encoder = open_encoder(model)
+        assert isinstance(encoder, CodeEncoder)
+        assert (encoder.method, encoder.num_bits) == (type(model).__name__, model.num_bits)
+        assert encoder.modalities == tuple(model.encoders)
+        assert encoder.fingerprint() == model.fingerprint()
+        encoder.save(tmp_path / "run" / "model")
+        assert open_encoder(tmp_path / "run").fingerprint() == encoder.fingerprint()
 
     # On disk
 
