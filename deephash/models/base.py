@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from deephash.backbones import Backbone, Encoder
 from deephash.codes import BinaryCodes
+from deephash.encoding.record import IDENTITY_VERSION
 from deephash.errors import UsageError
 from deephash.numbers import whole
 
@@ -50,9 +51,11 @@ class HashModel(LightningModule, ABC):
     """
 
     modalities: ClassVar[tuple[str, ...]] = ("image",)
+    training_only: ClassVar[tuple[str, ...]] = ()  # arguments that change no code once the weights are given
     supervised: ClassVar[bool] = False  # learns classes, so that near codes mean "same class", not "same picture"
     binarises_at_zero: ClassVar[bool] = True  # False where bits() is more than the sign of forward()
     num_levels: int = 1
+    identity_version: int = IDENTITY_VERSION  # the rule of its fingerprint; a saved model keeps its own
     learned_codes: BinaryCodes | None = None  # database codes that are not encode(x), as DLCH learns them
     seen: SeenItems | None = None  # what it was trained on, for evaluations to tell
 

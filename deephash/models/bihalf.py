@@ -39,6 +39,7 @@ class BiHalf(CentredHashModel):
     least_rows: int = 2
     supervised: ClassVar[bool] = False
     default_optimizer: ClassVar[Optimizer] = Optimizer("sgd", learning_rate=1e-4, milestones=(120,))
+    training_only: ClassVar[tuple[str, ...]] = ("gamma",)
 
     def __init__(
         self,

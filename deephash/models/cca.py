@@ -6,6 +6,8 @@ complete pairs without labels.
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
@@ -37,6 +39,8 @@ class CCAHash(LinearCrossModal):
         unit_norm: divide features by their norm first.
         seed: of the rotation.
     """
+
+    training_only: ClassVar[tuple[str, ...]] = ("ridge", "seed")
 
     def __init__(
         self,
@@ -101,6 +105,8 @@ class CrossModalPCA(LinearCrossModal):
         unit_norm: divide features by their norm first.
         seed: of the directions beyond the rank of the data.
     """
+
+    training_only: ClassVar[tuple[str, ...]] = ("seed",)
 
     def __init__(
         self,

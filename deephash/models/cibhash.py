@@ -55,6 +55,7 @@ class CIBHash(HeadHashModel):
     least_rows: int = 2
     supervised: ClassVar[bool] = False
     default_optimizer: ClassVar[Optimizer] = Optimizer(learning_rate=1e-3, weight_decay=0.0)
+    training_only: ClassVar[tuple[str, ...]] = ("temperature", "divergence_weight", "feature_dropout")
 
     def __init__(
         self,

@@ -9,6 +9,8 @@ The code of a row is sgn(x W_m). Settings as in the authors' code: alpha 0.5 eac
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
@@ -31,6 +33,8 @@ class CMFH(LinearCrossModal):
         unit_norm: divide features by their norm first.
         seed: of the first latent vectors.
     """
+
+    training_only: ClassVar[tuple[str, ...]] = ("alpha", "mu", "gamma", "seed")
 
     def __init__(
         self,

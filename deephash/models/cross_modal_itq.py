@@ -42,6 +42,7 @@ class CrossModalITQ(LinearCrossModal):
     """
 
     training_free: ClassVar[str | None] = "clip"
+    training_only: ClassVar[tuple[str, ...]] = ("seed",)
 
     def __init__(
         self,

@@ -118,6 +118,14 @@ class CSCENet(HeadHashModel):
     centres: Tensor
     default_optimizer: ClassVar[Optimizer] = RMSPROP
     binarises_at_zero: ClassVar[bool] = False  # bits near zero go to the rarer side
+    training_only: ClassVar[tuple[str, ...]] = (
+        "margin",
+        "margin_deviation",
+        "scale",
+        "quantization_weight",
+        "centres",
+        "centre_seed",
+    )
 
     def __init__(
         self,

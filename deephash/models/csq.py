@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import ClassVar, Final, Literal
 
 import torch
 from torch import Tensor, nn
@@ -103,6 +103,7 @@ class CSQ(CentredHashModel):
     num_classes: int
     centres: Tensor
     tie_break: Tensor
+    training_only: ClassVar[tuple[str, ...]] = ("quantization_weight", "centres", "centre_seed")
 
     def __init__(
         self,

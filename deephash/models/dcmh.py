@@ -40,6 +40,7 @@ class DCMH(TwoTowers):
     supervised: ClassVar[bool] = True
     memory: RowMemory
     default_optimizer: ClassVar[Optimizer] = Optimizer(learning_rate=1e-3, weight_decay=0.0)
+    training_only: ClassVar[tuple[str, ...]] = ("gamma", "eta")
 
     def __init__(
         self,

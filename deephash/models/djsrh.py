@@ -40,6 +40,7 @@ class DJSRH(TwoTowers):
     """
 
     default_optimizer: ClassVar[Optimizer] = Optimizer(name="sgd", learning_rate=0.01)
+    training_only: ClassVar[tuple[str, ...]] = ("beta", "eta", "mu", "intra")
 
     def __init__(
         self,

@@ -68,6 +68,14 @@ class DPN(CentredHashModel):
     default_optimizer: ClassVar[Optimizer] = Optimizer(
         "sgd", learning_rate=1e-4, backbone_factor=1.0, milestones=(100,)
     )
+    training_only: ClassVar[tuple[str, ...]] = (
+        "margin",
+        "reduction",
+        "regularization",
+        "targets",
+        "target_seed",
+        "update_targets_every",
+    )
 
     def __init__(
         self,

@@ -51,6 +51,7 @@ class DPSH(CentredHashModel):
     suffers_from_offset: ClassVar[bool] = True
     least_rows: int = 2
     default_optimizer: ClassVar[Optimizer] = RMSPROP
+    training_only: ClassVar[tuple[str, ...]] = ("quantization_weight", "memory")
 
     def __init__(
         self,

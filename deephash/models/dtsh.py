@@ -98,6 +98,7 @@ class DTSH(CentredHashModel):
     couples_rows: ClassVar[bool] = True
     least_rows: int = 2
     default_optimizer: ClassVar[Optimizer] = RMSPROP
+    training_only: ClassVar[tuple[str, ...]] = ("preset", "alpha", "quantization_weight")
 
     def __init__(
         self,

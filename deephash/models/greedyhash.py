@@ -51,6 +51,7 @@ class GreedyHash(CentredHashModel):
 
     num_classes: int
     default_optimizer: ClassVar[Optimizer] = Optimizer("sgd", learning_rate=1e-3, backbone_factor=1.0, milestones=(30,))
+    training_only: ClassVar[tuple[str, ...]] = ("alpha", "multi_label")
 
     def __init__(
         self,
@@ -98,6 +99,7 @@ class GreedyHashUnsupervised(CentredHashModel):
     least_rows: int = 2
     supervised: ClassVar[bool] = False
     default_optimizer: ClassVar[Optimizer] = Optimizer("sgd", learning_rate=1e-4)
+    training_only: ClassVar[tuple[str, ...]] = ("alpha",)
 
     def __init__(
         self,

@@ -103,6 +103,7 @@ class HashNet(CentredHashModel):
     couples_rows: ClassVar[bool] = True
     suffers_from_offset: ClassVar[bool] = True
     least_rows: int = 2
+    training_only: ClassVar[tuple[str, ...]] = ("preset", "alpha")
 
     def __init__(
         self,

@@ -32,6 +32,7 @@ class ITQ(PCASign):
 
     one_sweep: ClassVar[bool] = False
     training_free: ClassVar[str | None] = "itq"
+    training_only: ClassVar[tuple[str, ...]] = ("seed",)
 
     def __init__(self, num_bits: int, backbone: Backbone = Backbone(), seed: int = 0) -> None:
         super().__init__(num_bits, backbone)

@@ -59,6 +59,7 @@ class CrossModalOrthoHash(LinearTowers):
     targets: Tensor
     supervised: ClassVar[bool] = True
     default_optimizer: ClassVar[Optimizer] = _QUICK
+    training_only: ClassVar[tuple[str, ...]] = ("margin", "scale", "targets", "target_seed")
 
     def __init__(
         self,
@@ -108,6 +109,7 @@ class CrossModalInfoNCE(LinearTowers):
     """
 
     default_optimizer: ClassVar[Optimizer] = _QUICK
+    training_only: ClassVar[tuple[str, ...]] = ("temperature", "quantization")
 
     def __init__(
         self,

@@ -31,6 +31,7 @@ class LSH(AlternatingHashModel):
     is_baseline: ClassVar[bool] = True
     mean: Tensor
     projection: Tensor
+    training_only: ClassVar[tuple[str, ...]] = ("seed",)
 
     def __init__(self, num_bits: int, backbone: Backbone = Backbone(), centre: bool = True, seed: int = 0) -> None:
         super().__init__(num_bits, {"image": backbone})

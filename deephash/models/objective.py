@@ -31,6 +31,7 @@ class ObjectiveHashModel(HashModel):
         memory: of the rows seen in training, where a method has one; it travels in checkpoints, not in saved models.
     """
 
+    training_only: ClassVar[tuple[str, ...]] = ("optimizer",)
     memory: RowMemory | None = None
     default_optimizer: ClassVar[Optimizer] = COMMON  # what a method's paper or release says; lies over COMMON
 

@@ -53,6 +53,16 @@ class OrthoHash(HeadHashModel):
     head: nn.Sequential
     targets: Tensor
     default_optimizer: ClassVar[Optimizer] = Optimizer(milestones=(80,))
+    training_only: ClassVar[tuple[str, ...]] = (
+        "margin",
+        "margin_kind",
+        "scale",
+        "preset",
+        "targets",
+        "target_seed",
+        "quantization",
+        "label_loss",
+    )
 
     def __init__(
         self,

@@ -10,7 +10,7 @@ space. The objective and its updates are in ``rreh_problem.py``.
 from __future__ import annotations
 
 import math
-from typing import Literal, cast
+from typing import ClassVar, Literal, cast
 
 import torch
 from torch import Tensor
@@ -38,6 +38,8 @@ class RREH(LinearCrossModal):
         unit_norm: divide features by their norm first.
         seed: of anchors, radial basis centres and the first rotation.
     """
+
+    training_only: ClassVar[tuple[str, ...]] = ("weights", "num_anchors", "joint_z", "lle_neighbours", "seed")
 
     def __init__(
         self,

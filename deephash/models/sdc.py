@@ -130,6 +130,13 @@ class SDC(HeadHashModel):
     couples_rows: ClassVar[bool] = True
     least_rows: int = 2
     supervised: ClassVar[bool] = False
+    training_only: ClassVar[tuple[str, ...]] = (
+        "law",
+        "quantization_weight",
+        "contrast_weight",
+        "temperature",
+        "feature_dropout",
+    )
 
     def __init__(
         self,

@@ -35,6 +35,8 @@ class Saveable(Protocol):
 
     num_bits: int
     num_levels: int
+    identity_version: int
+    training_only: ClassVar[tuple[str, ...]]
     supervised: ClassVar[bool]
     learned_codes: BinaryCodes | None
     seen: SeenItems | None
@@ -100,6 +102,7 @@ def describe(model: Saveable) -> dict[str, Any]:
         "modalities": list(model.encoders),
         "supervised": model.supervised,
         "fingerprint": model.fingerprint(),
+        "identity_version": model.identity_version,
         "init_args": model.init_args(),
     }
 
@@ -171,17 +174,24 @@ def _plain(value: Any) -> Any:
 def identity(model: Saveable) -> str:
     """Return, as one string, the arguments that codes depend on besides the weights.
 
-    Left out are the optimiser and whatever has its default value: a later version that adds an option must not change
-    the fingerprints of the models that exist.
+    Left out are arguments that only training reads, and whatever has its default value: a later version that adds an
+    option must not change the fingerprints of the models that exist. Of training's arguments version 1 of the rule,
+    by which deephash 0.1 named its models, leaves out the optimiser only; such a model keeps that rule.
     """
     parameters = inspect.signature(type(model).__init__).parameters
-    args = {name: value for name, value in model.init_args().items() if not isinstance(model.hparams[name], Optimizer)}
+    dropped = training_only(type(model)) if model.identity_version > 1 else {"optimizer"}
+    args = {name: value for name, value in model.init_args().items() if name not in dropped}
     chosen = {name: value for name, value in args.items() if value != _plain(parameters[name].default)}
     blank = _plain(Backbone(weights=None))
     for name, value in chosen.items():
         if isinstance(value, dict) and value.keys() == blank.keys():
             chosen[name] = {key: item for key, item in value.items() if item != blank[key] and key != "frozen"}
     return json.dumps([type(model).__name__, chosen, _assets(model)], sort_keys=True)
+
+
+def training_only(cls: type[Any]) -> set[str]:
+    """Return the names that ``cls`` and the classes above it mark as arguments of training alone."""
+    return {name for each in cls.__mro__ for name in vars(each).get("training_only", ())}
 
 
 def has_assets(encoder: Encoder) -> bool:

@@ -89,6 +89,7 @@ class TLDR(HeadHashModel):
     mean: Tensor
     rotation: Tensor
     default_optimizer: ClassVar[Optimizer] = Optimizer(learning_rate=1e-3, weight_decay=1e-6)
+    training_only: ClassVar[tuple[str, ...]] = ("num_neighbours", "similarity", "redundancy_weight")
 
     def __init__(
         self,

@@ -51,6 +51,15 @@ class UCCH(TwoTowers):
 
     memory: RowMemory
     default_optimizer: ClassVar[Optimizer] = Optimizer(learning_rate=1e-4, weight_decay=1e-6)
+    training_only: ClassVar[tuple[str, ...]] = (
+        "alpha",
+        "margin",
+        "shift",
+        "momentum",
+        "temperature",
+        "num_negatives",
+        "preset",
+    )
 
     def __init__(
         self,

@@ -2,7 +2,10 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 import pytest
@@ -14,6 +17,27 @@ from deephash.codes import BinaryCodes
 from deephash.encoding import CodeEncoder, open_encoder
 from deephash.errors import UsageError
 from deephash.models import HashModel, load_model
+from deephash.models.storage import training_only
+
+
+def another_value(cls: type[HashModel], name: str, value: Any) -> Any:
+    """Return a value of the argument ``name`` that is not ``value``."""
+    hint = get_type_hints(cls.__init__)[name]
+    kinds = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    kind = float if float in kinds else kinds[0]
+    if get_origin(kind) is Literal:
+        return next(each for each in get_args(kind) if each != value)
+    if kind is bool:
+        return not value
+    if kind is int:
+        return value + 1
+    if kind is float:
+        return 0.8 * (value or 0.5)
+    if is_dataclass(kind):
+        return replace(
+            value or kind(), **{next(each.name for each in fields(kind) if each.type.startswith("float")): 0.3}
+        )
+    return tuple(0.5 * each for each in value)
 
 
 class HashModelContract:
@@ -164,6 +188,16 @@ class HashModelContract:
         with torch.no_grad():
             tensor.view(-1)[0] += 1.0
         assert model.fingerprint() != before, name
+
+    def test_arguments_of_training_change_neither_codes_nor_fingerprint(self, model):
+        inputs, given = self.make_inputs(6), dict(model.hparams)
+        for name in sorted(training_only(type(model))):
+            other = type(model)(**given | {name: another_value(type(model), name, given[name])})
+            other.encoders = model.encoders  # vocabularies too
+            other.load_state_dict(model.state_dict())
+            assert other.init_args() != model.init_args(), name
+            assert other.encode(inputs) == model.encode(inputs), name
+            assert other.fingerprint() == model.fingerprint(), name
 
     def test_init_args_are_plain_json(self, model):
         args = model.init_args()
