@@ -137,7 +137,7 @@ def _read(place: Place, data: bytes, known: set[str], *, with_vector: bool) -> d
     digest = content_hash(data)
     if digest in known:
         raise UsageError("already in the collection")
-    side = place.searcher.encoder.model.picture_side()
+    side = place.searcher.encoder.model.picture_side
     picture, facts = read_picture(data, reduced_to=side)
     encoded = place.searcher.encoder.encode("image", picture, with_vector=with_vector)
     return {"hash": digest, "data": data, "facts": facts, "code": encoded.code, "vector": encoded.vector}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from deephash.cli.output import note
 from deephash.collection import Collection
@@ -11,7 +11,7 @@ from deephash.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from deephash.codes import BinaryCodes
-    from deephash.models.base import HashModel
+    from deephash.encoding.port import CodeEncoder, Modality, Row
 
 _PICTURES = 256  # opened at a time
 
@@ -74,53 +74,47 @@ def _encoded(opened: Collection, bank: Path, source: Path | None) -> tuple[str, 
     return "text", _codes_of_phrases(encoder.model, bank)
 
 
-def _codes_of_phrases(model: HashModel, bank: Path) -> BinaryCodes:
+def _codes_of_phrases(encoder: CodeEncoder, bank: Path) -> BinaryCodes:
     try:
         phrases = [line.strip() for line in bank.read_text(encoding="utf-8").splitlines() if line.strip()]
     except UnicodeDecodeError:
         raise DataError(f"{bank} is no UTF-8 text; a bank is a text file with a phrase a line") from None
     known, unknown = [], 0
-    transform = model.preprocess("text")
     for phrase in phrases:
         try:
-            known.append(transform(phrase))
+            known.append(encoder.prepare("text", phrase))
         except UsageError:
             unknown += 1
     if not known:
         raise DataError(f"{bank} holds no phrase that the model understands, of {len(phrases):,}")
     if unknown:
         note(f"{unknown:,} of {len(phrases):,} phrases hold no word that the model knows; passed over")
-    return _in_batches(model, "text", known)
+    return _in_batches(encoder, "text", known)
 
 
-def _codes_of_pictures(model: HashModel, bank: Path) -> BinaryCodes:
+def _codes_of_pictures(encoder: CodeEncoder, bank: Path) -> BinaryCodes:
     from deephash.codes import BinaryCodes
     from deephash.errors import UnreadablePicture
     from deephash.pictures import open_picture, scan_folder
     from deephash.progress import track
 
-    transform, side = model.preprocess("image"), model.picture_side()
     paths, parts, waiting = list(scan_folder(bank)), [], []
     for path in track(paths, "encoding the bank", total=len(paths)):
         try:
-            waiting.append(transform(open_picture(path, reduced_to=side)))
+            waiting.append(encoder.prepare("image", open_picture(path, reduced_to=encoder.picture_side)))
         except UnreadablePicture as error:
             note(f"  skipped {error}")
         if len(waiting) == _PICTURES:
-            parts.append(_in_batches(model, "image", waiting))
+            parts.append(_in_batches(encoder, "image", waiting))
             waiting = []
-    parts += [_in_batches(model, "image", waiting)] if waiting else []
+    parts += [_in_batches(encoder, "image", waiting)] if waiting else []
     if not parts:
         raise DataError(f"{bank} holds no readable picture")
     return BinaryCodes.concatenate(parts)
 
 
-def _in_batches(model: HashModel, modality: str, prepared: list[Any], size: int = 64) -> BinaryCodes:
-    import torch
-
+def _in_batches(encoder: CodeEncoder, modality: Modality, rows: list[Row], size: int = 64) -> BinaryCodes:
     from deephash.codes import BinaryCodes
 
-    starts = range(0, len(prepared), size)
-    return BinaryCodes.concatenate(
-        [model.encode({modality: torch.stack(prepared[start : start + size])}) for start in starts]
-    )
+    starts = range(0, len(rows), size)
+    return BinaryCodes.concatenate([encoder.encode(modality, rows[start : start + size]).codes for start in starts])

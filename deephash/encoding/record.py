@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,14 @@ def model_folder(path: str | Path) -> Path:
     """
     run = Path(path)
     return next((place for place in (run / "model", run, run / "last") if (place / JSON_NAME).is_file()), run)
+
+
+def description_of(record: Mapping[str, Any]) -> str:
+    """Return a name for people, such as ``OrthoHash on timm:resnet18``."""
+    arguments = record.get("init_args", {})
+    backbone = arguments.get("backbone") or arguments.get("image_backbone") or {}
+    suffix = f" on {backbone['name']}" if isinstance(backbone, dict) and "name" in backbone else ""
+    return f"{record.get('class', 'model')}{suffix}"
 
 
 def read_model_record(directory: str | Path) -> dict[str, Any]:

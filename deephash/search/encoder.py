@@ -13,10 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deephash.codes import BinaryCodes
-from deephash.encoding.record import model_folder, read_model_record
+from deephash.encoding import CodeEncoder, open_encoder, read_model_record
+from deephash.encoding.composed import change_by_words, compose_picture, continuous_codes, neutral_codes
+from deephash.encoding.opening import folder_of
+from deephash.encoding.port import Modality, Row
+from deephash.encoding.record import description_of
 from deephash.errors import IncompatibleModel, UsageError
 from deephash.index.composition import ComposedQuery
-from deephash.search.query import Kind, Part, Query, Sliders
+from deephash.pictures import open_picture
+from deephash.search.query import Part, Query, Sliders
 
 if TYPE_CHECKING:
     from deephash.models.base import HashModel
@@ -74,7 +79,8 @@ class QueryEncoder:
     """Encodes queries with the model a collection was made with; the model is loaded at the first need.
 
     Args:
-        source: a run, a model folder, or a model in memory; None for codes from elsewhere: only codes and ids search.
+        source: a run, a model folder, a collection, a model in memory or an encoder; None for codes from elsewhere:
+            only codes and ids search.
         fingerprint: the one the collection's codes were made with; None accepts any.
         collection: how the collection is called in messages.
 
@@ -82,8 +88,10 @@ class QueryEncoder:
         IncompatibleModel: the model's codes cannot be compared with the collection's.
     """
 
-    def __init__(self, source: str | Path | HashModel | None, fingerprint: str | None, collection: str) -> None:
-        self._model: HashModel | None = None
+    def __init__(
+        self, source: str | Path | HashModel | CodeEncoder | None, fingerprint: str | None, collection: str
+    ) -> None:
+        self._model: CodeEncoder | None = None
         self._lock = threading.Lock()
         self._expected, self._collection = fingerprint, collection
         self._remembered: OrderedDict[tuple[str, bool], Encoded | Mixture] = OrderedDict()
@@ -92,22 +100,18 @@ class QueryEncoder:
         if source is None:
             return
         if isinstance(source, (str, Path)):
-            self.directory = model_folder(source)
+            self.directory = folder_of(source)
             self.record = read_model_record(self.directory)
-            self._check(str(self.record.get("fingerprint")), self.description)
+            self._check(str(self.record.get("fingerprint")))
         else:
-            self._model = source
-            modalities = list(source.encoders)
-            self.record = {"class": type(source).__name__, "num_bits": source.num_bits, "modalities": modalities}
-            self._check(source.fingerprint(), self.description)
+            encoder = self._model = open_encoder(source)
+            self.record = {"class": encoder.method, "modalities": list(encoder.modalities)}
+            self._check(encoder.fingerprint())
 
     @property
     def description(self) -> str:
         """A name for people, such as ``OrthoHash on timm:resnet18``."""
-        arguments = self.record.get("init_args", {})
-        backbone = arguments.get("backbone") or arguments.get("image_backbone") or {}
-        suffix = f" on {backbone['name']}" if isinstance(backbone, dict) and "name" in backbone else ""
-        return f"{self.record.get('class', 'model')}{suffix}"
+        return description_of(self.record)
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -115,39 +119,31 @@ class QueryEncoder:
         return tuple(self.record.get("modalities", ("image",)))
 
     @property
-    def model(self) -> HashModel:
-        """The model itself, loaded now if it was not yet."""
+    def model(self) -> CodeEncoder:
+        """The model behind its port, loaded now if it was not yet."""
         with self._lock:
             if self._model is None:
-                from deephash.models import load_model
-
                 if self.directory is None:
                     raise UsageError(f"{self._collection} has no model; search it by id, or give --model")
-                model = load_model(self.directory)
-                self._check(model.fingerprint(), self.description)
-                self._model = model.eval()
+                encoder = open_encoder(self.directory)
+                self._check(encoder.fingerprint())
+                self._model = encoder
             return self._model
 
-    def encode(self, kind: Kind, value: Any, *, with_vector: bool = False) -> Encoded:
+    def encode(self, kind: Modality, value: Any, *, with_vector: bool = False) -> Encoded:
         """Return the code of a picture or a phrase, and its float vector: opened once, and one pass of the network."""
-        inputs = self._inputs(kind, value)
-        if not with_vector:
-            return Encoded(self.model.encode(inputs))
-        import torch
-
-        with torch.inference_mode():
-            features = {f"{kind}_features": self.model.features(inputs, kind)}
-            vectors = np.asarray(self.model.vectors(features).float().cpu(), dtype=np.float32)
-        return Encoded(self.model.encode(features), vectors)
+        row = self._row(kind, value)
+        found = self.model.encode(kind, [row], vectors=with_vector)
+        return Encoded(found.codes, found.vectors)
 
     def encode_query(self, query: Query, *, with_vector: bool = False) -> Encoded:
         """Return the code of a query whose items were put in as codes; its parts are encoded once, sliders mix anew.
 
         One wanted picture or phrase gives exactly :meth:`encode` of it. A picture with words, and perhaps words that
-        are not wanted, is composed by prompt directions (:mod:`deephash.models.composed`), the words' share of the two
-        weights being its beta. Any other mixture adds unit-length continuous codes by their weights. There, a stored
-        code takes part as its signs plus the mean signs of its neighbours: bare signs have no weak bits, and no share
-        below one half could ever turn one. Unwanted words act by their difference to saying nothing.
+        are not wanted, is composed by prompt directions (:mod:`deephash.encoding.composed`), the words' share of the
+        two weights being its beta. Any other mixture adds unit-length continuous codes by their weights. There, a
+        stored code takes part as its signs plus the mean signs of its neighbours: bare signs have no weak bits, and no
+        share below one half could ever turn one. Unwanted words act by their difference to saying nothing.
 
         Raises:
             UsageError: the model does not read a part, or a vector is asked of a mixture.
@@ -164,9 +160,9 @@ class QueryEncoder:
 
     def _made(self, query: Query, with_vector: bool) -> Encoded | Mixture:
         only = query.only
-        return (
-            self.mixture(query.parts) if only is None else self.encode(only.kind, only.value, with_vector=with_vector)
-        )
+        if only is None:
+            return self.mixture(query.parts)
+        return self.encode(_modality(only), only.value, with_vector=with_vector)
 
     def _once(self, key: tuple[str, bool], make: Callable[[], Encoded | Mixture]) -> Encoded | Mixture:
         with self._lock:
@@ -212,8 +208,6 @@ class QueryEncoder:
             return None
         if pictures[0].weight < 0:
             return None
-        from deephash.models.composed import change_by_words, compose_picture
-
         self._require_mixable()
         share = wanted[0].weight / (wanted[0].weight + pictures[0].weight)
         worded = compose_picture(self.model, pictures[0].value, wanted[0].value)
@@ -225,8 +219,6 @@ class QueryEncoder:
     def _movement(self, term: Part) -> NDArray[np.float64]:
         """Return what a term adds; unwanted words act by their difference to saying nothing."""
         if term.kind == "text" and term.weight < 0:
-            from deephash.models.composed import neutral_codes
-
             return self._direction(term) - _unit(neutral_codes(self.model))
         return self._direction(term)
 
@@ -235,40 +227,37 @@ class QueryEncoder:
             signs = term.value.signs().astype(np.float64)
             values = signs[0] + (signs[1:].mean(axis=0) if len(signs) > 1 else 0.0)
         else:
-            values = self._continuous(term.kind, term.value)
+            self._require_mixable()
+            kind = _modality(term)
+            values = continuous_codes(self.model, kind, self._row(kind, term.value))
         return _unit(values)
-
-    def _continuous(self, kind: Kind, value: Any) -> NDArray[np.float64]:
-        import torch
-
-        self._require_mixable()
-        with torch.inference_mode():
-            return np.asarray(self.model(self._inputs(kind, value))[0].cpu(), dtype=np.float64)
 
     def _require_mixable(self) -> None:
         """Only where a bit means ``v >= 0`` can continuous codes be mixed."""
-        from deephash.models.base import HashModel
-
-        if type(self.model).bits is not HashModel.bits or self.model.num_levels > 1:
+        if not self.model.is_mixable:
             raise UsageError(f"{self.description} does not binarise at zero, so its queries cannot be mixed")
 
-    def _inputs(self, kind: Kind, value: Any) -> dict[str, Any]:
-        from deephash.pictures import open_picture
-
+    def _row(self, kind: Modality, value: Any) -> Row:
         self.require(kind)
         if kind == "image":  # opened as when the collection was made, so that a picture finds itself at distance 0
-            value = open_picture(value, reduced_to=self.model.picture_side())
-        prepared = self.model.preprocess(kind)(value)
-        return {kind: prepared[None].to(self.model.device)}
+            value = open_picture(value, reduced_to=self.model.picture_side)
+        return self.model.prepare(kind, value)
 
-    def _check(self, fingerprint: str, name: str) -> None:
+    def _check(self, fingerprint: str) -> None:
         if self._expected is not None and fingerprint != self._expected:
             raise IncompatibleModel(
-                f"{self._collection} holds codes of the model {self._expected}; you asked to search with {name} "
-                f"({fingerprint}). Leave out --model to use the collection's own, or rebuild: "
+                f"{self._collection} holds codes of the model {self._expected}; you asked to search with "
+                f"{self.description} ({fingerprint}). Leave out --model to use the collection's own, or rebuild: "
                 f"deephash index PICTURES --out NEW.dh --model {self.directory or 'MODEL'}"
             )
 
 
 def _unit(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(values / max(float(np.linalg.norm(values)), 1e-12))
+
+
+def _modality(part: Part) -> Modality:
+    """Return what a picture or a phrase is read as."""
+    if part.kind not in ("image", "text"):
+        raise UsageError(f"a query of kind {part.kind!r} has no model to read it; give a picture or words")
+    return part.kind

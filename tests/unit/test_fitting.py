@@ -5,16 +5,16 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
-from deephash.errors import DataError, UsageError, WeightsNotFound
-from deephash.fitting import TYPICAL_PHRASES, fit_training_free, is_training_free_spec
-from deephash.models import ITQ, LSH, CrossModalITQ, PCASign, load_model
-from deephash.models.composed import (
+from deephash.encoding.composed import (
     change_by_words,
     compose_picture,
     neutral_codes,
     phrase_codes,
     picture_codes,
 )
+from deephash.errors import DataError, UsageError, WeightsNotFound
+from deephash.fitting import TYPICAL_PHRASES, fit_training_free, is_training_free_spec
+from deephash.models import ITQ, LSH, CrossModalITQ, PCASign, load_model
 from tests.tiny_clip import PICTURES, TEXTS
 
 

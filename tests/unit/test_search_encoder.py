@@ -8,8 +8,10 @@ import torch
 
 from deephash.backbones import Backbone
 from deephash.codes import BinaryCodes
+from deephash.encoding import open_encoder
 from deephash.errors import CollectionDamaged, IncompatibleModel, UsageError
 from deephash.models import LSH
+from deephash.pictures import opening
 from deephash.search import Part, Query, QueryEncoder
 
 
@@ -28,6 +30,32 @@ def test_one_term_is_plain_encoding(model):
     picture = pictures()[0]
     assert encoder.encode_query(Query.of(Part("image", picture))).code == model.encode_images([picture])
     assert encoder.encode_query(Query.of(Part("image", picture, 0.3))).code == model.encode_images([picture])
+
+
+@pytest.mark.parametrize("with_vector", [False, True])
+def test_a_query_decodes_its_picture_once_and_runs_the_network_once(model, tmp_path, monkeypatch, with_vector):
+    file, decoded, ran = tmp_path / "one.png", [], []
+    _pil(pictures()[0]).save(file)
+    decode = opening.decode
+    monkeypatch.setattr(opening, "decode", lambda *given: (decoded.append(1), decode(*given))[1])
+    hook = model.encoders["image"].register_forward_hook(lambda *_: ran.append(1))
+    encoder = QueryEncoder(model, None, "x.dh")
+    found = encoder.encode_query(Query.of(Part("image", file)), with_vector=with_vector)
+    hook.remove()
+    assert (len(decoded), len(ran)) == (1, 1)
+    assert found.code == model.encode_images([file])
+    if with_vector:
+        row = model.preprocess("image")(_pil(pictures()[0]))[None]
+        assert np.array_equal(found.vector, model.vectors({"image": row}).detach().numpy())
+    else:
+        assert found.vector is None
+
+
+def test_an_encoder_of_any_kind_answers(model):
+    asked = Query.of(Part("image", pictures()[0]))
+    assert QueryEncoder(open_encoder(model), model.fingerprint(), "x.dh").encode_query(asked).code == (
+        model.encode_images(pictures()[:1])
+    )
 
 
 def test_a_mixture_is_the_sign_of_the_weighted_sum(model):

@@ -13,8 +13,8 @@ from deephash.webui.workspace import Workspace
 
 from deephash.collection import Collection
 from deephash.collection.filters import Filter
+from deephash.encoding.composed import compose_picture
 from deephash.errors import UsageError
-from deephash.models.composed import compose_picture
 from deephash.search import Options, Sliders
 from deephash.search.query import LONGEST_PHRASE, Query, phrase, words_query
 from tests.coloured_squares import coloured
