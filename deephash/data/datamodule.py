@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, cast
 
 import numpy as np
 import torch
 from lightning import LightningDataModule
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
+from deephash.backbones import Encoder
+from deephash.backbones.text import WordVectors
 from deephash.codes import BinaryCodes
 from deephash.collection.folder import hash_of_file
 from deephash.collection.seen import SeenItems
 from deephash.data.augment import Augmentation, augmentation
 from deephash.data.batch import Batch, SlicedBatches
 from deephash.data.feature_cache import FeatureCache, encoder_key
+from deephash.data.learner import Learner
+from deephash.data.live_rows import LiveRows
 from deephash.data.protocols import Splits, split_checksum
 from deephash.data.table import SPLIT_NAMES, ItemTable, Split
 from deephash.errors import DataError, UnreadablePicture, UsageError
@@ -70,7 +73,7 @@ class HashDataModule(LightningDataModule, ABC):
         self._protocol_rows: Splits = {}
         self._encoder_keys: dict[str, str] = {}
         self._checked: set[str] = set()
-        self._model: Any = None
+        self._model: Learner | None = None
         self._live: frozenset[str] = frozenset()  # modalities whose training batches are not cut from cached features
 
     # What a data set says --------------------------------------------------------------------------
@@ -128,7 +131,7 @@ class HashDataModule(LightningDataModule, ABC):
         if self.trainer is not None:
             callbacks = self.trainer.callbacks  # type: ignore[attr-defined]
             live = any(getattr(each, "needs_pixels", False) for each in callbacks)  # a BatchHook, defined floors above
-            self.attach(self.trainer.lightning_module, live=live)
+            self.attach(cast(Learner, self.trainer.lightning_module), live=live)
 
     def _make_splits(self, rows: Splits) -> None:
         for name in ("train", "query", "database"):
@@ -188,7 +191,7 @@ class HashDataModule(LightningDataModule, ABC):
 
     # Model and features ----------------------------------------------------------------------------
 
-    def attach(self, model: Any, *, live: bool = False) -> None:
+    def attach(self, model: Learner, *, live: bool = False) -> None:
         """Prepare for ``model``: fit vocabularies on the training texts, cache the features of frozen backbones.
 
         Args:
@@ -216,12 +219,12 @@ class HashDataModule(LightningDataModule, ABC):
         self._encoder_keys = held
         self._require_whole_table(model)
 
-    def _attach_modality(self, modality: str, encoder: Any, device: torch.device) -> None:
+    def _attach_modality(self, modality: str, encoder: Encoder, device: torch.device) -> None:
         sources, vectors = self.table.sources, self.table.vectors
         if modality not in sources and modality not in vectors:
             able = ", ".join(self._modalities())
             raise UsageError(f"{type(self).__name__} has {able}, but the model reads {modality!r}")
-        if getattr(encoder, "needs_texts", False) and modality in sources:
+        if isinstance(encoder, WordVectors) and encoder.needs_texts and modality in sources:
             encoder.fit_texts([sources[modality](int(row)) for row in self.splits["train"].rows])
         if encoder.spec.name.startswith("features:") or modality not in sources:
             self._take_vectors(modality, encoder)
@@ -230,7 +233,7 @@ class HashDataModule(LightningDataModule, ABC):
         else:
             self._check_pictures(modality)
 
-    def _require_pixels(self, model: Any) -> None:
+    def _require_pixels(self, model: Learner) -> None:
         names = {modality: encoder.spec.name for modality, encoder in model.encoders.items()}
         if "image" not in self.table.sources or names.get("image", "features:").startswith("features:"):
             raise UsageError(
@@ -242,7 +245,7 @@ class HashDataModule(LightningDataModule, ABC):
     def _modalities(self) -> list[str]:
         return sorted({*self.table.sources, *(f"{name} vectors" for name in self.table.vectors)})
 
-    def _take_vectors(self, modality: str, encoder: Any) -> None:
+    def _take_vectors(self, modality: str, encoder: Encoder) -> None:
         vectors = self.table.vectors.get(modality)
         if vectors is None:
             raise UsageError(
@@ -257,7 +260,7 @@ class HashDataModule(LightningDataModule, ABC):
         for split in self.splits.values():
             split.features[modality] = vectors[torch.from_numpy(split.rows)]
 
-    def _cache(self, modality: str, encoder: Any, device: torch.device) -> None:
+    def _cache(self, modality: str, encoder: Encoder, device: torch.device) -> None:
         rows = self._rows_of(modality)
         cache = FeatureCache(
             encoder,
@@ -295,9 +298,9 @@ class HashDataModule(LightningDataModule, ABC):
                 rejected[row] = str(error)
         self._leave_out(rejected)
 
-    def _require_whole_table(self, model: Any) -> None:
+    def _require_whole_table(self, model: Learner) -> None:
         live = [name for name in model.encoders if name not in self.splits["train"].features]
-        if live and getattr(model, "needs_whole_table", False):
+        if live and model.needs_whole_table:
             raise UsageError(
                 f"{type(model).__name__} is fitted on a whole feature table, so its backbone cannot learn; "
                 "set frozen: true in its backbone"
@@ -307,10 +310,10 @@ class HashDataModule(LightningDataModule, ABC):
 
     def train_dataloader(self) -> Iterable[Batch]:
         """Return training batches: sliced from cached features, or decoded and augmented by a DataLoader."""
-        split, model = self.splits["train"], self._model
+        split, model = self.splits["train"], self._attached()
         live = self._read_anew(split, self._live)
         if not live:
-            whole = getattr(model, "needs_whole_table", False)
+            whole = model.needs_whole_table
             size = None if whole else self.batch_size
             return SlicedBatches(split.columns(), size, shuffle=not whole, drop_last=True, divide=not whole)
         rows = self._live_rows(split, live, augmentation(self.augment))
@@ -332,11 +335,11 @@ class HashDataModule(LightningDataModule, ABC):
         rows = self._live_rows(split, live, augmentation("none"))
         return DataLoader(rows, batch_size=batch_size or self.encode_batch_size, num_workers=self.num_workers)
 
-    def codes(self, model: Any, split_name: str, *, modality: str | None = None) -> BinaryCodes:
+    def codes(self, model: Learner, split_name: str, *, modality: str | None = None) -> BinaryCodes:
         """Return the model's codes of a split.
 
         Args:
-            model: an attached :class:`~deephash.models.HashModel`.
+            model: such as a :class:`~deephash.models.HashModel`; it is attached.
             split_name: see :meth:`setup`.
             modality: for cross-modal models, the one half that is encoded; None gives the model all it reads.
         """
@@ -350,40 +353,20 @@ class HashDataModule(LightningDataModule, ABC):
         ]
         return BinaryCodes.concatenate(parts)
 
+    def _attached(self) -> Learner:
+        if self._model is None:
+            raise UsageError(f"batches are made for a model: call attach(model) of {type(self).__name__} first")
+        return self._model
+
     def _read_anew(self, split: Split, wanted: Collection[str] = ()) -> list[str]:
         """Return the modalities whose items are decoded for each batch: those not cached, and those ``wanted`` so."""
-        return [name for name in self._model.encoders if name not in split.features or name in wanted]
+        return [name for name in self._attached().encoders if name not in split.features or name in wanted]
 
-    def _live_rows(self, split: Split, live: list[str], augment: Augmentation) -> _LiveRows:
-        transforms = {name: self._model.preprocess(name) for name in live}
-        return _LiveRows(split, {name: self.table.sources[name] for name in live}, transforms, augment)
+    def _live_rows(self, split: Split, live: list[str], augment: Augmentation) -> LiveRows:
+        transforms = {name: self._attached().preprocess(name) for name in live}
+        return LiveRows(split, {name: self.table.sources[name] for name in live}, transforms, augment)
 
 
 def reason_of(rejected: dict[int, str]) -> str:
     """Return the last reason in a list of unreadable pictures."""
     return list(rejected.values())[-1]
-
-
-class _LiveRows(Dataset[Batch]):
-    """Rows decoded when asked for."""
-
-    def __init__(
-        self,
-        split: Split,
-        sources: dict[str, Callable[[int], Any]],
-        transforms: dict[str, Callable[[Any], Tensor]],
-        augment: Augmentation,
-    ) -> None:
-        self.split, self.columns = split, split.columns(without=sources)
-        self.sources, self.transforms, self.augment = sources, transforms, augment
-
-    def __len__(self) -> int:
-        return len(self.split)
-
-    def __getitem__(self, place: int) -> Batch:
-        item = {name: column[place] for name, column in self.columns.items()}
-        row = int(self.split.rows[place])
-        for name, source in self.sources.items():
-            raw = source(row)
-            item[name] = self.transforms[name](self.augment(raw) if name == "image" else raw)
-        return item

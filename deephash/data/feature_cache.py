@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from deephash.backbones import Encoder
+from deephash.backbones.text import TextEncoder
 from deephash.errors import UnreadablePicture
 from deephash.progress import track
 
@@ -102,8 +103,8 @@ class FeatureCache:
         return block
 
     def _forward(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        # texts of a data set may hold no known word, which a query may not
-        transform = getattr(self.encoder, "preprocess_data", self.encoder.preprocess)()
+        encoder = self.encoder  # texts of a data set may hold no known word, which a query may not
+        transform = encoder.preprocess_data() if isinstance(encoder, TextEncoder) else encoder.preprocess()
         inputs, readable = [], []
         for place, row in enumerate(rows):
             try:

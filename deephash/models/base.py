@@ -54,6 +54,7 @@ class HashModel(LightningModule, ABC):
     training_only: ClassVar[tuple[str, ...]] = ()  # arguments that change no code once the weights are given
     supervised: ClassVar[bool] = False  # learns classes, so that near codes mean "same class", not "same picture"
     binarises_at_zero: ClassVar[bool] = True  # False where bits() is more than the sign of forward()
+    needs_whole_table: ClassVar[bool] = False  # fitted on all training features at once, not batch by batch
     num_levels: int = 1
     identity_version: int = IDENTITY_VERSION  # the rule of its fingerprint; a saved model keeps its own
     learned_codes: BinaryCodes | None = None  # database codes that are not encode(x), as DLCH learns them

@@ -26,6 +26,8 @@ from deephash.training.fitting import TRAINER_DEFAULTS, check_fit, fit, make_tra
 from deephash.training.options import DEV_EPOCHS, DEV_ITEMS, TrainOptions
 from deephash.training.run_folder import RunFolder
 
+ReusedData = dict[str, HashDataModule]
+
 
 class TrainCLI(LightningCLI):
     """LightningCLI that hands seeds on to whatever draws by a seed of its own, and leaves the running to us.
@@ -33,12 +35,13 @@ class TrainCLI(LightningCLI):
     Args:
         count_classes: the model's ``num_classes`` is that of the data, not what stands in the configuration.
         build: make model and data; else they are only described, in ``config``.
+        reused: data of the runs before by their configuration; where it is the same they are taken, with the table
+            that was read and the features that were cached, and what is made new is added.
         settings: LightningCLI's own.
     """
 
-    def __init__(self, *, count_classes: bool, build: bool, **settings: Any) -> None:
-        self._count_classes, self._build = count_classes, build
-        self._counted: HashDataModule | None = None
+    def __init__(self, *, count_classes: bool, build: bool, reused: ReusedData, **settings: Any) -> None:
+        self._count_classes, self._build, self._reused = count_classes, build, reused
         super().__init__(**settings)
 
     def before_instantiate_classes(self) -> None:
@@ -47,8 +50,7 @@ class TrainCLI(LightningCLI):
         A model's own seeds (of its codebook or its first rotation) follow ``seed_everything``.
         """
         if self._count_classes:
-            self._counted = self._made(data=self.config["data"])["data"]
-            found = self._counted.num_classes
+            found = self._data().num_classes
             if not found:
                 raise UsageError(
                     f"{self.config['model']['class_path'].rpartition('.')[2]} needs num_classes, and the data has no "
@@ -65,12 +67,14 @@ class TrainCLI(LightningCLI):
         """Make data and model, if they are wanted."""
         if self._build:
             super().instantiate_classes()
-            self.datamodule = self._counted or self.datamodule  # the one whose table is read already
+            self.datamodule = self._data()
 
-    def _made(self, **parts: Any) -> Namespace:
-        make = getattr(self.parser, "instantiate", None) or self.parser.instantiate_classes  # renamed in 4.49
-        made: Namespace = make(Namespace(**parts))
-        return made
+    def _data(self) -> HashDataModule:
+        key = repr(self.config["data"])
+        if key not in self._reused:
+            make = getattr(self.parser, "instantiate", None) or self.parser.instantiate_classes  # renamed in 4.49
+            self._reused[key] = make(Namespace(data=self.config["data"]))["data"]
+        return self._reused[key]
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """The run folder is not known yet: the Trainer is made in :func:`train_one`."""
@@ -85,13 +89,15 @@ class TrainCLI(LightningCLI):
 
 
 def train_one(
-    options: TrainOptions, bits: int | None, seed: int | None, *, in_grid: bool, reused: dict[str, Any]
+    options: TrainOptions, bits: int | None, seed: int | None, *, in_grid: bool, reused: ReusedData
 ) -> dict[str, Any]:
-    """Do one run and return what is printed about it."""
-    cli = parse(options, bits, seed)
+    """Do one run and return what is printed about it; ``reused`` is an empty dictionary, the same for all of a grid."""
+    cli = parse(options, bits, seed, reused=reused)
     seed = int(cli.config["seed_everything"])
     model: HashModel = cli.model
-    data = _data_of(cli, options, reused)
+    data: HashDataModule = cli.datamodule
+    if options.fast_dev_run:
+        data.limit_items(DEV_ITEMS)
     data.setup()
     check_fit(model, data)  # before a folder is made, which would take the name of the run that is meant
     run = _run_folder(options, model, seed, in_grid)
@@ -124,15 +130,6 @@ def complete_config(options: TrainOptions) -> str:
     return text
 
 
-def _data_of(cli: TrainCLI, options: TrainOptions, reused: dict[str, Any]) -> HashDataModule:
-    """Take the data of the run before where the configuration is the same, with its cached features."""
-    key = repr(cli.config["data"])
-    data: HashDataModule = reused.setdefault(key, cli.datamodule)
-    if options.fast_dev_run:
-        data.limit_items(DEV_ITEMS)
-    return data
-
-
 def _run_folder(options: TrainOptions, model: HashModel, seed: int, in_grid: bool) -> RunFolder:
     if options.resume is not None:
         return RunFolder(options.resume)
@@ -150,7 +147,14 @@ def _test_scores(model: HashModel, data: HashDataModule) -> dict[str, float]:
 # Parsing -------------------------------------------------------------------------------------------
 
 
-def parse(options: TrainOptions, bits: int | None, seed: int | None, *, build: bool = True) -> TrainCLI:
+def parse(
+    options: TrainOptions,
+    bits: int | None,
+    seed: int | None,
+    *,
+    build: bool = True,
+    reused: ReusedData | None = None,
+) -> TrainCLI:
     """Return model and data of a configuration. Raises UsageError that names the misspelt option and a near one."""
     words = [f"--config={each}" for each in _configs(options)]
     if options.method is not None:
@@ -166,7 +170,7 @@ def parse(options: TrainOptions, bits: int | None, seed: int | None, *, build: b
         for name in module.__all__:
             getattr(module, name)
     try:
-        cli = _parsed(words, build=build)
+        cli = _parsed(words, build=build, reused={} if reused is None else reused)
     except DeephashError:
         raise
     except (ArgumentError, TypeError, ValueError, KeyError) as error:
@@ -175,21 +179,20 @@ def parse(options: TrainOptions, bits: int | None, seed: int | None, *, build: b
     return cli
 
 
-def _parsed(words: list[str], *, build: bool) -> TrainCLI:
+def _parsed(words: list[str], **how: Any) -> TrainCLI:
     """Parse; where the model misses nothing but ``num_classes``, the number is counted in the data."""
     try:
-        return _lightning(words, build=build)
+        return _lightning(words, count_classes=False, **how)
     except ArgumentError as error:
         if not re.search(r"arguments are required: num_classes\s*$", str(error), re.MULTILINE):
             raise
-    return _lightning([*words, "--model.init_args.num_classes=1"], build=build, count_classes=True)
+    return _lightning([*words, "--model.init_args.num_classes=1"], count_classes=True, **how)
 
 
-def _lightning(words: list[str], *, build: bool, count_classes: bool = False) -> TrainCLI:
+def _lightning(words: list[str], **how: Any) -> TrainCLI:
     with _silent():
         return TrainCLI(
-            count_classes=count_classes,
-            build=build,
+            **how,
             model_class=HashModel,
             datamodule_class=HashDataModule,
             subclass_mode_model=True,

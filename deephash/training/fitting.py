@@ -96,7 +96,7 @@ def fit(trainer: Trainer, model: HashModel, data: HashDataModule, run: RunFolder
     run.begin(model, data)
     if hooks:
         run.update(hooks=[type(hook).__name__ for hook in hooks])
-    model.seen = data.seen_items()
+    model.seen = data.seen_items() if model.seen is None else model.seen | data.seen_items()
     saver = next(callback for callback in trainer.callbacks if isinstance(callback, ModelSaver))  # type: ignore[attr-defined]
     on_interrupt = signal.getsignal(signal.SIGINT)  # Lightning ignores Ctrl-C for good once it saw one
     try:

@@ -8,6 +8,7 @@ import yaml
 
 from deephash.cli.main import main
 from deephash.cli.train import read_options
+from deephash.data import Digits
 from deephash.errors import UsageError
 from deephash.models import load_model
 from deephash.training.configurations import find_config
@@ -187,3 +188,13 @@ def test_demo(tmp_path, capsys):
 
 
 METHODS = ["OrthoHash", "ITQ", "PCASign", "LSH"]
+
+
+def test_the_classes_of_a_grid_are_counted_once_and_its_data_read_once(tmp_path, monkeypatch):
+    read, tables = Digits.read, []
+    monkeypatch.setattr(Digits, "read", lambda self: tables.append(read(self)) or tables[-1])
+    digits = ("--data=Digits", "--model.init_args.backbone.name=features:64", "--model.init_args.backbone.weights=null")
+    grid = ("--bits", "8", "16", "--epochs", "1", "--trainer.accelerator=cpu", "--out", str(tmp_path / "grid"))
+    assert train("--config", "any/folder_64", *digits, *grid) == 0
+    assert len(tables) == 1
+    assert {load_model(run / "model").num_classes for run in (tmp_path / "grid").iterdir()} == {10}

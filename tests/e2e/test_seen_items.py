@@ -5,11 +5,14 @@ import shutil
 
 import numpy as np
 import pytest
+from PIL import Image, ImageOps
 
 from deephash.cli.main import main
 from deephash.collection.seen import SeenItems
+from deephash.data import PictureFolder
 from deephash.errors import CollectionDamaged
 from deephash.models import load_model
+from deephash.training import RunFolder, fit, make_trainer
 from tests.e2e.miniatures import picture_folder
 
 CONFIG = """
@@ -116,3 +119,16 @@ def test_a_damaged_record_is_named(tmp_path, damage):
         path.write_text(damage)
     with pytest.raises(CollectionDamaged, match=r"seen\.npz cannot be read.*nobody is warned"):
         SeenItems.load(tmp_path)
+
+
+def test_a_model_loaded_by_hand_and_trained_on_still_knows_its_first_pictures(home, tmp_path):
+    others = picture_folder(tmp_path / "others")
+    for path in others.rglob("*.png"):
+        ImageOps.invert(Image.open(path)).save(path)
+    model, data = load_model(home / "run" / "model"), PictureFolder(str(others))
+    first = model.seen
+    trainer = make_trainer(tmp_path / "run", max_epochs=1, accelerator="cpu")
+    fit(trainer, model, data, RunFolder(tmp_path / "run"))
+    both = load_model(tmp_path / "run" / "last").seen
+    assert len(both) == len(first) + len(data.seen_items())
+    assert set(first.contents.tolist()) < set(both.contents.tolist())

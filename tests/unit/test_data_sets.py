@@ -247,3 +247,10 @@ def test_sliced_batches():
     assert sorted(shuffled.tolist()) == table["b"].tolist()
     with pytest.raises(UsageError, match="one length"):
         SlicedBatches({"a": torch.zeros(2), "b": torch.zeros(3)}, 2)
+
+
+def test_batches_before_a_model_is_attached():
+    data = Digits()
+    data.setup()
+    with pytest.raises(UsageError, match=r"call attach\(model\) of Digits first"):
+        data.train_dataloader()
