@@ -129,7 +129,7 @@ class Attack(ABC):
         """
         require_pixels(images)
         victim = victim_of(model)
-        aim = self._aim(target, len(images)).to(victim.device)
+        aim = self.checked_aim(target, len(images)).to(victim.device)
         if self.epsilon == 0 or self.steps == 0:
             return images.clone()
         with victim.evaluating():
@@ -140,7 +140,8 @@ class Attack(ABC):
     def run(self, victim: Victim, images: Tensor, aim: Aim, watch: Watch) -> Tensor:
         """Return changed pictures; the victim is in evaluation mode, and budget and range are checked afterwards."""
 
-    def _aim(self, target: Tensor | Aim | None, count: int) -> Aim:
+    def checked_aim(self, target: Tensor | Aim | None, count: int) -> Aim:
+        """Return the aim of so many pictures. Raises UsageError where something is missing or too much."""
         aim = target if isinstance(target, Aim) else Aim(codes=target)
         if aim.codes is not None:
             aim = replace(aim, codes=sign(torch.atleast_2d(aim.codes).float()).expand(count, -1))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,8 +19,9 @@ from deephash.attacks.noise import Noise
 from deephash.attacks.pixels import box, on_grid
 from deephash.attacks.schedules import Schedule, require_schedule, sharpness
 from deephash.attacks.steps import BIM, Run, StepRule
-from deephash.attacks.victims import Victim
+from deephash.attacks.victims import Victim, victim_of
 from deephash.errors import UsageError
+from deephash.objectives.signs import sign
 
 SIGN_STEPS = BIM()
 _LEAST_SIZE = 1e-6  # of continuous codes
@@ -91,6 +93,15 @@ class GradientAttack(Attack):
     @abstractmethod
     def goal(self, victim: Victim, images: Tensor, clean: Tensor, aim: Aim) -> Goal:
         """Return the goal of B pictures; ``clean`` are their continuous codes v [B, K]."""
+
+    def ideal(self, model: Any, images: Tensor, target: Tensor | Aim | None = None) -> Tensor:
+        """Return the codes [B, K] (signs) that the attack would give if every bit obeyed; arguments of `perturb`."""
+        victim = victim_of(model)
+        aim = self.checked_aim(target, len(images)).to(victim.device)
+        with victim.evaluating():
+            pictures = images.to(victim.device)
+            goal = self.goal(victim, pictures, _differentiable(victim, pictures), aim)
+        return sign(-goal.guide if goal.away else goal.guide)
 
     def run(self, victim: Victim, images: Tensor, aim: Aim, watch: Watch) -> Tensor:
         """Descend ``restarts`` times and return the best 8-bit picture of each."""

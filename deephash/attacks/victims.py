@@ -179,5 +179,5 @@ def _of_hash_model(model: HashModel) -> Victim:
         codes: Tensor = model(inputs(pixels))
         return codes.flatten(1)
 
-    own = None if type(model).bits is HashModel.bits else lambda pixels: model.bits(inputs(pixels)).flatten(1)
+    own = None if model.binarises_at_zero else lambda pixels: model.bits(inputs(pixels)).flatten(1)
     return Victim(continuous, bits=own, module=model, name=f"this {type(model).__name__}")

@@ -66,6 +66,7 @@ class Column:
         worst: the worst; with ``found``: the worst of a query that finds something, and whether it must.
         gain: how a number of shared labels counts, where the metric uses it.
         ties: the policy of ``scores`` where it is not that of the settings.
+        attack: what was done to the queries before, in the words of protocols.
     """
 
     metric: str
@@ -75,6 +76,7 @@ class Column:
     worst: QueryScores | None = None
     gain: str = "none"
     ties: str | None = None
+    attack: str = "none"
 
 
 @dataclass(frozen=True, eq=False)

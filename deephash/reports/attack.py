@@ -28,10 +28,12 @@ class Attack:
         codes: Q codes, in the order of the queries. They should come from pictures that were clipped, rounded to 8
             bits, saved and read again; that is the business of the attack.
         targets: labels that were aimed at, like the queries' own; None for an untargeted attack.
+        says: what was done, in the words of protocols; ``none`` where nobody knows.
     """
 
     codes: BinaryCodes
     targets: NDArray[Any] | None = None
+    says: str = "none"
 
 
 class Attacked(Section):
@@ -52,6 +54,7 @@ class Attacked(Section):
         case.sides.require_one_each({"attacked codes": attack.codes, "targets": attack.targets})
         rows = case.sides.query_rows
         self.codes, self.targets = attack.codes[rows], None if attack.targets is None else attack.targets[rows]
+        self.says = attack.says
 
     def columns(self) -> Iterator[tuple[Column, str]]:
         """Attacked mAP, its drop, and with targets t-mAP, its floor and ASR."""
@@ -59,9 +62,9 @@ class Attacked(Section):
         policies = (settings.ties, "optimistic", "pessimistic")
         given, best, worst = (self._precisions(ties) for ties in policies)
 
-        def column(metric: str, *values: FloatArray | None) -> Column:
+        def column(metric: str, *values: FloatArray | None, says: str = self.says) -> Column:
             in_order, optimistic, pessimistic = (QueryScores(np.asarray(each)) for each in values)
-            return Column(metric, settings.normalize, in_order, optimistic, pessimistic)
+            return Column(metric, settings.normalize, in_order, optimistic, pessimistic, attack=says)
 
         name = f"mAP@{settings.top_k or 'all'}"
         yield column(f"attacked {name}", given.attacked, best.attacked, worst.attacked), OWN
@@ -73,7 +76,7 @@ class Attacked(Section):
             raise UsageError("no target label of the attack is in the database, so nothing can be aimed at")
         yield column(f"t-{name}", given.targeted, best.targeted, worst.targeted), TARGET
         floor = given.benign_targeted, best.benign_targeted, worst.benign_targeted
-        yield column(f"clean t-{name}", *floor), TARGET
+        yield column(f"clean t-{name}", *floor, says="none"), TARGET
         if self.targets.ndim == 1 and len(sides.database) >= NEIGHBOURS:
             labels = self.targets, sides.database_labels
             votes = knn_correct(self.codes, sides.database, *labels, NEIGHBOURS, policies=policies)

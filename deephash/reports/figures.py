@@ -28,6 +28,7 @@ def figure_of(column: Column, protocol: Protocol, settings: Settings) -> Figure:
         )
         low, high = interval.low, interval.high
     own = {"empty": protocol.empty if column.scores.found is not None else "zero", "ties": column.ties or protocol.ties}
+    own |= {} if column.attack == "none" else {"attack": column.attack}
     worst, best = tie_range(column)
     return Figure(
         metric=column.metric,

@@ -49,6 +49,7 @@ class Protocol:
         pictures: remark on the pictures themselves where they are not the original ones, e.g. ``jpeg-q75``.
         folds: parts of the pairs that are searched each by itself; 5 for "COCO 1K".
         series: several models in one figure, e.g. ``lifelong-frozen:3`` or ``compatibility:2``; ``none`` for one.
+        attack: what was done to the queries, e.g. ``mainstay,eps=8/255,steps=100,seed=0,png``; ``none`` for clean ones.
         legacy: name of the public script whose conventions are imitated, or ``none``.
 
     Raises:
@@ -78,6 +79,7 @@ class Protocol:
     pictures: str = "original"
     folds: int = 1
     series: str = "none"
+    attack: str = "none"
     legacy: str = "none"
 
     def __post_init__(self) -> None:
@@ -144,7 +146,7 @@ class Protocol:
 _ALWAYS = {"relevance": "rel", "ties": "ties", "normalize": "norm", "empty": "empty", "num_bits": "K"}
 _WHEN_SET = (
     "task", "text", "backbone", "transform", "crops", "rerank", "gain", "unlabelled", "overlap",
-    "leave_one_out", "pictures", "folds", "series", "legacy",
+    "leave_one_out", "pictures", "folds", "series", "attack", "legacy",
 )  # fmt: skip
 _DEFAULTS: dict[str, Any] = {field.name: field.default for field in fields(Protocol)}
 _KEYS = {

@@ -1,0 +1,111 @@
+"""Attacks by the names that the command line and the page know."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from fractions import Fraction
+from typing import Any, Literal
+
+from deephash.attacks.base import Attack
+from deephash.attacks.methods import DHTA, HAG, P2P, PGD, SDHA, AutoPGD, Collide, Evade, Mainstay
+from deephash.attacks.steps import APGD, BIM, DI, MI, NI, SINI, VMI, StepRule
+from deephash.errors import UsageError, did_you_mean
+
+Aims = Literal["away", "either", "label", "code"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One attack that can be asked for.
+
+    Attributes:
+        make: the class; its fields are the options.
+        aims: ``away`` flees only; ``label`` pulls to a label only; ``either`` does both; ``code`` takes a given code.
+        needs_labels: makes its guide code from labelled codes.
+        says: one line for a list.
+    """
+
+    make: type[Attack]
+    aims: Aims
+    needs_labels: bool
+    says: str
+
+
+ATTACKS: dict[str, Entry] = {
+    "pgd": Entry(PGD, "away", False, "turns the picture's own code (--rule bim, mi, ni, si-ni, di, vmi)"),
+    "apgd": Entry(AutoPGD, "away", False, "PGD whose step adapts to each picture; the strongest without labels"),
+    "hag": Entry(HAG, "away", False, "turns every bit of the own code (TCYB 2018)"),
+    "sdha": Entry(SDHA, "either", True, "flees every relevant item, or pulls to the target's (ICMR 2021)"),
+    "mainstay": Entry(Mainstay, "either", True, "flees the mainstay code of the own labels, or pulls to one (SAAT)"),
+    "p2p": Entry(P2P, "label", True, "pulls to the code of one item of the target (ECCV 2020)"),
+    "dhta": Entry(DHTA, "label", True, "pulls to the majority code of nine items of the target (ECCV 2020)"),
+    "collide": Entry(Collide, "code", False, "takes the code of another picture or phrase"),
+    "evade": Entry(Evade, "away", False, "leaves the radius of near-duplicates"),
+}
+
+RULES: dict[str, StepRule] = {
+    "bim": BIM(),
+    "pgd": BIM(),
+    "mi": MI(),
+    "ni": NI(),
+    "si-ni": SINI(),
+    "di": DI(),
+    "vmi": VMI(),
+    "apgd": APGD(),
+}
+
+
+def entry_named(name: str) -> Entry:
+    """Return an attack by its name. Raises UsageError for an unknown one, with near names."""
+    if name not in ATTACKS:
+        raise UsageError(f"no attack is called {name!r}{did_you_mean(name, list(ATTACKS))}")
+    return ATTACKS[name]
+
+
+def make_attack(name: str, *, rule: str | None = None, **options: Any) -> Attack:
+    """Return an attack by its name; options left None keep the method's own.
+
+    Raises:
+        UsageError: an unknown attack or rule, or an option that it does not take.
+    """
+    entry = entry_named(name)
+    given = {key: value for key, value in options.items() if value is not None}
+    if rule is not None:
+        if rule not in RULES:
+            near = did_you_mean(rule, list(RULES))
+            raise UsageError(f"no step rule is called {rule!r}{near}")
+        given["rule"] = RULES[rule]
+        if rule == "bim":
+            given.setdefault("random_start", False)
+        if rule == "apgd":
+            given.setdefault("schedule", "scaled")
+    known = {each.name for each in fields(entry.make)}
+    unknown = sorted(set(given) - known)
+    if unknown:
+        raise UsageError(f"the attack {name} has no option {unknown[0]!r}; it has {', '.join(sorted(known))}")
+    return entry.make(**given)
+
+
+def read_epsilon(text: str) -> float:
+    """Return a budget that was written as ``8/255`` or ``0.03``. Raises UsageError for anything else."""
+    try:
+        value = float(Fraction(text.replace(" ", "")))
+    except (ValueError, ZeroDivisionError):
+        raise UsageError(f"epsilon is a share of the pixel range, such as 8/255 or 0.03, not {text!r}") from None
+    if not 0 <= value <= 1:
+        hint = f": {text}/255?" if 1 < value <= 255 else ""
+        raise UsageError(f"epsilon is a share of the pixel range, from 0 to 1, not {text}{hint}")
+    return value
+
+
+def describe(name: str, attack: Attack) -> Mapping[str, Any]:
+    """Return an attack with its options as JSON values, so that a folder knows what it holds."""
+    options = {each.name: getattr(attack, each.name) for each in fields(attack)}
+    return {"attack": name} | {key: _plain(value) for key, value in options.items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, StepRule):
+        return {"rule": type(value).__name__} | {each.name: getattr(value, each.name) for each in fields(value)}
+    return value

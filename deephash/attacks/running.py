@@ -1,0 +1,122 @@
+"""An attack on a run or a collection from beginning to end: aims, pictures, a folder that can be gone on with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from deephash.attacks.aims import Aims
+from deephash.attacks.base import Attack, Known, Watch
+from deephash.attacks.catalogue import describe
+from deephash.attacks.gallery import Gallery
+from deephash.attacks.subject import Subject
+from deephash.attacks.targets import write_targets
+from deephash.attacks.victims import Victim, frame_of, victim_of
+from deephash.errors import UsageError
+from deephash.models import HashModel
+from deephash.progress import track
+
+TARGETS_FILE = "targets.csv"
+MOST_ENCODED = 2_000  # pictures that a source encodes to make its guide codes
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """One attack on one subject.
+
+    Attributes:
+        subject: who is attacked.
+        name: of the attack, in :data:`~deephash.attacks.catalogue.ATTACKS`.
+        attack: with its options.
+        aims: what for.
+        source: the model that gives gradients; None for the victim itself (white box).
+    """
+
+    subject: Subject
+    name: str
+    attack: Attack
+    aims: Aims = field(default_factory=Aims)
+    source: HashModel | None = None
+
+    @property
+    def is_targeted(self) -> bool:
+        """Whether a label or a code is aimed at."""
+        return self.aims.targets is not None or self.aims.codes is not None
+
+    @property
+    def attacked_model(self) -> HashModel:
+        """The model whose gradients are used."""
+        return self.source or self.subject.model
+
+    def settings(self) -> dict[str, Any]:
+        """Return everything the pictures depend on, as JSON values."""
+        return {
+            **describe(self.name, self.attack),
+            "targeted": self.is_targeted,
+            "victim": self.subject.model.fingerprint(),
+            "source": None if self.source is None else self.source.fingerprint(),
+            "protocol": str(self.subject.pair.protocol),
+            "queries": self.subject.names,
+            "targets": list(self.aims.words),
+        }
+
+
+def run_attack(job: Job, folder: Path, *, batch_size: int = 32, watch: Watch | None = None) -> Gallery:
+    """Make the pictures that are not in ``folder`` yet; Ctrl-C keeps those that are.
+
+    Raises:
+        UsageError: the folder holds something else; a model without gradients; a code to take of another length.
+        DataError: a full disk.
+        UnreadablePicture: a query cannot be opened; it names it.
+    """
+    subject = job.subject
+    gallery = Gallery.open(folder, job.settings(), subject.names)
+    if job.is_targeted and not (folder / TARGETS_FILE).is_file() and job.aims.words:
+        write_targets(folder / TARGETS_FILE, subject.names, job.aims.words)
+    missing = gallery.missing()
+    if not missing:
+        return gallery
+    model = job.attacked_model
+    victim, known, cut = victim_of(model), known_to(job), frame_of(model).cut
+    starts = range(0, len(missing), batch_size)
+    for start in track(starts, f"{job.name} on {len(missing):,} pictures", total=len(starts), unit="batch"):
+        rows = missing[start : start + batch_size]
+        images = torch.stack([cut(subject.open_picture(subject.names[row])) for row in rows])
+        found = job.attack.perturb(victim, images, job.aims.of(rows, known), watch=watch)
+        for row, clean, changed in zip(rows, images, found, strict=True):
+            gallery.keep(row, clean, changed)
+    return gallery
+
+
+def known_to(job: Job) -> Known:
+    """Return the codes that guide the attack: those of the model that is attacked."""
+    known = job.subject.known_codes()
+    if job.source is None:
+        return known
+    if job.aims.codes is not None and job.aims.codes.shape[1] != job.source.num_bits:
+        raise UsageError(
+            f"the code to take has {job.aims.codes.shape[1]} bits and the source makes {job.source.num_bits}; a "
+            "collision is made with the victim, or with a source of the same length"
+        )
+    assert job.subject.known.names is not None
+    names = [str(name) for name in job.subject.known.names[:MOST_ENCODED].tolist()]
+    signs = _signs_by(victim_of(job.source), frame_of(job.source).cut, job.subject.open_picture, names)
+    return Known(signs, None if known.labels is None else known.labels[: len(names)])
+
+
+def _signs_by(
+    victim: Victim, cut: Callable[[Any], Tensor], opened: Callable[[str], Any], names: Sequence[str], size: int = 64
+) -> Tensor:
+    parts = []
+    for start in track(
+        range(0, len(names), size), "encoding with the source", total=-(-len(names) // size), unit="batch"
+    ):
+        images = torch.stack([cut(opened(name)) for name in names[start : start + size]])
+        parts.append(torch.from_numpy(victim.codes(images).signs().astype(np.float32)))
+    return torch.cat(parts)

@@ -1,0 +1,140 @@
+"""``deephash attack``: what becomes of retrieval when somebody changes the pictures a little."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from deephash.cli.output import note, print_json
+from deephash.errors import UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from deephash.attacks.subject import Subject
+
+Rule = Literal["bim", "pgd", "mi", "ni", "si-ni", "di", "vmi", "apgd"]
+
+
+def attack(
+    target: Path,
+    /,
+    *,
+    attack: str | None = None,
+    epsilon: str = "8/255",
+    steps: int | None = None,
+    restarts: int | None = None,
+    rule: Rule | None = None,
+    queries: int = 100,
+    targeted: Annotated[bool, Parameter(negative="")] = False,
+    targets: Path | None = None,
+    towards: str | None = None,
+    allow_overlap: Annotated[bool, Parameter(negative="")] = False,
+    source: Path | None = None,
+    top_k: int | None = None,
+    task: Literal["i2t", "i2i"] | None = None,
+    label: str = "label",
+    seed: int = 0,
+    batch_size: int = 32,
+    out: Path | None = None,
+    json: Annotated[bool, Parameter(negative="")] = False,
+) -> int:
+    """Attack the queries of a run, or items of a collection, and measure what retrieval loses.
+
+    $ deephash attack runs/orthohash --attack mainstay
+    $ deephash attack runs/orthohash --attack dhta --epsilon 4/255 --steps 200
+    $ deephash attack pictures.dh --attack pgd --rule mi --source runs/other --out attacks/transfer
+    $ deephash attack clip.dh --attack collide --towards "a red umbrella"
+
+    Pictures are changed by at most epsilon in every pixel, rounded to 8 bits and saved as PNG; figures are taken from
+    these files by the path that is deployed, and once more after JPEG 90 and 75. The same command goes on with what was
+    interrupted.
+
+    Args:
+        target: a run folder or a collection.
+        attack: pgd, apgd, hag, sdha, mainstay, p2p, dhta, collide, evade, ...; docs/attacks.md describes them.
+        epsilon: largest change of a pixel, as a share of its range: 8/255 is eight grey levels.
+        steps: looks at the gradient; 100 when left out.
+        restarts: runs from other places in the budget; the best of each picture counts.
+        rule: how gradients move the pixels; the attack's own when left out.
+        queries: pictures that are attacked, drawn by the seed.
+        targeted: pull to other labels, where the attack (mainstay, sdha) can also flee.
+        targets: CSV with the columns query,target; drawn by the seed when left out, and kept in the folder.
+        towards: the code to take, of a picture file or of a phrase (collide, pgd, apgd).
+        allow_overlap: targets may share a class with their query.
+        source: another run or model whose gradients are used: a transfer attack.
+        top_k: R of mAP@R; the whole database when left out.
+        task: of a cross-modal model: i2t searches texts, i2i pictures.
+        label: attribute of a collection that is the class.
+        seed: of everything drawn.
+        batch_size: pictures at once.
+        out: folder for pictures, codes and report; attacks/TARGET-ATTACK when left out.
+        json: print the report as one JSON object.
+    """
+    from deephash.attacks.aims import aims_of
+    from deephash.attacks.catalogue import make_attack, read_epsilon
+    from deephash.attacks.measuring import measure, save_codes
+    from deephash.attacks.running import Job, run_attack
+    from deephash.attacks.sheet import draw_sheet
+    from deephash.attacks.subject import subject_of
+    from deephash.evaluation.settings import Settings
+    from deephash.reports.report_json import report_to_data
+
+    name = _named(attack)
+    made = make_attack(name, rule=rule, epsilon=read_epsilon(epsilon), steps=steps, restarts=restarts, seed=seed)
+    subject = subject_of(target, queries=queries, seed=seed, label=label, task=task)
+    aims = aims_of(
+        subject,
+        name,
+        targeted=targeted,
+        targets=targets,
+        towards=None if towards is None else _code_of(subject, towards),
+        seed=seed,
+        allow_overlap=allow_overlap,
+    )
+    job = Job(subject, name, made, aims, None if source is None else _model(source))
+    folder = out or Path("attacks") / f"{target.name.removesuffix('.dh')}-{name}"
+    gallery = run_attack(job, folder, batch_size=batch_size)
+    measured = measure(job, gallery, settings=Settings(top_k=top_k, seed=seed))
+    save_codes(job, gallery, measured)
+    sheet = draw_sheet(job, gallery, measured)
+    files = measured.report.save(folder)
+    if json:
+        print_json(report_to_data(measured.report))
+    else:
+        measured.report.print_table()
+    note(f"saved {folder}: {len(gallery.names):,} pictures, {', '.join(path.name for path in [*files, sheet])}")
+    return 0
+
+
+def _named(attack: str | None) -> str:
+    from deephash.attacks.catalogue import ATTACKS
+
+    if attack is None:
+        lines = "\n".join(f"  {name:10} {entry.says}" for name, entry in ATTACKS.items())
+        raise UsageError(f"which attack? --attack NAME\n{lines}")
+    return attack
+
+
+def _code_of(subject: Subject, towards: str) -> NDArray[np.float32]:
+    """Return the signs [K] of a picture file or a phrase."""
+    import numpy as np
+
+    model: Any = subject.model
+    if Path(towards).is_file():
+        codes = model.encode_images([towards])
+    elif "text" in model.encoders:
+        codes = model.encode_texts([towards])
+    else:
+        raise UsageError(f"--towards {towards!r} is no picture file, and this {type(model).__name__} reads no phrases")
+    return np.asarray(codes.signs()[0], dtype=np.float32)
+
+
+def _model(source: Path) -> Any:
+    from deephash.encoding.record import model_folder
+    from deephash.models import load_model
+
+    return load_model(model_folder(source))

@@ -1,0 +1,124 @@
+"""The section of what an attack changed: bits, neighbours and pixels, and what other encodings leave of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deephash.codes import BinaryCodes
+from deephash.evaluation.groups import FloatArray
+from deephash.evaluation.knn import knn_correct
+from deephash.evaluation.robustness import Perceptibility, attack_precisions
+from deephash.evaluation.scores import Column, QueryScores
+from deephash.reports.attack import Attack
+from deephash.reports.sections import Case, Section
+from deephash.reports.sides import OWN, TARGET
+
+NOTHING = "none"  # no relevance: a figure of codes or pixels alone
+NEAR = 10  # neighbours of success@k
+
+
+@dataclass(frozen=True, eq=False)
+class Perturbation:
+    """What is known of Q attacked pictures beside their codes.
+
+    Attributes:
+        reencoded: name of another encoding, such as ``jpeg90`` -> codes of the attacked pictures after it.
+        bound: codes that the attack would give if every bit obeyed; None where it has no such goal.
+        taken: codes that were to be taken; None where none were.
+        visible: how visible the change is; None for pictures too small to say.
+    """
+
+    reencoded: Mapping[str, BinaryCodes] = field(default_factory=dict)
+    bound: BinaryCodes | None = None
+    taken: BinaryCodes | None = None
+    visible: Perceptibility | None = None
+
+
+class Perturbed(Section):
+    """Figures of an attack beside mAP.
+
+    ``success@10`` is one minus the share of the vote of the ten nearest for the own class; ``flipped bits`` the mean
+    number of bits that changed; ``collisions`` the share of queries whose code is exactly the one to be taken, and
+    ``bits from the code`` their mean distance to it; ``bound of ...`` the figure of the code that was aimed at, which
+    no attack can beat by more than chance. Under other encodings (``jpeg90``) the attacked mAP is repeated.
+    """
+
+    def __init__(self, case: Case, attack: Attack, perturbation: Perturbation) -> None:
+        super().__init__(case)
+        rows = case.sides.query_rows
+        self.attack, self.more = attack, perturbation
+        self.codes, self.rows = attack.codes[rows], rows
+        self.targets = None if attack.targets is None else attack.targets[rows]
+
+    def columns(self) -> Iterator[tuple[Column, str]]:
+        """Success, the same under other encodings, bounds, bits and pixels."""
+        yield from self._success()
+        for name, codes in self.more.reencoded.items():
+            yield self._precision(codes[self.rows], f"{self._name()} {name}", name)
+        if self.more.bound is not None:
+            yield self._precision(self.more.bound[self.rows], f"bound of {self._name()}", "bound")
+        yield self._plain("flipped bits", _differing(self.codes, self.case.sides.query)), NOTHING
+        if self.more.taken is not None:
+            far = _differing(self.codes, self.more.taken[self.rows])
+            yield self._plain("collisions", (far == 0).astype(np.float64)), NOTHING
+            yield self._plain("bits from the code", far), NOTHING
+        yield from self._visible()
+
+    def _success(self) -> Iterator[tuple[Column, str]]:
+        sides, policies = self.case.sides, (self.case.settings.ties, "optimistic", "pessimistic")
+        if sides.query_labels.ndim != 1 or len(sides.database) < NEAR:
+            return
+        labels = sides.query_labels, sides.database_labels
+        votes = knn_correct(self.codes, sides.database, *labels, NEAR, policies=policies)
+        in_order, optimistic, pessimistic = (QueryScores(1 - column) for column in votes.T)
+        says, normalize = self.attack.says, self.case.settings.normalize
+        yield Column(f"success@{NEAR}", normalize, in_order, pessimistic, optimistic, attack=says), OWN
+
+    def _precision(self, codes: BinaryCodes, metric: str, how: str) -> tuple[Column, str]:
+        """AP of other codes of the attacked queries, by the labels that the attack is about."""
+        settings = self.case.settings
+        policies = (settings.ties, "optimistic", "pessimistic")
+        in_order, best, worst = (QueryScores(self._average_precisions(codes, ties)) for ties in policies)
+        says = f"{self.attack.says},{how}" if self.attack.says != "none" else how
+        column = Column(metric, settings.normalize, in_order, best, worst, attack=says)
+        return column, OWN if self.targets is None else TARGET
+
+    def _average_precisions(self, codes: BinaryCodes, ties: str) -> FloatArray:
+        sides, settings = self.case.sides, self.case.settings
+        labels = sides.query_labels if self.targets is None else self.targets
+        found = attack_precisions(
+            codes,
+            codes,
+            sides.database,
+            query_labels=labels,
+            database_labels=sides.database_labels,
+            top_k=settings.top_k,
+            normalize=settings.normalize,
+            ties=ties,
+        )
+        return found.attacked
+
+    def _name(self) -> str:
+        name = f"mAP@{self.case.settings.top_k or 'all'}"
+        return f"t-{name}" if self.targets is not None else f"attacked {name}"
+
+    def _visible(self) -> Iterator[tuple[Column, str]]:
+        visible = self.more.visible
+        if visible is None:
+            return
+        noise = np.where(np.isinf(visible.psnr), np.nan, visible.psnr)  # an unchanged picture has no noise to measure
+        named = {"L-inf": visible.linf, "L2": visible.l2, "RMSE": visible.rmse, "PSNR": noise, "SSIM": visible.ssim}
+        for name, values in named.items():
+            yield self._plain(name, values[self.rows]), NOTHING
+
+    def _plain(self, metric: str, values: FloatArray) -> Column:
+        return Column(metric, self.case.settings.normalize, QueryScores(values), attack=self.attack.says)
+
+
+def _differing(first: BinaryCodes, second: BinaryCodes) -> NDArray[np.float64]:
+    """Return how many bits of each pair of rows differ, [Q]."""
+    return np.asarray((first.bits() != second.bits()).sum(axis=1), dtype=np.float64)
