@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
 
-from deephash.codes import BinaryCodes
 from deephash.collection import Collection
-from deephash.collection.folder import content_hash
 from deephash.collection.reader import INSIDE
-from deephash.errors import DeephashError, UnreadablePicture, UsageError
-from deephash.pictures import PictureFacts, read_picture
-from deephash.pictures.decoding import open_lazily
+from deephash.errors import UsageError
+from deephash.ingest.uploads import add_uploads
 
 from .actions import MAX_UPLOAD_BYTES
 from .workspace import Place, Workspace
 
-UPLOADS = "uploads"
 MOST_AT_ONCE = 200
-_SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "GIF": ".gif", "BMP": ".bmp", "TIFF": ".tif"}
 
 
 @dataclass(frozen=True)
@@ -77,20 +67,8 @@ def add_pictures(
         raise UsageError(f"between 1 and {MOST_AT_ONCE} pictures are taken at once, not {len(files)}")
     with place.changing:
         collection = Collection.open(place.searcher.path)
-        before = collection.version
-        known = set(collection.table(["content_hash"]).column("content_hash").to_pylist())
-        rows, skipped = [], []
-        for number, (file_name, data) in enumerate(files, start=1):
-            try:
-                rows.append(_read(place, data, known, with_vector=collection.has_vectors))
-                known.add(rows[-1]["hash"])
-            except DeephashError as error:
-                skipped.append((Path(file_name).name, str(error).replace("these bytes: ", "")))
-            if progress is not None:
-                progress(number, len(files))
-        if not rows:
-            raise UnreadablePicture("nothing was added. " + " ".join(f"{file}: {why}." for file, why in skipped))
-        ids = _append(collection, rows)
+        before, encoder = collection.version, place.searcher.encoder.model
+        ids, skipped = add_uploads(collection, encoder, files, most_bytes=MAX_UPLOAD_BYTES, progress=progress)
         return Change(name, "add", ids, before, collection.version, tuple(skipped))
 
 
@@ -129,48 +107,3 @@ def _changeable(workspace: Workspace, name: str) -> Place:
     if workspace.read_only:
         raise UsageError("this server is read-only; nothing can be added or removed")
     return workspace.place(name)
-
-
-def _read(place: Place, data: bytes, known: set[str], *, with_vector: bool) -> dict[str, Any]:
-    if len(data) > MAX_UPLOAD_BYTES:
-        raise UnreadablePicture(f"larger than {MAX_UPLOAD_BYTES >> 20} MiB")
-    digest = content_hash(data)
-    if digest in known:
-        raise UsageError("already in the collection")
-    side = place.searcher.encoder.model.picture_side
-    picture, facts = read_picture(data, reduced_to=side)
-    encoded = place.searcher.encoder.encode("image", picture, with_vector=with_vector)
-    return {"hash": digest, "data": data, "facts": facts, "code": encoded.code, "vector": encoded.vector}
-
-
-def _append(collection: Collection, rows: Sequence[dict[str, Any]]) -> tuple[int, ...]:
-    import numpy as np
-
-    folder = collection.path / UPLOADS
-    folder.mkdir(exist_ok=True)
-    uris = [f"{INSIDE}{UPLOADS}/{_store(folder, row['hash'], row['data'])}" for row in rows]
-    ids = collection.append(
-        uris=uris,
-        content_hashes=[row["hash"] for row in rows],
-        codes=BinaryCodes.concatenate([row["code"] for row in rows]),
-        attributes=[_attributes(row["facts"], len(row["data"])) for row in rows],
-        vectors=np.concatenate([row["vector"] for row in rows]) if collection.has_vectors else None,
-    )
-    return tuple(int(item) for item in ids)
-
-
-def _store(folder: Path, digest: str, data: bytes) -> str:
-    """Write a file under a name made of its content; never a name from outside. Returns the name."""
-    with open_lazily(data) as picture:
-        name = digest + _SUFFIXES.get(picture.format or "", ".img")
-    scratch = folder / f".{secrets.token_hex(8)}"
-    scratch.write_bytes(data)
-    os.replace(scratch, folder / name)
-    return name
-
-
-def _attributes(facts: PictureFacts, size: int) -> dict[str, Any]:
-    found: dict[str, Any] = {"size": size, "width": facts.width, "height": facts.height, "folder": UPLOADS}
-    found["mtime"] = datetime.now(UTC).replace(tzinfo=None)
-    found |= {"taken": facts.taken, "year": facts.taken.year} if facts.taken else {}
-    return found

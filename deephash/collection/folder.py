@@ -42,6 +42,10 @@ class FoundFile:
     size: int
     mtime: datetime
 
+    def read(self) -> bytes:
+        """Return its content; errors as of :func:`~deephash.pictures.read_file`."""
+        return read_file(self.path)
+
 
 @dataclass
 class Listing:

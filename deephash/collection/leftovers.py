@@ -9,6 +9,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from deephash.collection.reader import UPLOADS
+
 _OF_A_PROCESS = re.compile(r"\.(?P<name>.+)\.(?P<process>\d+)")  # what replace_file and new models are written under
 _OF_LANCE = re.compile(r"\.tmp.*|.+#\d+")  # what it moves into place when it is whole
 _UPLOAD = re.compile(r"\.[0-9a-f]{16}")
@@ -53,7 +55,7 @@ def _of_lance(collection: Path) -> Iterator[Path]:
 
 
 def _of_uploads(collection: Path) -> Iterator[Path]:
-    for path in _hidden(collection / "uploads"):
+    for path in _hidden(collection / UPLOADS):
         if _UPLOAD.fullmatch(path.name) and _age(path) > _UPLOAD_OLD:
             yield path
 

@@ -23,6 +23,7 @@ from deephash.errors import CollectionDamaged, DatasetNotFound, IncompatibleMode
 
 ROWS, MODELS = "rows.lance", "models"
 INSIDE = "collection:"  # uris of files that lie in the collection itself, such as uploads
+UPLOADS = "uploads"  # the folder of such files
 
 
 class Model(Protocol):
@@ -31,7 +32,9 @@ class Model(Protocol):
     ``num_levels`` is 1 where it is missing, and ``method`` is the name of the class.
     """
 
-    num_bits: int
+    @property
+    def num_bits(self) -> int:
+        """K."""
 
     def fingerprint(self) -> str:
         """Return digits that change whenever the codes could."""

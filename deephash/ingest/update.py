@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -27,13 +27,13 @@ from deephash.collection.folder import (
     relative_folder,
 )
 from deephash.collection.hubs import complete_hub_biases
+from deephash.encoding import CodeEncoder, open_encoder
+from deephash.encoding.opening import Source
+from deephash.encoding.port import Precision
 from deephash.errors import DataError, UsageError
-from deephash.ingest.encoder import Encoded, Job, Precision, StreamEncoder, find_device, rerank_vectors
+from deephash.ingest.encoder import Batch, Job, StreamEncoder, precision_of
 from deephash.numbers import whole
 from deephash.progress import track
-
-if TYPE_CHECKING:
-    from deephash.models.base import HashModel
 
 _COMMIT_ROWS, _COMMIT_SECONDS, _MANY_FILES = 512, 10.0, 64
 _SAMPLE = 64  # pictures encoded in both precisions to show how many bits flip
@@ -77,7 +77,7 @@ class IngestReport:
 def index_folder(
     folder: str | Path,
     out: str | Path,
-    model: HashModel | None = None,
+    model: Source | None = None,
     *,
     batch_size: int = 32,
     workers: int | None = None,
@@ -98,7 +98,8 @@ def index_folder(
     Args:
         folder: the root of a new collection; of an existing one the root, or a folder below it.
         out: the collection.
-        model: what encodes; None takes the collection's own.
+        model: what encodes: a model in memory, a run, a model folder or an encoder (see
+            :func:`~deephash.encoding.open_encoder`); None takes the collection's own.
         batch_size: pictures in one forward pass.
         workers: threads; None takes one a core.
         exclude: globs of files and folders to pass over; rows that exist for them stay.
@@ -134,19 +135,19 @@ def index_folder(
         check_attributes(collection, attributes)  # before an hour of encoding
     if dry_run:
         return _foretold(plan, listing.skipped)
-    find_device(device)
-    model = _own_model(collection, target) if model is None else model
+    chosen = _own_model(collection, target) if model is None else model
+    encoder = open_encoder(chosen, device=device, precision=precision)
     if collection is None:
-        collection = _create(target, model, precision, root, keep_vectors)
+        collection = _create(target, encoder, root, keep_vectors)
     else:
-        _check_fits(collection, model, precision, keep_vectors)
+        _check_fits(collection, encoder, keep_vectors)
         if moved:
             collection.move_root(root)
-    encoder = StreamEncoder(model, precision=precision, device=device, with_vectors=collection.has_vectors)
+    stream = StreamEncoder(encoder, precision=precision, with_vectors=collection.has_vectors)
     report = IngestReport(unchanged=plan.unchanged, skipped=list(listing.skipped))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"PIL\.")  # of what it finds odd in a file that it then reads
-        _Update(collection, encoder, plan, report).run(batch_size, workers)
+        _Update(collection, stream, plan, report).run(batch_size, workers)
     complete_hub_biases(collection)
     if attributes:
         report.unmatched_attributes = apply_attributes(collection, attributes).unmatched
@@ -160,7 +161,7 @@ class _Update:
 
     def __init__(self, collection: Collection, encoder: StreamEncoder, plan: FolderPlan, report: IngestReport) -> None:
         self.collection, self.encoder, self.plan, self.report = collection, encoder, plan, report
-        self.waiting: list[Encoded] = []
+        self.waiting: list[Batch] = []
         self.changing = {file.uri for file, _ in plan.suspects}
 
     def run(self, batch_size: int, workers: int | None) -> None:
@@ -168,7 +169,7 @@ class _Update:
         started = committed = time.monotonic()
         self._rename()
         jobs: list[Job] = [*self.plan.suspects, *((file, None) for file in self.plan.new)]
-        if self.encoder.precision != "fp32":
+        if self.encoder.encoder.precision != "fp32":
             self.report.flip_rate = self.encoder.flip_rate(jobs[:_SAMPLE])
         try:
             for batch in self._batches(jobs, batch_size, workers):
@@ -182,7 +183,7 @@ class _Update:
             self.report.seconds = time.monotonic() - started
         self.report.removed = self.collection.remove([row.id for row in self.plan.removed]) if self.plan.removed else 0
 
-    def _batches(self, jobs: Sequence[Job], batch_size: int, workers: int | None) -> Iterator[Encoded]:
+    def _batches(self, jobs: Sequence[Job], batch_size: int, workers: int | None) -> Iterator[Batch]:
         batches = self.encoder.stream(jobs, batch_size=batch_size, workers=workers)
         files = ((batch, place) for batch in batches for place in range(len(batch)))  # so that the bar counts files
         for batch, place in track(files, "indexing", total=len(jobs), unit=" pictures") if jobs else ():
@@ -238,32 +239,30 @@ def _foretold(plan: FolderPlan, skipped: Sequence[Skipped]) -> IngestReport:
     )
 
 
-def _create(target: Path, model: HashModel, precision: Precision, root: Path, keep_vectors: bool) -> Collection:
+def _create(target: Path, encoder: CodeEncoder, root: Path, keep_vectors: bool) -> Collection:
     return Collection.create(
         target,
-        num_bits=model.num_bits,
-        num_levels=model.num_levels,
-        model=model,
-        vector_dim=_vector_dim(model) if keep_vectors else None,
+        num_bits=encoder.num_bits,
+        num_levels=encoder.num_levels,
+        model=encoder,
+        vector_dim=encoder.vector_dim() if keep_vectors else None,
         root=root,
-        notes={"precision": precision},
+        notes={"precision": encoder.precision},
     )
 
 
-def _own_model(collection: Collection | None, target: Path) -> HashModel:
-    from deephash.models import load_model
-
+def _own_model(collection: Collection | None, target: Path) -> Path:
     if collection is None:
         raise UsageError(f"{target} is new and needs a model: --model RUN/model (deephash train makes one)")
     folder = collection.model_path
     if folder is None:
         raise UsageError(f"{target} holds codes from elsewhere; no model here can add to it")
-    return load_model(folder)
+    return folder
 
 
-def _check_fits(collection: Collection, model: HashModel, precision: Precision, keep_vectors: bool) -> None:
-    collection.check_model(model)
-    used = collection.card.notes.get("precision", "fp32")
+def _check_fits(collection: Collection, encoder: CodeEncoder, keep_vectors: bool) -> None:
+    collection.check_model(encoder)
+    used, precision = precision_of(collection), encoder.precision
     if used != precision:
         raise UsageError(
             f"{collection.path} was encoded in {used}; codes of two precisions are not mixed. Add --precision {used}"
@@ -283,11 +282,3 @@ def _refuse_to_empty(plan: FolderPlan, files: Sequence[FoundFile], folder: Path,
             f"{folder} holds no pictures, but the collection knows {len(plan.removed):,} in it. Nothing was removed. "
             "If its disk is not connected, connect it; if they are really gone, add --allow-empty"
         )
-
-
-def _vector_dim(model: HashModel) -> int:
-    import torch
-
-    features = torch.zeros(1, int(model.encoders["image"].num_features), device=model.device)
-    with torch.inference_mode():
-        return int(rerank_vectors(model.eval(), {"image_features": features}).shape[1])

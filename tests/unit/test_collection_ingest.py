@@ -65,14 +65,14 @@ def test_no_picture_is_held_until_the_commit(folder, out, model):
     for number in range(40):
         draw(folder / "many" / f"{number}.png", 100 + number)
     encoder = update.StreamEncoder(model)
-    alive: weakref.WeakSet = weakref.WeakSet()
+    made: list[weakref.ref] = []  # arrays cannot be hashed
     transform = encoder.transform
-    encoder.transform = lambda picture: (alive.add(tensor := transform(picture)), tensor)[1]
+    encoder.transform = lambda picture: (made.append(weakref.ref(row := transform(picture))), row)[1]
     jobs = [(file, None) for file in list_pictures(folder, folder).files]
     kept, most = [], 0
     for batch in encoder.stream(jobs, batch_size=4, workers=1):
         kept.append(batch)
-        most = max(most, len(alive))
+        most = max(most, sum(each() is not None for each in made))
     assert sum(len(batch.opened) for batch in kept) == 45
     assert most <= 3 * 4  # the batches of the stream: one a worker, and two that wait
 

@@ -188,7 +188,7 @@ def test_read_only_offers_no_changes(chromium, pictures, photo_model, tmp_path):
 
 
 def test_progress_is_shown_while_pictures_are_added(guest, live, monkeypatch):
-    encoder = live.workspace.place().searcher.encoder
+    encoder = live.workspace.place().searcher.encoder.model
     encode, go_on, seen = encoder.encode, threading.Event(), []
 
     def gated(kind, value, **options):
