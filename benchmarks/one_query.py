@@ -54,7 +54,7 @@ def measured(path: Path) -> dict[str, float]:
     snapshot = searcher.snapshot
     draw = np.random.default_rng(1)
     items = [int(item) for item in draw.choice(snapshot.ids, QUERIES + 3, replace=False)]
-    codes = [snapshot.codes[snapshot.rows([item])] for item in items]
+    codes = [searcher.code_of(item) for item in items]
 
     def timed(ask) -> float:
         spent = []

@@ -76,14 +76,14 @@ def start(workspace: Workspace, name: str, session: Session | None = None) -> Vi
     """Return what is shown before the first query: examples spread over the collection."""
     place = workspace.place(name)
     snapshot = place.searcher.snapshot
-    total = len(snapshot.ids)
+    total = len(snapshot)
     if not total:
         empty = message_html("The collection is empty", "Add pictures on the Collection page, or run deephash index.")
         return View(session or Session(), "", "", empty, "")
     ids = snapshot.ids[:: max(1, total // EXAMPLES)][:EXAMPLES]
     examples = [(item.id, item.uri) for item in snapshot.collection.items(ids)]
     modalities = place.searcher.encoder.modalities
-    page = welcome_html(place.name, examples, total, snapshot.codes.num_bits, modalities)
+    page = welcome_html(place.name, examples, total, snapshot.index.num_bits, modalities)
     return View(session or Session(), "", "", page, "")
 
 

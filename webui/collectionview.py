@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from html import escape
 
 import numpy as np
+from numpy.typing import NDArray
 
+from deephash.codes import BinaryCodes
 from deephash.search import Chance
-from deephash.search.snapshot import Snapshot
 
 from .charts import bars, table
 from .results import thumbnail_url
@@ -51,10 +52,11 @@ class Facts:
 def collection_facts(place: Place) -> Facts:
     """Measure the newest version of a collection."""
     snapshot = place.searcher.snapshot
-    codes = snapshot.codes
+    ids = snapshot.ids
+    codes = snapshot.index.codes_of(ids)
     balance = codes.bits().reshape(len(codes), -1).mean(axis=0) if len(codes) else np.zeros(codes.num_bits)
     times = list(place.search_times)
-    unique, shared, collisions = _collisions(snapshot)
+    unique, shared, collisions = _collisions(ids, codes)
     return Facts(
         items=len(codes),
         unique=unique,
@@ -76,16 +78,16 @@ def collection_facts(place: Place) -> Facts:
     )
 
 
-def _collisions(snapshot: Snapshot) -> tuple[int, int, tuple[Collision, ...]]:
+def _collisions(ids: NDArray[np.int64], codes: BinaryCodes) -> tuple[int, int, tuple[Collision, ...]]:
     """Return the number of different codes, of items that share theirs, and the codes shared by most."""
-    if not len(snapshot.codes):
+    if not len(codes):
         return 0, 0, ()
-    rows = np.ascontiguousarray(snapshot.codes.packed)
+    rows = np.ascontiguousarray(codes.packed)
     keys = rows.view(f"V{rows.shape[1]}").ravel()
     _, group, sizes = np.unique(keys, return_inverse=True, return_counts=True)
     largest = np.argsort(-sizes, kind="stable")[:GROUPS]
     found = tuple(
-        Collision(int(sizes[one]), tuple(snapshot.ids[np.flatnonzero(group == one)[:GROUP_PICTURES]].tolist()))
+        Collision(int(sizes[one]), tuple(ids[np.flatnonzero(group == one)[:GROUP_PICTURES]].tolist()))
         for one in largest
         if sizes[one] > 1
     )

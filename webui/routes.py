@@ -164,8 +164,8 @@ def _stats(workspace: Workspace, name: str) -> dict[str, Any]:
     snapshot = searcher.snapshot
     return {
         "name": name,
-        "items": len(snapshot.ids),
-        "num_bits": snapshot.codes.num_bits,
+        "items": len(snapshot),
+        "num_bits": snapshot.index.num_bits,
         "version": snapshot.collection.version,
         "model": searcher.encoder.description,
         "modalities": list(searcher.encoder.modalities),

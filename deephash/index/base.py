@@ -11,7 +11,7 @@ from typing import Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from deephash.codes import BinaryCodes
+from deephash.codes import BinaryCodes, CodeLayout
 from deephash.index.ids import AscendingIds
 from deephash.index.row_filter import RowFilter
 
@@ -71,7 +71,25 @@ class Searchable(Protocol):
 
 
 class CodeIndex(Searchable, Protocol):
-    """Exact or approximate nearest neighbours among packed codes, by our own int64 ids."""
+    """Exact or approximate nearest neighbours among packed codes, by our own int64 ids.
+
+    It is also who is asked for codes: whoever searches keeps no table of them beside it, so that an engine whose codes
+    lie elsewhere (on a server) needs none in this process.
+    """
+
+    @property
+    def layout(self) -> CodeLayout:
+        """What the codes look like."""
+        ...
+
+    @property
+    def ids(self) -> NDArray[np.int64]:
+        """All ids, ascending."""
+        ...
+
+    def codes_of(self, ids: NDArray[np.int64]) -> BinaryCodes:
+        """Return the codes of ``ids``, in their order. Raises UnknownIds."""
+        ...
 
     def add(self, ids: NDArray[np.int64], codes: BinaryCodes) -> None:
         """Add items; a known id is replaced."""

@@ -14,6 +14,19 @@ Ids = NDArray[np.int64]
 MANY = 1 << 12  # ids from which on they are looked up by a compiled loop
 
 
+class UnknownIds(UsageError):
+    """Ids that an index does not hold.
+
+    Attributes:
+        ids: int64, which ones.
+    """
+
+    def __init__(self, ids: Ids, asked: int) -> None:
+        first = ", ".join(str(each) for each in ids[:5])
+        super().__init__(f"{len(ids):,} of {asked:,} ids are not in this index: {first}")
+        self.ids = ids
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class AscendingIds:
     """A filter of ids that are known to ascend, so that a search need not read the list to learn it.

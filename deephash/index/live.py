@@ -19,7 +19,7 @@ from deephash.errors import UsageError
 from deephash.index.base import Allowed, Engine, Neighbors, PreparedFilter
 from deephash.index.exact import plain_exact
 from deephash.index.histogram import distance_histogram
-from deephash.index.ids import AscendingIds, as_ids, positions
+from deephash.index.ids import AscendingIds, UnknownIds, as_ids, ascends, positions
 from deephash.index.row_filter import ListedFilter, RowFilter
 from deephash.numbers import whole
 
@@ -69,11 +69,20 @@ class LiveIndex:
         return np.union1d(kept, self._fresh_ids) if len(self._fresh_ids) else kept
 
     def codes_of(self, ids: Ids) -> BinaryCodes:
-        """Return the codes of ascending ``ids``.
+        """Return the codes of ``ids``, in their order; of all :attr:`ids` without a copy, where no change is pending.
 
         Raises:
-            UsageError: an id that is not in the index.
+            UnknownIds: some are not in the index.
         """
+        if ids is self._ids and self._alive is None:
+            return self._codes
+        wanted = as_ids(ids)
+        if ascends(wanted):
+            return self._codes_of_ascending(wanted)
+        distinct, places = np.unique(wanted, return_inverse=True)
+        return self._codes_of_ascending(distinct)[places]
+
+    def _codes_of_ascending(self, ids: Ids) -> BinaryCodes:
         packed = np.empty((len(ids), self._codes.packed.shape[1]), np.uint8)
         found = np.zeros(len(ids), dtype=bool)
         for own, codes, alive in (
@@ -85,7 +94,7 @@ class LiveIndex:
             places = np.searchsorted(ids, own[rows])
             packed[places], found[places] = codes.packed[rows], True
         if not found.all():
-            raise UsageError(f"{np.count_nonzero(~found):,} of {len(ids):,} ids are not in this index")
+            raise UnknownIds(ids[~found], len(ids))
         return BinaryCodes(packed, self.num_bits, self.layout.num_levels)
 
     # Changing --------------------------------------------------------------------------------------

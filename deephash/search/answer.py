@@ -51,7 +51,7 @@ class Answer:
     @property
     def total(self) -> int:
         """Items of the collection."""
-        return len(self.snapshot.ids)
+        return len(self.snapshot)
 
     @property
     def num_bits(self) -> int:

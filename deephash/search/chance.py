@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import floor, sqrt
 from statistics import NormalDist
@@ -58,7 +59,13 @@ class Chance:
 
 def chance_level(codes: BinaryCodes, *, pairs: int = CHANCE_PAIRS, seed: int = 0) -> Chance | None:
     """Measure random pairs of ``codes`` [N]; all pairs where N is small; None for fewer than two items."""
-    total = len(codes)
+    return chance_among(len(codes), codes.__getitem__, pairs=pairs, seed=seed)
+
+
+def chance_among(
+    total: int, codes_at: Callable[[NDArray[np.int64]], BinaryCodes], *, pairs: int = CHANCE_PAIRS, seed: int = 0
+) -> Chance | None:
+    """Measure random pairs of ``total`` items, of which ``codes_at`` gives those at the places asked for."""
     if total < 2:
         return None
     if total * (total - 1) // 2 <= pairs:
@@ -67,8 +74,9 @@ def chance_level(codes: BinaryCodes, *, pairs: int = CHANCE_PAIRS, seed: int = 0
         generator = np.random.default_rng(seed)
         first = generator.integers(0, total, pairs)
         second = (first + generator.integers(1, total, pairs)) % total  # never the item itself
-    differing = np.bitwise_count(codes.packed[first] ^ codes.packed[second]).sum(axis=1, dtype=np.int64)
-    share = np.bincount(differing, minlength=codes.num_bits + 1) / len(differing)
+    one, other = codes_at(first), codes_at(second)
+    differing = np.bitwise_count(one.packed ^ other.packed).sum(axis=1, dtype=np.int64)
+    share = np.bincount(differing, minlength=one.num_bits + 1) / len(differing)
     valley = _valley(share)
     if valley is None:
         cutoff, chances = _quantile(share, CHANCE_TAIL), float(total)

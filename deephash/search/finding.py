@@ -95,7 +95,7 @@ def _hub_kind(query: Query) -> str:
 
 
 def _check(snapshot: Snapshot, code: BinaryCodes) -> None:
-    expected = snapshot.codes.layout
+    expected = snapshot.index.layout
     if code.layout != expected:
         raise UsageError(
             f"{snapshot.collection.path} holds codes of {expected.describe()}; the query has {code.layout.describe()}. "

@@ -59,13 +59,11 @@ class Narrowing:
 
     Args:
         collection: at this version.
-        ids: int64 [N], ascending.
-        codes: N codes.
-        index: answers over these codes.
+        index: answers over its codes.
     """
 
-    def __init__(self, collection: Collection, ids: NDArray[np.int64], codes: BinaryCodes, index: CodeIndex) -> None:
-        self._collection, self._ids, self._codes, self._index = collection, ids, codes, index
+    def __init__(self, collection: Collection, index: CodeIndex) -> None:
+        self._collection, self._index = collection, index
         self._asked: Counter[str] = Counter()
         self._windows: dict[str, WindowIndex] = {}
         self._passed: OrderedDict[str | None, AscendingIds] = OrderedDict()
@@ -79,10 +77,10 @@ class Narrowing:
         sql = wanted.to_sql(kinds)  # the one place that judges filters
         window = window_of(wanted, kinds)
         asked = self._count(window)
-        plan = window_or_filter(len(self._ids), window.column if window else None, asked)
+        plan = window_or_filter(len(self._index), window.column if window else None, asked)
         if window is None or plan.choice != "window":
             allowed = self._matching(wanted, sql)
-            return Among(self._index, allowed, f"{plan}; {len(allowed):,} of {len(self._ids):,} items pass")
+            return Among(self._index, allowed, f"{plan}; {len(allowed):,} of {len(self._index):,} items pass")
         part = self._sorted_by(window.column).slice(gte=window.first, lte=window.last)
         return Among(part, how=f"{plan}; {part.explain()}")
 
@@ -112,6 +110,5 @@ class Narrowing:
                 table = self._collection.table([column])
                 table = table.filter(table.column(column).is_valid())
                 ids = table.column("id").to_numpy()
-                codes = self._codes[np.searchsorted(self._ids, ids)]
-                self._windows[column] = WindowIndex(ids, codes, sort_keys(table.column(column)))
+                self._windows[column] = WindowIndex(ids, self._index.codes_of(ids), sort_keys(table.column(column)))
             return self._windows[column]

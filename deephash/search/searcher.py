@@ -95,10 +95,10 @@ class Searcher:
     @property
     def num_bits(self) -> int:
         """K, the code length."""
-        return self.snapshot.codes.num_bits
+        return self.snapshot.index.num_bits
 
     def __len__(self) -> int:
-        return len(self.snapshot.ids)
+        return len(self.snapshot)
 
     # Queries ---------------------------------------------------------------------------------------
 

@@ -15,7 +15,8 @@ from deephash.codes import BinaryCodes
 from deephash.collection import Collection
 from deephash.errors import UsageError
 from deephash.index import open_index
-from deephash.search.chance import Chance, chance_level
+from deephash.index.ids import UnknownIds
+from deephash.search.chance import Chance, chance_among
 from deephash.search.narrowing import Narrowing
 
 if TYPE_CHECKING:
@@ -31,14 +32,10 @@ class Snapshot:
 
     Attributes:
         collection: opened at this version.
-        ids: int64 [N], ascending.
-        codes: N codes, row i belongs to ``ids[i]``.
-        index: answers over these codes.
+        index: holds its codes, and answers.
     """
 
     collection: Collection
-    ids: NDArray[np.int64]
-    codes: BinaryCodes
     index: CodeIndex
     _corrections: dict[str, HubCorrection] = field(default_factory=dict, repr=False)
     _prefixes: dict[int, Snapshot] = field(default_factory=dict, repr=False)
@@ -47,8 +44,15 @@ class Snapshot:
     @classmethod
     def of(cls, collection: Collection, kind: str) -> Snapshot:
         """Read the codes of a collection and build an index of ``kind`` over them."""
-        ids, codes = collection.codes()
-        return cls(collection, ids, codes, open_index(kind, ids, codes))
+        return cls(collection, open_index(kind, *collection.codes()))
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    @property
+    def ids(self) -> NDArray[np.int64]:
+        """Ids of all items, int64 [N], ascending."""
+        return self.index.ids
 
     def correction(self, kind: str) -> HubCorrection:
         """Return the hub correction stored for queries of ``kind``; read once a version."""
@@ -61,35 +65,30 @@ class Snapshot:
     @cached_property
     def chance(self) -> Chance | None:
         """How far apart unrelated items are; measured once a version."""
-        return chance_level(self.codes)
+        ids = self.ids
+        return chance_among(len(ids), lambda places: self.index.codes_of(ids[places]))
 
     @cached_property
     def narrowing(self) -> Narrowing:
         """Applies filters to this version."""
-        return Narrowing(self.collection, self.ids, self.codes, self.index)
+        return Narrowing(self.collection, self.index)
 
     def prefix(self, bits: int) -> Snapshot:
         """Return this version with only the first ``bits`` of its codes; its index is kept as long as this one."""
         with self._lock:
             if bits not in self._prefixes:
-                codes = self.codes.prefix(bits)
-                self._prefixes[bits] = Snapshot(self.collection, self.ids, codes, open_index("auto", self.ids, codes))
+                ids = self.ids
+                index = open_index("auto", ids, self.index.codes_of(ids).prefix(bits))
+                self._prefixes[bits] = Snapshot(self.collection, index)
             return self._prefixes[bits]
 
-    def rows(self, ids: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the rows of ``ids``. Raises UsageError for an id that is not there."""
-        wanted = np.asarray(ids, dtype=np.int64)
-        rows = np.searchsorted(self.ids, wanted)
-        known = rows < len(self.ids)
-        known[known] = self.ids[rows[known]] == wanted[known]
-        if not known.all():
-            missing = ", ".join(str(item) for item in wanted[~known][:5])
-            raise UsageError(f"{self.collection.path} has no item {missing}; it holds {len(self.ids):,} items")
-        return rows
-
     def codes_of(self, ids: Sequence[int] | NDArray[np.int64]) -> BinaryCodes:
-        """Return the stored codes of ``ids``, in their order."""
-        return self.codes[self.rows(ids)]
+        """Return the stored codes of ``ids``, in their order. Raises UsageError for an id that is not there."""
+        try:
+            return self.index.codes_of(np.asarray(ids, dtype=np.int64))
+        except UnknownIds as unknown:
+            missing = ", ".join(str(item) for item in unknown.ids[:5])
+            raise UsageError(f"{self.collection.path} has no item {missing}; it holds {len(self):,} items") from None
 
     def item_and_neighbours(self, item: int) -> BinaryCodes:
         """Return the code of an item, and behind it those of its nearest neighbours, for a mixture."""

@@ -155,8 +155,10 @@ def test_codes_of(codes):
     index.add(np.array([8, 100]), codes[:2])
     index.remove(np.array([9]))
     assert index.codes_of(np.array([7, 8, 56, 100])) == codes[[0, 0, 49, 1]]
+    assert index.codes_of(np.array([100, 7, 56, 7])) == codes[[1, 0, 49, 0]]
     np.testing.assert_array_equal(index.ids, np.append(np.delete(np.arange(50) + 7, 2), 100))
-    with pytest.raises(UsageError, match="1 of 2 ids are not in this index"):
+    assert len(index.codes_of(index.ids)) == len(index) == 50
+    with pytest.raises(UsageError, match="1 of 2 ids are not in this index: 9"):
         index.codes_of(np.array([7, 9]))
 
 

@@ -92,12 +92,12 @@ def test_a_cutoff_is_inclusive_and_may_leave_nothing(opened):
     [
         (lambda s: s.by_id(10**9), "no item|no row"),
         (lambda s: s.by_id(int(s.snapshot.ids[0]), 0), "at least 1"),
-        (lambda s: s.by_codes(s.snapshot.codes[:2]), "one code is searched at a time"),
+        (lambda s: s.by_codes(s.snapshot.codes_of(s.snapshot.ids[:2])), "one code is searched at a time"),
         (lambda s: s.by_codes(BinaryCodes.from_hex(["00"])), "holds codes of 24 bits; the query has 8"),
         (lambda s: s.by_id(int(s.snapshot.ids[0]), where="colour = red"), "colour"),
         (lambda s: s.by_id(int(s.snapshot.ids[0]), rerank=5), "vectors"),
         (lambda s: s.by_both(b"", "a", beta=2), "between 0 and 1"),
-        (lambda s: s.by_codes(s.snapshot.codes[0], rerank=5), "give the query's"),
+        (lambda s: s.by_codes(s.snapshot.codes_of(s.snapshot.ids[:1]), rerank=5), "give the query's"),
     ],
 )
 def test_bad_questions_are_refused(opened, call, message):

@@ -82,8 +82,8 @@ def test_shorter_codes_are_those_of_this_workspace_and_this_version(workspace, t
         for _ in range(2):  # the second time with one item less
             found = compare(one, one.item_query("few", 1), Variant("few", 8), Variant("few"), 10)
             snapshot = one.place("few").searcher.snapshot
-            bits = snapshot.codes.prefix(8).bits()
-            expected = np.sort((bits != bits[snapshot.rows([1])]).sum(axis=1))[:10]
+            bits = snapshot.codes_of(snapshot.ids).prefix(8).bits()
+            expected = np.sort((bits != snapshot.codes_of([1]).prefix(8).bits()).sum(axis=1))[:10]
             assert [distance for _, distance in found.left.hits] == expected.tolist()
             Collection.open(snapshot.collection.path).remove([found.left.hits[3][0].id])
 

@@ -71,7 +71,7 @@ def test_searches_answer_alike_by_window_and_by_filter(collection, where, k, que
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(planner, "HAS_MANY", 0)
         patch.setattr(planner, "WINDOW_EARNED", 2)
-        narrowing = Narrowing(collection, ids, codes, index)
+        narrowing = Narrowing(collection, index)
         by_filter, by_window = narrowing.among(where), narrowing.among(where)
     assert by_filter.allowed is not None
     assert by_window.allowed is None
