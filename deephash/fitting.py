@@ -11,19 +11,20 @@ Options of the backbone follow a question mark: ``itq:timm:mobilenetv2_100?pad_t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from deephash.backbones import Encoder
-from deephash.errors import DataError, UnreadablePicture, UsageError, did_you_mean
+from deephash.data.feature_cache import FeatureCache
+from deephash.errors import DataError, UsageError, did_you_mean
 from deephash.models import AlternatingHashModel, HashModel, training_free_methods
 from deephash.pictures import open_picture, scan_folder
-from deephash.progress import track
 
 LEAST_PICTURES = 2
 MOST_BITS = 256  # where nothing else is asked
@@ -129,39 +130,35 @@ def _chosen(pictures: str | Path | Sequence[Any], most: int) -> list[Any]:
 
 
 def _picture_features(encoder: Encoder, pictures: Sequence[Any], batch_size: int) -> Tensor:
-    """Return features [n, D] of the readable ``pictures``."""
-    batches: list[Tensor] = []
-    encoder.eval()
-    with torch.inference_mode():
-        starts = range(0, len(pictures), batch_size)
-        for start in track(starts, "looking at the pictures", total=len(starts), unit="batch"):
-            rows = list(_readable(encoder, pictures[start : start + batch_size]))
-            if rows:
-                batches.append(encoder(torch.stack(rows)).float())
-    count = sum(map(len, batches))
+    """Return features [n, D] of the readable ``pictures``; indexing tells why the others are not."""
+    side = encoder.spec.image_size
+
+    def opened(row: int) -> Any:
+        return open_picture(pictures[row], reduced_to=side)
+
+    features, rejected = _features(encoder, opened, len(pictures), batch_size, "looking at the pictures")
+    count = len(pictures) - len(rejected)
     if count < LEAST_PICTURES:
         raise DataError(
             f"a training-free model is fitted to the pictures and needs at least {LEAST_PICTURES} readable ones; "
             f"{count} of {len(pictures)} could be read"
         )
-    return torch.cat(batches).clone()
-
-
-def _readable(encoder: Encoder, pictures: Sequence[Any]) -> Iterator[Tensor]:
-    transform = encoder.preprocess()
-    for picture in pictures:
-        try:
-            yield transform(open_picture(picture, reduced_to=encoder.spec.image_size))
-        except UnreadablePicture:
-            continue  # indexing reports it, with the reason
+    readable = torch.ones(len(pictures), dtype=torch.bool)
+    readable[rejected] = False
+    return features[readable]
 
 
 def _text_features(encoder: Encoder, phrases: Sequence[str], batch_size: int = 64) -> Tensor:
-    transform = encoder.preprocess()
-    encoder.eval()
-    with torch.inference_mode():
-        rows = [
-            encoder(torch.stack([transform(phrase) for phrase in phrases[start : start + batch_size]])).float()
-            for start in range(0, len(phrases), batch_size)
-        ]
-    return torch.cat(rows).clone()
+    """Return features [n, D]. Raises UsageError for a phrase that is empty or cannot be read."""
+    refuse = encoder.preprocess()
+    for phrase in phrases:
+        refuse(phrase)
+    return _features(encoder, phrases.__getitem__, len(phrases), batch_size, "reading the phrases")[0]
+
+
+def _features(
+    encoder: Encoder, source: Callable[[int], Any], count: int, batch_size: int, label: str
+) -> tuple[Tensor, list[int]]:
+    """Return features [n, D], and the rows that could not be read."""
+    cache = FeatureCache(encoder, source, np.arange(count), "", folder=None, batch_size=batch_size)
+    return cache.features(label), [row for row, _ in cache.rejected]

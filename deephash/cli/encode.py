@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import numpy as np
 from cyclopts import Parameter
 
-from deephash.cli.index import SHOWN, open_model
+from deephash.cli.index import SHOWN, model_named
 from deephash.cli.output import note
 from deephash.codes import BinaryCodes
 from deephash.collection.folder import FoundFile, Skipped, list_pictures
@@ -22,7 +22,7 @@ from deephash.errors import DataError, UsageError
 from deephash.progress import track
 
 if TYPE_CHECKING:
-    from deephash.models.base import HashModel
+    from deephash.encoding.opening import Source
 
 
 def encode(
@@ -59,13 +59,13 @@ def encode(
     written = format or ("hex" if out.suffix in (".hex", ".txt", ".tsv") else "npz")
     if text:
         names, labels = _lines(source), None
-        codes = open_model(model).encode_texts(names, batch_size=batch_size)
+        codes = _encoded_texts(model_named(model), names, batch_size)
         skipped: list[Skipped] = []
     else:
         files, labels_of, skipped = _pictures(source)
         if not files:
             raise DataError(f"{source} holds no pictures; see deephash encode --help")
-        codes, names, failed = _encoded(open_model(model), files, precision, batch_size, workers, device)
+        codes, names, failed = _encoded(model_named(model), files, precision, batch_size, workers, device)
         skipped += failed
         found = without_unlabelled([labels_of.get(name, "") for name in names])
         labels = found if any(found) else None  # an empty one is an item without a label
@@ -112,7 +112,7 @@ def _file(name: str, path: Path) -> FoundFile:
 
 
 def _encoded(
-    model: HashModel,
+    model: Source,
     files: Sequence[FoundFile],
     precision: Literal["fp32", "bf16"],
     batch_size: int,
@@ -128,8 +128,14 @@ def _encoded(
         codes += [batch.codes] if batch.codes is not None else []
         names += [one.file.uri for one in batch.opened]
         skipped += batch.skipped
-    nothing = BinaryCodes.from_bits(np.zeros((0, model.num_bits), bool))
-    return (BinaryCodes.concatenate(codes) if codes else nothing), names, skipped
+    return BinaryCodes.concatenate(codes or [encoder.encode([]).codes]), names, skipped
+
+
+def _encoded_texts(model: Source, texts: Sequence[str], batch_size: int) -> BinaryCodes:
+    from deephash.encoding import encode_all, open_encoder
+
+    encoder = open_encoder(model)
+    return encode_all(encoder, "text", (encoder.prepare("text", text) for text in texts), batch_size=batch_size)
 
 
 def _write(out: Path, written: str, codes: BinaryCodes, names: Sequence[str], labels: Sequence[str] | None) -> None:

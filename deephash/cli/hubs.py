@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deephash.cli.output import note
 from deephash.collection import Collection
+from deephash.encoding import encode_all
 from deephash.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from deephash.codes import BinaryCodes
-    from deephash.encoding.port import CodeEncoder, Modality, Row
-
-_PICTURES = 256  # opened at a time
+    from deephash.encoding.port import CodeEncoder, Row
 
 
 def hubs(
@@ -89,32 +89,24 @@ def _codes_of_phrases(encoder: CodeEncoder, bank: Path) -> BinaryCodes:
         raise DataError(f"{bank} holds no phrase that the model understands, of {len(phrases):,}")
     if unknown:
         note(f"{unknown:,} of {len(phrases):,} phrases hold no word that the model knows; passed over")
-    return _in_batches(encoder, "text", known)
+    return encode_all(encoder, "text", known)
 
 
 def _codes_of_pictures(encoder: CodeEncoder, bank: Path) -> BinaryCodes:
-    from deephash.codes import BinaryCodes
+    codes = encode_all(encoder, "image", _readable(encoder, bank))
+    if not len(codes):
+        raise DataError(f"{bank} holds no readable picture")
+    return codes
+
+
+def _readable(encoder: CodeEncoder, bank: Path) -> Iterator[Row]:
     from deephash.errors import UnreadablePicture
     from deephash.pictures import open_picture, scan_folder
     from deephash.progress import track
 
-    paths, parts, waiting = list(scan_folder(bank)), [], []
+    paths = list(scan_folder(bank))
     for path in track(paths, "encoding the bank", total=len(paths)):
         try:
-            waiting.append(encoder.prepare("image", open_picture(path, reduced_to=encoder.picture_side)))
+            yield encoder.prepare("image", open_picture(path, reduced_to=encoder.picture_side))
         except UnreadablePicture as error:
             note(f"  skipped {error}")
-        if len(waiting) == _PICTURES:
-            parts.append(_in_batches(encoder, "image", waiting))
-            waiting = []
-    parts += [_in_batches(encoder, "image", waiting)] if waiting else []
-    if not parts:
-        raise DataError(f"{bank} holds no readable picture")
-    return BinaryCodes.concatenate(parts)
-
-
-def _in_batches(encoder: CodeEncoder, modality: Modality, rows: list[Row], size: int = 64) -> BinaryCodes:
-    from deephash.codes import BinaryCodes
-
-    starts = range(0, len(rows), size)
-    return BinaryCodes.concatenate([encoder.encode(modality, rows[start : start + size]).codes for start in starts])

@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from deephash.cli.output import note, print_json
-from deephash.collection.card import is_collection
 from deephash.errors import DataError, UsageError
 from deephash.foreign.names import printable
 
 if TYPE_CHECKING:
+    from deephash.encoding.opening import Source
     from deephash.ingest import IngestReport
-    from deephash.models.base import HashModel
 
 SHOWN = 5  # skipped files named on the terminal; skipped.csv names all
 
@@ -81,7 +80,7 @@ def index(
         raise UsageError(f"{out} is new and needs a model: --model RUN (deephash train makes one)")
     if not folder.is_dir():
         raise DataError(f"{folder} is not there; nothing was changed. Is its disk connected?")
-    known = None if model is None or dry_run else open_model(model, pictures=folder, num_bits=bits, weights=weights)
+    known = None if model is None or dry_run else model_named(model, pictures=folder, num_bits=bits, weights=weights)
     try:
         report = index_folder(
             folder,
@@ -110,20 +109,16 @@ def index(
     return 0
 
 
-def open_model(
+def model_named(
     name: str, *, pictures: Path | None = None, num_bits: int | None = None, weights: Path | None = None
-) -> HashModel:
-    """Return the model that ``--model`` names: a run, a model folder, the one a collection carries, or a training-free
-    one fitted to ``pictures``.
+) -> Source:
+    """Return what ``--model`` names, for ``open_encoder``: the folder of a run, a model or a collection's own model,
+    or a training-free model fitted to ``pictures``.
     """
-    from deephash.encoding import model_folder
-    from deephash.models import load_model
+    from deephash.encoding.opening import folder_of
 
-    folder = Path(name)
-    if is_collection(folder):
-        return load_model(_model_of(folder))
-    if folder.is_dir():
-        return load_model(model_folder(folder))
+    if Path(name).is_dir():
+        return folder_of(name)
     if ":" in name and pictures is not None:
         from deephash.fitting import MOST_BITS, fit_training_free
 
@@ -140,15 +135,6 @@ def open_model(
 def _kept(wanted: bool | None, model: str | None) -> bool:
     """Say whether a new collection keeps vectors: as asked, else with CLIP, whose embeddings order answers finely."""
     return (model or "").startswith("clip:") if wanted is None else wanted
-
-
-def _model_of(collection: Path) -> Path:
-    from deephash.collection import Collection
-
-    carried = Collection.open(collection).model_path
-    if carried is None:
-        raise UsageError(f"{collection} carries no model: its codes were imported; give the model that made them")
-    return carried
 
 
 def _rows(out: Path) -> int:

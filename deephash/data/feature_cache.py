@@ -60,8 +60,10 @@ class FeatureCache:
     ) -> None:
         self.encoder, self.source, self.rows = encoder, source, rows
         self.batch_size, self.device = batch_size, torch.device(device)
-        key = hashlib.sha256(f"{encoder_key(encoder)} {content}".encode() + rows.tobytes()).hexdigest()[:24]
-        self.folder = folder / key if folder is not None else None
+        self.folder: Path | None = None
+        if folder is not None:
+            key = hashlib.sha256(f"{encoder_key(encoder)} {content}".encode() + rows.tobytes()).hexdigest()[:24]
+            self.folder = folder / key
         self.rejected: Rejected = []
 
     def features(self, label: str) -> Tensor:

@@ -69,7 +69,7 @@ def said(capsys: pytest.CaptureFixture[str], arguments: list[object], code: int 
     ],
 )
 def test_clip_keeps_vectors_unless_told_otherwise(folder, tmp_path, monkeypatch, spec, flags, kept):
-    monkeypatch.setattr("deephash.cli.index.open_model", lambda name, **_: tiny_model())  # no weights are here
+    monkeypatch.setattr("deephash.cli.index.model_named", lambda name, **_: tiny_model())  # no weights are here
     command = ["index", str(folder), "--out", str(tmp_path / "x.dh"), "--model", spec]
     assert main([*command, *flags]) == 0
     assert Collection.open(tmp_path / "x.dh").has_vectors == kept

@@ -8,7 +8,7 @@ from PIL import Image
 from deephash.backbones import Backbone
 from deephash.codes import CodeLayout
 from deephash.collection import Collection
-from deephash.encoding import CodeEncoder, open_encoder
+from deephash.encoding import CodeEncoder, encode_all, open_encoder
 from deephash.errors import CollectionDamaged, UsageError
 from deephash.models import LSH, CCAHash
 from deephash.models.encoder import TorchEncoder
@@ -152,3 +152,13 @@ def test_a_model_that_was_not_fitted_and_nan_are_refused():
     model.fit(torch.randn(9, 4))
     with pytest.raises(UsageError, match="1 of 2 continuous codes hold NaN"):
         encoder.encode("image", [np.zeros(4, np.float32), np.full(4, np.nan, np.float32)])
+
+
+def test_any_number_of_rows_is_encoded_a_batch_at_a_time():
+    encoder, sizes = open_encoder(picture_model(KINDS["small_cnn"])), []
+    rows = [encoder.prepare("image", picture) for picture in pictures(7)]
+    encoder.model.encoders["image"].register_forward_hook(lambda _, given, __: sizes.append(len(given[0])))
+    codes = encode_all(encoder, "image", iter(rows), batch_size=3)
+    assert sizes == [3, 3, 1]
+    assert codes == encoder.encode("image", rows).codes
+    assert encode_all(encoder, "image", []).layout == encoder.layout
