@@ -7,12 +7,12 @@ from html import escape
 from pathlib import Path
 
 from deephash.errors import DataError
-from deephash.reports.report import EvaluationReport
+from deephash.foreign import Absent, Unfit, read_bytes
+from deephash.reports.report import LONGEST, EvaluationReport
 
 from .charts import line_chart, table
 from .results import message_html, thumbnail_url
 
-LARGEST_REPORT = 64 << 20
 HARDEST = 12
 
 
@@ -20,11 +20,12 @@ def read_report(path: Path) -> EvaluationReport:
     """Read one ``report.json``, or the one in a folder. Raises DataError."""
     file = path / "report.json" if path.is_dir() else path
     try:
-        if file.stat().st_size > LARGEST_REPORT:
-            raise DataError(f"{file.name} is larger than {LARGEST_REPORT >> 20} MiB; is it a report?")
-        return EvaluationReport.from_json(file.read_text(encoding="utf8"), source=file.name)
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{file.name} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+        content = read_bytes(file, LONGEST)
+    except Absent:
+        raise DataError(f"{file.name}: no such report; `deephash evaluate ... --save DIR` writes one") from None
+    except Unfit as error:
+        raise DataError(str(error).replace(str(file), file.name)) from None  # visitors need not know the folder
+    return EvaluationReport.from_json(content, source=file.name)
 
 
 def report_html(report: EvaluationReport, *, find: Callable[[str], tuple[str, int] | None]) -> str:

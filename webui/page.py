@@ -24,7 +24,7 @@ from .actions import (
     steered_query,
 )
 from .filters import RANGES, SLOTS, Range, Span, combined, first_spans, offered, shown
-from .numbers import LARGEST, whole
+from .numbers import LARGEST, as_written
 from .session import Session
 from .workspace import RERANKED, Workspace
 
@@ -55,7 +55,7 @@ def sent(event: gr.EventData, name: str) -> Any:
 
 def number(event: gr.EventData, name: str, smallest: int = 0, largest: int = LARGEST) -> int:
     """Return a whole number that was sent with an event. Raises UsageError for anything else."""
-    return whole(sent(event, name), name, smallest, largest)
+    return as_written(sent(event, name), name, smallest, largest)
 
 
 def script(name: str) -> str:
@@ -204,7 +204,7 @@ class SearchPage:
 
         def action() -> View:
             if asked.get("id"):
-                item = whole(asked["id"], "id")
+                item = as_written(asked["id"], "id")
                 return ask(self.workspace, name, Session(), self.workspace.item_query(name, item), Options(ANSWERS))
             if asked.get("q"):
                 return ask(self.workspace, name, Session(), words_query(asked["q"]), Options(ANSWERS))

@@ -16,6 +16,7 @@ from importlib import import_module
 from typing import Any
 
 from deephash.errors import DeephashError, UsageError, did_you_mean
+from deephash.foreign.network import ALLOW
 from deephash.version import __version__
 
 CODE_FORMAT = 1  # version of BinaryCodes on disk, printed by --version
@@ -93,7 +94,7 @@ def _dispatch(words: list[str]) -> int:
         os.environ["DEEPHASH_QUIET"] = "1"
     if "--allow-download" in words:
         words.remove("--allow-download")
-        os.environ["DEEPHASH_ALLOW_DOWNLOAD"] = "1"
+        os.environ[ALLOW] = "1"
     if not words:
         print(OVERVIEW)
         return 0

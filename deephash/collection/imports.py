@@ -60,9 +60,9 @@ def import_codes(
         UsageError: it cannot be understood, or a name is there twice.
     """
     path = Path(source)
-    if path.suffix == ".npz":
+    if path.suffix.lower() == ".npz":
         found = _of_code_file(read_code_file(path))
-    elif path.suffix == ".parquet":
+    elif path.suffix.lower() == ".parquet":
         found = _of_parquet(path, num_bits)
     else:
         found = _of_text(path, num_bits, code_column)
@@ -87,12 +87,8 @@ def _of_code_file(file: CodeFile) -> _Found:
 def _of_parquet(path: Path, num_bits: int | None) -> _Found:
     """Read what :func:`deephash.collection.exports.export_codes` writes: packed codes and every attribute."""
     import pyarrow as pa
-    from pyarrow import parquet
 
-    try:
-        table = parquet.read_table(path)
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read as Parquet: {error}") from None
+    table = tables.read_parquet(path)
     packed = next((n for n in table.column_names if pa.types.is_fixed_size_binary(table.schema.field(n).type)), None)
     name = tables.Table(str(path), {each: [] for each in table.column_names}).heading((*tables.PATH, *tables.NAME))
     if packed is None or name is None or table.column(packed).null_count:

@@ -11,9 +11,12 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from deephash.errors import DataError, DatasetNotFound, UsageError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 PATH = ("path", "uri", "file", "filename", "file_name", "filepath", "image", "image_path", "picture")
 NAME = ("name", "names")
@@ -176,15 +179,22 @@ def _require_distinct(source: Path, headings: Sequence[str]) -> None:
         seen.add(heading)
 
 
-def _of_parquet(path: Path) -> Table:
-    import pyarrow as pa
-    from pyarrow import parquet
+def read_parquet(path: Path) -> pa.Table:
+    """Return a Parquet file as it is. Raises DataError, or UsageError where a column is there twice."""
+    from pyarrow import ArrowException, parquet
 
     try:
         table = parquet.read_table(path)
-    except (pa.ArrowException, OSError, ValueError) as error:
+    except (ArrowException, OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read as Parquet: {error}") from None
     _require_distinct(path, table.column_names)
+    return table
+
+
+def _of_parquet(path: Path) -> Table:
+    import pyarrow as pa
+
+    table = read_parquet(path)
     columns = {
         name: [_as_text(value) for value in table[name].to_pylist()]
         for name in table.column_names

@@ -17,7 +17,7 @@ from deephash.errors import UsageError
 from deephash.evaluation.arrays import as_codes
 from deephash.evaluation.averaging import mean_over_queries
 from deephash.evaluation.engine import Codes, score_queries
-from deephash.evaluation.groups import FloatArray, RankedGroups
+from deephash.evaluation.groups import FloatArray, IntArray, RankedGroups
 from deephash.evaluation.ranking import hit
 from deephash.evaluation.relevance import relevance_from_labels
 
@@ -130,22 +130,31 @@ def folded_instance_hits(
     folds: int = 5,
     ks: Sequence[int] = (1, 5, 10),
 ) -> dict[int, float]:
-    """Mean of ``instance_hits`` over folds of the pairs, by ascending pair number ("COCO 1K": five folds of 1,000).
+    """Mean of ``instance_hits`` over the folds of :func:`rows_of_folds` ("COCO 1K": five folds of 1,000).
 
     Raises:
         UsageError: fewer pairs than folds.
     """
     queries, database = as_codes(query_codes, "query codes"), as_codes(database_codes, "database codes")
     left, right = np.asarray(query_pairs), np.asarray(database_pairs)
-    pairs = np.unique(right)
-    if not 1 <= folds <= len(pairs):
-        raise UsageError(f"folds is 1..{len(pairs)} (the number of pairs), not {folds!r}")
-
-    def fold(part: ArrayLike) -> dict[int, float]:
-        rows, columns = np.flatnonzero(np.isin(left, part)), np.flatnonzero(np.isin(right, part))
-        return instance_hits(
-            queries[rows], database[columns], query_pairs=left[rows], database_pairs=right[columns], ks=ks
-        )
-
-    scores = [fold(part) for part in np.array_split(pairs, folds)]
+    scores = [
+        instance_hits(queries[rows], database[items], query_pairs=left[rows], database_pairs=right[items], ks=ks)
+        for rows, items in rows_of_folds(left, right, folds)
+    ]
     return {k: float(np.mean([score[k] for score in scores])) for k in ks}
+
+
+def rows_of_folds(query_pairs: ArrayLike, database_pairs: ArrayLike, folds: int) -> list[tuple[IntArray, IntArray]]:
+    """Cut the pairs into folds by ascending number, and return the rows of queries and of items of each.
+
+    Pair -1 is none: such queries and items are in no fold.
+
+    Raises:
+        UsageError: fewer pairs than folds.
+    """
+    left, right = np.asarray(query_pairs), np.asarray(database_pairs)
+    pairs = np.unique(right[right >= 0])
+    if not 1 <= folds <= len(pairs):
+        raise UsageError(f"folds is 1..{len(pairs)}, the number of pairs, not {folds!r}")
+    parts = np.array_split(pairs, folds)
+    return [(np.flatnonzero(np.isin(left, part)), np.flatnonzero(np.isin(right, part))) for part in parts]

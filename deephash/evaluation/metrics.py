@@ -39,9 +39,7 @@ from deephash.evaluation.hubness_measures import hubness as hubness
 from deephash.evaluation.knn import knn_accuracy as knn_accuracy
 from deephash.evaluation.legacy import legacy_mean_average_precision
 from deephash.evaluation.listed import ListedPairs as ListedPairs
-from deephash.evaluation.radius import BallScores as BallScores
 from deephash.evaluation.radius import PrecisionRecallCurve as PrecisionRecallCurve
-from deephash.evaluation.radius import ball_scores_from_counts as ball_scores_from_counts
 from deephash.evaluation.radius import curve_by_radius_from_counts as curve_by_radius_from_counts
 from deephash.evaluation.radius import curve_by_rank_from_counts as curve_by_rank_from_counts
 from deephash.evaluation.ranking import Normalize

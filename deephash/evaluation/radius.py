@@ -22,37 +22,6 @@ Average = Literal["macro", "micro"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class BallScores:
-    """What each query finds within radius r, all [Q]; NaN where the query has no relevant item in the database.
-
-    Attributes:
-        radius: r.
-        precision: relevant share of the ball; 0 for an empty ball.
-        recall: share of the relevant items inside the ball.
-        f1: harmonic mean of both; 0 where both are 0.
-        average_precision: AP of the ranking inside the ball, over the relevant items found there; 0 if none.
-        ball_size: items in the ball.
-    """
-
-    radius: int
-    precision: FloatArray
-    recall: FloatArray
-    f1: FloatArray
-    average_precision: FloatArray
-    ball_size: FloatArray
-
-    @property
-    def empty_share(self) -> float:
-        """Share of all queries whose ball is empty."""
-        return float((self.ball_size == 0).mean())
-
-    @property
-    def mean_ball_size(self) -> float:
-        """Mean number of items in the ball, over all queries."""
-        return float(self.ball_size.mean())
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class PrecisionRecallCurve:
     """A curve of P points.
 
@@ -69,18 +38,6 @@ class PrecisionRecallCurve:
     recall: FloatArray
     kind: Literal["radius", "rank"]
     average: Average
-
-
-def ball_scores_from_counts(counts: DistanceCounts, *, radius: int) -> BallScores:
-    """Score the ball d <= ``radius`` of each query."""
-    return BallScores(
-        radius=radius,
-        precision=precision_within(counts, radius),
-        recall=recall_within(counts, radius),
-        f1=f1_within(counts, radius),
-        average_precision=average_precision_within_radius_from_counts(counts, radius=radius),
-        ball_size=ball_size(counts, radius),
-    )
 
 
 def ball_size(counts: DistanceCounts, radius: int) -> FloatArray:

@@ -37,7 +37,8 @@ def _plain(name: str) -> str:
 
 def training_free_methods() -> dict[str, type[AlternatingHashModel]]:
     """Return the methods that ``METHOD:NETWORK`` can name, by the word before the colon."""
-    return {cls.training_free: cls for cls in _shallow() if cls.training_free}
+    own = ((vars(cls).get("training_free"), cls) for cls in _shallow())  # a method below another is not it by that
+    return {name: cls for name, cls in own if name}
 
 
 def baseline_methods() -> list[type[AlternatingHashModel]]:

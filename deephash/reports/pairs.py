@@ -11,8 +11,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from deephash.errors import UsageError
-from deephash.evaluation.crossmodal import pair_hits
+from deephash.evaluation.crossmodal import pair_hits, rows_of_folds
 from deephash.evaluation.scores import Column, QueryScores
 from deephash.reports.sections import Case, Section
 from deephash.reports.sides import PAIRS
@@ -41,7 +40,7 @@ class PairHits(Section):
     def columns(self) -> Iterator[tuple[Column, str]]:
         """Hits within each rank."""
         sides, settings = self.case.sides, self.case.settings
-        places = self._parts(settings.folds)
+        places = rows_of_folds(self.asking, self.answering, settings.folds)
         ranks = [rank for rank in PAIR_RANKS if rank <= min(len(items) for _, items in places)]
         tables = []
         for ties in (settings.ties, "optimistic", "pessimistic"):
@@ -53,11 +52,3 @@ class PairHits(Section):
             tables.append([QueryScores(column) for column in values.T])
         for rank, scores in zip(ranks, zip(*tables, strict=True), strict=True):
             yield Column(f"hit@{rank}", settings.normalize, *scores), PAIRS
-
-    def _parts(self, folds: int) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-        """Return the rows of queries and items of each fold."""
-        known = np.unique(self.answering[self.answering >= 0])
-        if not 1 <= folds <= len(known):
-            raise UsageError(f"folds is 1..{len(known)}, the number of pairs, not {folds}")
-        parts = np.array_split(known, folds)
-        return [(np.flatnonzero(np.isin(self.asking, p)), np.flatnonzero(np.isin(self.answering, p))) for p in parts]

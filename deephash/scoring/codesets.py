@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deephash.collection.label_words import parse_labels
 from deephash.errors import UsageError
 from deephash.evaluation.arrays import is_labelled
-from deephash.evaluation.codefile import CodeFile, read_code_file
+from deephash.evaluation.codefile import CodeFile, number_labels, read_code_file
 
 SHOWN = 10  # items listed of a comparison
 EXAMPLES = 3  # names listed of a class in a collision
@@ -65,7 +66,9 @@ def read_code_set(path: str | Path, *, label: str = "label") -> CodeFile:
     if (Path(path) / "collection.json").is_file():
         return _read_collection(Path(path), label)
     found = read_code_file(path)
-    labels, words = _numbered(found.labels)
+    if found.labels is None:
+        return found
+    [labels], words = number_labels([(found.source, found.labels)])
     return replace(found, labels=labels, class_names=words or found.class_names)
 
 
@@ -128,20 +131,11 @@ def _read_collection(path: Path, label: str) -> CodeFile:
     table = collection.table(["uri", *([label] if has_label else [])])
     rows = np.searchsorted(table.column("id").to_numpy(), ids)
     names = np.array(table.column("uri").to_pylist(), dtype=str)[rows]
-    words: NDArray[Any] | None = None
-    if has_label:
-        words = np.array(["" if value is None else str(value) for value in table.column(label).to_pylist()])[rows]
-        words = words if (words != "").any() else None
-    labels, class_names = _numbered(words)
-    return CodeFile(codes, labels, names, class_names=class_names, source=str(path))
-
-
-def _numbered(labels: NDArray[Any] | None) -> tuple[NDArray[Any] | None, tuple[str, ...]]:
-    if labels is None or labels.dtype.kind != "U":
-        return labels, ()
-    words = sorted(set(labels.tolist()) - {""})
-    number = {word: index for index, word in enumerate(words)} | {"": -1}
-    return np.array([number[word] for word in labels.tolist()], dtype=np.int64), tuple(words)
+    said = table.column(label).to_pylist() if has_label else []
+    labels, class_names = parse_labels(["" if word is None else str(word) for word in said])
+    if not class_names:
+        return CodeFile(codes, None, names, source=str(path))
+    return CodeFile(codes, labels[rows], names, class_names=tuple(class_names), source=str(path))
 
 
 def _matched(first: CodeFile, second: CodeFile) -> tuple[NDArray[np.int64], NDArray[np.int64], str]:

@@ -3,6 +3,8 @@
 import inspect
 import pkgutil
 import re
+import subprocess
+import sys
 from importlib import import_module
 
 import pytest
@@ -95,6 +97,15 @@ def test_has_a_page(name, module):
 def test_facts_stand_on_the_class():
     assert set(training_free_methods()) == {"clip", "itq", "lsh", "pca_sign"}
     assert [cls.__name__ for cls in baseline_methods()] == ["LSH", "PCASign", "ITQ"]
+
+
+def test_a_method_below_another_has_no_word_of_its_own():
+    program = (
+        "from deephash.models import ITQ, LSH, training_free_methods\n"
+        "type('Bold', (LSH,), {'__module__': 'deephash.models.bold'})\n"
+        "assert training_free_methods()['lsh'] is LSH and training_free_methods()['itq'] is ITQ"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 def test_a_class_of_somebody_else_is_no_method():

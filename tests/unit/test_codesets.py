@@ -79,6 +79,17 @@ def test_collisions_of_nothing():
     assert find_collisions(code_set(np.zeros((2, 8)), labels=[-1, -1])) == []
 
 
+def test_items_of_a_collection_may_have_several_labels(tmp_path):
+    collection = Collection.create(tmp_path / "c.dh", num_bits=8)
+    words = ["cat|dog", "cat", "dog", None]
+    same = BinaryCodes.from_bits(np.zeros((4, 8)))
+    collection.append(uris=list("abcd"), codes=same, attributes=[{"label": word} for word in words])
+    held = read_code_set(tmp_path / "c.dh")
+    assert held.class_names == ("cat", "dog")
+    assert held.labels.tolist() == [[1, 1], [1, 0], [0, 1], [0, 0]]
+    assert find_collisions(held)[0].size == 3  # a cat and a dog share nothing; who is both shares with each
+
+
 def test_a_collection_and_a_file_say_the_same(tmp_path):
     codes, labels = BinaryCodes.from_bits(BITS[:, :6]), ["cat", "dog", "emu"] * 10
     codes.save(tmp_path / "c.npz", labels=np.array(labels), names=NAMES)

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
+from deephash.evaluation import radius
 from deephash.evaluation.compatibility import compatibility_scores, update_gain
 from deephash.evaluation.counts import DistanceCounts
 from deephash.evaluation.cut import draws_without_replacement
 from deephash.evaluation.groups import HarmonicNumbers
 from deephash.evaluation.metrics import (
     average_precision_from_counts,
-    ball_scores_from_counts,
     curve_by_radius_from_counts,
     hit_from_counts,
     ndcg_from_counts,
@@ -72,14 +72,12 @@ def test_ranks_of_a_tied_group():
 
 def test_ball_scores_by_hand():
     counts = DistanceCounts.from_items([[1, 1, 2], [0, 0, 4], [0, 3, 1]], [[1, 0, 1], [0, 0, 1], [0, 0, 0]])
-    ball = ball_scores_from_counts(counts, radius=1)
-    np.testing.assert_allclose(ball.precision, [0.5, 0.0, np.nan])  # the empty ball counts as 0
-    np.testing.assert_allclose(ball.recall, [0.5, 0.0, np.nan])
-    np.testing.assert_allclose(ball.f1, [0.5, 0.0, np.nan])
-    np.testing.assert_allclose(ball.average_precision, [1.0, 0.0, np.nan])
-    np.testing.assert_array_equal(ball.ball_size, [2, 0, 3])
-    assert ball.empty_share == pytest.approx(1 / 3)
-    assert ball.mean_ball_size == pytest.approx(5 / 3)
+    np.testing.assert_allclose(radius.precision_within(counts, 1), [0.5, 0.0, np.nan])  # the empty ball counts as 0
+    np.testing.assert_allclose(radius.recall_within(counts, 1), [0.5, 0.0, np.nan])
+    np.testing.assert_allclose(radius.f1_within(counts, 1), [0.5, 0.0, np.nan])
+    found = radius.average_precision_within_radius_from_counts(counts, radius=1)
+    np.testing.assert_allclose(found, [1.0, 0.0, np.nan])
+    np.testing.assert_array_equal(radius.ball_size(counts, 1), [2, 0, 3])
 
 
 def test_macro_and_micro_curves_differ():

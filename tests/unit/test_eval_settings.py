@@ -15,6 +15,7 @@ from deephash.evaluation.crossmodal import instance_hits
 from deephash.evaluation.groups import gain_values, groups_from_counts
 from deephash.evaluation.lifelong import lifelong_scores
 from deephash.evaluation.listed import ListedPairs
+from deephash.evaluation.radius import precision_within
 from deephash.evaluation.relevance import relevance_from_labels
 from deephash.evaluation.robustness import attack_precisions, share_label
 from tests import evaluation_naive as naive
@@ -149,7 +150,7 @@ def test_map_says_what_is_wrong(codes, labels, options, message):
 def test_other_refusals():
     counts = DistanceCounts.from_items([2, 1], [1, 0])
     with pytest.raises(UsageError, match=r"radius is 0\.\.1"):
-        metrics.ball_scores_from_counts(counts, radius=2)
+        precision_within(counts, 2)
     with pytest.raises(UsageError, match="need codes"):
         metrics.average_precision_from_counts(counts, ties="stable")
     with pytest.raises(UsageError, match="relevant <= items"):

@@ -3,12 +3,16 @@
 import json
 import os
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import deephash.foreign
+from deephash.cli.main import main
 from deephash.errors import CollectionDamaged, DataError
 from deephash.foreign import Absent, Unfit, read_bytes, read_json, read_npy, read_npz, refused_as, require_schema
+from deephash.foreign.network import ALLOW, downloads_allowed
 
 
 def written(tmp_path, text):
@@ -154,3 +158,17 @@ def test_the_run_of_an_older_version_is_read(tmp_path):
     run.update(best_validation_map=float("-inf"), test_scores={"": float("nan")})
     written = json.loads((tmp_path / "run.json").read_text(), parse_constant=pytest.fail)
     assert written == {"method": "RREH", "best_validation_map": None, "test_scores": {"": None}}
+
+
+def test_the_word_that_allows_downloads_is_spelt_once():
+    package = Path(deephash.foreign.__file__).parents[1]
+    spelt = [path.name for path in package.rglob("*.py") if f'"{ALLOW}"' in path.read_text()]
+    assert spelt == ["network.py"]
+
+
+def test_allowing_downloads_reaches_those_who_ask(monkeypatch):
+    monkeypatch.delenv(ALLOW, raising=False)
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    assert not downloads_allowed()
+    assert main(["--allow-download", "--version"]) == 0
+    assert downloads_allowed()

@@ -56,7 +56,7 @@ def test_only_exported_methods_are_built(saved, name):
 
 def test_unknown_argument(saved):
     change(saved, init_args={"num_bits": 16, "num_classes": 3, "colour": "red"})
-    with pytest.raises(CollectionDamaged, match="no argument colour"):
+    with pytest.raises(CollectionDamaged, match=r"unknown entry 'colour' \(known: num_bits"):
         load_model(saved)
 
 

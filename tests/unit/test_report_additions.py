@@ -8,7 +8,7 @@ import pytest
 
 from deephash.codes import BinaryCodes
 from deephash.errors import UsageError
-from deephash.evaluation.crossmodal import folded_instance_hits, instance_hits
+from deephash.evaluation.crossmodal import folded_instance_hits, instance_hits, rows_of_folds
 from deephash.evaluation.knn import knn_accuracy
 from deephash.evaluation.metrics import hubness, mean_average_precision, mean_trapezoid_average_precision
 from deephash.evaluation.robustness import attack_precisions
@@ -68,6 +68,21 @@ def test_each_fold_is_searched_by_itself(folds):
     assert found.figure("hit@10 (pairs)").value == pytest.approx(expected[10])
     assert found.protocol.folds == folds
     assert Protocol.parse(str(found.protocol)) == found.protocol
+
+
+def test_items_without_a_partner_are_in_no_fold():
+    asked, held = np.arange(50) // 2, PAIRS[1].copy()
+    held[::7] = asked[::5] = -1
+    queries = noisy(DATABASE[:50], 0.2)
+    found = evaluate_codes(
+        queries, DATABASE, None, None, pairs=(asked, held), settings=Settings(resamples=0, folds=1, top_k=5)
+    )
+    expected = folded_instance_hits(queries, DATABASE, query_pairs=asked, database_pairs=held, folds=1)
+    assert found.figure("hit@1 (pairs)").value == pytest.approx(expected[1])
+    for rows, items in rows_of_folds(asked, held, 5):
+        assert len(rows)
+        assert len(items)
+        assert min(*asked[rows], *held[items]) >= 0
 
 
 def test_pairs_alone_make_a_report_without_classes():

@@ -17,7 +17,7 @@ from deephash.collection.exports import export_codes
 from deephash.collection.imports import import_codes
 from deephash.collection.tables import LABELS, PATH, read_table
 from deephash.data import Manifest
-from deephash.errors import DataError, DatasetNotFound, UsageError
+from deephash.errors import DataError, DatasetNotFound, DeephashError, UsageError
 from deephash.ingest import index_folder
 from deephash.training.fitting import check_fit
 from tests.e2e.collection_child import tiny_model
@@ -123,6 +123,19 @@ def test_class_numbers_of_parquet_are_words_and_every_code_has_a_name(tmp_path):
     parquet.write_table(pa.table(columns | {"uri": ["a", None]}), tmp_path / "p.parquet")
     with pytest.raises(UsageError, match="row 1 has no name"):
         import_codes(tmp_path / "p.parquet", tmp_path / "y.dh")
+
+
+def test_parquet_of_codes_is_opened_like_any_other(tmp_path):
+    codes = pa.array([b"12", b"34"], pa.binary(2))
+    parquet.write_table(pa.table({"uri": ["a", "b"], "code": codes}), tmp_path / "P.PARQUET")
+    assert import_codes(tmp_path / "P.PARQUET", tmp_path / "x.dh").ids().tolist() == [0, 1]
+    twice = pa.table([["a", "b"], codes, ["c", "d"]], names=["uri", "code", "uri"])
+    parquet.write_table(twice, tmp_path / "twice.parquet")
+    (tmp_path / "torn.parquet").write_bytes(b"PAR1")
+    for name, says in (("twice", "cannot be read as Parquet: .*uri"), ("torn", "cannot be read as Parquet")):
+        for read in (read_table, lambda path: import_codes(path, tmp_path / "y.dh")):
+            with pytest.raises(DeephashError, match=says):
+                read(tmp_path / f"{name}.parquet")
 
 
 def test_an_import_that_fails_leaves_nothing_in_the_way(tmp_path):

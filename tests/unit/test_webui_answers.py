@@ -1,5 +1,6 @@
 """One answer and what is said about it: of one version, with a cut-off that fits, in plain grammar."""
 
+import os
 import re
 from dataclasses import replace
 
@@ -9,11 +10,14 @@ from deephash.webui.actions import start
 from deephash.webui.codeview import code_html, histogram_html
 from deephash.webui.collectionview import collection_facts, collection_html
 from deephash.webui.compare import Variant, compare
+from deephash.webui.evaluationview import read_report
 from deephash.webui.results import counted, nothing_found_html, results_html, status_html
 from deephash.webui.workspace import Workspace
 
 from deephash.codes import BinaryCodes
 from deephash.collection import Collection
+from deephash.errors import DataError
+from deephash.reports.report import LONGEST
 from deephash.search import Options, finding
 from tests.web.collections import random_collection
 
@@ -96,3 +100,15 @@ def test_the_share_of_items_that_share_a_code(tmp_path):
     facts = collection_facts(place)
     assert (facts.unique, facts.shared, [group.size for group in facts.collisions]) == (3, 4, [2, 2])
     assert "80 % of the items share their code" in collection_html(place)
+
+
+def test_a_report_is_read_like_every_file_of_others(tmp_path):
+    os.mkfifo(tmp_path / "pipe.json")
+    (tmp_path / "long.json").touch()
+    os.truncate(tmp_path / "long.json", LONGEST + 1)
+    (tmp_path / "folder").mkdir()
+    said = {"pipe.json": "pipe", "long.json": "longer than 16", "folder": "no such report"}
+    for name, says in said.items():
+        with pytest.raises(DataError, match=says) as refused:
+            read_report(tmp_path / name)
+        assert str(tmp_path) not in str(refused.value)  # visitors see it

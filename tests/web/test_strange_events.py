@@ -77,5 +77,5 @@ def test_numbers_of_events_are_bounded(server, target, events, caplog, source, e
 def test_an_event_without_its_data_gets_a_sentence(server, target, events, sent):
     number, inputs = events["dh-results", "requery"]
     said = told(server, number, values(target, inputs), sent)
-    assert "is a whole number from 0" in said
+    assert "is a whole number of 0 to" in said
     assert "Something went wrong" not in said
