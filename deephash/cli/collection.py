@@ -123,16 +123,16 @@ def verify(
         target: recall below this fails (exit code 1).
         json: print one JSON object.
     """
+    from deephash.encoding import open_encoder
     from deephash.index import open_index
     from deephash.index.verify import choose_shortlist, verify_recall
-    from deephash.models import load_model
 
     if sample < 1 or not 0 <= target <= 1:
         raise UsageError(f"--sample is at least 1 and --target between 0 and 1, not {sample} and {target:g}")
     opened = Collection.open(collection)
     opened.check()
     if opened.model_path is not None:
-        load_model(opened.model_path)  # a collection whose model is damaged answers no picture
+        open_encoder(opened.model_path)  # a collection whose model is damaged answers no picture
     ids, codes = opened.codes()
     built = open_index(index, ids, codes)
     check = verify_recall(built, ids, codes, sample, k)

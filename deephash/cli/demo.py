@@ -126,15 +126,15 @@ def _frozen_copy(model: Any) -> Any:
 
 def _index(data: Digits, out: Path, model: Path) -> list[Path]:
     """Write database and queries as pictures, and index both: the page shows pictures of collections only."""
+    from deephash.encoding import open_encoder
     from deephash.ingest import index_folder
-    from deephash.models import load_model
 
-    collections, loaded = [], load_model(model)
+    collections, encoder = [], open_encoder(model, device="auto")
     for part, folder in (("database", out / "digits"), ("query", out / "queries")):
         for name, row in zip(data.splits[part].names, data.splits[part].rows):
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             data.table.sources["image"](int(row)).save(path)
         collections.append(folder.with_suffix(".dh"))
-        index_folder(folder, collections[-1], loaded, batch_size=128)
+        index_folder(folder, collections[-1], encoder, batch_size=128)
     return collections

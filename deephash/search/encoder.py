@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,16 +15,13 @@ from numpy.typing import NDArray
 from deephash.codes import BinaryCodes
 from deephash.encoding import CodeEncoder, open_encoder, read_model_record
 from deephash.encoding.composed import change_by_words, compose_picture, continuous_codes, neutral_codes
-from deephash.encoding.opening import folder_of
+from deephash.encoding.opening import Source, folder_of
 from deephash.encoding.port import Modality, Row
 from deephash.encoding.record import description_of
 from deephash.errors import IncompatibleModel, UsageError
 from deephash.index.composition import ComposedQuery
 from deephash.pictures import open_picture
 from deephash.search.query import Part, Query, Sliders
-
-if TYPE_CHECKING:
-    from deephash.models.base import HashModel
 
 REMEMBERED_QUERIES = 512
 
@@ -88,9 +85,7 @@ class QueryEncoder:
         IncompatibleModel: the model's codes cannot be compared with the collection's.
     """
 
-    def __init__(
-        self, source: str | Path | HashModel | CodeEncoder | None, fingerprint: str | None, collection: str
-    ) -> None:
+    def __init__(self, source: Source | None, fingerprint: str | None, collection: str) -> None:
         self._model: CodeEncoder | None = None
         self._lock = threading.Lock()
         self._expected, self._collection = fingerprint, collection

@@ -7,13 +7,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from deephash.codes import BinaryCodes
 from deephash.collection import Collection
+from deephash.encoding.opening import Source
 from deephash.errors import UsageError
 from deephash.search.answer import Answer
 from deephash.search.chance import Chance
@@ -22,9 +23,6 @@ from deephash.search.finding import find
 from deephash.search.hits import Hit
 from deephash.search.query import Options, Part, Query, Where, picture_and_words
 from deephash.search.snapshot import Snapshot
-
-if TYPE_CHECKING:
-    from deephash.models.base import HashModel
 
 
 @dataclass
@@ -52,12 +50,13 @@ class Searcher:
     _still: bool = field(default=False, repr=False)
 
     @classmethod
-    def open(cls, path: str | Path, *, model: str | Path | HashModel | None = None, index: str = "auto") -> Self:
+    def open(cls, path: str | Path, *, model: Source | None = None, index: str = "auto") -> Self:
         """Open the collection at ``path``.
 
         Args:
             path: a collection made by ``deephash index``.
-            model: the model to encode queries with, a folder or in memory; the collection's own by default.
+            model: the model to encode queries with, a folder or in memory (see
+                :func:`~deephash.encoding.open_encoder`); the collection's own by default.
             index: which index answers (``auto``, ``faiss:flat``, ``scan``, ...).
 
         Raises:
