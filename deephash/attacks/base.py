@@ -99,6 +99,7 @@ class Attack(ABC):
 
     targeted: ClassVar[bool] = False  # cannot do without a target
     needs_gradient: ClassVar[bool] = True
+    asks_database: ClassVar[bool] = False  # what it knows is the database that answers, not the training split
 
     epsilon: float = EPSILON
     steps: int = 100

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from deephash.attacks.base import Attack
 from deephash.attacks.methods import DHTA, HAG, P2P, PGD, SDHA, AutoPGD, Collide, Evade, Mainstay
+from deephash.attacks.square import Square
 from deephash.attacks.steps import APGD, BIM, DI, MI, NI, SINI, VMI, StepRule
 from deephash.errors import UsageError, did_you_mean
 
@@ -40,6 +41,7 @@ ATTACKS: dict[str, Entry] = {
     "mainstay": Entry(Mainstay, "either", True, "flees the mainstay code of the own labels, or pulls to one (SAAT)"),
     "p2p": Entry(P2P, "label", True, "pulls to the code of one item of the target (ECCV 2020)"),
     "dhta": Entry(DHTA, "label", True, "pulls to the majority code of nine items of the target (ECCV 2020)"),
+    "square": Entry(Square, "either", False, "asks for neighbours and sees distances only (ECCV 2020)"),
     "collide": Entry(Collide, "code", False, "takes the code of another picture or phrase"),
     "evade": Entry(Evade, "away", False, "leaves the radius of near-duplicates"),
 }

@@ -96,9 +96,11 @@ def run_attack(job: Job, folder: Path, *, batch_size: int = 32, watch: Watch | N
 
 def known_to(job: Job) -> Known:
     """Return the codes that guide the attack: those of the model that is attacked."""
-    known = job.subject.known_codes()
+    known = job.subject.database_codes() if job.attack.asks_database else job.subject.known_codes()
     if job.source is None:
         return known
+    if job.attack.asks_database:
+        raise UsageError(f"the attack {job.name} asks the victim itself; leave --source out")
     if job.aims.codes is not None and job.aims.codes.shape[1] != job.source.num_bits:
         raise UsageError(
             f"the code to take has {job.aims.codes.shape[1]} bits and the source makes {job.source.num_bits}; a "

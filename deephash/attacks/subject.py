@@ -81,9 +81,11 @@ class Subject:
 
     def known_codes(self) -> Known:
         """Return what an attacker knows, as tensors."""
-        numbered = self.numbered
-        labels = None if numbered is None else torch.as_tensor(numbered[2].astype(np.int64))
-        return Known(torch.from_numpy(self.known.codes.signs().astype(np.float32)), labels)
+        return _as_known(self.known)
+
+    def database_codes(self) -> Known:
+        """Return what a search service holds, as tensors."""
+        return _as_known(self.pair.database)
 
 
 def subject_of(
@@ -180,6 +182,11 @@ def _drawn(pair: CodePair, queries: int, seed: int) -> CodePair:
         raise UsageError("no query has a label, so nothing says what an attack takes away")
     kept = np.sort(np.random.RandomState(seed).permutation(able)[:queries])  # its stream is frozen for good
     return replace(pair, query=side.take(kept))
+
+
+def _as_known(side: CodeFile) -> Known:
+    labels = None if side.labels is None else torch.as_tensor(side.labels.astype(np.int64))
+    return Known(torch.from_numpy(side.codes.signs().astype(np.float32)), labels)
 
 
 def _at_most(side: CodeFile, most: int, seed: int) -> CodeFile:

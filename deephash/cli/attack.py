@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from deephash.attacks.subject import Subject
+    from deephash.reports.report import EvaluationReport
 
 Rule = Literal["bim", "pgd", "mi", "ni", "si-ni", "di", "vmi", "apgd"]
 
@@ -24,6 +25,7 @@ def attack(
     /,
     *,
     attack: str | None = None,
+    suite: str | None = None,
     epsilon: str = "8/255",
     steps: int | None = None,
     restarts: int | None = None,
@@ -48,6 +50,7 @@ def attack(
     $ deephash attack runs/orthohash --attack dhta --epsilon 4/255 --steps 200
     $ deephash attack pictures.dh --attack pgd --rule mi --source runs/other --out attacks/transfer
     $ deephash attack clip.dh --attack collide --towards "a red umbrella"
+    $ deephash attack runs/orthohash --suite standard
 
     Pictures are changed by at most epsilon in every pixel, rounded to 8 bits and saved as PNG; figures are taken from
     these files by the path that is deployed, and once more after JPEG 90 and 75. The same command goes on with what was
@@ -56,6 +59,8 @@ def attack(
     Args:
         target: a run folder or a collection.
         attack: pgd, apgd, hag, sdha, mainstay, p2p, dhta, collide, evade, ...; docs/attacks.md describes them.
+        suite: standard or fast: several attacks, the worst case of each query, and flags where a figure deserves no
+            trust.
         epsilon: largest change of a pixel, as a share of its range: 8/255 is eight grey levels.
         steps: looks at the gradient; 100 when left out.
         restarts: runs from other places in the budget; the best of each picture counts.
@@ -80,12 +85,19 @@ def attack(
     from deephash.attacks.running import Job, run_attack
     from deephash.attacks.sheet import draw_sheet
     from deephash.attacks.subject import subject_of
+    from deephash.attacks.suite import Ensemble, run_suite
     from deephash.evaluation.settings import Settings
-    from deephash.reports.report_json import report_to_data
 
-    name = _named(attack)
-    made = make_attack(name, rule=rule, epsilon=read_epsilon(epsilon), steps=steps, restarts=restarts, seed=seed)
     subject = subject_of(target, queries=queries, seed=seed, label=label, task=task)
+    budget, settings = read_epsilon(epsilon), Settings(top_k=top_k, seed=seed)
+    transfer = None if source is None else _model(source)
+    folder = out or Path("attacks") / f"{target.name.removesuffix('.dh')}-{attack or f'suite-{suite}'}"
+    if suite is not None:
+        _require_alone(suite, attack, rule, restarts, targeted, targets, towards)
+        ensemble = Ensemble(suite, budget, 100 if steps is None else steps, seed, batch_size, transfer)
+        return _hand_over(run_suite(subject, ensemble, folder, settings=settings), folder, [], json)
+    name = _named(attack)
+    made = make_attack(name, rule=rule, epsilon=budget, steps=steps, restarts=restarts, seed=seed)
     aims = aims_of(
         subject,
         name,
@@ -95,18 +107,30 @@ def attack(
         seed=seed,
         allow_overlap=allow_overlap,
     )
-    job = Job(subject, name, made, aims, None if source is None else _model(source))
-    folder = out or Path("attacks") / f"{target.name.removesuffix('.dh')}-{name}"
+    job = Job(subject, name, made, aims, transfer)
     gallery = run_attack(job, folder, batch_size=batch_size)
-    measured = measure(job, gallery, settings=Settings(top_k=top_k, seed=seed))
+    measured = measure(job, gallery, settings=settings)
     save_codes(job, gallery, measured)
-    sheet = draw_sheet(job, gallery, measured)
-    files = measured.report.save(folder)
-    if json:
-        print_json(report_to_data(measured.report))
+    return _hand_over(measured.report, folder, [draw_sheet(job, gallery, measured)], json)
+
+
+def _require_alone(suite: str, *others: object) -> None:
+    if any(others):
+        raise UsageError(
+            f"the suite {suite} chooses its attacks and what they do; leave out --attack, --rule, --restarts, "
+            "--targeted, --targets and --towards"
+        )
+
+
+def _hand_over(report: EvaluationReport, folder: Path, pictures: list[Path], as_json: bool) -> int:
+    from deephash.reports.report_json import report_to_data
+
+    files = report.save(folder)
+    if as_json:
+        print_json(report_to_data(report))
     else:
-        measured.report.print_table()
-    note(f"saved {folder}: {len(gallery.names):,} pictures, {', '.join(path.name for path in [*files, sheet])}")
+        report.print_table()
+    note(f"saved {folder}: {', '.join(path.name for path in [*files, *pictures])}")
     return 0
 
 
@@ -115,7 +139,7 @@ def _named(attack: str | None) -> str:
 
     if attack is None:
         lines = "\n".join(f"  {name:10} {entry.says}" for name, entry in ATTACKS.items())
-        raise UsageError(f"which attack? --attack NAME\n{lines}")
+        raise UsageError(f"which attack? --attack NAME, or --suite standard\n{lines}")
     return attack
 
 

@@ -130,7 +130,13 @@ def call(function: Callable[..., Any], arguments: list[str], name: str) -> int:
     """Parse ``arguments`` by the signature of ``function`` and call it."""
     from cyclopts import App, CycloptsError, UnusedCliTokensError
 
-    app = App(name=name, help_format="plaintext", version_flags=(), result_action="return_value")
+    app = App(
+        name=name,
+        help_format="plaintext",
+        version_flags=(),
+        result_action="return_value",
+        suppress_keyboard_interrupt=False,
+    )
     app.default(function)
     try:
         result = app(arguments, exit_on_error=False, print_error=False)

@@ -113,6 +113,8 @@ class Perturbed(Section):
         noise = np.where(np.isinf(visible.psnr), np.nan, visible.psnr)  # an unchanged picture has no noise to measure
         named = {"L-inf": visible.linf, "L2": visible.l2, "RMSE": visible.rmse, "PSNR": noise, "SSIM": visible.ssim}
         for name, values in named.items():
+            if np.isnan(values).all():
+                continue
             yield self._plain(name, values[self.rows]), NOTHING
 
     def _plain(self, metric: str, values: FloatArray) -> Column:
