@@ -86,6 +86,8 @@ class HashModel(LightningModule, ABC):
     def bits(self, inputs: Inputs) -> Tensor:
         """Return booleans shaped like :meth:`forward`. The only place that binarises; a bit is 1 where v >= 0.
 
+        A method that binarises otherwise says so in ``binarises_at_zero``: its continuous codes are not mixed.
+
         Raises:
             UsageError: a continuous code is NaN, which has no side.
         """

@@ -24,7 +24,7 @@ from deephash.backbones import Backbone
 from deephash.backbones.weights import names_a_file
 from deephash.codes import BinaryCodes
 from deephash.collection.seen import SeenItems
-from deephash.encoding.record import COPY_AGAIN, JSON_NAME, read_model_record
+from deephash.encoding.record import COPY_AGAIN, JSON_NAME, model_folder, read_model_record
 from deephash.errors import CollectionDamaged, DeephashError, UsageError, did_you_mean
 from deephash.foreign import refused_as, require_regular, require_schema
 from deephash.foreign.network import downloads_allowed, without_network
@@ -39,7 +39,7 @@ _FETCHING = re.compile(r"pretrained|checkpoint|cache_dir|^hf_|url")  # options b
 
 
 def load_model(directory: str | Path) -> HashModel:
-    """Load a model folder written by :meth:`HashModel.save`, in evaluation mode on the CPU.
+    """Load a model folder written by :meth:`HashModel.save`, or the model of a run, in evaluation mode on the CPU.
 
     Only methods of :mod:`deephash.models` are built, so a downloaded folder cannot run code; the weights are
     those of the folder, whatever its backbones name, unless ``--allow-download`` was said.
@@ -49,7 +49,7 @@ def load_model(directory: str | Path) -> HashModel:
         FormatTooNew: written by a newer deephash.
         UsageError: a class that is no method, or options that it refuses.
     """
-    folder = Path(directory)
+    folder = model_folder(directory)
     recover(folder)
     record = read_model_record(folder)
     cls = _class_named(record["class"], folder)

@@ -10,7 +10,7 @@ from deephash.codes import CodeLayout
 from deephash.collection import Collection
 from deephash.encoding import CodeEncoder, encode_all, open_encoder
 from deephash.errors import CollectionDamaged, UsageError
-from deephash.models import LSH, CCAHash
+from deephash.models import LSH, CCAHash, load_model
 from deephash.models.encoder import TorchEncoder
 from tests.tiny_clip import PICTURES, TEXTS
 
@@ -108,6 +108,7 @@ def test_folders_runs_collections_models_and_encoders_are_opened(tmp_path):
         assert isinstance(opened, CodeEncoder)
         assert opened.fingerprint() == model.fingerprint()
     assert open_encoder(opened) is opened
+    assert load_model(tmp_path / "run").fingerprint() == model.fingerprint()
     Collection.create(tmp_path / "bare.dh", num_bits=16)
     with pytest.raises(UsageError, match="carries no model"):
         open_encoder(tmp_path / "bare.dh")
