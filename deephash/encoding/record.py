@@ -9,8 +9,7 @@ from typing import Any
 from deephash.errors import CollectionDamaged
 from deephash.foreign import Absent, read_json, refused_as, require_schema, require_version
 
-FORMAT_VERSION = 1
-IDENTITY_VERSION = 2  # of the rule by which fingerprints are taken, see models/storage.py; 1 where a record says none
+FORMAT_VERSION = 2  # 1 had another rule of fingerprints, see models/storage.py
 JSON_NAME = "model.json"
 COPY_AGAIN = "copy the model folder again, or train again"
 
@@ -45,7 +44,6 @@ def read_model_record(directory: str | Path) -> dict[str, Any]:
             record = _read(path)
             require_version(record, path.parent, "model", FORMAT_VERSION)
             require_schema(record, "model", path)
-            require_version(record, path.parent, "fingerprint", IDENTITY_VERSION, key="identity_version")
     except FileNotFoundError:
         raise CollectionDamaged(
             f"{directory} holds no {JSON_NAME}, so it is no model folder; `deephash train` writes one to RUN/model"

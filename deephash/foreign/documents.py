@@ -77,11 +77,9 @@ def parse_json(
     return document
 
 
-def require_version(
-    record: Mapping[str, Any], folder: Path, kind: str, newest: int, *, key: str = "format_version"
-) -> None:
+def require_version(record: Mapping[str, Any], folder: Path, kind: str, newest: int) -> None:
     """Raise FormatTooNew where a later deephash wrote the record; its schema may be another."""
-    version = record.get(key)
+    version = record.get("format_version")
     if isinstance(version, int) and version > newest:
         raise FormatTooNew(
             f"{folder} has {kind} format {version}; this deephash reads up to {newest}. "

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from deephash.backbones import Backbone, Encoder
 from deephash.codes import BinaryCodes
-from deephash.encoding.record import IDENTITY_VERSION
+from deephash.encoding.record import FORMAT_VERSION
 from deephash.errors import UsageError
 from deephash.numbers import whole
 
@@ -56,7 +56,7 @@ class HashModel(LightningModule, ABC):
     binarises_at_zero: ClassVar[bool] = True  # False where bits() is more than the sign of forward()
     needs_whole_table: ClassVar[bool] = False  # fitted on all training features at once, not batch by batch
     num_levels: int = 1
-    identity_version: int = IDENTITY_VERSION  # the rule of its fingerprint; a saved model keeps its own
+    format_version: int = FORMAT_VERSION  # whose rule its fingerprint follows; a model of an older folder keeps that
     learned_codes: BinaryCodes | None = None  # database codes that are not encode(x), as DLCH learns them
     seen: SeenItems | None = None  # what it was trained on, for evaluations to tell
 

@@ -168,7 +168,7 @@ def _fill(model: HashModel, record: Mapping[str, Any], folder: Path) -> None:
             raise CollectionDamaged(f"{folder / CODES_NAME} holds {codes.describe()}, not of {model.num_bits} bits")
         model.learned_codes = codes
     model.seen = SeenItems.load(folder)
-    model.identity_version = record.get("identity_version", 1)
+    model.format_version = record["format_version"]
 
 
 def _tensors(model: HashModel, record: Mapping[str, Any], folder: Path) -> dict[str, torch.Tensor]:

@@ -22,7 +22,7 @@ from safetensors.torch import save_file
 from deephash.backbones import Backbone, Encoder
 from deephash.codes import BinaryCodes
 from deephash.collection.seen import SeenItems
-from deephash.encoding.record import FORMAT_VERSION, JSON_NAME
+from deephash.encoding.record import JSON_NAME
 from deephash.errors import UsageError
 from deephash.models.optimizers import Optimizer
 from deephash.version import __version__
@@ -35,7 +35,7 @@ class Saveable(Protocol):
 
     num_bits: int
     num_levels: int
-    identity_version: int
+    format_version: int
     training_only: ClassVar[tuple[str, ...]]
     supervised: ClassVar[bool]
     learned_codes: BinaryCodes | None
@@ -94,7 +94,7 @@ def _swap(fresh: Path, directory: Path) -> None:
 def describe(model: Saveable) -> dict[str, Any]:
     """Return what ``model.json`` says about ``model``."""
     return {
-        "format_version": FORMAT_VERSION,
+        "format_version": _format_needed(model),
         "deephash": __version__,
         "class": type(model).__name__,
         "num_bits": model.num_bits,
@@ -102,9 +102,13 @@ def describe(model: Saveable) -> dict[str, Any]:
         "modalities": list(model.encoders),
         "supervised": model.supervised,
         "fingerprint": model.fingerprint(),
-        "identity_version": model.identity_version,
         "init_args": model.init_args(),
     }
+
+
+def _format_needed(model: Saveable) -> int:
+    """Return 1 where the rules of both formats give the same name: then deephash 0.1 reads the folder too."""
+    return 1 if identity(model) == identity(model, format_version=1) else model.format_version
 
 
 def _card(record: Mapping[str, Any]) -> str:
@@ -171,15 +175,20 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
-def identity(model: Saveable) -> str:
+def identity(model: Saveable, *, format_version: int | None = None) -> str:
     """Return, as one string, the arguments that codes depend on besides the weights.
 
     Left out are arguments that only training reads, and whatever has its default value: a later version that adds an
-    option must not change the fingerprints of the models that exist. Of training's arguments version 1 of the rule,
-    by which deephash 0.1 named its models, leaves out the optimiser only; such a model keeps that rule.
+    option must not change the fingerprints of the models that exist. Of training's arguments format 1 left out the
+    optimiser only; a model of such a folder keeps its name.
+
+    Args:
+        model: the model.
+        format_version: whose rule; None takes the model's own.
     """
+    rule = model.format_version if format_version is None else format_version
     parameters = inspect.signature(type(model).__init__).parameters
-    dropped = training_only(type(model)) if model.identity_version > 1 else {"optimizer"}
+    dropped = training_only(type(model)) if rule > 1 else {"optimizer"}
     args = {name: value for name, value in model.init_args().items() if name not in dropped}
     chosen = {name: value for name, value in args.items() if value != _plain(parameters[name].default)}
     blank = _plain(Backbone(weights=None))
