@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from deephash.webui import collectionview
 from deephash.webui.actions import start
 from deephash.webui.codeview import code_html, histogram_html
 from deephash.webui.collectionview import collection_facts, collection_html
@@ -112,3 +113,10 @@ def test_a_report_is_read_like_every_file_of_others(tmp_path):
         with pytest.raises(DataError, match=says) as refused:
             read_report(tmp_path / name)
         assert str(tmp_path) not in str(refused.value)  # visitors see it
+
+
+def test_the_balance_of_bits_is_counted_by_blocks(workspace, monkeypatch):
+    monkeypatch.setattr(collectionview, "BLOCK", 7)
+    place = workspace.place("few")
+    bits = place.searcher.collection.codes()[1].bits()
+    assert collection_facts(place).balance == pytest.approx(bits.mean(axis=0))
