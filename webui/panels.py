@@ -12,6 +12,7 @@ import gradio as gr
 from deephash.errors import DeephashError
 
 from .actions import sentence
+from .attackpage import AttackPage
 from .collectionview import collection_html
 from .compare import compare, comparison_html, variants
 from .evaluationview import no_report_html, read_report, report_html
@@ -38,6 +39,8 @@ class Panels:
         self._compare()
         self._collection()
         self._evaluation()
+        if not workspace.read_only:
+            AttackPage(workspace, search, safely, self.lead_back)
 
     # Compare ---------------------------------------------------------------------------------------
 
@@ -55,7 +58,7 @@ class Panels:
         inputs = [self.search.session, self.left, self.right, self.depth]
         for event in (tab.select, self.left.input, self.right.input, self.depth.release):
             event(self.on_compare, inputs, self.sides, **QUIET)
-        self._lead_back(self.sides)
+        self.lead_back(self.sides)
 
     def on_compare(self, session: Session, left: str, right: str, depth: float) -> str:
         """Ask both sides the current query."""
@@ -65,7 +68,7 @@ class Panels:
             with self.workspace.turns:
                 return comparison_html(compare(self.workspace, session.current, one, two, int(depth)))
 
-        return _safely(action)
+        return safely(action)
 
     # Collection ------------------------------------------------------------------------------------
 
@@ -96,11 +99,11 @@ class Panels:
             search.results.discard(
                 self.on_remove, search.common, [*search.outputs, self.change, self.said, self.back], **QUIET
             )
-        self._lead_back(self.facts)
+        self.lead_back(self.facts)
 
     def on_facts(self, name: str) -> str:
         """Measure the collection."""
-        return _safely(lambda: collection_html(self.workspace.place(name)))
+        return safely(lambda: collection_html(self.workspace.place(name)))
 
     def on_add(self, files: list[tuple[str, str]] | None, name: str, progress: gr.Progress = gr.Progress()) -> Outputs:  # noqa: B008
         """Encode and append uploads, with progress."""
@@ -118,7 +121,7 @@ class Panels:
                 )
             return _said(str(change))
 
-        said = _safely(action)
+        said = safely(action)
         return None, change, said, gr.Button(interactive=change is not None), self.on_facts(name)
 
     def on_remove(self, event: gr.EventData, name: str, session: Session, *options: Any) -> Outputs:
@@ -130,7 +133,7 @@ class Panels:
             change = remove_items(self.workspace, name, [number(event, "id")])
             return _said(str(change))
 
-        said = _safely(action)
+        said = safely(action)
         shown = self.search.on_again(name, session, *options)
         if change is None:
             shown = (*shown[:3], said, *shown[4:])
@@ -140,7 +143,7 @@ class Panels:
 
     def on_undo(self, change: Change | None, name: str) -> Outputs:
         """Take the last change back."""
-        said = _safely(lambda: _said(undo(self.workspace, change) if change else "Nothing to undo."))
+        said = safely(lambda: _said(undo(self.workspace, change) if change else "Nothing to undo."))
         return None, said, gr.Button(interactive=False), self.on_facts(name)
 
     # Evaluation ------------------------------------------------------------------------------------
@@ -172,7 +175,7 @@ class Panels:
         """Show a report that was uploaded."""
         if path is None:
             return no_report_html()
-        return _safely(lambda: report_html(read_report(Path(path)), find=self.workspace.find))
+        return safely(lambda: report_html(read_report(Path(path)), find=self.workspace.find))
 
     def on_hard_query(self, event: gr.EventData, name: str, session: Session, *options: Any) -> Outputs:
         """Ask the collection on show with a query of the report, whichever collection keeps its picture."""
@@ -180,7 +183,8 @@ class Panels:
 
     # Back to the search tab ------------------------------------------------------------------------
 
-    def _lead_back(self, source: gr.HTML) -> None:
+    def lead_back(self, source: gr.HTML) -> None:
+        """Let clicks on the pictures of ``source`` search with them, on the search tab."""
         search = self.search
         outputs = [self.tabs, search.name, *search.outputs, *search.offers]
         source.requery(self.on_picture, search.common, outputs, **QUIET)
@@ -195,7 +199,8 @@ class Panels:
         return gr.Tabs(selected="search"), home, *self.search.on_requery(event, home, session, *options), *offers
 
 
-def _safely(action: Callable[[], str]) -> str:
+def safely(action: Callable[[], str]) -> str:
+    """Return what an action says, or its error as a panel, never a traceback."""
     try:
         return action()
     except DeephashError as error:
