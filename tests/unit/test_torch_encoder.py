@@ -10,7 +10,7 @@ from deephash.codes import CodeLayout
 from deephash.collection import Collection
 from deephash.encoding import CodeEncoder, encode_all, open_encoder
 from deephash.errors import CollectionDamaged, UsageError
-from deephash.models import LSH, CCAHash, load_model
+from deephash.models import LSH, CCAHash, HashModel, load_model, methods
 from deephash.models.encoder import TorchEncoder
 from tests.tiny_clip import PICTURES, TEXTS
 
@@ -163,3 +163,9 @@ def test_any_number_of_rows_is_encoded_a_batch_at_a_time():
     assert sizes == [3, 3, 1]
     assert codes == encoder.encode("image", rows).codes
     assert encode_all(encoder, "image", []).layout == encoder.layout
+
+
+def test_a_method_with_bits_of_its_own_says_that_its_codes_cannot_be_mixed():
+    own = [name for name, method in methods().items() if method.bits is not HashModel.bits]
+    assert "CSCENet" in own
+    assert own == [name for name, method in methods().items() if not method.binarises_at_zero]
