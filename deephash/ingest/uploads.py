@@ -14,6 +14,7 @@ import numpy as np
 from deephash.codes import BinaryCodes
 from deephash.collection import Collection
 from deephash.collection.folder import FoundFile, Skipped, content_hash, file_attributes
+from deephash.collection.hubs import complete_hub_biases
 from deephash.collection.reader import INSIDE, UPLOADS
 from deephash.encoding.opening import Source
 from deephash.errors import DeephashError, UnreadablePicture
@@ -71,7 +72,9 @@ def add_uploads(
             progress(number, len(files))
     if not taken:
         raise UnreadablePicture("nothing was added. " + " ".join(f"{name}: {why}." for name, why in skipped))
-    return _append(collection, taken), skipped
+    ids = _append(collection, taken)
+    complete_hub_biases(collection)
+    return ids, skipped
 
 
 def _encoded(stream: StreamEncoder, upload: Upload, known: set[str], most_bytes: int) -> Batch:

@@ -9,10 +9,12 @@ from deephash.webui.workspace import Workspace
 from PIL import Image
 
 from deephash.collection import Collection
+from deephash.collection.hubs import complete_hub_biases, store_hub_bank
 from deephash.errors import UnreadablePicture, UsageError
 from deephash.ingest import index_folder
 from deephash.ingest.uploads import add_uploads
 from deephash.pictures import opening
+from deephash.search import Searcher
 from tests.e2e.collection_child import tiny_model
 
 LIMIT = 1 << 20
@@ -71,6 +73,14 @@ def test_uploads_get_what_indexing_gives(collection, model, tmp_path):
     assert "label" not in mine.attributes
     assert mine.uri == f"collection:uploads/{mine.content_hash}.png"
     assert collection.picture_path(mine).read_bytes() == png(5)
+
+
+def test_uploads_are_corrected_by_the_bank_that_the_collection_keeps(collection, model):
+    bank = model.encode_images([Image.new("RGB", (8, 8), (shade, 0, 0)) for shade in (0, 90, 200)])
+    assert store_hub_bank(collection, "image", bank) == 1
+    add_uploads(collection, model, [("a.png", png(8))], most_bytes=LIMIT)
+    assert complete_hub_biases(collection) == 0
+    assert len(Searcher.open(collection.path).by_image(png(8), 2, correct_hubs=True)) == 2
 
 
 def test_what_cannot_be_taken_is_named_and_the_others_are_taken(collection, model):
