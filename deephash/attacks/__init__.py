@@ -3,9 +3,10 @@
 from deephash.attacks.base import Aim, Attack, Known, Watch
 from deephash.attacks.methods import DHTA, HAG, P2P, PGD, SDHA, AutoPGD, Collide, Evade, Mainstay, as_published
 from deephash.attacks.square import Square
+from deephash.attacks.tha import THA
 from deephash.attacks.victims import Victim, victim_of
 
 __all__ = [
-    "DHTA", "HAG", "P2P", "PGD", "SDHA", "Aim", "Attack", "AutoPGD", "Collide", "Evade", "Known", "Mainstay", "Square",
-    "Victim", "Watch", "as_published", "victim_of",
+    "DHTA", "HAG", "P2P", "PGD", "SDHA", "THA", "Aim", "Attack", "AutoPGD", "Collide", "Evade", "Known", "Mainstay",
+    "Square", "Victim", "Watch", "as_published", "victim_of",
 ]  # fmt: skip

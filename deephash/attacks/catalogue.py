@@ -11,6 +11,7 @@ from deephash.attacks.base import Attack
 from deephash.attacks.methods import DHTA, HAG, P2P, PGD, SDHA, AutoPGD, Collide, Evade, Mainstay
 from deephash.attacks.square import Square
 from deephash.attacks.steps import APGD, BIM, DI, MI, NI, SINI, VMI, StepRule
+from deephash.attacks.tha import THA
 from deephash.errors import UsageError, did_you_mean
 
 Aims = Literal["away", "either", "label", "code"]
@@ -41,6 +42,7 @@ ATTACKS: dict[str, Entry] = {
     "mainstay": Entry(Mainstay, "either", True, "flees the mainstay code of the own labels, or pulls to one (SAAT)"),
     "p2p": Entry(P2P, "label", True, "pulls to the code of one item of the target (ECCV 2020)"),
     "dhta": Entry(DHTA, "label", True, "pulls to the majority code of nine items of the target (ECCV 2020)"),
+    "tha": Entry(THA, "label", True, "pulls to a learned prototype of the target (SIGIR 2021)"),
     "square": Entry(Square, "either", False, "asks for neighbours and sees distances only (ECCV 2020)"),
     "collide": Entry(Collide, "code", False, "takes the code of another picture or phrase"),
     "evade": Entry(Evade, "away", False, "leaves the radius of near-duplicates"),
@@ -103,7 +105,7 @@ def read_epsilon(text: str) -> float:
 
 def describe(name: str, attack: Attack) -> Mapping[str, Any]:
     """Return an attack with its options as JSON values, so that a folder knows what it holds."""
-    options = {each.name: getattr(attack, each.name) for each in fields(attack)}
+    options = {each.name: getattr(attack, each.name) for each in fields(attack) if each.compare}
     return {"attack": name} | {key: _plain(value) for key, value in options.items()}
 
 

@@ -9,20 +9,24 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from deephash.attacks.aims import Aims
 from deephash.attacks.base import Attack, Known, Watch
 from deephash.attacks.catalogue import describe
 from deephash.attacks.gallery import Gallery
+from deephash.attacks.learning import Learner, Lesson
 from deephash.attacks.subject import Subject
 from deephash.attacks.targets import write_targets
 from deephash.attacks.victims import Victim, frame_of, victim_of
-from deephash.errors import UsageError
+from deephash.errors import DataError, UsageError
 from deephash.models import HashModel
 from deephash.progress import track
 
 TARGETS_FILE = "targets.csv"
+LEARNED_FILE = "learned.safetensors"
 MOST_ENCODED = 2_000  # pictures that a source encodes to make its guide codes
 
 
@@ -84,14 +88,40 @@ def run_attack(job: Job, folder: Path, *, batch_size: int = 32, watch: Watch | N
         return gallery
     model = job.attacked_model
     victim, known, cut = victim_of(model), known_to(job), frame_of(model).cut
+    attack = taught(job, known, folder)
     starts = range(0, len(missing), batch_size)
     for start in track(starts, f"{job.name} on {len(missing):,} pictures", total=len(starts), unit="batch"):
         rows = missing[start : start + batch_size]
         images = torch.stack([cut(subject.open_picture(subject.names[row])) for row in rows])
-        found = job.attack.perturb(victim, images, job.aims.of(rows, known), watch=watch)
+        found = attack.perturb(victim, images, job.aims.of(rows, known), watch=watch)
         for row, clean, changed in zip(rows, images, found, strict=True):
             gallery.keep(row, clean, changed)
     return gallery
+
+
+def taught(job: Job, known: Known, folder: Path) -> Attack:
+    """Return the attack with what it has to learn, learned now or by an earlier run into the same folder."""
+    attack, file = job.attack, folder / LEARNED_FILE
+    if not isinstance(attack, Learner):
+        return attack
+    if file.is_file():
+        try:
+            return attack.with_learned(load_file(file))
+        except (OSError, SafetensorError, KeyError, RuntimeError, ValueError) as error:
+            raise DataError(f"{file} is damaged ({error}); remove it, and it is learned anew") from None
+    ready = attack.learn(victim_of(job.attacked_model), _lesson(job, known))
+    save_file({name: value.contiguous().cpu() for name, value in ready.learned().items()}, file)
+    return ready
+
+
+def _lesson(job: Job, known: Known) -> Lesson:
+    names = [] if job.subject.known.names is None else job.subject.known.names[: len(known.codes)].tolist()
+    cut, opened = frame_of(job.attacked_model).cut, job.subject.open_picture
+
+    def pictures(rows: Sequence[int]) -> Tensor:
+        return torch.stack([cut(opened(str(names[row]))) for row in rows])
+
+    return Lesson(known, len(names), pictures)
 
 
 def known_to(job: Job) -> Known:
