@@ -2,11 +2,12 @@
 
 from deephash.attacks.base import Aim, Attack, Known, Watch
 from deephash.attacks.methods import DHTA, HAG, P2P, PGD, SDHA, AutoPGD, Collide, Evade, Mainstay, as_published
+from deephash.attacks.prosgan import ProSGAN
 from deephash.attacks.square import Square
 from deephash.attacks.tha import THA
 from deephash.attacks.victims import Victim, victim_of
 
 __all__ = [
     "DHTA", "HAG", "P2P", "PGD", "SDHA", "THA", "Aim", "Attack", "AutoPGD", "Collide", "Evade", "Known", "Mainstay",
-    "Square", "Victim", "Watch", "as_published", "victim_of",
+    "ProSGAN", "Square", "Victim", "Watch", "as_published", "victim_of",
 ]  # fmt: skip

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from deephash.attacks.base import Attack
 from deephash.attacks.methods import DHTA, HAG, P2P, PGD, SDHA, AutoPGD, Collide, Evade, Mainstay
+from deephash.attacks.prosgan import ProSGAN
 from deephash.attacks.square import Square
 from deephash.attacks.steps import APGD, BIM, DI, MI, NI, SINI, VMI, StepRule
 from deephash.attacks.tha import THA
@@ -43,6 +44,7 @@ ATTACKS: dict[str, Entry] = {
     "p2p": Entry(P2P, "label", True, "pulls to the code of one item of the target (ECCV 2020)"),
     "dhta": Entry(DHTA, "label", True, "pulls to the majority code of nine items of the target (ECCV 2020)"),
     "tha": Entry(THA, "label", True, "pulls to a learned prototype of the target (SIGIR 2021)"),
+    "prosgan": Entry(ProSGAN, "label", True, "one pass of a generator that is trained first (CVPR 2021)"),
     "square": Entry(Square, "either", False, "asks for neighbours and sees distances only (ECCV 2020)"),
     "collide": Entry(Collide, "code", False, "takes the code of another picture or phrase"),
     "evade": Entry(Evade, "away", False, "leaves the radius of near-duplicates"),
