@@ -64,6 +64,11 @@ class AttackPage:
             )
         lead_back(self.outcome)
 
+    @staticmethod
+    def on_method(method: str) -> gr.Textbox:
+        """Ask for an item where its code is to be taken."""
+        return gr.Textbox(visible=method == "collide")
+
     def on_attack(self, session: Session, name: str, method: str, levels: float, steps: float, towards: str) -> str:
         """Attack the current query's picture."""
 

@@ -99,7 +99,8 @@ class ProSGAN(Attack):
         if self.nets is None:
             return {}
         named = zip(("prototype", "generator"), self.nets, strict=True)
-        return {f"{name}.{key}": value for name, net in named for key, value in net.state_dict().items()}
+        weights = {f"{name}.{key}": value for name, net in named for key, value in net.state_dict().items()}
+        return weights | {"side": torch.tensor(self.nets[1].side)}
 
     def with_learned(self, state: dict[str, Tensor]) -> Self:
         """Return the attack with those weights."""
@@ -107,8 +108,7 @@ class ProSGAN(Attack):
             {key.removeprefix(f"{name}."): value for key, value in state.items() if key.startswith(f"{name}.")}
             for name in ("prototype", "generator")
         ]
-        coarse = round((parts[1]["label.0.weight"].shape[0] / 128) ** 0.5)
-        generator = Generator(int(state.get("side", torch.tensor(16 * coarse))))
+        generator = Generator(int(state["side"]))
         generator.load_state_dict(parts[1])
         return replace(self, nets=(PrototypeNet.of_state(parts[0]), generator.eval()))
 
