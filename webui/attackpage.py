@@ -51,7 +51,7 @@ class AttackPage:
                 self.go = gr.Button("Attack", variant="primary", min_width=90, elem_id="dh-attack-go")
             help_html = message_html("What becomes of the neighbours?", HELP)
             self.outcome = gr.HTML(help_html, elem_id="dh-attack-outcome", js_on_load=script("results"))
-        self.method.input(lambda method: gr.Textbox(visible=method == "collide"), [self.method], self.towards, **QUIET)
+        self.method.input(self.on_method, [self.method], self.towards, **QUIET)
         inputs = [search.session, search.name, self.method, self.levels, self.steps, self.towards]
         for event in (self.go.click, self.levels.release, self.towards.submit):
             event(
