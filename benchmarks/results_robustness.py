@@ -5,8 +5,9 @@
         --cifar cifar10_jpeg.npz --weights WEIGHTS --seconds 10800
 
 Without ``--cifar`` handwritten digits alone: OrthoHash on a small network, every attack. With it also CIFAR-10 (the
-lossy JPEG copy) at 32 pixels, a pretrained ResNet-20 tuned end to end, several methods, defences and seeds. A cell is one model and one attack; the command goes on where it stopped. Models are trained by the command line
-as anybody would, and attacked through the same functions as `deephash attack`.
+lossy JPEG copy) at 32 pixels, a pretrained ResNet-20 tuned end to end, several methods, defences and seeds. A cell is
+one model and one attack; the command goes on where it stopped. Models are trained by the command line as anybody would,
+and attacked through the same functions as `deephash attack`.
 """
 
 from __future__ import annotations
@@ -26,9 +27,9 @@ from measured import Row, arguments_of, finished, show, spread
 
 EPSILON = 8 / 255
 SEEDS = (0, 1, 2)
-AWAY = ("pgd", "apgd", "hag", "sdha", "mainstay", "square", "universal")
+AWAY = ("pgd", "apgd", "hag", "sdha", "mainstay", "square")
 TOWARDS = ("p2p", "dhta", "tha", "prosgan", "mainstay-t", "sdha-t")
-CODES = ("collide", "evade")
+OTHERS = ("collide", "evade", "universal")
 METHODS = ("OrthoHash", "CSQ", "DPSH", "HashNet")
 DEFENCES = ("none", "saat", "cgat", "atrdh")
 DEFENDED = ("apgd", "hag", "sdha", "mainstay", "square")  # what a defended model is judged by
@@ -40,7 +41,7 @@ EPOCHS = 10
 
 def cells(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Yield digits first, then every method of CIFAR without a defence, then the defences."""
-    attacks = (*AWAY, *TOWARDS, *CODES)
+    attacks = (*AWAY, *TOWARDS, *OTHERS)
     yield from (_cell("digits", "OrthoHash", "none", 0, attack) for attack in attacks)
     yield from (_cell("digits", "OrthoHash", name, 0, attack) for name in DEFENCES[1:] for attack in DEFENDED)
     if options.cifar is None:
