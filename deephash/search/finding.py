@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +18,8 @@ from deephash.search.hits import Hit
 from deephash.search.narrowing import Among
 from deephash.search.query import Options, Query
 from deephash.search.snapshot import Snapshot
+
+BEYOND = 64  # further neighbours, among which ties at the last hit's distance mostly end
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,21 +50,47 @@ class _Ordered:
 
 
 def find(snapshot: Snapshot, query: Query, encoded: Encoded, options: Options) -> Found:
-    """Search one version of a collection.
+    """Search one version of a collection, and count the items at every distance.
 
     Raises:
         UsageError: a code of another length, numbers out of range, a filter that does not fit, re-ranking where there
             are no vectors, or hubs where there is no bank.
     """
-    code = encoded.code
-    _check(snapshot, code)
-    k = whole(options.k, "k, the number of answers,", least=1)
-    farthest = None if options.max_distance is None else whole(options.max_distance, "max_distance, in bits,")
+    code, k, farthest = encoded.code, *_checked(snapshot, encoded.code, options)
     among = snapshot.narrowing.among(options.where)
     counts = among.counts(code)
     ordered = _ordered(snapshot, among, query, encoded, options, k).within(farthest)
     engine = snapshot.index.explain() + (f"\nfilter: {among.how}" if among.how else "")
-    return Found(_hits(snapshot, code, ordered, counts), counts, engine)
+    return Found(_hits(snapshot, code, ordered, lambda far: int(counts[far])), counts, engine)
+
+
+def find_hits(snapshot: Snapshot, query: Query, encoded: Encoded, options: Options) -> list[Hit]:
+    """Return the hits of :func:`find` alone; on large collections without a second pass over all codes.
+
+    How many items lie at a hit's distance is read from some more neighbours: all nearer ones are among them. Only where
+    these end at the last hit's own distance are the codes counted.
+    """
+    if options.rerank or options.correct_hubs:
+        return find(snapshot, query, encoded, options).hits
+    code, k, farthest = encoded.code, *_checked(snapshot, encoded.code, options)
+    among = snapshot.narrowing.among(options.where)
+    more = 2 * k + BEYOND
+    found = among.index.search(code, more, allowed=among.allowed)
+    distances = found.distances[0]
+    last = distances[-1] if len(distances) == more else code.layout.max_distance + 1
+
+    def tie_size(far: int) -> int:
+        return int((distances == far).sum()) if far < last else int(among.counts(code)[far])
+
+    nearest = _nearest(found.ids[0, :k], distances[:k], query, among)
+    return _hits(snapshot, code, nearest.within(farthest), cache(tie_size))
+
+
+def _checked(snapshot: Snapshot, code: BinaryCodes, options: Options) -> tuple[int, int | None]:
+    """Return k and the farthest distance that is asked for."""
+    _check(snapshot, code)
+    k = whole(options.k, "k, the number of answers,", least=1)
+    return k, None if options.max_distance is None else whole(options.max_distance, "max_distance, in bits,")
 
 
 def _ordered(snapshot: Snapshot, among: Among, query: Query, encoded: Encoded, options: Options, k: int) -> _Ordered:
@@ -80,7 +110,10 @@ def _ordered(snapshot: Snapshot, among: Among, query: Query, encoded: Encoded, o
         )
         return _Ordered(best.ids[0], best.distances[0], scores=best.scores[0])
     found = among.index.search(encoded.code, k, allowed=among.allowed)
-    ids, distances = found.ids[0], found.distances[0]
+    return _nearest(found.ids[0], found.distances[0], query, among)
+
+
+def _nearest(ids: NDArray[np.int64], distances: NDArray[np.int32], query: Query, among: Among) -> _Ordered:
     if query.item is not None and query.item in among:
         ids = _itself_first(ids, distances, query.item)
     return _Ordered(ids, distances)
@@ -103,7 +136,7 @@ def _check(snapshot: Snapshot, code: BinaryCodes) -> None:
         )
 
 
-def _hits(snapshot: Snapshot, code: BinaryCodes, found: _Ordered, counts: NDArray[np.int64]) -> list[Hit]:
+def _hits(snapshot: Snapshot, code: BinaryCodes, found: _Ordered, tie_size: Callable[[int], int]) -> list[Hit]:
     if not len(found.ids):
         return []
     longest = code.layout.max_distance
@@ -115,7 +148,7 @@ def _hits(snapshot: Snapshot, code: BinaryCodes, found: _Ordered, counts: NDArra
             distance=(far := int(found.distances[place])),
             similarity=1 - far / longest,
             num_bits=longest,
-            tie_size=int(counts[far]),
+            tie_size=tie_size(far),
             attributes=item.attributes,
             score=None if found.scores is None else float(found.scores[place]),
             corrected=None if found.corrected is None else float(found.corrected[place]),

@@ -19,7 +19,7 @@ from deephash.errors import UsageError
 from deephash.search.answer import Answer
 from deephash.search.chance import Chance
 from deephash.search.encoder import Encoded, QueryEncoder
-from deephash.search.finding import find
+from deephash.search.finding import find, find_hits
 from deephash.search.hits import Hit
 from deephash.search.query import Options, Part, Query, Where, picture_and_words
 from deephash.search.snapshot import Snapshot
@@ -109,11 +109,9 @@ class Searcher:
                 hub correction where it cannot be had; the sentence says which.
         """
         options = options or Options()
-        snapshot, started = self.snapshot, time.perf_counter()
-        encoded = self.encode(query, snapshot, with_vector=options.rerank > 0)
+        started = time.perf_counter()
+        snapshot, encoded = self._encoded(query, options)
         begun = time.perf_counter()
-        if options.bits is not None:
-            snapshot, encoded = snapshot.prefix(options.bits), encoded.prefix(options.bits)
         found = find(snapshot, query, encoded, options)
         return Answer(
             name=self.name,
@@ -128,6 +126,18 @@ class Searcher:
             encode_ms=1000 * (begun - started),
             search_ms=1000 * (time.perf_counter() - begun),
         )
+
+    def _encoded(self, query: Query, options: Options) -> tuple[Snapshot, Encoded]:
+        snapshot = self.snapshot
+        encoded = self.encode(query, snapshot, with_vector=options.rerank > 0)
+        if options.bits is None:
+            return snapshot, encoded
+        return snapshot.prefix(options.bits), encoded.prefix(options.bits)
+
+    def _hits(self, query: Query, options: Options) -> list[Hit]:
+        """Return the hits of :meth:`ask`, for callers who look at nothing else of the answer."""
+        snapshot, encoded = self._encoded(query, options)
+        return find_hits(snapshot, query, encoded, options)
 
     def encode(self, query: Query, snapshot: Snapshot | None = None, *, with_vector: bool = False) -> Encoded:
         """Return the query's code, and its float vector where it is asked for.
@@ -154,7 +164,7 @@ class Searcher:
 
         ``correct_hubs`` takes out items that are near every picture, by the bank stored for picture queries.
         """
-        return self.ask(Query.of(Part("image", picture)), Options(k, **options)).hits
+        return self._hits(Query.of(Part("image", picture)), Options(k, **options))
 
     def by_text(self, text: str, k: int = 10, **options: Any) -> list[Hit]:
         """Search by words; the model must read text; ``options`` of :class:`Options`.
@@ -162,18 +172,18 @@ class Searcher:
         ``correct_hubs`` takes out items that are near every phrase, by the bank stored for words
         (``deephash collection hubs``).
         """
-        return self.ask(Query.of(Part("text", text)), Options(k, **options)).hits
+        return self._hits(Query.of(Part("text", text)), Options(k, **options))
 
     def by_both(self, picture: Any, text: str, k: int = 10, *, beta: float = 0.5, **options: Any) -> list[Hit]:
         """Search by a picture and words together; ``beta`` 0 looks at the picture only, 1 at the words only."""
-        return self.ask(picture_and_words(Part("image", picture), text, beta), Options(k, **options)).hits
+        return self._hits(picture_and_words(Part("image", picture), text, beta), Options(k, **options))
 
     def by_id(self, item: int, k: int = 10, **options: Any) -> list[Hit]:
         """Search by an item of the collection itself; needs no model and no torch; ``options`` of :class:`Options`.
 
         The item itself comes first, before others that share its code, unless ``where`` leaves it out.
         """
-        return self.ask(Query.of(Part("item", item)), Options(k, **options)).hits
+        return self._hits(Query.of(Part("item", item)), Options(k, **options))
 
     def by_codes(self, code: BinaryCodes, k: int = 10, *, vector: ArrayLike | None = None, **options: Any) -> list[Hit]:
         """Search by one code of the collection's length; ``options`` of :class:`Options`.
@@ -187,7 +197,7 @@ class Searcher:
             raise UsageError(f"one code is searched at a time, not {len(code)}; call by_codes for each row")
         snapshot, asked = self.snapshot, Options(k, **options)
         encoded = Encoded(code, None if vector is None else np.asarray(vector, np.float32))
-        return find(snapshot, Query.of(Part("code", code)), encoded, asked).hits
+        return find_hits(snapshot, Query.of(Part("code", code)), encoded, asked)
 
     def code_of(self, item: int) -> BinaryCodes:
         """Return the stored code of an item."""

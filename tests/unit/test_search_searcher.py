@@ -10,7 +10,7 @@ import pytest
 from deephash.codes import BinaryCodes, hamming_distance
 from deephash.collection import Collection
 from deephash.errors import DeephashError, UsageError
-from deephash.search import Searcher
+from deephash.search import Options, Part, Query, Searcher
 
 BITS, COUNT = 24, 300
 
@@ -195,3 +195,25 @@ def test_a_still_searcher_stays_at_its_version(tmp_path):
     assert (len(still), len(moving)) == (2, 1)
     assert [hit.uri for hit in still.by_id(int(ids[0]))] == ["a.jpg", "b.jpg"]
     assert len(moving.still()) == 1
+
+
+@pytest.mark.parametrize("distinct", [4, 90, 3000])
+@pytest.mark.parametrize("where", [None, "half = a"])
+def test_hits_without_counts_are_those_of_the_whole_answer(tmp_path, distinct, where):
+    """by_codes counts nothing where ties end among some more neighbours, and everything where they do not."""
+    random = np.random.default_rng(distinct)
+    pool = random.integers(0, 2, (distinct, 24))
+    codes = BinaryCodes.from_bits(pool[random.integers(0, distinct, 3000)])
+    collection = Collection.create(tmp_path / "x.dh", num_bits=24)
+    halves = [{"half": "ab"[row % 2]} for row in range(3000)]
+    collection.append(uris=[f"{row}.jpg" for row in range(3000)], codes=codes, attributes=halves)
+    searcher = Searcher.open(tmp_path / "x.dh")
+    for row in range(0, 3000, 300):
+        for k in (1, 7, 200):
+            query = Query.of(Part("code", codes[[row]]))
+            whole = searcher.ask(query, Options(k, where=where)).hits
+            assert searcher.by_codes(codes[[row]], k, where=where) == whole
+            assert (
+                searcher.by_id(row, k, where=where)
+                == searcher.ask(Query.of(Part("item", row)), Options(k, where=where)).hits
+            )
