@@ -5,9 +5,10 @@ from deephash.attacks.methods import DHTA, HAG, P2P, PGD, SDHA, AutoPGD, Collide
 from deephash.attacks.prosgan import ProSGAN
 from deephash.attacks.square import Square
 from deephash.attacks.tha import THA
+from deephash.attacks.universal import Universal
 from deephash.attacks.victims import Victim, victim_of
 
 __all__ = [
     "DHTA", "HAG", "P2P", "PGD", "SDHA", "THA", "Aim", "Attack", "AutoPGD", "Collide", "Evade", "Known", "Mainstay",
-    "ProSGAN", "Square", "Victim", "Watch", "as_published", "victim_of",
+    "ProSGAN", "Square", "Universal", "Victim", "Watch", "as_published", "victim_of",
 ]  # fmt: skip

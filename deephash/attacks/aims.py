@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,12 @@ from torch import Tensor
 
 from deephash.attacks.base import Aim, Known
 from deephash.attacks.catalogue import entry_named
+from deephash.attacks.guides import mainstay_codes
 from deephash.attacks.subject import Subject
-from deephash.attacks.targets import draw_targets, read_targets, require_useful
+from deephash.attacks.targets import draw_shared_target, draw_targets, read_targets, require_useful, shares_class
 from deephash.errors import UsageError
+
+TAKE_CODES = ("collide", "pgd", "apgd", "universal", "patch")
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,36 +73,70 @@ def aims_of(
         UsageError: labels are needed and there are none, or a target that the attack cannot have.
     """
     entry, numbered = entry_named(name), subject.numbered
-    if entry.needs_labels and numbered is None:
+    wants_labels = towards is None and (targeted or targets is not None)
+    if (entry.needs_labels or wants_labels) and numbered is None:
         raise UsageError(
             f"the attack {name} needs labels, and these items have none; pgd, apgd, hag and evade need none"
         )
     labels = None if numbered is None else numbered[0]
     if towards is not None:
-        if entry.aims != "code" and name not in ("pgd", "apgd"):
-            raise UsageError(f"the attack {name} takes no given code; --towards is for collide, pgd and apgd")
+        if name not in TAKE_CODES:
+            raise UsageError(f"the attack {name} takes no given code; --towards is for {', '.join(TAKE_CODES)}")
         return Aims(labels, codes=np.tile(towards, (len(subject.names), 1)))
     if entry.aims == "code":
         return _other_codes(subject, labels, seed)
-    wants = targeted or targets is not None or entry.aims == "label"
-    if not wants:
+    if not wants_labels and entry.aims != "label":
         return Aims(labels)
     if entry.aims == "away":
         raise UsageError(f"the attack {name} flees and aims at nothing; mainstay, sdha, p2p and dhta aim at labels")
-    assert numbered is not None
-    return _label_aims(subject, targets, seed, allow_overlap)
+    return _label_aims(subject, targets, seed, allow_overlap, entry.one_target)
 
 
-def _label_aims(subject: Subject, file: Path | None, seed: int, allow_overlap: bool) -> Aims:
+def _label_aims(subject: Subject, file: Path | None, seed: int, allow_overlap: bool, one_target: bool) -> Aims:
     numbered = subject.numbered
     assert numbered is not None
     labels, database, _, words = numbered
-    if file is None:
+    if file is None and one_target:
+        found = np.stack([draw_shared_target(database, seed)] * len(labels))
+    elif file is None:
         found = draw_targets(labels, database, seed, allow_overlap=allow_overlap)
     else:
         found = read_targets(file, subject.names, words, database)
+    if one_target and (found != found[:1]).any():
+        raise UsageError(f"one change for all pictures has one target, and {file} names several; repeat one of them")
     require_useful(found, labels, database, allow_overlap=allow_overlap)
     return Aims(labels, targets=found, words=tuple(label_words(found, words)))
+
+
+def without_target(subject: Subject, name: str, seed: int) -> Subject:
+    """Return the subject without the queries that carry the label to which an attack pulls all pictures.
+
+    What they find by it is no success of the attack. The label is that which :func:`aims_of` draws.
+
+    Raises:
+        UsageError: no query is left.
+    """
+    numbered = subject.numbered
+    if not entry_named(name).one_target or numbered is None:
+        return subject
+    own = shares_class(draw_shared_target(numbered[1], seed), numbered[0])
+    if own.all():
+        raise UsageError("every query carries the target's label, so nothing is left to attack; give another --seed")
+    query = subject.pair.query.take(np.flatnonzero(~own))
+    return replace(subject, pair=replace(subject.pair, query=query))
+
+
+def guide_for_all(aims: Aims, known: Known) -> Tensor | None:
+    """Return the one code [K] to which all pictures are pulled; None where they flee, or go different ways.
+
+    Of a label it is the mainstay code.
+    """
+    if aims.codes is not None and (aims.codes == aims.codes[:1]).all():
+        return torch.from_numpy(aims.codes[0].astype(np.float32))
+    if aims.targets is None or known.labels is None or (aims.targets != aims.targets[:1]).any():
+        return None
+    target = torch.from_numpy(aims.targets[:1].astype(np.int64))
+    return mainstay_codes(target, known.codes, known.labels)[0]
 
 
 def _other_codes(subject: Subject, labels: NDArray[Any] | None, seed: int) -> Aims:

@@ -13,6 +13,7 @@ from deephash.attacks.prosgan import ProSGAN
 from deephash.attacks.square import Square
 from deephash.attacks.steps import APGD, BIM, DI, MI, NI, SINI, VMI, StepRule
 from deephash.attacks.tha import THA
+from deephash.attacks.universal import Universal
 from deephash.errors import UsageError, did_you_mean
 
 Aims = Literal["away", "either", "label", "code"]
@@ -27,12 +28,14 @@ class Entry:
         aims: ``away`` flees only; ``label`` pulls to a label only; ``either`` does both; ``code`` takes a given code.
         needs_labels: makes its guide code from labelled codes.
         says: one line for a list.
+        one_target: learns one change for all pictures, so that all are pulled to the same label or code.
     """
 
     make: type[Attack]
     aims: Aims
     needs_labels: bool
     says: str
+    one_target: bool = False
 
 
 ATTACKS: dict[str, Entry] = {
@@ -45,6 +48,7 @@ ATTACKS: dict[str, Entry] = {
     "dhta": Entry(DHTA, "label", True, "pulls to the majority code of nine items of the target (ECCV 2020)"),
     "tha": Entry(THA, "label", True, "pulls to a learned prototype of the target (SIGIR 2021)"),
     "prosgan": Entry(ProSGAN, "label", True, "one pass of a generator that is trained first (CVPR 2021)"),
+    "universal": Entry(Universal, "either", False, "adds one perturbation to all, learned first (CVPR 2017)", True),
     "square": Entry(Square, "either", False, "asks for neighbours and sees distances only (ECCV 2020)"),
     "collide": Entry(Collide, "code", False, "takes the code of another picture or phrase"),
     "evade": Entry(Evade, "away", False, "leaves the radius of near-duplicates"),

@@ -179,14 +179,7 @@ class _Looking:
 
 def _differentiable(victim: Victim, images: Tensor) -> Tensor:
     """Return clean continuous codes; raise UsageError where no gradient reaches the pixels."""
-    with torch.enable_grad():
-        leaf = images[:1].detach().requires_grad_()
-        codes = victim.continuous(leaf)
-        if not codes.requires_grad:
-            raise UsageError(
-                f"{victim.name} gives no gradient by its pixels; attack it by its answers alone (--attack square), or "
-                "with pictures made for a model that has one (--source OTHER_RUN)"
-            )
+    victim.require_gradient(images)
     with torch.no_grad():
         return victim.continuous(images)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, Self, runtime_checkable
 
@@ -10,7 +10,10 @@ import torch
 from torch import Tensor
 
 from deephash.attacks.base import Known
+from deephash.attacks.losses import mainstay_loss
 from deephash.attacks.victims import Victim
+from deephash.errors import UsageError
+from deephash.progress import track
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,11 +24,31 @@ class Lesson:
         known: codes and labels of the training split.
         count: number of pictures with their labels among ``known``, the first of its rows.
         pictures: row numbers -> pictures float32 [B, 3, H, W] in [0, 1].
+        guide: signs [K] that all pictures are to be pulled to; None where each flees its own code, or has its own aim.
     """
 
     known: Known
     count: int = 0
     pictures: Callable[[Sequence[int]], Tensor] | None = None
+    guide: Tensor | None = None
+
+    def require_pictures(self, victim: Victim, asker: str) -> None:
+        """Raise UsageError where there are no pictures to learn from, or their pixels get no gradient."""
+        if self.pictures is None or not self.count:
+            raise UsageError(
+                f"{asker} learns from pictures of the training split (or of the collection), and there are none; pgd, "
+                "mainstay and square learn nothing and need only the queries"
+            )
+        with victim.evaluating():
+            victim.require_gradient(self.pictures([0]))
+
+    def batches(self, size: int, steps: int, seed: int, label: str) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield ``steps`` batches of different pictures, drawn evenly, with their row numbers, under a progress bar."""
+        assert self.pictures is not None
+        rows = Rows(self.count, size, seed)
+        for _ in track(range(steps), label, total=steps, unit="step"):
+            chosen = rows()
+            yield self.pictures(chosen.tolist()), chosen
 
 
 @runtime_checkable
@@ -56,6 +79,22 @@ class Rows:
     def __call__(self) -> Tensor:
         """Return ``size`` different rows."""
         return torch.randperm(self._count, generator=self._generator)[: self._size]
+
+
+def shared_loss(victim: Victim, clean: Tensor, changed: Tensor, guide: Tensor | None, sharpness: float) -> Tensor:
+    """Return what one change of all pictures is to lower, [B]: flight from the own codes, or the pull to one guide.
+
+    Args:
+        victim: in evaluation mode.
+        clean: pictures [B, C, H, W].
+        changed: the same with the change, through which the gradient passes.
+        guide: signs [K]; None flees each picture's own code.
+        sharpness: a of ``u = tanh(a v)``.
+    """
+    outputs = torch.tanh(sharpness * victim.continuous(changed))
+    if guide is not None:
+        return mainstay_loss(outputs, guide.expand_as(outputs), targeted=True)
+    return mainstay_loss(outputs, victim.signs(clean))
 
 
 def step_decay(optimizer: torch.optim.Optimizer, steps: int) -> torch.optim.lr_scheduler.MultiStepLR:

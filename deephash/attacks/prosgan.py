@@ -12,13 +12,12 @@ from torch.nn.functional import mse_loss
 
 from deephash.attacks.base import Aim, Attack, Watch
 from deephash.attacks.generator import Discriminator, Generator
-from deephash.attacks.learning import Lesson, Rows
+from deephash.attacks.learning import Lesson
 from deephash.attacks.pixels import box, on_grid
 from deephash.attacks.prototype import PrototypeNet, Teaching, labelled_table, learn_prototypes
 from deephash.attacks.victims import Victim
 from deephash.errors import UsageError
 from deephash.objectives.labels import multi_hot
-from deephash.progress import track
 
 Form = Literal["paper", "tmm"]
 BATCH, DISCRIMINATOR_EVERY = 24, 3
@@ -85,8 +84,9 @@ class ProSGAN(Attack):
 
     def learn(self, victim: Victim, lesson: Lesson) -> Self:
         """Train the PrototypeNet, then generator and discriminator against the frozen victim."""
-        if lesson.pictures is None or not lesson.count or lesson.known.labels is None:
-            raise UsageError("ProS-GAN learns from pictures and labels of the training split, and some are missing")
+        lesson.require_pictures(victim, "ProS-GAN")
+        if lesson.known.labels is None:
+            raise UsageError("ProS-GAN learns from labels of the training split, and they are missing")
         known = lesson.known.to(victim.device)
         assert known.labels is not None
         teaching = Teaching("pairs", self.teaching_steps, seed=self.seed)
@@ -130,12 +130,9 @@ class ProSGAN(Attack):
         return generator.eval()
 
     def _batches(self, lesson: Lesson, num_classes: int) -> Iterator[tuple[Tensor, Tensor]]:
-        assert lesson.pictures is not None
         assert lesson.known.labels is not None
-        rows = Rows(lesson.count, BATCH, self.seed)
-        for _ in track(range(self.steps), "training the generator", total=self.steps, unit="step"):
-            chosen = rows()
-            yield lesson.pictures(chosen.tolist()), multi_hot(lesson.known.labels[chosen], num_classes).float()
+        for pictures, rows in lesson.batches(BATCH, self.steps, self.seed, "training the generator"):
+            yield pictures, multi_hot(lesson.known.labels[rows], num_classes).float()
 
     def _step(
         self,

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
-from deephash.attacks.aims import Aims
+from deephash.attacks.aims import Aims, guide_for_all
 from deephash.attacks.base import Attack, Known, Watch
 from deephash.attacks.catalogue import describe
 from deephash.attacks.gallery import Gallery
@@ -21,6 +22,7 @@ from deephash.attacks.learning import Learner, Lesson
 from deephash.attacks.subject import Subject
 from deephash.attacks.targets import write_targets
 from deephash.attacks.victims import Victim, frame_of, victim_of
+from deephash.collection.card import replace_file
 from deephash.errors import DataError, UsageError
 from deephash.models import HashModel
 from deephash.progress import track
@@ -68,6 +70,7 @@ class Job:
             "protocol": str(self.subject.pair.protocol),
             "queries": self.subject.names,
             "targets": list(self.aims.words),
+            "codes": None if self.aims.codes is None else sha256(self.aims.codes.tobytes()).hexdigest(),
         }
 
 
@@ -102,7 +105,7 @@ def run_attack(job: Job, folder: Path, *, batch_size: int = 32, watch: Watch | N
 def taught(job: Job, known: Known, folder: Path) -> Attack:
     """Return the attack with what it has to learn, learned now or by an earlier run into the same folder."""
     attack, file = job.attack, folder / LEARNED_FILE
-    if not isinstance(attack, Learner):
+    if not isinstance(attack, Learner) or not attack.epsilon or not attack.steps:
         return attack
     if file.is_file():
         try:
@@ -110,7 +113,7 @@ def taught(job: Job, known: Known, folder: Path) -> Attack:
         except (OSError, SafetensorError, KeyError, RuntimeError, ValueError) as error:
             raise DataError(f"{file} is damaged ({error}); remove it, and it is learned anew") from None
     ready = attack.learn(victim_of(job.attacked_model), _lesson(job, known))
-    save_file({name: value.contiguous().cpu() for name, value in ready.learned().items()}, file)
+    replace_file(file, save({name: value.contiguous().cpu() for name, value in ready.learned().items()}))
     return ready
 
 
@@ -121,7 +124,7 @@ def _lesson(job: Job, known: Known) -> Lesson:
     def pictures(rows: Sequence[int]) -> Tensor:
         return torch.stack([cut(opened(str(names[row]))) for row in rows])
 
-    return Lesson(known, len(names), pictures)
+    return Lesson(known, len(names), pictures, guide_for_all(job.aims, known))
 
 
 def known_to(job: Job) -> Known:

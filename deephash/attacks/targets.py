@@ -48,6 +48,12 @@ def draw_targets(
     return np.array(targets, dtype=database_labels.dtype)
 
 
+def draw_shared_target(database_labels: NDArray[Any], seed: int) -> NDArray[Any]:
+    """Return the one label, of those that the database has, to which an attack pulls all queries."""
+    candidates = np.unique(database_labels[labelled(database_labels)], axis=0)
+    return np.asarray(candidates[np.random.RandomState(seed).randint(len(candidates))])
+
+
 def read_targets(path: Path, names: Sequence[str], words: Sequence[str], like: NDArray[Any]) -> NDArray[Any]:
     """Return the target labels of ``names`` from a table of two columns, ``query`` and ``target``.
 

@@ -68,6 +68,16 @@ class Victim:
             return 2 * self._bits(pixels).float() - 1
         return sign(self.continuous(pixels) if continuous is None else continuous.detach())
 
+    def require_gradient(self, pixels: Tensor) -> None:
+        """Raise UsageError where no gradient of the codes reaches ``pixels``."""
+        with torch.enable_grad():
+            leaf = pixels[:1].detach().to(self.device).requires_grad_()
+            if not self.continuous(leaf).requires_grad:
+                raise UsageError(
+                    f"{self.name} gives no gradient by its pixels; attack it by its answers alone (--attack square), "
+                    "or with pictures made for a model that has one (--source OTHER_RUN)"
+                )
+
     def codes(self, pixels: Tensor, batch_size: int = 64) -> BinaryCodes:
         """Return packed codes of pictures."""
         with self.evaluating():

@@ -79,7 +79,7 @@ def attack(
         out: folder for pictures, codes and report; attacks/TARGET-ATTACK when left out.
         json: print the report as one JSON object.
     """
-    from deephash.attacks.aims import aims_of
+    from deephash.attacks.aims import aims_of, without_target
     from deephash.attacks.catalogue import make_attack, read_epsilon
     from deephash.attacks.measuring import measure, save_codes
     from deephash.attacks.running import Job, run_attack
@@ -98,6 +98,8 @@ def attack(
         return _hand_over(run_suite(subject, ensemble, folder, settings=settings), folder, [], json)
     name = _named(attack)
     made = make_attack(name, rule=rule, epsilon=budget, steps=steps, restarts=restarts, seed=seed)
+    if targeted and targets is None and towards is None and not allow_overlap:
+        subject = without_target(subject, name, seed)
     aims = aims_of(
         subject,
         name,

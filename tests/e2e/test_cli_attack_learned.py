@@ -1,0 +1,97 @@
+"""``deephash attack`` by attacks that learn first: what was learned is kept, read again, and told when damaged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from safetensors.numpy import load_file
+
+from deephash.cli.main import main
+from deephash.reports.report import EvaluationReport
+
+WORDS = ["--queries", "20", "--epsilon", "48/255", "--batch-size", "8"]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("learned") / "run"
+    words = ["train", "--config", "orthohash/digits_64", "--bits", "16", "--out", str(folder)]
+    assert main([*words, "--trainer.accelerator=cpu", "--trainer.max_epochs=6"]) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def universal(run, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("universal") / "out"
+    assert main(["attack", str(run), "--attack", "universal", "--steps", "30", *WORDS, "--out", str(out)]) == 0
+    return out
+
+
+def pairs(folder: Path) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Clean and adversarial pictures as grey levels."""
+    files = zip(*(sorted((folder / part).glob("*.png")) for part in ("clean", "adversarial")), strict=True)
+    return [tuple(np.asarray(Image.open(file), dtype=int) for file in pair) for pair in files]
+
+
+def test_one_perturbation_lowers_map_of_pictures_it_never_saw(universal):
+    report = EvaluationReport.load(universal)
+    assert report.figure("attacked mAP@all").value < report.figure("mAP@all").value - 0.05
+    assert report.figure("L-inf").value <= 48 / 255 + 1e-6
+    assert report.figure("attacked mAP@all").protocol.attack == "universal,eps=48/255,steps=30,seed=0,png"
+
+
+def test_it_is_kept_and_is_what_was_added(universal):
+    learned = load_file(universal / "learned.safetensors")["perturbation"].transpose(1, 2, 0) * 255
+    for clean, changed in pairs(universal):
+        assert np.abs((clean + learned).clip(0, 255) - changed).max() <= 0.51
+    assert max(np.abs(changed - clean).max() for clean, changed in pairs(universal)) == 48
+
+
+def test_an_interrupted_one_goes_on_with_what_it_learned(run, universal, tmp_path, capsys):
+    words = ["attack", str(run), "--attack", "universal", "--steps", "30", *WORDS, "--out", str(universal)]
+    learned, file = universal / "learned.safetensors", sorted((universal / "adversarial").glob("*.png"))[3]
+    made, before = learned.stat().st_mtime_ns, file.read_bytes()
+    file.unlink()
+    assert main(words) == 0
+    assert file.read_bytes() == before
+    assert learned.stat().st_mtime_ns == made
+    whole = learned.read_bytes()
+    learned.write_bytes(whole[:50])
+    file.unlink()
+    assert main(words) == 3
+    assert "remove it, and it is learned anew" in capsys.readouterr().err
+    learned.unlink()
+    assert main(words) == 0
+    assert file.read_bytes() == before
+    assert learned.read_bytes() == whole
+
+
+def test_all_pictures_go_to_one_target_which_none_of_them_has(run, tmp_path):
+    out = tmp_path / "targeted"
+    words = ["attack", str(run), "--attack", "universal", "--targeted", "--steps", "30", *WORDS, "--out", str(out)]
+    assert main(words) == 0
+    rows = [line.split(",") for line in (out / "targets.csv").read_text().splitlines()[1:]]
+    assert 0 < len(rows) <= 20
+    assert len({target for _, target in rows}) == 1
+    assert all(name.split("/")[0] != target for name, target in rows)
+    report = EvaluationReport.load(out)
+    assert report.figure("t-mAP@all").value > report.figure("clean t-mAP@all").value + 0.05
+
+
+def test_several_targets_are_told(run, tmp_path, capsys):
+    first = tmp_path / "dhta"
+    assert main(["attack", str(run), "--attack", "p2p", "--steps", "1", *WORDS, "--out", str(first)]) == 0
+    words = ["attack", str(run), "--attack", "universal", *WORDS, "--out", str(tmp_path / "out")]
+    assert main([*words, "--targets", str(first / "targets.csv")]) == 2
+    assert "one change for all pictures has one target" in capsys.readouterr().err
+
+
+def test_without_steps_nothing_is_learned_and_nothing_changes(run, tmp_path):
+    out = tmp_path / "zero"
+    for _ in range(2):
+        assert main(["attack", str(run), "--attack", "universal", "--steps", "0", *WORDS, "--out", str(out)]) == 0
+    assert not (out / "learned.safetensors").exists()
+    assert all(np.array_equal(*pair) for pair in pairs(out))
