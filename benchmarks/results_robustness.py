@@ -49,6 +49,7 @@ def cells(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     for seed in SEEDS[: options.seeds]:
         yield from (_cell("cifar", method, "none", seed, attack) for method in METHODS for attack in attacks)
         yield from (_cell("cifar", "OrthoHash", name, seed, attack) for name in DEFENCES[1:] for attack in DEFENDED)
+        yield from (_cell("cifar", victim, "none", seed, f"from {other}") for victim in METHODS for other in METHODS)
         yield from (_cell("cifar", method, "saat", seed, attack) for method in METHODS[1:] for attack in DEFENDED)
 
 
@@ -93,14 +94,19 @@ def measure(
     from deephash.attacks.measuring import measure as measured
     from deephash.attacks.running import Job, run_attack
     from deephash.evaluation.settings import Settings
+    from deephash.models import load_model
 
     folder = trained(options, data, method, defence, seed)
     victim = subject(folder, QUERIES[data])
     name, targeted = attack.removesuffix("-t"), attack.endswith("-t") or attack in TOWARDS
-    made = make_attack(name, epsilon=epsilon, steps=STEPS.get(name, 100), seed=0)
-    job = Job(victim, name, made, aims_of(victim, name, targeted=targeted, seed=0))
+    rule, source = None, None
+    if name.startswith("from "):  # a transfer attack: momentum, by the gradients of another method's model
+        source = load_model(trained(options, data, name.removeprefix("from "), "none", seed))
+        name, rule = "pgd", "mi"
+    made = make_attack(name, epsilon=epsilon, steps=STEPS.get(name, 100), seed=0, rule=rule)
+    job = Job(victim, name, made, aims_of(victim, name, targeted=targeted, seed=0), source)
     started = time.perf_counter()
-    gallery = run_attack(job, options.runs / "attacks" / f"{folder.name}-{attack}")
+    gallery = run_attack(job, options.runs / "attacks" / f"{folder.name}-{attack.replace(' ', '-')}")
     seconds = time.perf_counter() - started
     report = measured(job, gallery, settings=Settings(resamples=0)).report
     wanted = ("mAP@all", "attacked mAP@all", "t-mAP@all", "clean t-mAP@all", "success@10", "collisions", "flipped bits")
@@ -123,13 +129,15 @@ def tables(rows: list[Row]) -> str:
             blocks += [f"### {data}", *(_table(mine, data, targeted, seeds) for targeted in (False, True))]
             if any(row["defence"] != "none" for row in mine):
                 blocks.append(_defence_table(mine, seeds))
+            blocks += _transfer_table(mine, seeds)
             blocks.append(f"Protocol, of one cell: `{mine[0]['protocol']}`")
     return "\n\n".join(blocks)
 
 
 def _table(rows: list[Row], data: str, targeted: bool, seeds: int) -> str:
     metric = "t-mAP@all" if targeted else "attacked mAP@all"
-    undefended = [row for row in rows if row["defence"] == "none" and (("t-mAP@all" in row) == targeted)]
+    undefended = [row for row in rows if row["defence"] == "none" and not row["attack"].startswith("from ")]
+    undefended = [row for row in undefended if ("t-mAP@all" in row) == targeted]
     methods = list(dict.fromkeys(row["method"] for row in undefended))
     head = ["attack", *methods, "after JPEG 90", "bits turned", "bound", "seconds"]
     lines = [head, ["---"] * len(head)]
@@ -164,6 +172,18 @@ def _defence_table(rows: list[Row], seeds: int) -> str:
             values = [row["attacked mAP@all"] for row in own if row["attack"] in attacks]
             lines.append([method, defence, _mean(own[:1], 1, "mAP@all"), *figures, f"{min(values):.3f}"])
     return f"mAP under attack, with and without a defence\n\n{_lines(lines)}"
+
+
+def _transfer_table(rows: list[Row], seeds: int) -> list[str]:
+    moved = [row for row in rows if row["attack"].startswith("from ")]
+    if not moved:
+        return []
+    sources = list(dict.fromkeys(row["attack"] for row in moved))
+    lines = [["victim", *sources], ["---"] * (1 + len(sources))]
+    for method in dict.fromkeys(row["method"] for row in moved):
+        figures = [_mean(moved, seeds, "attacked mAP@all", method=method, attack=source) for source in sources]
+        lines.append([method, *figures])
+    return [f"Transfer: mAP of a victim under pictures made for another model (MI-FGSM)\n\n{_lines(lines)}"]
 
 
 def _lines(lines: list[list[str]]) -> str:
