@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from deephash.attacks.base import Attack
 from deephash.attacks.methods import DHTA, HAG, P2P, PGD, SDHA, AutoPGD, Collide, Evade, Mainstay
+from deephash.attacks.patch import Patch
 from deephash.attacks.prosgan import ProSGAN
 from deephash.attacks.square import Square
 from deephash.attacks.steps import APGD, BIM, DI, MI, NI, SINI, VMI, StepRule
@@ -16,7 +17,7 @@ from deephash.attacks.tha import THA
 from deephash.attacks.universal import Universal
 from deephash.errors import UsageError, did_you_mean
 
-Aims = Literal["away", "either", "label", "code"]
+Reach = Literal["away", "either", "label", "code"]
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Entry:
     """
 
     make: type[Attack]
-    aims: Aims
+    aims: Reach
     needs_labels: bool
     says: str
     one_target: bool = False
@@ -49,6 +50,7 @@ ATTACKS: dict[str, Entry] = {
     "tha": Entry(THA, "label", True, "pulls to a learned prototype of the target (SIGIR 2021)"),
     "prosgan": Entry(ProSGAN, "label", True, "one pass of a generator that is trained first (CVPR 2021)"),
     "universal": Entry(Universal, "either", False, "adds one perturbation to all, learned first (CVPR 2017)", True),
+    "patch": Entry(Patch, "either", False, "lays one printable patch on all, learned first (--patch-size)", True),
     "square": Entry(Square, "either", False, "asks for neighbours and sees distances only (ECCV 2020)"),
     "collide": Entry(Collide, "code", False, "takes the code of another picture or phrase"),
     "evade": Entry(Evade, "away", False, "leaves the radius of near-duplicates"),

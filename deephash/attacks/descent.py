@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -182,8 +182,3 @@ def _differentiable(victim: Victim, images: Tensor) -> Tensor:
     victim.require_gradient(images)
     with torch.no_grad():
         return victim.continuous(images)
-
-
-def without_rounding(attack: GradientAttack) -> GradientAttack:
-    """Return the attack on float pictures, as the releases run it."""
-    return replace(attack, quantised=False)

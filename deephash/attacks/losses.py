@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from deephash.objectives.labels import share_label
 from deephash.objectives.signs import sign
 
 HAG_MARGIN, MAINSTAY_MARGIN = 0.5, 0.5
@@ -106,11 +105,6 @@ def mainstay_loss(outputs: Tensor, guide: Tensor, *, targeted: bool = False, mar
     mask = (product < margin if targeted else product > -margin).to(outputs.dtype)
     mean = (mask * (product + 2) * product).sum(dim=1) / mask.sum(dim=1).clamp(min=1)
     return -mean if targeted else mean
-
-
-def chosen_references(targets: Tensor, labels: Tensor) -> Tensor:
-    """Return booleans [B, N]: which items share a class with each target."""
-    return share_label(targets, labels)
 
 
 def _sdha_bit(outputs: Tensor, reference: float, slope: float) -> Tensor:

@@ -15,12 +15,13 @@ from torch import Tensor
 from deephash.attacks.base import Aim, known_labels
 from deephash.attacks.descent import Goal, GradientAttack
 from deephash.attacks.guides import anchor_codes, mainstay_codes, reference_codes
-from deephash.attacks.losses import chosen_references, hag_loss, mainstay_loss, product_loss, sdha_loss
+from deephash.attacks.losses import hag_loss, mainstay_loss, product_loss, sdha_loss
 from deephash.attacks.noise import Noise
 from deephash.attacks.schedules import Schedule
 from deephash.attacks.steps import APGD, BIM, Adam, Euclidean, GradientDescent, StepRule
 from deephash.attacks.victims import Victim
 from deephash.errors import UsageError
+from deephash.objectives.labels import share_label
 
 ADAPTIVE, LONG_STRIDES, SDHA_ADAM = APGD(), GradientDescent(step=100.0, momentum=0.9), Adam(step=0.01)
 
@@ -80,7 +81,7 @@ class SDHA(GradientAttack):
         known, labels = known_labels(aim, "SDHA")
         own, targeted = victim.signs(images, clean), aim.targets is not None
         wanted = _wanted(aim, "SDHA")
-        chosen = chosen_references(wanted, labels)
+        chosen = share_label(wanted, labels)
         alone = ~chosen.any(dim=1)
         references = torch.cat([known.codes, own])
         chosen = torch.cat([chosen, torch.diag(alone)], dim=1)
