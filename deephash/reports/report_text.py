@@ -14,6 +14,7 @@ PICTURES = {
     "distances.png": "Distances of relevant and irrelevant pairs",
     "per_class.png": "By class",
     "hardest_queries.png": "Hardest queries and their nearest items",
+    "pictures.png": "Query, attacked picture, the change ten times over, neighbours before and after",
 }
 
 
