@@ -2,6 +2,7 @@
 
 from deephash.attacks.base import Aim, Attack, Known, Watch
 from deephash.attacks.methods import DHTA, HAG, P2P, PGD, SDHA, AutoPGD, Collide, Evade, Mainstay, as_published
+from deephash.attacks.patch import Patch
 from deephash.attacks.prosgan import ProSGAN
 from deephash.attacks.square import Square
 from deephash.attacks.tha import THA
@@ -10,5 +11,5 @@ from deephash.attacks.victims import Victim, victim_of
 
 __all__ = [
     "DHTA", "HAG", "P2P", "PGD", "SDHA", "THA", "Aim", "Attack", "AutoPGD", "Collide", "Evade", "Known", "Mainstay",
-    "ProSGAN", "Square", "Universal", "Victim", "Watch", "as_published", "victim_of",
+    "Patch", "ProSGAN", "Square", "Universal", "Victim", "Watch", "as_published", "victim_of",
 ]  # fmt: skip

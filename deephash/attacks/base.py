@@ -10,7 +10,7 @@ from typing import Any, ClassVar, final
 import torch
 from torch import Tensor
 
-from deephash.attacks.pixels import box, require_budget, require_pixels
+from deephash.attacks.pixels import box, fraction, require_budget, require_pixels
 from deephash.attacks.victims import Victim, victim_of
 from deephash.errors import UsageError
 from deephash.objectives.signs import sign
@@ -109,6 +109,11 @@ class Attack(ABC):
         require_budget(self.epsilon)
         if self.steps < 0:
             raise UsageError(f"steps are 0 or more, not {self.steps}")
+
+    @property
+    def budget(self) -> str:
+        """The budget in the words of protocols."""
+        return f"eps={fraction(self.epsilon)}"
 
     @final
     def perturb(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol, Self, runtime_checkable
 
 import torch
@@ -67,6 +68,14 @@ class Learner(Protocol):
 
     def with_learned(self, state: dict[str, Tensor]) -> Self:
         """Return the attack with what another of the same options learned."""
+
+
+@runtime_checkable
+class Printable(Protocol):
+    """Something learned that people may print."""
+
+    def print_into(self, folder: Path) -> None:
+        """Write it as pictures."""
 
 
 class Rows:

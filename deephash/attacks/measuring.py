@@ -96,7 +96,7 @@ def _save(path: Path, side: CodeFile) -> None:
 def says(job: Job) -> str:
     """Return the attack in the words of protocol strings."""
     attack = job.attack
-    parts = [job.name, f"eps={fraction(attack.epsilon)}", f"steps={attack.steps}"]
+    parts = [job.name, attack.budget, f"steps={attack.steps}"]
     if isinstance(attack, GradientAttack):
         parts += [f"rule={type(attack.rule).__name__.lower()}"]
         parts += [f"restarts={attack.restarts}"] if attack.restarts > 1 else []
@@ -104,12 +104,6 @@ def says(job: Job) -> str:
     parts += [f"seed={attack.seed}"]
     parts += [f"source={job.source.fingerprint()}"] if job.source is not None else []
     return ",".join([*parts, "png"])
-
-
-def fraction(epsilon: float) -> str:
-    """Return a budget as ``8/255`` where it is a whole number of grey levels."""
-    levels = epsilon * 255
-    return f"{round(levels)}/255" if abs(levels - round(levels)) < 1e-6 else f"{epsilon:.6g}"
 
 
 def as_jpeg(picture: Image.Image, quality: int) -> Image.Image:

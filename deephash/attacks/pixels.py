@@ -38,6 +38,12 @@ def require_budget(epsilon: float) -> None:
         raise UsageError(f"epsilon is a share of the pixel range, from 0 to 1, not {epsilon:g}{hint}")
 
 
+def fraction(epsilon: float) -> str:
+    """Return a budget as ``8/255`` where it is a whole number of grey levels."""
+    levels = epsilon * LEVELS
+    return f"{round(levels)}/{LEVELS}" if abs(levels - round(levels)) < 1e-6 else f"{epsilon:.6g}"
+
+
 def box(images: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
     """Return the lowest and highest pixels within ``epsilon`` of ``images`` and in [0, 1]."""
     return (images - epsilon).clamp(min=0), (images + epsilon).clamp(max=1)

@@ -18,7 +18,7 @@ from deephash.attacks.aims import Aims, guide_for_all
 from deephash.attacks.base import Attack, Known, Watch
 from deephash.attacks.catalogue import describe
 from deephash.attacks.gallery import Gallery
-from deephash.attacks.learning import Learner, Lesson
+from deephash.attacks.learning import Learner, Lesson, Printable
 from deephash.attacks.subject import Subject
 from deephash.attacks.targets import write_targets
 from deephash.attacks.victims import Victim, frame_of, victim_of
@@ -108,13 +108,21 @@ def taught(job: Job, known: Known, folder: Path) -> Attack:
     if not isinstance(attack, Learner) or not attack.epsilon or not attack.steps:
         return attack
     if file.is_file():
-        try:
-            return attack.with_learned(load_file(file))
-        except (OSError, SafetensorError, KeyError, RuntimeError, ValueError) as error:
-            raise DataError(f"{file} is damaged ({error}); remove it, and it is learned anew") from None
-    ready = attack.learn(victim_of(job.attacked_model), _lesson(job, known))
-    replace_file(file, save({name: value.contiguous().cpu() for name, value in ready.learned().items()}))
+        ready = _read_again(attack, file)
+    else:
+        ready = attack.learn(victim_of(job.attacked_model), _lesson(job, known))
+        replace_file(file, save({name: value.contiguous().cpu() for name, value in ready.learned().items()}))
+    if isinstance(ready, Printable):
+        ready.print_into(folder)
+    assert isinstance(ready, Attack)
     return ready
+
+
+def _read_again(attack: Learner, file: Path) -> Learner:
+    try:
+        return attack.with_learned(load_file(file))
+    except (OSError, SafetensorError, KeyError, RuntimeError, ValueError) as error:
+        raise DataError(f"{file} is damaged ({error}); remove it, and it is learned anew") from None
 
 
 def _lesson(job: Job, known: Known) -> Lesson:

@@ -17,7 +17,8 @@ from deephash.attacks.base import Watch
 from deephash.attacks.catalogue import make_attack
 from deephash.attacks.flags import curve_flag, gradient_flag, order_flag, randomness_flag
 from deephash.attacks.gallery import ADVERSARIAL, CLEAN, Gallery
-from deephash.attacks.measuring import encoded, fraction, says
+from deephash.attacks.measuring import encoded, says
+from deephash.attacks.pixels import fraction
 from deephash.attacks.running import Job, run_attack
 from deephash.attacks.subject import Subject
 from deephash.codes import BinaryCodes

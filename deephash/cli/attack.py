@@ -26,10 +26,12 @@ def attack(
     *,
     attack: str | None = None,
     suite: str | None = None,
-    epsilon: str = "8/255",
+    epsilon: str | None = None,
     steps: int | None = None,
     restarts: int | None = None,
     rule: Rule | None = None,
+    patch_size: float | None = None,
+    patch_place: tuple[float, float] | None = None,
     queries: int = 100,
     targeted: Annotated[bool, Parameter(negative="")] = False,
     targets: Path | None = None,
@@ -61,10 +63,12 @@ def attack(
         attack: pgd, apgd, hag, sdha, mainstay, p2p, dhta, collide, evade, ...; docs/attacks.md describes them.
         suite: standard or fast: several attacks, the worst case of each query, and flags where a figure deserves no
             trust.
-        epsilon: largest change of a pixel, as a share of its range: 8/255 is eight grey levels.
+        epsilon: largest change of a pixel, as a share of its range: 8/255 (when left out) is eight grey levels.
         steps: looks at the gradient; 100 when left out.
         restarts: runs from other places in the budget; the best of each picture counts.
         rule: how gradients move the pixels; the attack's own when left out.
+        patch_size: side of a patch (--attack patch) as a share of the picture's; 0.2 when left out.
+        patch_place: its centre as two shares of width and height; drawn for each picture when left out.
         queries: pictures that are attacked, drawn by the seed.
         targeted: pull to other labels, where the attack (mainstay, sdha) can also flee.
         targets: CSV with the columns query,target; drawn by the seed when left out, and kept in the folder.
@@ -80,6 +84,7 @@ def attack(
         json: print the report as one JSON object.
     """
     from deephash.attacks.aims import aims_of, without_target
+    from deephash.attacks.base import EPSILON
     from deephash.attacks.catalogue import make_attack, read_epsilon
     from deephash.attacks.measuring import measure, save_codes
     from deephash.attacks.running import Job, run_attack
@@ -89,15 +94,18 @@ def attack(
     from deephash.evaluation.settings import Settings
 
     subject = subject_of(target, queries=queries, seed=seed, label=label, task=task)
-    budget, settings = read_epsilon(epsilon), Settings(top_k=top_k, seed=seed)
+    budget, settings = None if epsilon is None else read_epsilon(epsilon), Settings(top_k=top_k, seed=seed)
     transfer = None if source is None else _model(source)
     folder = out or Path("attacks") / f"{target.name.removesuffix('.dh')}-{attack or f'suite-{suite}'}"
     if suite is not None:
-        _require_alone(suite, attack, rule, restarts, targeted, targets, towards)
-        ensemble = Ensemble(suite, budget, 100 if steps is None else steps, seed, batch_size, transfer)
+        _require_alone(suite, attack, rule, restarts, targeted, targets, towards, patch_size, patch_place)
+        ensemble = Ensemble(
+            suite, EPSILON if budget is None else budget, 100 if steps is None else steps, seed, batch_size, transfer
+        )
         return _hand_over(run_suite(subject, ensemble, folder, settings=settings), folder, [], json)
     name = _named(attack)
-    made = make_attack(name, rule=rule, epsilon=budget, steps=steps, restarts=restarts, seed=seed)
+    patch = {"patch_size": patch_size, "patch_place": patch_place}
+    made = make_attack(name, rule=rule, epsilon=budget, steps=steps, restarts=restarts, seed=seed, **patch)
     if targeted and targets is None and towards is None and not allow_overlap:
         subject = without_target(subject, name, seed)
     aims = aims_of(
@@ -120,7 +128,7 @@ def _require_alone(suite: str, *others: object) -> None:
     if any(others):
         raise UsageError(
             f"the suite {suite} chooses its attacks and what they do; leave out --attack, --rule, --restarts, "
-            "--targeted, --targets and --towards"
+            "--targeted, --targets, --towards and --patch-size"
         )
 
 
@@ -128,6 +136,8 @@ def _hand_over(report: EvaluationReport, folder: Path, pictures: list[Path], as_
     from deephash.reports.report_json import report_to_data
 
     files = report.save(folder)
+    page = report.to_markdown(pictures=[path.name for path in pictures])
+    (folder / "report.md").write_text(page, encoding="utf-8")
     if as_json:
         print_json(report_to_data(report))
     else:

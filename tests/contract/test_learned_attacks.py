@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import cos, sin
 from typing import ClassVar
 
 import pytest
 import torch
 
-from deephash.attacks import THA, Aim, Known, ProSGAN, Square, Universal, victim_of
+from deephash.attacks import THA, Aim, Known, Patch, ProSGAN, Square, Universal, victim_of
 from deephash.attacks.guides import mainstay_codes
 from deephash.attacks.learning import Lesson
 from deephash.errors import UsageError
@@ -78,7 +79,7 @@ class LearnedContract(AttackContract):
         assert all(isinstance(value, torch.Tensor) for value in state.values())
         assert self.fresh(0).learned() == {}
         again = self.fresh(0).with_learned(state)
-        settings = {"epsilon": 8 / 255, "steps": 5}
+        settings = {"epsilon": own.epsilon, "steps": 5}
         found = replace(again, **settings).perturb(model, pictures(), self.aim())
         assert torch.equal(found, replace(own, **settings).perturb(model, pictures(), self.aim()))
 
@@ -107,6 +108,81 @@ class TestTargetedUniversal(TestUniversal):
     def guide(self, model):
         known = aim().known
         return mainstay_codes(torch.tensor([1]), known.codes, known.labels)[0], 1.0
+
+
+class TestPatch(LearnedContract):
+    """Its budget is an area, not a size of change: promises about epsilon are promises about the pixels under it."""
+
+    def fresh(self, seed):
+        return Patch(steps=20, patch_size=0.5, seed=seed)
+
+    def attack(self, **options):
+        if options.get("epsilon", 1) > 1:
+            return Patch(**options)
+        return super().attack(**(options | {"epsilon": 1.0}))
+
+    def test_budget_and_range_hold_at_every_step(self, model):
+        images, attack = pictures(8), self.attack()
+        found = attack.perturb(model, images, aim(8))
+        assert found.min() >= 0
+        assert found.max() <= 1
+        placement = attack.placed(images, list(range(8)))
+        changed = (found != images).any(dim=1)
+        for row in range(8):
+            under = torch.tensor([[covers(placement, row, x, y) for x in range(SIDE)] for y in range(SIDE)])
+            assert not changed[row][~under].any()  # nothing beside the patch
+            assert changed[row][under].float().mean() > 0.9
+            assert 0.6 * 0.5**2 < under.float().mean() < 1.4 * 0.5**2
+            assert not under[[0, -1]].all()
+
+    @pytest.mark.parametrize("options", [{"steps": 0}])
+    def test_nothing_is_done_without_budget_or_steps(self, model, options):
+        super().test_nothing_is_done_without_budget_or_steps(model, options)
+
+    def test_saturated_codes_give_no_nan(self):
+        victim = victim_of(ToyHash(scale=1e6).eval())
+        taught = self.fresh(0).learn(victim, self.lesson())
+        assert not taught.patch.isnan().any()
+        assert not taught.perturb(victim, pictures()).isnan().any()
+
+    def test_a_budget_of_grey_levels_is_no_budget_of_a_patch(self):
+        with pytest.raises(UsageError, match="--patch-size"):
+            Patch(epsilon=8 / 255)
+        with pytest.raises(UsageError, match=r"from 0 to 1, not 1\.5"):
+            Patch(patch_size=1.5)
+        with pytest.raises(UsageError, match="two shares"):
+            Patch(patch_place=(0.5, 3.0))
+
+    def test_it_lies_where_it_was_put_and_stays_inside(self, model):
+        images = pictures()
+        for place, corner in (((0.5, 0.5), (8.0, 8.0)), ((0.0, 1.0), None)):
+            attack = self.attack(patch_place=place, turn=0.0, scaling=0.0)
+            placement = attack.placed(images, list(range(6)))
+            where = corner or (4.0, 12.0)  # half of a patch from the edges
+            assert torch.allclose(torch.stack([placement.x, placement.y], dim=1), torch.tensor([where] * 6))
+
+    def test_the_patch_is_seen_upright_and_whole(self):
+        """Its first row is the top one, its first column the left one."""
+        patch = torch.zeros(3, 8, 8)
+        patch[0, :4], patch[1, :, :4] = 1.0, 1.0
+        attack = self.attack(patch_place=(0.5, 0.5), turn=0.0, scaling=0.0, lighting=0.0)
+        images = torch.full((1, 3, SIDE, SIDE), 0.5)
+        shown, covered = attack.placed(images, [0]).laid(patch, images)
+        assert torch.allclose(shown[0, :, 4:12, 4:12], patch, atol=1e-6)
+        assert covered[0, 0].sum() == 64
+
+
+class TestTargetedPatch(TestPatch):
+    targeted = True
+    lesson, guide = TestTargetedUniversal.lesson, TestTargetedUniversal.guide
+
+
+def covers(placement, row: int, column: int, line: int) -> bool:
+    """Whether the centre of a pixel lies in the turned square, by plane geometry."""
+    x, y = column + 0.5 - float(placement.x[row]), line + 0.5 - float(placement.y[row])
+    angle, half = float(placement.angle[row]), float(placement.half[row])
+    along, across = x * cos(angle) + y * sin(angle), y * cos(angle) - x * sin(angle)
+    return max(abs(along), abs(across)) <= half * (1 + 1e-5)
 
 
 class TestTHA(LearnedContract):

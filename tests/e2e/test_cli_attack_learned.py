@@ -81,6 +81,37 @@ def test_all_pictures_go_to_one_target_which_none_of_them_has(run, tmp_path):
     assert report.figure("t-mAP@all").value > report.figure("clean t-mAP@all").value + 0.05
 
 
+def test_a_patch_is_printed_and_lies_where_it_was_put(run, tmp_path):
+    out = tmp_path / "patch"
+    words = ["attack", str(run), "--attack", "patch", "--patch-size", "0.5", "--patch-place", "0.5", "0.5"]
+    assert main([*words, "--queries", "20", "--steps", "60", "--out", str(out)]) == 0
+    report = EvaluationReport.load(out)
+    says = "patch,patch=0.5,place=0.5x0.5,steps=60,seed=0,png"
+    assert report.figure("attacked mAP@all").protocol.attack == says
+    assert report.figure("attacked mAP@all").value < report.figure("mAP@all").value - 0.1
+    side = pairs(out)[0][0].shape[0]
+    reach = 0.5 * 1.1 * 1.23 / 2 * side + 1  # of a larger patch, turned by 15 degrees
+    middle = slice(int(side / 2 - reach), int(side / 2 + reach) + 1)
+    for clean, changed in pairs(out):
+        other = (clean != changed).any(axis=2)
+        other[middle, middle] = False
+        assert not other.any()
+    printed = Image.open(out / "patch.png")
+    assert min(printed.size) >= 600
+    assert printed.info["dpi"][0] == pytest.approx(300, abs=1)
+    cells = load_file(out / "learned.safetensors")["patch"].transpose(1, 2, 0) * 255
+    each = printed.width // len(cells)
+    assert np.array_equal(np.asarray(printed)[each // 2 :: each, each // 2 :: each], cells.round().astype(np.uint8))
+
+
+def test_budgets_of_patches_and_of_others_are_not_mixed(run, tmp_path, capsys):
+    words = ["attack", str(run), "--out", str(tmp_path / "out"), "--queries", "4"]
+    assert main([*words, "--attack", "patch", "--epsilon", "8/255"]) == 2
+    assert "give --patch-size" in capsys.readouterr().err
+    assert main([*words, "--attack", "pgd", "--patch-size", "0.3"]) == 2
+    assert "no option 'patch_size'" in capsys.readouterr().err
+
+
 def test_several_targets_are_told(run, tmp_path, capsys):
     first = tmp_path / "dhta"
     assert main(["attack", str(run), "--attack", "p2p", "--steps", "1", *WORDS, "--out", str(first)]) == 0
