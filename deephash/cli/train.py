@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from deephash.cli.output import note, print_json, table
-from deephash.errors import UsageError
+from deephash.encoding.record import model_folder
+from deephash.errors import UsageError, did_you_mean
 from deephash.training.options import TrainOptions
 
 HELP = """\
@@ -25,6 +26,10 @@ deephash train --config NAME|FILE [--bits N ...] [--seed N | --seeds N] [...]
   --epochs N           instead of the configuration's
   --backbone NAME      timm:resnet18, torchvision:alexnet, small_cnn:32, features:512, ...
   --weights FILE       of the backbone
+  --defence NAME[:N]   adversarial training, of any method that learns by gradients from pictures: saat, cgat, atrdh
+                       (:4/255 is the budget, 8/255 by default); noise:0.25 puts Gaussian noise on the pictures.
+                       Repeatable; options: --defence.steps=10 --defence.weight=2 (docs/defences.md)
+  --start-from RUN     begin with the weights of a trained run or model folder, wherever they fit
   --out FOLDER         where the run is kept; default runs/NAME. A run is never overwritten
   --resume FOLDER      go on with an interrupted run
   --fast-dev-run       two epochs on a few items of each split, to see whether everything fits
@@ -37,6 +42,7 @@ Any other option is a path into the configuration: --model.init_args.margin=0.3 
 Examples
   deephash train --config orthohash/digits_64
   deephash train --config any/folder_64 --method csq --data.init_args.root=PICTURES
+  deephash train --config orthohash/digits_64 --defence saat --start-from runs/orthohash_digits_64
   deephash train --config orthohash/cifar10_64 --data.init_args.root=data --bits 16 32 64 --seeds 3
 """
 
@@ -120,9 +126,16 @@ def _named(metric: str, task: str) -> str:
 _VALUED = {
     "--config": "configs", "-c": "configs", "--method": "method", "--bits": "bits", "--seed": "seed",
     "--seeds": "seeds", "--epochs": "epochs", "--backbone": "backbone", "--weights": "weights", "--out": "out",
-    "--resume": "resume",
+    "--resume": "resume", "--defence": "defences", "--start-from": "start",
 }  # fmt: skip
 _FLAGS = {"--fast-dev-run": "fast_dev_run", "--json": "json", "--print-config": "print_config"}
+_CALLBACKS = "--trainer.callbacks"
+_DEFENCES = {  # name -> hook, and its option that stands behind the colon
+    "saat": ("deephash.attacks.defences.SAAT", "epsilon"),
+    "cgat": ("deephash.attacks.defences.CgAT", "epsilon"),
+    "atrdh": ("deephash.attacks.defences.ATRDH", "epsilon"),
+    "noise": ("deephash.attacks.defences.NoiseTraining", "sigma"),
+}
 _PATHS = {
     "epochs": "--trainer.max_epochs={}",
     "backbone": "--model.init_args.backbone.name={}",
@@ -140,6 +153,10 @@ def read_options(words: Sequence[str]) -> TrainOptions:
         name, equals, value = queue.pop(0).partition("=")
         if name in _FLAGS and not equals:
             flags[_FLAGS[name]] = True
+        elif name.startswith("--defence."):
+            given.setdefault("defences", []).append(
+                f"{name}={value if equals else ''.join(_values(queue, many=False))}"
+            )
         elif name in _VALUED:
             values = [value] if equals else _values(queue, many=name == "--bits")
             if not values:
@@ -150,6 +167,7 @@ def read_options(words: Sequence[str]) -> TrainOptions:
     if "epochs" in given:
         _number("--epochs", given["epochs"][-1], least=1)
     rest += [_PATHS[key].format(given[key][-1]) for key in _PATHS if key in given]
+    rest += _callbacks(given)
     if not given.keys() & {"resume", "configs"} and not any(word.startswith("--model") for word in rest):
         strange = f" ({rest[0]} is no option of its own)" if rest else ""
         raise UsageError(
@@ -165,6 +183,37 @@ def read_options(words: Sequence[str]) -> TrainOptions:
         rest=tuple(rest),
         **flags,
     )
+
+
+def _callbacks(given: dict[str, list[str]]) -> list[str]:
+    """Return the paths into the configuration that ``--start-from`` and ``--defence`` stand for."""
+    named = [option for option in ("defences", "start") if option in given]
+    if "resume" in given and named:
+        raise UsageError("a resumed run has its defence and its start; leave out --defence and --start-from")
+    words = []
+    for source in given.get("start", ()):
+        folder = model_folder(source)
+        if not folder.is_dir():
+            raise UsageError(f"--start-from {source}: no such run or model folder")
+        words += [f"{_CALLBACKS}+=deephash.models.warm_start.WarmStart", f"{_CALLBACKS}.directory={folder}"]
+    hooks = 0
+    for word in given.get("defences", ()):
+        if word.startswith("--defence."):
+            if not hooks:
+                raise UsageError(f"{word} is an option of a defence: name it before, --defence saat {word}")
+            words.append(_CALLBACKS + word.removeprefix("--defence"))
+            continue
+        hooks += 1
+        words += _defence(word)
+    return words
+
+
+def _defence(word: str) -> list[str]:
+    name, colon, value = word.partition(":")
+    if name not in _DEFENCES:
+        raise UsageError(f"no defence is called {name!r}{did_you_mean(name, list(_DEFENCES))}")
+    made, option = _DEFENCES[name]
+    return [f"{_CALLBACKS}+={made}", *([f"{_CALLBACKS}.{option}={value}"] if colon else [])]
 
 
 def _values(queue: list[str], *, many: bool) -> list[str]:

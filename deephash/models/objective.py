@@ -100,9 +100,12 @@ class BatchHook(Callback):
     Attributes:
         needs_pixels: training batches hold ``image`` [B, 3, H, W], prepared by the picture encoder, even where the
             backbone is frozen and its features are cached; validation goes on using the cache.
+        chooses_by_score: the epoch with the best validation figure is the run's model; False keeps the last one, as
+            where clean figures fall while the model learns what they do not show.
     """
 
     needs_pixels: bool = False
+    chooses_by_score: bool = True
 
     def prepare(self, model: ObjectiveHashModel, batch: Batch) -> Batch:
         """Return the batch that the losses see, on the model's device; further entries are for :meth:`extra_losses`.

@@ -47,6 +47,11 @@ class RowMemory:
         """Return the rows of a column written so far, [n, ...], in the order of their numbers."""
         return self._column(name)[self._seen]
 
+    def to(self, device: torch.device) -> None:
+        """Bring all columns to a device, as after a checkpoint was read."""
+        self._seen = self._seen.to(device)
+        self._columns = {name: column.to(device) for name, column in self._columns.items()}
+
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run must remember, as plain values."""
         return {"seen": self._seen, "columns": dict(self._columns)}

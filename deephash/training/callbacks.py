@@ -16,6 +16,7 @@ from tqdm import tqdm
 from deephash.data.datamodule import HashDataModule
 from deephash.errors import UsageError
 from deephash.models import HashModel
+from deephash.models.objective import batch_hooks
 from deephash.scoring.encoding import mean_average_precision_of
 
 SCORE = "validation/mAP"
@@ -73,7 +74,8 @@ class ModelSaver(Callback):
     """Writes ``RUN/last`` and, whenever the validation figure rises, ``RUN/model``; and what resuming needs.
 
     Lightning's own checkpoint callback writes nothing for models without an optimiser, and only Lightning loads its
-    files, so models are saved by ``model.save``. Without a validation split the last model is the best one.
+    files, so models are saved by ``model.save``. Without a validation split the last model is the best one, and where a
+    :class:`~deephash.models.BatchHook` says that clean figures choose wrongly.
 
     Args:
         folder: RUN.
@@ -105,7 +107,8 @@ class ModelSaver(Callback):
         if trainer.is_global_zero and is_due(trainer, self.every_n_epochs):
             score = trainer.callback_metrics.get(SCORE)
             pl_module.save(self.folder / "last")
-            if score is None or float(score) > self.best_score:
+            by_score = all(hook.chooses_by_score for hook in batch_hooks(trainer))
+            if score is None or not by_score or float(score) > self.best_score:
                 self.best_score = -math.inf if score is None else float(score)
                 self.best_epoch = trainer.current_epoch
                 pl_module.save(self.folder / "model")
