@@ -33,24 +33,28 @@ OTHERS = ("collide", "evade", "universal")
 METHODS = ("OrthoHash", "CSQ", "DPSH", "HashNet")
 DEFENCES = ("none", "saat", "cgat", "atrdh")
 DEFENDED = ("apgd", "hag", "sdha", "mainstay", "square")  # what a defended model is judged by
+SLOW = ("tha", "prosgan")  # which train a network before
 STEPS = {"square": 500, "prosgan": 1000, "universal": 100}
 BITS = {"digits": 64, "cifar": 32}
 QUERIES = {"digits": 100, "cifar": 100}
-EPOCHS = 10
+EPOCHS, DEFENDED_EPOCHS = 10, 5
 
 
 def cells(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """Yield digits first, then every method of CIFAR without a defence, then the defences."""
+    """Yield digits first, then CIFAR method by method, what takes long last."""
     attacks = (*AWAY, *TOWARDS, *OTHERS)
     yield from (_cell("digits", "OrthoHash", "none", 0, attack) for attack in attacks)
     yield from (_cell("digits", "OrthoHash", name, 0, attack) for name in DEFENCES[1:] for attack in DEFENDED)
     if options.cifar is None:
         return
+    quick = [attack for attack in attacks if attack not in SLOW]
     for seed in SEEDS[: options.seeds]:
-        yield from (_cell("cifar", method, "none", seed, attack) for method in METHODS for attack in attacks)
-        yield from (_cell("cifar", "OrthoHash", name, seed, attack) for name in DEFENCES[1:] for attack in DEFENDED)
+        for method in METHODS:
+            yield from (_cell("cifar", method, "none", seed, attack) for attack in quick)
+            yield from (_cell("cifar", method, "saat", seed, attack) for attack in DEFENDED)
+        yield from (_cell("cifar", "OrthoHash", name, seed, attack) for name in DEFENCES[2:] for attack in DEFENDED)
         yield from (_cell("cifar", victim, "none", seed, f"from {other}") for victim in METHODS for other in METHODS)
-        yield from (_cell("cifar", method, "saat", seed, attack) for method in METHODS[1:] for attack in DEFENDED)
+        yield from (_cell("cifar", method, "none", seed, attack) for method in METHODS for attack in SLOW)
 
 
 def _cell(data: str, method: str, defence: str, seed: int, attack: str, epsilon: float = EPSILON) -> dict[str, Any]:
@@ -66,12 +70,13 @@ def trained(options: argparse.Namespace, data: str, method: str, defence: str, s
     if data == "cifar":
         words = ["train", "--config", "orthohash/cifar10_jpeg_end_to_end_64", "--bits", str(BITS[data])]
         words += ["--backbone", "cifar_resnet:20", "--weights", str(options.weights / "cifar10_resnet20.safetensors")]
-        words += ["--epochs", str(EPOCHS), f"--data.init_args.file={options.cifar}"]
+        epochs = EPOCHS if defence == "none" else DEFENDED_EPOCHS
+        words += ["--epochs", str(epochs), f"--data.init_args.file={options.cifar}"]
         words += ["--model.init_args.optimizer.learning_rate=0.001", "--model.init_args.optimizer.backbone_factor=0.1"]
     if method != "OrthoHash":
         words += ["--method", method]
-    if defence != "none":
-        words += ["--defence", defence]
+    if defence != "none":  # which begin with a model that was trained without them, as in the papers
+        words += ["--defence", defence, "--start-from", str(trained(options, data, method, "none", seed))]
     program = [str(Path(sys.executable).with_name("deephash")), *words, "--seed", str(seed), "--out", str(folder)]
     subprocess.run(program, check=True, stdout=subprocess.DEVNULL, env={**os.environ, "DEEPHASH_QUIET": "1"})
     return folder
