@@ -69,6 +69,7 @@ def test_an_attack_of_a_run_lowers_map_and_keeps_what_was_measured(run, tmp_path
     codes = load_model(run / "model").encode_images(pairs[1])
     assert np.array_equal(codes.packed, attacked.codes.packed)
     assert Image.open(out / "pictures.png").width > 500
+    assert "](pictures.png)" in (out / "report.md").read_text()
     assert main(["evaluate", str(out), "--adversarial", str(out / "attacked.npz"), "--json"]) == 0
     again = {each["label"]: each["value"] for each in json.loads(capsys.readouterr().out)["figures"]}
     assert again["attacked mAP@all"] == pytest.approx(report.figure("attacked mAP@all").value)
@@ -216,6 +217,21 @@ def test_a_collection_without_its_pictures_is_told(collection, tmp_path, capsys)
     (copied / "collection.json").write_text(json.dumps(card))
     assert main(["attack", str(copied), "--attack", "pgd", *WORDS, "--out", str(tmp_path / "out")]) == 3
     assert "gone" in capsys.readouterr().err
+
+
+def test_a_picture_that_cannot_be_read_is_named(collection, tmp_path, capsys):
+    out = tmp_path / "whole"
+    words = ["attack", str(collection), "--attack", "pgd", *WORDS]
+    assert main([*words, "--out", str(out)]) == 0
+    first = json.loads((out / "attack.json").read_text())["queries"][0]
+    file = Path(json.loads((collection / "collection.json").read_text())["root"]) / first
+    kept = file.read_bytes()
+    try:
+        file.write_bytes(kept[:20])
+        assert main([*words, "--out", str(tmp_path / "broken")]) == 3
+        assert first in capsys.readouterr().err
+    finally:
+        file.write_bytes(kept)
 
 
 def test_help_needs_no_torch():
