@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import errno
 import io
-import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,9 +18,9 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from deephash.attacks.folders import begin_folder
 from deephash.collection.card import replace_file
-from deephash.errors import DataError, UsageError
-from deephash.foreign import read_json, refused_as
+from deephash.errors import DataError
 
 SETTINGS = "attack.json"
 CLEAN, ADVERSARIAL = "clean", "adversarial"
@@ -51,23 +50,8 @@ class Gallery:
             UsageError: it holds something else, or an attack with other settings.
             DataError: its settings cannot be read.
         """
-        wanted = json.loads(json.dumps(dict(settings)))
-        file = path / SETTINGS
-        if file.is_file():
-            with refused_as(DataError, f"remove {path}, or give another --out"):
-                found = read_json(file, None)
-            differing = sorted(key for key in {*wanted, *found} if wanted.get(key) != found.get(key))
-            if differing:
-                raise UsageError(
-                    f"{path} holds an attack with other settings ({', '.join(differing)}); give another --out, or the "
-                    "same options to go on with it"
-                )
-        elif path.exists() and any(path.iterdir()):
-            raise UsageError(f"{path} is not empty and holds no attack; give another --out")
-        gallery = cls(path, names)
-        if not file.is_file():
-            replace_file(file, json.dumps(wanted, indent=1, ensure_ascii=False) + "\n")
-        return gallery
+        begin_folder(path, settings, SETTINGS, "attack")
+        return cls(path, names)
 
     def file(self, part: str, row: int) -> Path:
         """Return where the picture of a query lies."""
