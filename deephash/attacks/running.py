@@ -108,7 +108,7 @@ def taught(job: Job, known: Known, folder: Path) -> Attack:
     if not isinstance(attack, Learner) or not attack.epsilon or not attack.steps:
         return attack
     if file.is_file():
-        ready = _read_again(attack, file)
+        ready = read_again(attack, file)
     else:
         ready = attack.learn(victim_of(job.attacked_model), _lesson(job, known))
         replace_file(file, save({name: value.contiguous().cpu() for name, value in ready.learned().items()}))
@@ -118,7 +118,8 @@ def taught(job: Job, known: Known, folder: Path) -> Attack:
     return ready
 
 
-def _read_again(attack: Learner, file: Path) -> Learner:
+def read_again(attack: Learner, file: Path) -> Learner:
+    """Return the attack with what a file says it learned. Raises DataError for a damaged file, and for another's."""
     try:
         return attack.with_learned(load_file(file))
     except (OSError, SafetensorError, KeyError, RuntimeError, ValueError) as error:

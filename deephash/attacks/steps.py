@@ -294,7 +294,7 @@ class _Adaptive:
         self._before = self._best = run.start
         self._best_gradient = torch.zeros_like(run.start)
         self._lowest = torch.full((count,), torch.inf, device=run.start.device)
-        self._last = self._lowest.clone()
+        self._last = -self._lowest  # the first look is no fall
         self._falls = torch.zeros(count, device=run.start.device)
         self._kept = torch.zeros(count, dtype=torch.bool, device=run.start.device)
         self._lowest_then, self._checked_at = self._lowest.clone(), 0
@@ -326,7 +326,6 @@ class _Adaptive:
         self._falls.zero_()
         chosen = stuck.view(-1, 1, 1, 1)
         self._step = torch.where(chosen, self._step / 2, self._step)
-        self._before = torch.where(chosen, self._best, self._before)
         return torch.where(chosen, self._best, pixels), torch.where(chosen, self._best_gradient, gradient)
 
 

@@ -8,11 +8,13 @@ from typing import ClassVar
 
 import pytest
 import torch
+from safetensors.torch import save
 
 from deephash.attacks import THA, Aim, Known, Patch, ProSGAN, Square, Universal, victim_of
 from deephash.attacks.guides import mainstay_codes
 from deephash.attacks.learning import Lesson
-from deephash.errors import UsageError
+from deephash.attacks.running import read_again
+from deephash.errors import DataError, UsageError
 
 from .attack_contract import NUM_CLASSES, SIDE, AttackContract, ToyHash, aim, pictures
 
@@ -212,6 +214,26 @@ class TestSquare(AttackContract):
 
 class TestTargetedSquare(TestSquare):
     targeted = True
+
+
+def learned_of(attack) -> dict[str, torch.Tensor]:
+    return {} if attack is None else attack.learn(victim_of(ToyHash().eval()), lesson()).learned()
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [Universal(steps=1), Patch(steps=1), THA(teaching_steps=1), ProSGAN(steps=1, teaching_steps=1)],
+    ids=lambda attack: type(attack).__name__,
+)
+@pytest.mark.parametrize("damage", ["cut", "nothing", "of another attack", "renamed"])
+def test_damaged_learning_is_told_with_the_way_out(attack, damage, tmp_path):
+    file = tmp_path / "learned.safetensors"
+    whole = save({"nothing": torch.zeros(1)} if damage == "of another attack" else learned_of(attack))
+    if damage == "renamed":
+        whole = save({f"other.{name}": value for name, value in learned_of(attack).items()})
+    file.write_bytes({"cut": whole[: len(whole) // 2], "nothing": b""}.get(damage, whole))
+    with pytest.raises(DataError, match=r"learned\.safetensors is damaged .*; remove it, and it is learned anew"):
+        read_again(attack, file)
 
 
 def test_a_universal_perturbation_beats_noise_of_its_size():
