@@ -30,6 +30,7 @@ COMMANDS = {
     "evaluate": "score a run, a collection or two code files, exactly",
     "compare": "put reports side by side, with a paired test",
     "attack": "attack a run or a collection within a budget, and measure what retrieval loses",
+    "corrupt": "corrupt pictures as JPEG, blur, noise, ... do, and measure what retrieval loses",
     "certify": "guarantee bits, and hence retrieval, against every change within a radius",
     "encode": "turn pictures or lines of text into a code file",
     "collection": "look at, verify, export, restore a collection",
