@@ -25,6 +25,7 @@ from deephash.evaluation.settings import Settings
 from deephash.pictures import open_picture
 from deephash.reports.attack import Attack, Attacked
 from deephash.reports.perturbation import Perturbation, Perturbed
+from deephash.reports.protocol import Protocol
 from deephash.reports.report import EvaluationReport
 from deephash.scoring.sides import DATABASE_FILE, QUERY_FILE
 from deephash.scoring.targets import Asked, evaluate_pair
@@ -50,13 +51,14 @@ class Measured:
     report: EvaluationReport
 
 
-def measure(job: Job, gallery: Gallery, *, settings: Settings | None = None) -> Measured:
+def measure(job: Job, gallery: Gallery, *, settings: Settings | None = None, convention: str | None = None) -> Measured:
     """Score a finished attack by its saved 8-bit pictures.
 
     Args:
         job: what was done.
         gallery: whole.
         settings: what is measured; see :class:`Settings`.
+        convention: name of the paper whose settings these are, for protocols.
 
     Raises:
         DataError: a picture is missing or damaged.
@@ -73,7 +75,9 @@ def measure(job: Job, gallery: Gallery, *, settings: Settings | None = None) -> 
     )
     pair = job.subject.pair
     sections = partial(Attacked, attack=attack), partial(Perturbed, attack=attack, perturbation=perturbation)
-    report = evaluate_pair(replace(pair, query=replace(pair.query, codes=clean)), Asked(settings, sections=sections))
+    protocol = None if convention is None else Protocol(legacy=convention)
+    sides = replace(pair, query=replace(pair.query, codes=clean))
+    report = evaluate_pair(sides, Asked(settings, protocol, sections=sections))
     warnings = (*_path_warnings(pair.query.codes, clean), *report.warnings)
     return Measured(clean, attack.codes, replace(report, warnings=warnings))
 

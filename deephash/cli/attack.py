@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from deephash.attacks.subject import Subject
+    from deephash.evaluation.settings import Settings
     from deephash.reports.report import EvaluationReport
 
 Rule = Literal["bim", "pgd", "mi", "ni", "si-ni", "di", "vmi", "apgd"]
@@ -39,6 +40,7 @@ def attack(
     allow_overlap: Annotated[bool, Parameter(negative="")] = False,
     source: Path | None = None,
     top_k: int | None = None,
+    convention: str | None = None,
     task: Literal["i2t", "i2i"] | None = None,
     label: str = "label",
     seed: int = 0,
@@ -76,6 +78,7 @@ def attack(
         allow_overlap: targets may share a class with their query.
         source: another run or model whose gradients are used: a transfer attack.
         top_k: R of mAP@R; the whole database when left out.
+        convention: count as a paper does: dhta, saat or prosgan; the protocol says so (legacy=dhta).
         task: of a cross-modal model: i2t searches texts, i2i pictures.
         label: attribute of a collection that is the class.
         seed: of everything drawn.
@@ -91,14 +94,15 @@ def attack(
     from deephash.attacks.sheet import draw_sheet
     from deephash.attacks.subject import subject_of
     from deephash.attacks.suite import Ensemble, run_suite
-    from deephash.evaluation.settings import Settings
 
     subject = subject_of(target, queries=queries, seed=seed, label=label, task=task)
-    budget, settings = None if epsilon is None else read_epsilon(epsilon), Settings(top_k=top_k, seed=seed)
+    budget = None if epsilon is None else read_epsilon(epsilon)
+    settings, any_target = _counted(convention, top_k, seed, subject)
+    any_target = any_target or allow_overlap
     transfer = None if source is None else _model(source)
     folder = out or Path("attacks") / f"{target.name.removesuffix('.dh')}-{attack or f'suite-{suite}'}"
     if suite is not None:
-        _require_alone(suite, attack, rule, restarts, targeted, targets, towards, patch_size, patch_place)
+        _require_alone(suite, attack, rule, restarts, targeted, targets, towards, patch_size, patch_place, convention)
         ensemble = Ensemble(
             suite, EPSILON if budget is None else budget, 100 if steps is None else steps, seed, batch_size, transfer
         )
@@ -106,7 +110,7 @@ def attack(
     name = _named(attack)
     patch = {"patch_size": patch_size, "patch_place": patch_place}
     made = make_attack(name, rule=rule, epsilon=budget, steps=steps, restarts=restarts, seed=seed, **patch)
-    if targeted and targets is None and towards is None and not allow_overlap:
+    if targeted and targets is None and towards is None and not any_target:
         subject = without_target(subject, name, seed)
     aims = aims_of(
         subject,
@@ -115,20 +119,33 @@ def attack(
         targets=targets,
         towards=None if towards is None else _code_of(subject, towards),
         seed=seed,
-        allow_overlap=allow_overlap,
+        allow_overlap=any_target,
     )
     job = Job(subject, name, made, aims, transfer)
     gallery = run_attack(job, folder, batch_size=batch_size)
-    measured = measure(job, gallery, settings=settings)
+    measured = measure(job, gallery, settings=settings, convention=convention)
     save_codes(job, gallery, measured)
     return _hand_over(measured.report, folder, [draw_sheet(job, gallery, measured)], json)
+
+
+def _counted(convention: str | None, top_k: int | None, seed: int, subject: Subject) -> tuple[Settings, bool]:
+    """Return the settings of a convention, or of the options, and whether it takes targets that a query has anyway."""
+    from deephash.attacks.conventions import convention_named
+    from deephash.evaluation.settings import Settings
+
+    if convention is None:
+        return Settings(top_k=top_k, seed=seed), False
+    if top_k is not None:
+        raise UsageError(f"the convention {convention} sets R of mAP@R; leave out --top-k")
+    found = convention_named(convention)
+    return found.settings(len(subject.pair.database), seed), found.allow_overlap
 
 
 def _require_alone(suite: str, *others: object) -> None:
     if any(others):
         raise UsageError(
             f"the suite {suite} chooses its attacks and what they do; leave out --attack, --rule, --restarts, "
-            "--targeted, --targets, --towards and --patch-size"
+            "--targeted, --targets, --towards, --patch-size and --convention"
         )
 
 

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from deephash.codes import BinaryCodes
 from deephash.errors import UsageError
-from deephash.evaluation.groups import FloatArray
+from deephash.evaluation.engine import average_precisions
 from deephash.evaluation.knn import knn_correct
-from deephash.evaluation.robustness import AttackPrecisions, attack_precisions, share_label
+from deephash.evaluation.relevance import relevance_from_labels
+from deephash.evaluation.robustness import share_label
 from deephash.evaluation.scores import NEIGHBOURS, Column, QueryScores
-from deephash.reports.record import Record
+from deephash.reports.record import Figure, Record
 from deephash.reports.sections import Case, Section
 from deephash.reports.sides import OWN, TARGET
 
@@ -36,12 +37,30 @@ class Attack:
     says: str = "none"
 
 
+def precision_column(case: Case, codes: BinaryCodes, labels: NDArray[Any], metric: str, says: str) -> Column:
+    """Return AP@R of codes of the queries by some labels of theirs, by the conventions of the case.
+
+    Under ``empty="drop"`` the order of ties decides which queries are in the mean, and no range is given.
+    """
+    sides, settings = case.sides, case.settings
+    relevance = relevance_from_labels(labels, sides.database_labels)
+
+    def scores(ties: str) -> QueryScores:
+        options: dict[str, Any] = {"top_k": settings.top_k, "normalize": settings.normalize, "ties": ties}
+        values, found = average_precisions(codes, sides.database, relevance, **options).T
+        return QueryScores(values, found if settings.empty == "drop" else None)
+
+    best, worst = (None, None) if settings.empty == "drop" else (scores("optimistic"), scores("pessimistic"))
+    return Column(metric, settings.normalize, scores(settings.ties), best, worst, attack=says)
+
+
 class Attacked(Section):
     """Figures of an attack.
 
     ``attacked mAP@R`` and ``drop of mAP@R`` are judged by the queries' own labels; ``t-mAP@R``, the t-mAP of the clean
     queries (the floor from which a targeted attack starts) and the success rate ``ASR@k`` by the targets. The range of
-    the drop is that of two independent rankings.
+    the drop is that of two independent rankings; under ``empty="drop"`` it is the difference of two means over queries
+    that may differ.
 
     Raises:
         UsageError: nothing is judged by labels, targets of another kind than they, or none of them in the database.
@@ -49,38 +68,41 @@ class Attacked(Section):
 
     def __init__(self, case: Case, attack: Attack) -> None:
         super().__init__(case)
-        if case.sides.right != OWN or case.settings.empty == "drop":
-            raise UsageError("an attack is scored by labels, and a query that finds nothing counts 0 (empty='zero')")
+        if case.sides.right != OWN:
+            raise UsageError("an attack is scored by labels, and what is right here is something else")
         case.sides.require_one_each({"attacked codes": attack.codes, "targets": attack.targets})
         rows = case.sides.query_rows
         self.codes, self.targets = attack.codes[rows], None if attack.targets is None else attack.targets[rows]
         self.says = attack.says
+        self._dropped: float | None = None
 
     def columns(self) -> Iterator[tuple[Column, str]]:
         """Attacked mAP, its drop, and with targets t-mAP, its floor and ASR."""
         sides, settings = self.case.sides, self.case.settings
-        policies = (settings.ties, "optimistic", "pessimistic")
-        given, best, worst = (self._precisions(ties) for ties in policies)
-
-        def column(metric: str, *values: FloatArray | None, says: str = self.says) -> Column:
-            in_order, optimistic, pessimistic = (QueryScores(np.asarray(each)) for each in values)
-            return Column(metric, settings.normalize, in_order, optimistic, pessimistic, attack=says)
-
         name = f"mAP@{settings.top_k or 'all'}"
-        yield column(f"attacked {name}", given.attacked, best.attacked, worst.attacked), OWN
-        drops = given.benign - given.attacked, best.benign - worst.attacked, worst.benign - best.attacked
-        yield column(f"drop of {name}", *drops), OWN
-        if self.targets is None or given.targeted is None:
+        attacked = precision_column(self.case, self.codes, sides.query_labels, f"attacked {name}", self.says)
+        yield attacked, OWN
+        benign = precision_column(self.case, sides.query, sides.query_labels, name, "none")
+        if settings.empty == "drop":
+            self._dropped = benign.scores.mean() - attacked.scores.mean()
+        else:
+            yield _difference(benign, attacked, f"drop of {name}"), OWN
+        if self.targets is None:
             return
-        if np.isnan(given.targeted).all():
+        aimed = precision_column(self.case, self.codes, self.targets, f"t-{name}", self.says)
+        if np.isnan(aimed.scores.values).all():
             raise UsageError("no target label of the attack is in the database, so nothing can be aimed at")
-        yield column(f"t-{name}", given.targeted, best.targeted, worst.targeted), TARGET
-        floor = given.benign_targeted, best.benign_targeted, worst.benign_targeted
-        yield column(f"clean t-{name}", *floor, says="none"), TARGET
+        yield aimed, TARGET
+        yield precision_column(self.case, sides.query, self.targets, f"clean t-{name}", "none"), TARGET
         if self.targets.ndim == 1 and len(sides.database) >= NEIGHBOURS:
-            labels = self.targets, sides.database_labels
-            votes = knn_correct(self.codes, sides.database, *labels, NEIGHBOURS, policies=policies)
-            yield column(f"ASR@{NEIGHBOURS}", *votes.T), TARGET
+            yield self._votes(self.targets), TARGET
+
+    def figures(self, headline: Figure) -> Iterator[Figure]:
+        """The drop, where it is no mean of a column."""
+        if self._dropped is None:
+            return
+        metric = f"drop of mAP@{self.case.settings.top_k or 'all'}"
+        yield Figure(metric, self._dropped, headline.protocol.for_metric(metric, attack=self.says))
 
     def warnings(self, record: Record) -> Iterator[str]:
         """Targets that the query has anyway, or that nothing has."""
@@ -97,16 +119,21 @@ class Attacked(Section):
         if missing:
             yield f"{missing:,} attacks aim at a label that no database item has; t-mAP leaves them out"
 
-    def _precisions(self, ties: str) -> AttackPrecisions:
+    def _votes(self, targets: NDArray[Any]) -> Column:
         sides, settings = self.case.sides, self.case.settings
-        return attack_precisions(
-            sides.query,
-            self.codes,
-            sides.database,
-            query_labels=sides.query_labels,
-            database_labels=sides.database_labels,
-            target_labels=self.targets,
-            top_k=settings.top_k,
-            normalize=settings.normalize,
-            ties=ties,
-        )
+        policies = (settings.ties, "optimistic", "pessimistic")
+        labels = targets, sides.database_labels
+        votes = knn_correct(self.codes, sides.database, *labels, NEIGHBOURS, policies=policies)
+        given, best, worst = (QueryScores(each) for each in votes.T)
+        return Column(f"ASR@{NEIGHBOURS}", settings.normalize, given, best, worst, attack=self.says)
+
+
+def _difference(benign: Column, attacked: Column, metric: str) -> Column:
+    """Return benign minus attacked, a query at a time."""
+    assert benign.best is not None
+    assert benign.worst is not None
+    assert attacked.best is not None
+    assert attacked.worst is not None
+    pairs = (benign.scores, attacked.scores), (benign.best, attacked.worst), (benign.worst, attacked.best)
+    given, best, worst = (QueryScores(first.values - second.values) for first, second in pairs)
+    return Column(metric, benign.normalize, given, best, worst, attack=attacked.attack)

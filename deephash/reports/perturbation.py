@@ -11,13 +11,15 @@ from numpy.typing import NDArray
 from deephash.codes import BinaryCodes
 from deephash.evaluation.groups import FloatArray
 from deephash.evaluation.knn import knn_correct
-from deephash.evaluation.robustness import Perceptibility, attack_precisions
+from deephash.evaluation.robustness import Perceptibility
 from deephash.evaluation.scores import Column, QueryScores
-from deephash.reports.attack import Attack
+from deephash.reports.attack import Attack, precision_column
+from deephash.reports.record import Figure
 from deephash.reports.sections import Case, Section
 from deephash.reports.sides import OWN, TARGET
 
 NOTHING = "none"  # no relevance: a figure of codes or pixels alone
+POOLED = "pooled RMSE"
 NEAR = 10  # neighbours of success@k
 
 
@@ -68,6 +70,16 @@ class Perturbed(Section):
             yield self._plain("bits from the code", far), NOTHING
         yield from self._visible()
 
+    def figures(self, headline: Figure) -> Iterator[Figure]:
+        """The root of the mean squared change over all pictures, one root at the very end (ProS-GAN's)."""
+        if self.more.visible is None:
+            return
+        pooled = float(np.sqrt(np.mean(self.more.visible.rmse[self.rows] ** 2)))
+        changes = {"relevance": NOTHING, "ties": "expected", "empty": "zero", "normalize": "hits"}
+        num_queries = len(self.codes)
+        own = headline.protocol.for_metric(POOLED, num_queries=num_queries, attack=self.attack.says, **changes)
+        yield Figure(POOLED, pooled, own)
+
     def _success(self) -> Iterator[tuple[Column, str]]:
         sides, policies = self.case.sides, (self.case.settings.ties, "optimistic", "pessimistic")
         if sides.query_labels.ndim != 1 or len(sides.database) < NEAR:
@@ -80,27 +92,9 @@ class Perturbed(Section):
 
     def _precision(self, codes: BinaryCodes, metric: str, how: str) -> tuple[Column, str]:
         """AP of other codes of the attacked queries, by the labels that the attack is about."""
-        settings = self.case.settings
-        policies = (settings.ties, "optimistic", "pessimistic")
-        in_order, best, worst = (QueryScores(self._average_precisions(codes, ties)) for ties in policies)
+        labels = self.case.sides.query_labels if self.targets is None else self.targets
         says = f"{self.attack.says},{how}" if self.attack.says != "none" else how
-        column = Column(metric, settings.normalize, in_order, best, worst, attack=says)
-        return column, OWN if self.targets is None else TARGET
-
-    def _average_precisions(self, codes: BinaryCodes, ties: str) -> FloatArray:
-        sides, settings = self.case.sides, self.case.settings
-        labels = sides.query_labels if self.targets is None else self.targets
-        found = attack_precisions(
-            codes,
-            codes,
-            sides.database,
-            query_labels=labels,
-            database_labels=sides.database_labels,
-            top_k=settings.top_k,
-            normalize=settings.normalize,
-            ties=ties,
-        )
-        return found.attacked
+        return precision_column(self.case, codes, labels, metric, says), OWN if self.targets is None else TARGET
 
     def _name(self) -> str:
         name = f"mAP@{self.case.settings.top_k or 'all'}"

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from deephash.errors import UsageError
 from deephash.evaluation.groups import FloatArray
 from deephash.evaluation.robustness import attack_precisions
 from deephash.evaluation.scores import Column, QueryScores
@@ -31,6 +32,8 @@ class WorstCase(Section):
         self, case: Case, attacks: Mapping[str, Attack], says: str, beside: frozenset[str] = frozenset()
     ) -> None:
         super().__init__(case)
+        if case.settings.empty == "drop":
+            raise UsageError("the worst case of a query that finds nothing is 0: several attacks need empty='zero'")
         self.attacks, self.says, self.beside = attacks, says, beside
 
     def columns(self) -> Iterator[tuple[Column, str]]:

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 from safetensors.numpy import load_file
 
+from deephash.attacks.conventions import CONVENTIONS
 from deephash.cli.main import main
 from deephash.reports.report import EvaluationReport
 
@@ -118,6 +119,52 @@ def test_several_targets_are_told(run, tmp_path, capsys):
     words = ["attack", str(run), "--attack", "universal", *WORDS, "--out", str(tmp_path / "out")]
     assert main([*words, "--targets", str(first / "targets.csv")]) == 2
     assert "one change for all pictures has one target" in capsys.readouterr().err
+
+
+# Conventions of papers -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("convention", "attack", "metric", "empty"),
+    [
+        ("dhta", "dhta", "t-mAP@1000", "drop"),
+        ("saat", "pgd", "attacked mAP@all", "zero"),  # of 1,438 items the first 5,000 are all
+        ("prosgan", "p2p", "t-mAP@all", "zero"),
+    ],
+)
+def test_a_convention_sets_what_its_paper_counts_and_says_so(run, tmp_path, convention, attack, metric, empty):
+    out = tmp_path / "out"
+    words = ["attack", str(run), "--attack", attack, "--convention", convention, "--steps", "2", "--seed", "3"]
+    assert main([*words, "--queries", "40", "--out", str(out)]) == 0
+    report = EvaluationReport.load(out)
+    figure = report.figure(metric)
+    assert figure.protocol.empty == empty
+    assert figure.protocol.legacy == convention
+    assert f"legacy={convention}" in str(figure.protocol)
+    assert all(each.protocol.legacy == convention for each in report.figures)
+    squares = [np.mean(((changed - clean) / 255) ** 2) for clean, changed in pairs(out)]
+    assert report.figure("pooled RMSE").value == pytest.approx(np.sqrt(np.mean(squares)))
+    if attack != "pgd":
+        rows = [line.split(",") for line in (out / "targets.csv").read_text().splitlines()[1:]]
+        assert any(name.split("/")[0] == target for name, target in rows) == (convention == "prosgan")
+
+
+def test_conventions_of_a_large_database_cut_where_their_papers_cut():
+    cuts = {name: each.settings(59_000, 0).top_k for name, each in CONVENTIONS.items()}
+    assert cuts == {"dhta": 1000, "saat": 5000, "prosgan": None}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--attack", "pgd", "--convention", "dhtaa"], "did you mean 'dhta'"),
+        (["--attack", "pgd", "--convention", "dhta", "--top-k", "10"], "leave out --top-k"),
+        (["--suite", "fast", "--convention", "dhta"], "--convention"),
+    ],
+)
+def test_what_a_convention_does_not_go_with_is_told(run, tmp_path, capsys, words, message):
+    assert main(["attack", str(run), *words, "--queries", "4", "--out", str(tmp_path / "out")]) == 2
+    assert message in capsys.readouterr().err
 
 
 def test_without_steps_nothing_is_learned_and_nothing_changes(run, tmp_path):

@@ -151,6 +151,32 @@ def test_an_attack_is_scored_as_by_the_functions(top_k, ties):
         assert found.figure(f"t-{name} (hits)").label == f"t-{name} (hits)"
 
 
+def test_queries_that_find_nothing_are_left_out_of_attacked_figures_where_asked():
+    """DHTA's convention; which queries those are differs from column to column."""
+    targets = (ASKED + 1) % (ASKED.max() + 1)
+    codes, settings = noisy(QUERY, 0.4), Settings(resamples=50, empty="drop", top_k=3)
+    found = report(attack=Attack(codes, targets, "hag"), settings=settings)
+
+    def mean(asked, labels):
+        sides = {"query_labels": labels, "database_labels": SEARCHED}
+        return mean_average_precision(asked, DATABASE, **sides, top_k=3, empty="drop")
+
+    attacked, clean = mean(codes, ASKED), mean(QUERY, ASKED)
+    assert found.figure("attacked mAP@3").value == pytest.approx(attacked)
+    assert (
+        found.figure("attacked mAP@3").value
+        > report(attack=Attack(codes), settings=Settings(top_k=3)).figure("attacked mAP@3").value
+    )
+    assert found.figure("drop of mAP@3").value == pytest.approx(clean - attacked)
+    assert found.figure("t-mAP@3").value == pytest.approx(mean(codes, targets))
+    assert found.figure("clean t-mAP@3").value == pytest.approx(mean(QUERY, targets))
+    for metric in ("attacked mAP@3", "drop of mAP@3", "t-mAP@3"):
+        assert found.figure(metric).protocol.empty == "drop"
+        assert found.figure(metric).protocol.attack == "hag"
+        assert found.figure(metric).optimistic is None
+    assert found.figure("ASR@20").protocol.empty == "zero"
+
+
 def test_an_untargeted_attack_has_a_drop_only():
     found = report(attack=Attack(noisy(QUERY, 0.3)))
     assert found.figure("drop of mAP@all").value > 0.05
@@ -215,7 +241,6 @@ def test_reports_of_the_first_schema_are_read():
         ({"attack": Attack(QUERY, ASKED[:9])}, "9 targets; 40 are needed"),
         ({"attack": Attack(QUERY, np.full(40, 99))}, "no target label of the attack is in the database"),
         ({"attack": Attack(QUERY, multi_hot(40))}, "do not fit together"),
-        ({"attack": Attack(QUERY), "settings": Settings(empty="drop")}, "empty='zero'"),
         ({"labels": (None, None), "pairs": PAIRS, "attack": Attack(QUERY)}, "an attack is scored by labels"),
     ],
 )
