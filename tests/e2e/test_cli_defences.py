@@ -6,6 +6,7 @@ import pytest
 
 from deephash.cli.main import main
 from deephash.models import load_model
+from tests.coloured_squares import COLOURS, coloured
 
 WORDS = ["train", "--config", "orthohash/digits_64", "--bits", "8", "--fast-dev-run", "--trainer.accelerator=cpu"]
 
@@ -34,6 +35,19 @@ def test_a_defended_run_starts_from_another_and_is_resumed(tmp_path, capsys):
 @pytest.mark.parametrize(("method", "defence"), [("csq", "cgat"), ("dpsh", "atrdh"), ("greedyhash", "noise:0.1")])
 def test_any_method_is_defended_by_any_defence(method, defence, capsys):
     assert main([*WORDS, "--out", "run", "--method", method, "--defence", defence]) == 0, capsys.readouterr().err
+
+
+def test_pictures_of_a_cross_modal_model_are_defended(tmp_path, capsys):
+    names, lines = list(COLOURS), ["path,text,label"]
+    for row in range(80):
+        coloured(names[row % 4], row).save(tmp_path / f"{row}.png")
+        lines.append(f"{row}.png,a {names[row % 4]} square,{names[row % 4]}")
+    (tmp_path / "items.csv").write_text("\n".join(lines))
+    backbone = {"name": "small_cnn:4", "weights": "null", "frozen": "false", "image_size": "16"}
+    words = [f"--model.init_args.image_backbone.{key}={value}" for key, value in backbone.items()]
+    words += ["--model.init_args.text_backbone.name=tfidf:64", "--data.init_args.path=items.csv", "--bits", "8"]
+    words += ["--epochs", "1", "--method", "dcmh", "--defence", "cgat", "--out", "run", "--trainer.accelerator=cpu"]
+    assert main(["train", "--config", "any/pairs_64", *words]) == 0, capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -135,7 +135,7 @@ def test_mistakes_are_told():
 
 def test_no_attack_within_the_radius_turns_a_certified_bit():
     sigma, rho = 0.3, 0.2
-    images, model = torch.rand(8, 3, 16, 16, generator=torch.Generator().manual_seed(0)), ToyHash().eval()
+    images, model = torch.rand(24, 3, 16, 16, generator=torch.Generator().manual_seed(0)), ToyHash().eval()
     victim = victim_of(model)
     found = smoothed_codes(victim, images, sigma, draws=400)
     certain = certain_bits(certified_radii(found.agreeing, 400, sigma, 0.001), rho)
@@ -162,7 +162,7 @@ def test_the_attack_does_turn_bits_beyond_the_radius():
     assert (before.bits != after.bits).mean() > 0.2
 
 
-def _pgd(outputs, images, bits, rho, steps=30):
+def _pgd(outputs, images, bits, rho, steps=60):
     """Push every bit against its sign, in the L2 ball."""
     signs, delta = torch.from_numpy(2.0 * bits - 1).float(), torch.zeros_like(images)
     for _ in range(steps):
