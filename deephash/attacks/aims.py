@@ -31,12 +31,14 @@ class Aims:
         targets: target labels like them; None for an untargeted attack.
         codes: signs float32 [Q, K] to take; None where a label is aimed at, or nothing.
         words: of the targets, one a query, for people.
+        fled: signs float32 [Q, K] that are fled in place of the queries' own codes; None where nothing is.
     """
 
     labels: NDArray[Any] | None = None
     targets: NDArray[Any] | None = None
     codes: NDArray[np.float32] | None = None
     words: tuple[str, ...] = ()
+    fled: NDArray[np.float32] | None = None
 
     def of(self, rows: Sequence[int], known: Known) -> Aim:
         """Return the aim of some queries."""
@@ -45,7 +47,8 @@ class Aims:
         def part(column: NDArray[Any] | None, kind: type[np.generic] = np.int64) -> Tensor | None:
             return None if column is None else torch.from_numpy(column[chosen].astype(kind))
 
-        return Aim(part(self.labels), part(self.targets), part(self.codes, np.float32), known, chosen)
+        codes, fled = part(self.codes, np.float32), part(self.fled, np.float32)
+        return Aim(part(self.labels), part(self.targets), codes, known, chosen, fled)
 
 
 def aims_of(
@@ -86,7 +89,7 @@ def aims_of(
     if entry.aims == "code":
         return _other_codes(subject, labels, seed)
     if not wants_labels and entry.aims != "label":
-        return Aims(labels)
+        return Aims(labels, fled=subject.captions)
     if entry.aims == "away":
         raise UsageError(f"the attack {name} flees and aims at nothing; mainstay, sdha, p2p and dhta aim at labels")
     return _label_aims(subject, targets, seed, allow_overlap, entry.one_target)

@@ -46,6 +46,8 @@ class Aim:
         codes: codes [B, K] (signs) that are aimed at, such as those of items or phrases.
         known: codes and labels from which guide codes are made.
         items: B numbers that name the pictures, for their random streams; None counts them.
+        fled: signs [B, K] that an untargeted attack flees in place of the picture's own code, such as its captions'; a
+            row of zeros flees its own.
     """
 
     labels: Tensor | None = None
@@ -53,11 +55,16 @@ class Aim:
     codes: Tensor | None = None
     known: Known | None = None
     items: Sequence[int] | None = None
+    fled: Tensor | None = None
 
     def to(self, device: torch.device) -> Aim:
         """Return the same on a device."""
         moved = {name: None if (value := getattr(self, name)) is None else value.to(device) for name in _TENSORS}
         return replace(self, **moved)
+
+    def guide_to_flee(self, own: Tensor) -> Tensor:
+        """Return the signs [B, K] that are fled, given the pictures' ``own``."""
+        return own if self.fled is None else torch.where(self.fled.any(dim=1, keepdim=True), self.fled, own)
 
     @property
     def is_targeted(self) -> bool:
@@ -65,7 +72,7 @@ class Aim:
         return self.targets is not None or self.codes is not None
 
 
-_TENSORS = ("labels", "targets", "codes", "known")
+_TENSORS = ("labels", "targets", "codes", "known", "fled")
 
 
 @dataclass(eq=False)
@@ -153,7 +160,7 @@ class Attack(ABC):
             aim = replace(aim, codes=sign(torch.atleast_2d(aim.codes).float()).expand(count, -1))
         if self.targeted and not aim.is_targeted:
             raise UsageError(f"{type(self).__name__} pulls pictures somewhere: give it a target (codes or labels)")
-        for name in ("labels", "targets", "items"):
+        for name in ("labels", "targets", "items", "fled"):
             given = getattr(aim, name)
             if given is not None and len(given) != count:
                 raise UsageError(f"{count} pictures need as many {name}, not {len(given)}")

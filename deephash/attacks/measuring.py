@@ -157,7 +157,7 @@ def _bound(job: Job, gallery: Gallery) -> BinaryCodes | None:
     for start in range(0, len(gallery.names), BATCH):
         rows = range(start, min(start + BATCH, len(gallery.names)))
         images = torch.stack([cut(_opened(gallery.file(CLEAN, row))) for row in rows])
-        parts.append(job.attack.ideal(victim, images, job.aims.of(rows, known)).cpu().numpy() > 0)
+        parts.append(job.attack.ideal(victim, images, job.aim_of(rows, known)).cpu().numpy() > 0)
     return BinaryCodes.from_bits(np.concatenate(parts))
 
 

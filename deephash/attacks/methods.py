@@ -39,7 +39,7 @@ class PGD(GradientAttack):
         """Return the product with the guide: the own code to flee, or a code to take."""
         if aim.codes is not None:
             return _pull(aim.codes)
-        return _flee(victim.signs(images, clean))
+        return _flee(aim.guide_to_flee(victim.signs(images, clean)))
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,9 @@ class HAG(GradientAttack):
 
     def goal(self, victim: Victim, images: Tensor, clean: Tensor, aim: Aim) -> Goal:
         """Return HAG's masked loss against the clean outputs ``tanh v``."""
-        outputs = torch.tanh(clean)
-        return Goal(lambda u, _: hag_loss(u, outputs), victim.signs(images, clean), away=True)
+        guide = aim.guide_to_flee(victim.signs(images, clean))
+        outputs = torch.tanh(clean) if aim.fled is None else guide
+        return Goal(lambda u, _: hag_loss(u, outputs), guide, away=True)
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,7 @@ class Evade(PGD):
 
     def goal(self, victim: Victim, images: Tensor, clean: Tensor, aim: Aim) -> Goal:
         """Return the masked product with the own code."""
-        guide = victim.signs(images, clean)
+        guide = aim.guide_to_flee(victim.signs(images, clean))
         return Goal(lambda u, _: mainstay_loss(u, guide), guide, away=True)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from deephash.attacks.aims import Aims, guide_for_all
-from deephash.attacks.base import Attack, Known, Watch
+from deephash.attacks.base import Aim, Attack, Known, Watch
 from deephash.attacks.catalogue import describe
 from deephash.attacks.gallery import Gallery
 from deephash.attacks.learning import Learner, Lesson, Printable
@@ -60,6 +60,11 @@ class Job:
         """The model whose gradients are used."""
         return self.source or self.subject.model
 
+    def aim_of(self, rows: Sequence[int], known: Known) -> Aim:
+        """Return the aim of some queries; a source knows no codes of captions, and flees its own of the pictures."""
+        aim = self.aims.of(rows, known)
+        return aim if self.source is None else replace(aim, fled=None)
+
     def settings(self) -> dict[str, Any]:
         """Return everything the pictures depend on, as JSON values."""
         return {
@@ -96,7 +101,7 @@ def run_attack(job: Job, folder: Path, *, batch_size: int = 32, watch: Watch | N
     for start in track(starts, f"{job.name} on {len(missing):,} pictures", total=len(starts), unit="batch"):
         rows = missing[start : start + batch_size]
         images = torch.stack([cut(subject.open_picture(subject.names[row])) for row in rows])
-        found = attack.perturb(victim, images, job.aims.of(rows, known), watch=watch)
+        found = attack.perturb(victim, images, job.aim_of(rows, known), watch=watch)
         for row, clean, changed in zip(rows, images, found, strict=True):
             gallery.keep(row, clean, changed)
     return gallery

@@ -40,12 +40,14 @@ class Subject:
         pair: who asks (those that were chosen) and who is searched, as they are scored.
         known: codes and labels of the training split, or of the collection.
         open_picture: name of a query or known item -> picture, as deployed.
+        captions: signs float32 [Q, K] of the queries' own texts, where texts are searched; zeros where one has none.
     """
 
     model: HashModel
     pair: CodePair
     known: CodeFile
     open_picture: Callable[[str], Image]
+    captions: NDArray[np.float32] | None = None
 
     @property
     def victim(self) -> Victim:
@@ -110,6 +112,8 @@ def subject_of(
     if not path.exists():
         raise DataError(f"{path}: no such run folder or collection")
     if (path / "collection.json").is_file():
+        if task not in (None, "i2i"):
+            raise UsageError(f"a collection holds pictures only, so --task {task} has nothing to search; leave it out")
         return _of_collection(path, queries, seed, label)
     return _of_run(path, queries, seed, task)
 
@@ -126,7 +130,22 @@ def _of_run(path: Path, queries: int, seed: int, task: str | None) -> Subject:
         raise UsageError(f"{type(data).__name__} holds no pictures, only vectors: nothing to attack")
     row_of = {name: row for row, name in enumerate(data.table.names)}
     known = encoded_side(model, data, "train", answers)
-    return _subject(model, _drawn(pair, queries, seed), known, lambda name: source(row_of[name]), seed)
+    found = _subject(model, _drawn(pair, queries, seed), known, lambda name: source(row_of[name]), seed)
+    if answers != "text":
+        return found
+    return replace(found, captions=_captions(encoded_side(model, data, "query", "text"), found.names))
+
+
+def _captions(texts: CodeFile, names: Sequence[str]) -> NDArray[np.float32]:
+    """Return the code of each query's own text; of several the majority."""
+    assert texts.names is not None
+    row_of = {name: row for row, name in enumerate(names)}
+    votes = np.zeros((len(names), texts.codes.num_bits), np.float32)
+    for name, signs in zip(texts.names.tolist(), texts.codes.signs(), strict=True):
+        if name in row_of:
+            votes[row_of[name]] += signs
+    known = np.abs(votes).any(axis=1, keepdims=True)
+    return np.where(known, np.where(votes >= 0, 1, -1), 0).astype(np.float32)
 
 
 def _of_collection(path: Path, queries: int, seed: int, label: str) -> Subject:
