@@ -10,11 +10,12 @@ import pytest
 import torch
 from safetensors.torch import save
 
-from deephash.attacks import THA, Aim, Known, Patch, ProSGAN, Square, Universal, victim_of
+from deephash.attacks import THA, Aim, Known, Patch, ProSGAN, Square, Universal, prosgan, victim_of
 from deephash.attacks.guides import mainstay_codes
 from deephash.attacks.learning import Lesson
 from deephash.attacks.running import read_again
 from deephash.errors import DataError, UsageError
+from tests.pictures_toy import Flat, Thin
 
 from .attack_contract import NUM_CLASSES, SIDE, AttackContract, ToyHash, aim, pictures
 
@@ -197,10 +198,18 @@ class TestTHA(LearnedContract):
 
 
 class TestProSGAN(LearnedContract):
+    """Its training with small networks; those of the release are held in tests/unit/test_prosgan.py."""
+
     targeted = True
 
+    @pytest.fixture(autouse=True)
+    def _thin(self, monkeypatch):
+        monkeypatch.setattr(prosgan, "Generator", Thin)
+        monkeypatch.setattr(prosgan, "Discriminator", Flat)
+        monkeypatch.setattr(prosgan, "LEARNING_RATE", 5e-3)
+
     def fresh(self, seed):
-        return ProSGAN(steps=6, teaching_steps=20, reconstruction=1.0, epsilon=16 / 255, seed=seed)
+        return ProSGAN(steps=20, teaching_steps=20, reconstruction=1.0, epsilon=16 / 255, seed=seed)
 
     def guide(self, model):
         known = aim().known

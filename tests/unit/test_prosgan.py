@@ -7,14 +7,14 @@ from itertools import pairwise
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from deephash.attacks import Aim, ProSGAN, victim_of
 from deephash.attacks import prosgan as module
 from deephash.attacks.generator import Discriminator, Generator
 from deephash.attacks.prosgan import decay, hashing_loss, straight_through_box
 from deephash.attacks.prototype import PrototypeNet
-from tests.pictures_toy import CLASSES, SIDE, Toy
+from tests.pictures_toy import CLASSES, SIDE, Flat, Thin, Toy
 
 BITS = 16
 
@@ -50,6 +50,13 @@ def test_the_generator_gives_pictures_in_minus_one_to_one(side):
         found = Generator(side).eval()(pictures, 3 * torch.randn(1, 512))
     assert found.shape == pictures.shape
     assert found.abs().max() <= 1
+
+
+def test_the_generator_changes_a_picture_alone_as_in_a_batch():
+    net = Generator(16).eval()
+    pictures, semantic = 2 * torch.rand(3, 3, 16, 16) - 1, torch.randn(3, 512)
+    with torch.no_grad():
+        assert torch.allclose(net(pictures, semantic)[1:2], net(pictures[1:2], semantic[1:2]), atol=1e-5)
 
 
 @pytest.mark.parametrize("side", [16, 30, 224])
@@ -94,19 +101,6 @@ def test_the_cut_to_the_budget_lets_the_gradient_through():
 # Training on a toy ----------------------------------------------------------------------------------
 
 
-class Thin(nn.Module):
-    """A generator of two layers in the place of 21 million weights: the training is the same."""
-
-    def __init__(self, side: int = 224) -> None:
-        super().__init__()
-        self.side = side
-        self.label, self.output = nn.Linear(512, 3 * side * side), nn.Conv2d(6, 3, 3, padding=1)
-
-    def forward(self, pictures: Tensor, semantic: Tensor) -> Tensor:
-        maps = torch.cat([pictures, self.label(semantic).view_as(pictures)], dim=1)
-        return torch.tanh(pictures + self.output(maps))
-
-
 @pytest.fixture(scope="module")
 def toy() -> Toy:
     return Toy()
@@ -120,6 +114,7 @@ def model(toy) -> nn.Module:
 @pytest.fixture
 def thin(monkeypatch):
     monkeypatch.setattr(module, "Generator", Thin)
+    monkeypatch.setattr(module, "Discriminator", Flat)
     monkeypatch.setattr(module, "LEARNING_RATE", 2e-3)
 
 
