@@ -62,7 +62,8 @@ def attack(
 
     Args:
         target: a run folder or a collection.
-        attack: pgd, apgd, hag, sdha, mainstay, p2p, dhta, collide, evade, ...; docs/attacks.md describes them.
+        attack: pgd, apgd, hag, sdha, mainstay, p2p, dhta, tha, prosgan, square, universal, patch, collide,
+            evade; docs/attacks.md describes them.
         suite: standard or fast: several attacks, the worst case of each query, and flags where a figure deserves no
             trust.
         epsilon: largest change of a pixel, as a share of its range: 8/255 (when left out) is eight grey levels.

@@ -108,6 +108,18 @@ def test_mainstay_pulls_pictures_to_the_captions_of_another_label(run, tmp_path)
     assert report.figure("t-mAP@all").value > report.figure("clean t-mAP@all").value + 0.2
 
 
+@pytest.mark.parametrize("attack", ["universal", "patch"])
+def test_one_change_for_all_pictures_pulls_them_to_a_phrase(run, tmp_path, attack):
+    budget = ["--epsilon", "96/255"] if attack == "universal" else ["--patch-size", "0.7"]
+    words = ["--attack", attack, "--towards", "something blue", "--steps", "60", *budget]
+    out = tmp_path / attack
+    report = attacked(run, out, *words)
+    phrase, clean = load_model(run / "model").encode_texts(["something blue"]), read_code_file(out / "query.npz")
+    assert report.figure("bits from the code").value < hamming_distance(clean.codes, phrase).mean() - 1
+    assert (out / "learned.safetensors").is_file()
+    assert (out / "patch.png").is_file() == (attack == "patch")
+
+
 def test_a_collection_has_no_texts_to_search(run, items, tmp_path, capsys):
     folder = tmp_path / "pictures"
     for row in range(24):
@@ -120,6 +132,9 @@ def test_a_collection_has_no_texts_to_search(run, items, tmp_path, capsys):
     assert main([*words, "--task", "i2t", "--out", str(tmp_path / "refused")]) == 2
     assert "holds pictures only" in capsys.readouterr().err
     assert main([*words, "--towards", "something blue", "--out", str(tmp_path / "taken")]) == 0
+    words = ["attack", str(collection), "--attack", "universal", "--steps", "10", "--queries", "4"]
+    assert main([*words, "--out", str(tmp_path / "learned")]) == 0  # from the other pictures of the collection
+    assert main([*words, "--targeted", "--seed", "1", "--out", str(tmp_path / "pulled")]) == 0
 
 
 # Models without gradients, pixels or pictures ---------------------------------------------------------
