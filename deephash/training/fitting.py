@@ -20,6 +20,7 @@ from deephash.data.datamodule import HashDataModule
 from deephash.errors import UsageError
 from deephash.models import BatchHook, HashModel, ObjectiveHashModel
 from deephash.models.objective import batch_hooks
+from deephash.models.warm_start import WarmStart
 from deephash.training.callbacks import ModelSaver, RetrievalEvaluation, TrainingProgress
 from deephash.training.run_folder import RunFolder
 
@@ -98,6 +99,8 @@ def fit(trainer: Trainer, model: HashModel, data: HashDataModule, run: RunFolder
         run.update(hooks=[type(hook).__name__ for hook in hooks])
     model.seen = data.seen_items() if model.seen is None else model.seen | data.seen_items()
     saver = next(callback for callback in trainer.callbacks if isinstance(callback, ModelSaver))  # type: ignore[attr-defined]
+    if resume:
+        _start_from_itself(trainer, saver.folder / "last")
     on_interrupt = signal.getsignal(signal.SIGINT)  # Lightning ignores Ctrl-C for good once it saw one
     try:
         with quiet_lightning():
@@ -116,6 +119,13 @@ def fit(trainer: Trainer, model: HashModel, data: HashDataModule, run: RunFolder
     best = {"best_epoch": saver.best_epoch, "best_validation_map": saver.best_score}
     run.finish(status="finished", seconds=round(seconds, 2), epochs=trainer.current_epoch, notes=data.notes, **best)
     return seconds
+
+
+def _start_from_itself(trainer: Trainer, last: Path) -> None:
+    """Let a warm start of a resumed run read the run's own model: the one it began with may be gone by now."""
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, WarmStart) and last.is_dir():
+            callback.directory = str(last)
 
 
 def _checked_hooks(model: HashModel, trainer: Trainer) -> list[BatchHook]:

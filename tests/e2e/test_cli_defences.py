@@ -1,6 +1,7 @@
 """``deephash train --defence``: a defended run is a run like any other."""
 
 import json
+import shutil
 
 import pytest
 
@@ -27,6 +28,7 @@ def test_a_defended_run_starts_from_another_and_is_resumed(tmp_path, capsys):
     record = json.loads((tmp_path / "run" / "run.json").read_text())
     assert record["hooks"] == ["SAAT"]
     before = load_model(tmp_path / "run" / "last").fingerprint()
+    shutil.rmtree("base")  # a resumed run needs it no more
     assert main(["train", "--resume", "run", "--epochs", "3"]) == 0, capsys.readouterr().err
     assert load_model(tmp_path / "run" / "last").fingerprint() != before
     assert main(["evaluate", "run", "--json"]) == 0
