@@ -31,6 +31,11 @@ class Known:
     codes: Tensor
     labels: Tensor | None = None
 
+    def take(self, rows: Sequence[int]) -> Known:
+        """Return some rows, in that order."""
+        chosen = list(rows)
+        return Known(self.codes[chosen], None if self.labels is None else self.labels[chosen])
+
     def to(self, device: torch.device) -> Known:
         """Return the same on a device."""
         return Known(self.codes.to(device), None if self.labels is None else self.labels.to(device))

@@ -132,13 +132,20 @@ def read_again(attack: Learner, file: Path) -> Learner:
 
 
 def _lesson(job: Job, known: Known) -> Lesson:
-    names = [] if job.subject.known.names is None else job.subject.known.names[: len(known.codes)].tolist()
+    """Return what the attack may learn from: known items, those with a picture first."""
+    guide, names, pictured = guide_for_all(job.aims, known), job.subject.known.names, job.subject.pictured
     cut, opened = frame_of(job.attacked_model).cut, job.subject.open_picture
+    if job.source is None:
+        others = sorted(set(range(len(known.codes))) - set(pictured))
+        known = known.take([*pictured, *others])
+    else:  # that encoded pictures alone
+        pictured = pictured[: len(known.codes)]
 
     def pictures(rows: Sequence[int]) -> Tensor:
-        return torch.stack([cut(opened(str(names[row]))) for row in rows])
+        assert names is not None
+        return torch.stack([cut(opened(str(names[pictured[row]]))) for row in rows])
 
-    return Lesson(known, len(names), pictures, guide_for_all(job.aims, known))
+    return Lesson(known, len(pictured), pictures, guide)
 
 
 def known_to(job: Job) -> Known:
@@ -154,9 +161,10 @@ def known_to(job: Job) -> Known:
             "collision is made with the victim, or with a source of the same length"
         )
     assert job.subject.known.names is not None
-    names = [str(name) for name in job.subject.known.names[:MOST_ENCODED].tolist()]
+    rows = job.subject.pictured[:MOST_ENCODED]
+    names = [str(name) for name in job.subject.known.names[rows].tolist()]
     signs = _signs_by(victim_of(job.source), frame_of(job.source).cut, job.subject.open_picture, names)
-    return Known(signs, None if known.labels is None else known.labels[: len(names)])
+    return Known(signs, None if known.labels is None else known.labels[rows])
 
 
 def _signs_by(

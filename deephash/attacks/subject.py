@@ -41,6 +41,7 @@ class Subject:
         known: codes and labels of the training split, or of the collection.
         open_picture: name of a query or known item -> picture, as deployed.
         captions: signs float32 [Q, K] of the queries' own texts, where texts are searched; zeros where one has none.
+        pictureless: names of known items that are texts alone.
     """
 
     model: HashModel
@@ -48,6 +49,7 @@ class Subject:
     known: CodeFile
     open_picture: Callable[[str], Image]
     captions: NDArray[np.float32] | None = None
+    pictureless: frozenset[str] = frozenset()
 
     @property
     def victim(self) -> Victim:
@@ -72,6 +74,12 @@ class Subject:
         if query is None or database is None or known is None:
             return None
         return query, database, known, self.pair.query.class_names
+
+    @property
+    def pictured(self) -> list[int]:
+        """Rows of the known items that have a picture; none where items have no names."""
+        names = [] if self.known.names is None else self.known.names.tolist()
+        return [row for row, name in enumerate(names) if str(name) not in self.pictureless]
 
     def pixels(self, names: Sequence[str]) -> Tensor:
         """Return pictures float32 [B, 3, H, W] in [0, 1], on the 8-bit grid.
@@ -131,6 +139,10 @@ def _of_run(path: Path, queries: int, seed: int, task: str | None) -> Subject:
     row_of = {name: row for row, name in enumerate(data.table.names)}
     known = encoded_side(model, data, "train", answers)
     found = _subject(model, _drawn(pair, queries, seed), known, lambda name: source(row_of[name]), seed)
+    present = data.splits["train"].present
+    if "image" in present:
+        names = np.asarray(data.splits["train"].names, dtype=str)
+        found = replace(found, pictureless=frozenset(names[~np.asarray(present["image"], dtype=bool)].tolist()))
     if answers != "text":
         return found
     return replace(found, captions=_captions(encoded_side(model, data, "query", "text"), found.names))

@@ -137,6 +137,20 @@ def test_a_collection_has_no_texts_to_search(run, items, tmp_path, capsys):
     assert main([*words, "--targeted", "--seed", "1", "--out", str(tmp_path / "pulled")]) == 0
 
 
+def test_items_without_a_picture_are_known_but_nothing_is_learned_from_them(run, items, tmp_path):
+    lines = items.read_text().splitlines()
+    half = [
+        line if row % 3 or line.endswith("query") else f",{line.split(',', 1)[1]}" for row, line in enumerate(lines)
+    ]
+    table = items.with_name("half.csv")
+    table.write_text("\n".join([lines[0], *half[1:]]) + "\n")
+    folder = run_of(load_model(run / "model"), table, tmp_path / "run")
+    words = ["--task", "i2t", "--epsilon", "64/255", "--steps", "20"]
+    for attack, *others in (["universal"], ["mainstay", "--source", str(run)], ["universal", "--source", str(run)]):
+        out = tmp_path / f"{attack}-{len(others)}"
+        assert attacked(folder, out, "--attack", attack, *others, *words).figure("flipped bits").value > 0
+
+
 # Models without gradients, pixels or pictures ---------------------------------------------------------
 
 
