@@ -26,6 +26,7 @@ from typing import Any
 from measured import Row, arguments_of, finished, show, spread
 
 EPSILON = 8 / 255
+SMALLER = (1 / 255, 2 / 255, 4 / 255)
 SEEDS = (0, 1, 2)
 AWAY = ("pgd", "apgd", "hag", "sdha", "mainstay", "square")
 TOWARDS = ("p2p", "dhta", "tha", "prosgan", "mainstay-t", "sdha-t")
@@ -37,7 +38,7 @@ SLOW = ("tha", "prosgan")  # which train a network before
 STEPS = {"square": 500, "prosgan": 1000, "universal": 100}
 BITS = {"digits": 64, "cifar": 32}
 QUERIES = {"digits": 100, "cifar": 100}
-EPOCHS, DEFENDED_EPOCHS = 10, 5
+EPOCHS, DEFENDED_EPOCHS = 10, 8
 
 
 def cells(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
@@ -52,6 +53,8 @@ def cells(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
         for method in METHODS:
             yield from (_cell("cifar", method, "none", seed, attack) for attack in quick)
             yield from (_cell("cifar", method, "saat", seed, attack) for attack in DEFENDED)
+            for defence in ("none", "saat"):
+                yield from (_cell("cifar", method, defence, seed, "apgd", epsilon) for epsilon in SMALLER)
         yield from (_cell("cifar", "OrthoHash", name, seed, attack) for name in DEFENCES[2:] for attack in DEFENDED)
         yield from (_cell("cifar", victim, "none", seed, f"from {other}") for victim in METHODS for other in METHODS)
         yield from (_cell("cifar", method, "none", seed, attack) for method in METHODS for attack in SLOW)
@@ -72,7 +75,9 @@ def trained(options: argparse.Namespace, data: str, method: str, defence: str, s
         words += ["--backbone", "cifar_resnet:20", "--weights", str(options.weights / "cifar10_resnet20.safetensors")]
         epochs = EPOCHS if defence == "none" else DEFENDED_EPOCHS
         words += ["--epochs", str(epochs), f"--data.init_args.file={options.cifar}"]
-        words += ["--model.init_args.optimizer.learning_rate=0.001", "--model.init_args.optimizer.backbone_factor=0.1"]
+        factor = 0.1 if defence == "none" else 1.0  # a network that is to become robust has to change as a whole
+        words += ["--model.init_args.optimizer.learning_rate=0.001"]
+        words += [f"--model.init_args.optimizer.backbone_factor={factor}"]
     if method != "OrthoHash":
         words += ["--method", method]
     if defence != "none":  # which begin with a model that was trained without them, as in the papers
@@ -111,7 +116,8 @@ def measure(
     made = make_attack(name, epsilon=epsilon, steps=STEPS.get(name, 100), seed=0, rule=rule)
     job = Job(victim, name, made, aims_of(victim, name, targeted=targeted, seed=0), source)
     started = time.perf_counter()
-    gallery = run_attack(job, options.runs / "attacks" / f"{folder.name}-{attack.replace(' ', '-')}")
+    budget = "" if epsilon == EPSILON else f"-{round(255 * epsilon)}"
+    gallery = run_attack(job, options.runs / "attacks" / f"{folder.name}-{attack.replace(' ', '-')}{budget}")
     seconds = time.perf_counter() - started
     report = measured(job, gallery, settings=Settings(resamples=0)).report
     wanted = ("mAP@all", "attacked mAP@all", "t-mAP@all", "clean t-mAP@all", "success@10", "collisions", "flipped bits")
@@ -129,12 +135,14 @@ def tables(rows: list[Row]) -> str:
     """Return the tables of the page."""
     blocks = []
     for data, seeds in (("digits", 1), ("cifar", len({row["seed"] for row in rows if row["data"] == "cifar"}))):
-        mine = [row for row in rows if row["data"] == data]
+        every = [row for row in rows if row["data"] == data]
+        mine = [row for row in every if row["epsilon"] == EPSILON]
         if mine:
             blocks += [f"### {data}", *(_table(mine, data, targeted, seeds) for targeted in (False, True))]
             if any(row["defence"] != "none" for row in mine):
                 blocks.append(_defence_table(mine, seeds))
             blocks += _transfer_table(mine, seeds)
+            blocks += _budget_table(every, seeds)
             blocks.append(f"Protocol, of one cell: `{mine[0]['protocol']}`")
     return "\n\n".join(blocks)
 
@@ -189,6 +197,22 @@ def _transfer_table(rows: list[Row], seeds: int) -> list[str]:
         figures = [_mean(moved, seeds, "attacked mAP@all", method=method, attack=source) for source in sources]
         lines.append([method, *figures])
     return [f"Transfer: mAP of a victim under pictures made for another model (MI-FGSM)\n\n{_lines(lines)}"]
+
+
+def _budget_table(rows: list[Row], seeds: int) -> list[str]:
+    """Return mAP under apgd by budget, where smaller ones were tried."""
+    tried = [row for row in rows if row["attack"] == "apgd"]
+    budgets = sorted({row["epsilon"] for row in tried})
+    if len(budgets) < 2:
+        return []
+    lines = [["method", "defence", "clean", *(f"{round(255 * each)}/255" for each in budgets)]]
+    lines.append(["---"] * len(lines[0]))
+    for method, defence in dict.fromkeys((row["method"], row["defence"]) for row in tried):
+        own = [row for row in tried if (row["method"], row["defence"]) == (method, defence)]
+        if len({row["epsilon"] for row in own}) > 1:
+            figures = [_mean(own, seeds, "attacked mAP@all", epsilon=each) for each in budgets]
+            lines.append([method, defence, _mean(own, seeds, "mAP@all"), *figures])
+    return [f"mAP under `apgd` by budget\n\n{_lines(lines)}"]
 
 
 def _lines(lines: list[list[str]]) -> str:
