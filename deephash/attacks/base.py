@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from numbers import Integral
 from typing import Any, ClassVar, final
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 from deephash.attacks.pixels import box, fraction, require_budget, require_pixels
 from deephash.attacks.victims import Victim, victim_of
 from deephash.errors import UsageError
+from deephash.objectives.labels import share_label
 from deephash.objectives.signs import sign
 
 EPSILON = 8 / 255
@@ -30,6 +32,13 @@ class Known:
 
     codes: Tensor
     labels: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        if self.codes.ndim != 2 or (self.labels is not None and _rows(self.labels) != len(self.codes)):
+            labels = "none" if self.labels is None else str(list(self.labels.shape))
+            raise UsageError(
+                f"known codes are [N, K] with a label each, not {list(self.codes.shape)} with labels {labels}"
+            )
 
     def take(self, rows: Sequence[int]) -> Known:
         """Return some rows, in that order."""
@@ -70,6 +79,15 @@ class Aim:
     def guide_to_flee(self, own: Tensor) -> Tensor:
         """Return the signs [B, K] that are fled, given the pictures' ``own``."""
         return own if self.fled is None else torch.where(self.fled.any(dim=1, keepdim=True), self.fled, own)
+
+    def require_bits(self, num_bits: int, asker: str) -> None:
+        """Raise UsageError where codes have another length than those of the victim, or the collection is empty."""
+        given = {"codes": self.codes, "fled": self.fled, "known": None if self.known is None else self.known.codes}
+        for name, codes in given.items():
+            if codes is not None and codes.shape[1] != num_bits:
+                raise UsageError(f"{asker} has codes of {num_bits} bits; Aim({name}=...) has {codes.shape[1]}")
+        if self.known is not None and not len(self.known.codes):
+            raise UsageError("the collection that an attack knows is empty; give the codes of one item or more")
 
     @property
     def is_targeted(self) -> bool:
@@ -119,8 +137,8 @@ class Attack(ABC):
 
     def __post_init__(self) -> None:
         require_budget(self.epsilon)
-        if self.steps < 0:
-            raise UsageError(f"steps are 0 or more, not {self.steps}")
+        if not isinstance(self.steps, Integral) or self.steps < 0:
+            raise UsageError(f"steps are a whole number, 0 or more, not {self.steps!r}")
 
     @property
     def budget(self) -> str:
@@ -147,12 +165,14 @@ class Attack(ABC):
         """
         require_pixels(images)
         victim = victim_of(model)
-        aim = self.checked_aim(target, len(images)).to(victim.device)
-        if self.epsilon == 0 or self.steps == 0:
-            return images.clone()
-        with victim.evaluating():
-            found = self.run(victim, images.detach().to(victim.device), aim, watch or Watch())
-        return self._within_budget(found.detach().to(images.device), images)
+        with torch.inference_mode(False), torch.enable_grad():  # whoever calls may have switched gradients off
+            aim = self.checked_aim(target, len(images)).to(victim.device)
+            if self.epsilon == 0 or self.steps == 0:
+                return images.clone()
+            pictures = images.detach().clone().to(victim.device)
+            with victim.evaluating():
+                found = self.run(victim, pictures, aim, watch or Watch())
+            return self._within_budget(found.detach().to(images.device), images.detach())
 
     @abstractmethod
     def run(self, victim: Victim, images: Tensor, aim: Aim, watch: Watch) -> Tensor:
@@ -162,20 +182,49 @@ class Attack(ABC):
         """Return the aim of so many pictures. Raises UsageError where something is missing or too much."""
         aim = target if isinstance(target, Aim) else Aim(codes=target)
         if aim.codes is not None:
-            aim = replace(aim, codes=sign(torch.atleast_2d(aim.codes).float()).expand(count, -1))
+            aim = replace(aim, codes=_codes_of_all(aim.codes, count))
         if self.targeted and not aim.is_targeted:
             raise UsageError(f"{type(self).__name__} pulls pictures somewhere: give it a target (codes or labels)")
         for name in ("labels", "targets", "items", "fled"):
             given = getattr(aim, name)
-            if given is not None and len(given) != count:
-                raise UsageError(f"{count} pictures need as many {name}, not {len(given)}")
-        return aim if aim.items is not None else replace(aim, items=range(count))
+            if given is not None and (found := _rows(given)) != count:
+                raise UsageError(f"{count} pictures need as many {name}, not {found}")
+        _require_one_kind_of_labels(aim)
+        return replace(aim, items=range(count) if aim.items is None else [int(item) for item in aim.items])
 
     def _within_budget(self, found: Tensor, images: Tensor) -> Tensor:
         low, high = box(images, self.epsilon)
         if bool((found < low - _ROUNDING).any()) or bool((found > high + _ROUNDING).any()) or bool(found.isnan().any()):
             raise RuntimeError(f"{type(self).__name__} left its budget; this is a bug in the attack")
         return found
+
+
+def _rows(column: Any) -> int:
+    return 1 if isinstance(column, Tensor) and column.ndim == 0 else len(column)
+
+
+def _codes_of_all(codes: Any, count: int) -> Tensor:
+    """Return codes that are aimed at as signs [count, K], of one code or of one each."""
+    if not isinstance(codes, Tensor) or codes.ndim not in (1, 2) or (codes.ndim == 2 and len(codes) not in (1, count)):
+        given = list(codes.shape) if isinstance(codes, Tensor) else f"a {type(codes).__name__}"
+        raise UsageError(f"codes aimed at are a tensor [K], or [{count}, K] for {count} pictures, not {given}")
+    return sign(torch.atleast_2d(codes).float()).expand(count, -1)
+
+
+def _require_one_kind_of_labels(aim: Aim) -> None:
+    """Raise UsageError where labels do not compare, or a target has a class of no item of the collection."""
+    known = None if aim.known is None else aim.known.labels
+    for name in ("labels", "targets"):
+        given = getattr(aim, name)
+        if given is not None and known is not None and given.shape[1:] != known.shape[1:]:
+            raise UsageError(
+                f"{name} {list(given.shape)} and those of the collection {list(known.shape)} do not compare: give "
+                "class numbers to both, or multi-hot rows over the same classes"
+            )
+    if aim.targets is not None and known is not None and len(known):
+        useless = (~share_label(aim.targets.to(known.device), known).any(dim=1)).nonzero().flatten().tolist()
+        if useless:
+            raise UsageError(f"no item carries a class of target {useless[0]}, so nothing can be found: choose another")
 
 
 def known_labels(aim: Aim, asker: str) -> tuple[Known, Tensor]:

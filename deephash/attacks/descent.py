@@ -99,13 +99,16 @@ class GradientAttack(Attack):
         victim = victim_of(model)
         aim = self.checked_aim(target, len(images)).to(victim.device)
         with victim.evaluating():
-            pictures = images.to(victim.device)
-            goal = self.goal(victim, pictures, _differentiable(victim, pictures), aim)
+            pictures = images.detach().to(victim.device)
+            clean = _differentiable(victim, pictures)
+            aim.require_bits(clean.shape[1], victim.name)
+            goal = self.goal(victim, pictures, clean, aim)
         return sign(-goal.guide if goal.away else goal.guide)
 
     def run(self, victim: Victim, images: Tensor, aim: Aim, watch: Watch) -> Tensor:
         """Descend ``restarts`` times and return the best 8-bit picture of each."""
         clean = _differentiable(victim, images)
+        aim.require_bits(clean.shape[1], victim.name)
         goal = self.goal(victim, images, clean, aim)
         best = Best(images, victim.signs(images, clean), goal)
         watch.first += best.badness.tolist()

@@ -36,7 +36,7 @@ def hag_loss(outputs: Tensor, clean: Tensor, *, margin: float = HAG_MARGIN, bala
     gap = 1 + margin - (outputs - sign(clean)).abs()
     mask = torch.heaviside(gap.detach(), torch.full((), 0.5, dtype=gap.dtype, device=gap.device))
     left = mask.sum(dim=1)
-    product = (mask * outputs * clean * mask).sum(dim=1) / left.clamp(min=0.5)
+    product = (mask * outputs * clean).sum(dim=1) / left.clamp(min=0.5)
     loss = (product + 1).square() + balance * (mask * outputs).mean(dim=1).square()
     return torch.where(left > 0, loss, 0.0)
 

@@ -76,9 +76,11 @@ class Square(Attack):
         """Ask ``steps`` times and return the best picture of each."""
         if aim.known is None:
             raise UsageError("square asks a collection for its answers: give Aim(known=Known(codes))")
+        clean = victim.signs(images)
+        aim.require_bits(clean.shape[1], victim.name)
         whole = len(aim.known.codes)
         oracle = Oracle(aim.known.codes, whole if aim.is_targeted else min(self.depth, whole))
-        followed, sign_of_score = self._followed(oracle, victim.signs(images), aim)
+        followed, sign_of_score = self._followed(oracle, clean, aim)
         noise = Noise(self.seed, list(aim.items or range(len(images))), images.device)
 
         def score(pixels: Tensor) -> Tensor:

@@ -359,15 +359,16 @@ def _times(scale: float) -> Callable[[Tensor], Tensor]:
 
 
 def _diverse(pixels: Tensor, draws: list[list[float]], smallest: float, probability: float) -> Tensor:
-    """Return each picture resized into a smaller square and padded back, by its own four draws."""
-    side = pixels.shape[-1]
+    """Return each picture resized to a smaller one and padded back, by its own four draws."""
+    height, width = pixels.shape[-2:]
     changed = []
     for picture, (resized, asked, left, top) in zip(pixels, draws, strict=True):
-        inner = min(side, round(side * (smallest + (1 - smallest) * resized)))
-        if asked >= probability or inner == side:
+        share = smallest + (1 - smallest) * resized
+        high, wide = (max(1, min(side, round(side * share))) for side in (height, width))
+        if asked >= probability or (high, wide) == (height, width):
             changed.append(picture)
             continue
-        small = interpolate(picture[None], size=(inner, inner), mode="bilinear", align_corners=False)[0]
-        x, y = int(left * (side - inner + 1)), int(top * (side - inner + 1))
-        changed.append(pad(small, (x, side - inner - x, y, side - inner - y)))
+        small = interpolate(picture[None], size=(high, wide), mode="bilinear", align_corners=False)[0]
+        x, y = int(left * (width - wide + 1)), int(top * (height - high + 1))
+        changed.append(pad(small, (x, width - wide - x, y, height - high - y)))
     return torch.stack(changed)

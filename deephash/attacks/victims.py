@@ -47,6 +47,12 @@ class Victim:
         found = next(iter(self.module.parameters()), None) if self.module is not None else None
         return torch.device("cpu") if found is None else found.device
 
+    def _as_taken(self, pixels: Tensor) -> Tensor:
+        """Return pixels in the precision of the module's weights; gradients pass."""
+        weights = self.module.parameters() if self.module is not None else ()
+        kind = next((each.dtype for each in weights if each.is_floating_point()), pixels.dtype)
+        return pixels.to(kind)
+
     @property
     def bits_are_signs(self) -> bool:
         """Whether a bit is ``v >= 0``, so that continuous codes say which bits are set."""
@@ -54,7 +60,11 @@ class Victim:
 
     def continuous(self, pixels: Tensor) -> Tensor:
         """Return continuous codes v [B, K], float32."""
-        codes = self._continuous(pixels)
+        codes = self._continuous(self._as_taken(pixels))
+        if not isinstance(codes, Tensor):
+            raise UsageError(
+                f"{self.name} gives a {type(codes).__name__}; a tensor of continuous codes [B, K] is needed"
+            )
         if codes.ndim != 2 or len(codes) != len(pixels):
             raise UsageError(
                 f"{self.name} gives {list(codes.shape)} for {len(pixels)} pictures; one code each is needed"
@@ -65,7 +75,7 @@ class Victim:
     def signs(self, pixels: Tensor, continuous: Tensor | None = None) -> Tensor:
         """Return deployed codes as float signs [B, K]; ``continuous`` codes of the same pixels spare a pass."""
         if self._bits is not None:
-            return 2 * self._bits(pixels).float() - 1
+            return 2 * self._bits(self._as_taken(pixels)).float() - 1
         return sign(self.continuous(pixels) if continuous is None else continuous.detach())
 
     def require_gradient(self, pixels: Tensor) -> None:

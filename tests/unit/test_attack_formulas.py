@@ -117,7 +117,7 @@ def test_hag_is_zero_where_the_mean_product_is_minus_one_and_where_nothing_is_le
 def test_a_bit_of_hag_counts_half_on_the_limit():
     h = torch.tensor([[1.0, 1.0]])
     u = torch.tensor([[-0.5, 0.25]])  # |-.5 - 1| = 1.5 exactly
-    expected = ((0.25 * -0.5 + 0.25) / 1.5 + 1) ** 2
+    expected = ((0.5 * -0.5 + 0.25) / 1.5 + 1) ** 2  # the mask stands once in the sum, as in the formula
     assert torch.allclose(hag_loss(u, h, balance=0), torch.tensor([expected]))
 
 
