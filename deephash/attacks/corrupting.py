@@ -49,8 +49,7 @@ class Corrupting:
     def __post_init__(self) -> None:
         for kind in self.kinds:
             if kind not in CORRUPTIONS:
-                near = did_you_mean(kind, list(CORRUPTIONS))
-                raise UsageError(f"no corruption is called {kind!r}{near}; there are {', '.join(CORRUPTIONS)}")
+                raise UsageError(f"no corruption is called {kind!r}{did_you_mean(kind, list(CORRUPTIONS))}")
         if self.near is not None and self.near < 0:
             raise UsageError(f"a radius in bits is 0 or more, not {self.near}")
 

@@ -84,7 +84,7 @@ class Generator(nn.Module):
 class Discriminator(nn.Module):
     """D(x): C class scores and one that says fake (1) or real (0), [B, C + 1].
 
-    Five spectrally normalised convolutions, fewer for pictures below 64 pixels, and one over what is left.
+    Five spectrally normalised convolutions, fewer for pictures below 32 pixels, and one over what is left.
     Normalisation iterates in training mode only, so that two equal calls in evaluation agree.
 
     Args:

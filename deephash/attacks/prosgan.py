@@ -14,7 +14,7 @@ from deephash.attacks.base import Aim, Attack, Watch
 from deephash.attacks.generator import Discriminator, Generator
 from deephash.attacks.learning import Lesson
 from deephash.attacks.pixels import box, on_grid
-from deephash.attacks.prototype import PrototypeNet, Teaching, labelled_table, learn_prototypes
+from deephash.attacks.prototype import Objective, PrototypeNet, Teaching, labelled_table, learn_prototypes
 from deephash.attacks.victims import Victim
 from deephash.errors import UsageError
 from deephash.objectives.labels import multi_hot
@@ -23,6 +23,7 @@ Form = Literal["paper", "tmm"]
 BATCH, DISCRIMINATOR_EVERY = 24, 3
 RECONSTRUCTION = {"paper": 100.0, "tmm": 50.0}  # FLICKR-25K of the release; 50 for its other sets
 HASHING = {"paper": 5.0, "tmm": 1.0}
+PROTOTYPES: dict[Form, Objective] = {"paper": "pairs", "tmm": "circle"}  # the journal learns them as THA does
 LEARNING_RATE, BETAS = 1e-4, (0.5, 0.999)
 
 
@@ -59,7 +60,7 @@ class ProSGAN(Attack):
         epsilon: see :class:`Attack`.
         steps: gradient steps of generator and discriminator, batches of 24; the release takes 100 epochs.
         seed: see :class:`Attack`.
-        form: ``paper`` or ``tmm``, losses and weights of the conference or the journal.
+        form: ``paper`` or ``tmm``, losses and weights of the conference or the journal, of the PrototypeNet too.
         reconstruction: weight of the reconstruction; None takes the form's.
         teaching_steps: of the PrototypeNet.
     """
@@ -89,7 +90,7 @@ class ProSGAN(Attack):
             raise UsageError("ProS-GAN learns from labels of the training split, and they are missing")
         known = lesson.known.to(victim.device)
         assert known.labels is not None
-        teaching = Teaching("pairs", self.teaching_steps, seed=self.seed)
+        teaching = Teaching(PROTOTYPES[self.form], self.teaching_steps, seed=self.seed, classifies=True)
         net = learn_prototypes(known.codes, known.labels, teaching)
         table, _ = labelled_table(known.labels, known.codes, net.num_classes)
         return replace(self, nets=(net, self._generator(victim, lesson, net, table.unique(dim=0))))

@@ -107,6 +107,7 @@ class Teaching:
         learning_rate: of Adam with betas 0.5 and 0.999, a tenth after half and three quarters.
         seed: of weights and draws.
         hidden: width of the first layer.
+        classifies: with the head to the label; None has it for ``pairs`` alone, as THA has none.
     """
 
     objective: Objective = "pairs"
@@ -114,6 +115,7 @@ class Teaching:
     learning_rate: float = 1e-4
     seed: int = 0
     hidden: int = HIDDEN
+    classifies: bool | None = None
 
 
 def learn_prototypes(codes: Tensor, labels: Tensor, teaching: Teaching) -> PrototypeNet:
@@ -131,7 +133,7 @@ def learn_prototypes(codes: Tensor, labels: Tensor, teaching: Teaching) -> Proto
     distinct = table.unique(dim=0)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(teaching.seed)
-        classifies = teaching.objective == "pairs"
+        classifies = teaching.objective == "pairs" if teaching.classifies is None else teaching.classifies
         net = PrototypeNet(table.shape[1], codes.shape[1], classifies=classifies, hidden=teaching.hidden)
     net = net.to(codes.device)
     optimizer = torch.optim.Adam(net.parameters(), lr=teaching.learning_rate, betas=(0.5, 0.999))

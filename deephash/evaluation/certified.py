@@ -83,7 +83,7 @@ def draws_for(radius: float, num_bits: int, sigma: float, alpha: float) -> int |
         return None
     share = float(norm.cdf(radius / sigma))
     needed = np.log(alpha / num_bits) / np.log(share) if share < 1 else np.inf
-    return int(np.ceil(needed)) + 1 if needed < 1e7 else None
+    return int(np.floor(needed)) + 1 if needed < 1e7 else None
 
 
 def certain_bits(radii: ArrayLike, radius: float) -> BoolArray:

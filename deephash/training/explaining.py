@@ -35,11 +35,11 @@ def explained(error: BaseException) -> UsageError | DeephashError:
 
 def _valid_names(name: str, text: str) -> list[str]:
     """Return the options that ``name`` may have meant, judged by where it stood."""
-    within = re.findall(r"class_path '([\w.]+)'", text)
-    if within:
-        module, _, last = within[-1].rpartition(".")  # the innermost: an option of the optimizer is none of the model's
+    # the innermost first: an option of the optimizer is none of the model's; a bare base class has none to offer
+    for path in reversed(re.findall(r"class_path '([\w.]+)'", text)):
+        module, _, last = path.rpartition(".")
         cls = getattr(sys.modules.get(module), last, None)
-        if cls is not None:
+        if cls is not None and cls.__init__ is not object.__init__:
             return [key for key in inspect.signature(cls.__init__).parameters if key != "self"]
     if name.startswith("trainer.") or "Group 'trainer'" in text:
         return [key for key in inspect.signature(Trainer.__init__).parameters if key != "self"]

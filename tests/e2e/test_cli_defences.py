@@ -57,7 +57,8 @@ def test_pictures_of_a_cross_modal_model_are_defended(tmp_path, capsys):
     [
         (["--defence", "sat"], "did you mean 'saat'"),
         (["--defence", "saat:8"], "8/255?"),
-        (["--defence", "saat", "--defence.step=3"], "step"),
+        (["--defence", "saat", "--defence.step=3"], "did you mean 'steps'? (valid: epsilon, steps, "),
+        (["--defence", "cgat", "--defence.foo=3"], "unknown option 'foo' (valid: epsilon, steps, "),
         (["--defence.steps=3", "--defence", "saat"], "name it before"),
         (["--start-from", "nowhere"], "no such run or model folder"),
         (["--method", "itq", "--defence", "saat"], "fitted in closed form"),

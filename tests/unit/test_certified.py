@@ -57,7 +57,7 @@ def test_few_draws_and_no_noise_certify_nothing():
     assert largest_radius(10, 64, 0.25, 0.001) == 0
     assert certified_radii(np.array([[1000, 500, 0]]), 1000, 0.0, 0.001).max() == 0
     needed = draws_for(0.3, 64, 0.25, 0.001)
-    assert largest_radius(needed, 64, 0.25, 0.001) >= 0.3 > largest_radius(needed - 3, 64, 0.25, 0.001)
+    assert largest_radius(needed, 64, 0.25, 0.001) > 0.3 > largest_radius(needed - 1, 64, 0.25, 0.001)
     assert draws_for(3.0, 64, 0.25, 0.001) is None
     assert draws_for(0.1, 64, 0.0, 0.001) is None
 

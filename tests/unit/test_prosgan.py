@@ -119,7 +119,7 @@ def thin(monkeypatch):
 
 
 def taught(toy: Toy, model: nn.Module, **options) -> ProSGAN:
-    attack = ProSGAN(steps=60, teaching_steps=60, **{"epsilon": 1.0, "reconstruction": 1.0, **options})
+    attack = ProSGAN(**{"steps": 60, "teaching_steps": 60, "epsilon": 1.0, "reconstruction": 1.0, **options})
     return attack.learn(victim_of(model), toy.lesson(model))
 
 
@@ -129,6 +129,17 @@ def test_attacked_pictures_find_their_targets(toy, model, thin, form):
     found = attack.perturb(model, toy.queries, Aim(targets=toy.targets))
     assert toy.t_map(model, found) > toy.t_map(model, toy.queries) + 0.15
     assert all(weight.grad is None and weight.requires_grad for weight in model.parameters())
+
+
+@pytest.mark.parametrize(("form", "objective"), [("paper", "pairs"), ("tmm", "circle")])
+def test_the_journal_learns_prototypes_by_circles_and_both_with_the_head(
+    toy, model, thin, monkeypatch, form, objective
+):
+    seen, learn = [], module.learn_prototypes
+    monkeypatch.setattr(module, "learn_prototypes", lambda *given: seen.append(given[-1]) or learn(*given))
+    net, _ = taught(toy, model, form=form, steps=1, teaching_steps=1).nets
+    assert [each.objective for each in seen] == [objective]
+    assert net.classifier is not None
 
 
 def test_a_large_weight_of_the_reconstruction_leaves_pictures_as_they_are(toy, model, thin):
