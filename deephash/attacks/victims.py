@@ -53,11 +53,6 @@ class Victim:
         kind = next((each.dtype for each in weights if each.is_floating_point()), pixels.dtype)
         return pixels.to(kind)
 
-    @property
-    def bits_are_signs(self) -> bool:
-        """Whether a bit is ``v >= 0``, so that continuous codes say which bits are set."""
-        return self._bits is None
-
     def continuous(self, pixels: Tensor) -> Tensor:
         """Return continuous codes v [B, K], float32."""
         codes = self._continuous(self._as_taken(pixels))

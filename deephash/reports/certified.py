@@ -58,10 +58,6 @@ class Certified(Section):
             uncertain = (~certain_bits(self.radii, radius)).sum(axis=1)
             yield self._column(f"uncertain bits l2<={radius:g}", uncertain.astype(np.float64), radius), NOTHING
 
-    def certified_map(self, radius: float) -> float:
-        """Return the certified mAP at any radius."""
-        return self._of(self._counts(radius))[0].scores.mean()
-
     def _bounds(self, radius: float) -> Iterator[Column]:
         counts = self._counts(radius)
         for column in self._of(counts):
