@@ -36,7 +36,9 @@ def begin_folder(path: Path, settings: Mapping[str, Any], name: str, what: str) 
                 "options to go on with it"
             )
         return
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+    if path.exists() and not path.is_dir():
+        raise UsageError(f"{path} is a file; give a folder as --out")
+    if path.exists() and any(path.iterdir()):
         raise UsageError(f"{path} is not empty and holds no {what}; give another --out")
     path.mkdir(parents=True, exist_ok=True)
     replace_file(file, json.dumps(wanted, indent=1, ensure_ascii=False) + "\n")

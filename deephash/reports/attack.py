@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from deephash.codes import BinaryCodes
 from deephash.errors import UsageError
 from deephash.evaluation.engine import average_precisions
+from deephash.evaluation.groups import FloatArray
 from deephash.evaluation.knn import knn_correct
 from deephash.evaluation.relevance import relevance_from_labels
 from deephash.evaluation.robustness import share_label
@@ -52,6 +53,14 @@ def precision_column(case: Case, codes: BinaryCodes, labels: NDArray[Any], metri
 
     best, worst = (None, None) if settings.empty == "drop" else (scores("optimistic"), scores("pessimistic"))
     return Column(metric, settings.normalize, scores(settings.ties), best, worst, attack=says)
+
+
+def own_precisions(case: Case, codes: BinaryCodes, ties: str | None = None) -> FloatArray:
+    """Return AP@R [Q] of codes of the queries by their own labels, ties as the case has them where not said."""
+    sides, settings = case.sides, case.settings
+    relevance = relevance_from_labels(sides.query_labels, sides.database_labels)
+    options: dict[str, Any] = {"top_k": settings.top_k, "normalize": settings.normalize, "ties": ties or settings.ties}
+    return average_precisions(codes, sides.database, relevance, **options)[:, 0]
 
 
 class Attacked(Section):

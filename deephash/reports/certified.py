@@ -13,8 +13,8 @@ from deephash.evaluation.certified import certain_bits, worst_counts
 from deephash.evaluation.counts import DistanceCounts
 from deephash.evaluation.formulas import NDCG, PRECISION, mean_ap
 from deephash.evaluation.relevance import relevance_from_labels
-from deephash.evaluation.robustness import attack_precisions
 from deephash.evaluation.scores import Column, QueryScores
+from deephash.reports.attack import own_precisions
 from deephash.reports.sections import Case, Section
 from deephash.reports.sides import OWN
 
@@ -83,17 +83,8 @@ class Certified(Section):
         return worst_counts(sides.query, certain_bits(self.radii, radius), sides.database, relevance)
 
     def _without_noise(self) -> Column:
-        sides, settings = self.case.sides, self.case.settings
-        values = attack_precisions(
-            self.certificate.base[sides.query_rows],
-            sides.query,
-            sides.database,
-            query_labels=sides.query_labels,
-            database_labels=sides.database_labels,
-            top_k=settings.top_k,
-            normalize=settings.normalize,
-            ties=settings.ties,
-        ).benign
+        settings = self.case.settings
+        values = own_precisions(self.case, self.certificate.base[self.case.sides.query_rows])
         return Column(f"base mAP@{settings.top_k or 'all'}", settings.normalize, QueryScores(values))
 
     def _column(self, metric: str, values: NDArray[np.float64], radius: float) -> Column:

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deephash.codes import BinaryCodes
-from deephash.evaluation.robustness import attack_precisions
 from deephash.evaluation.scores import Column, QueryScores
+from deephash.reports.attack import own_precisions
 from deephash.reports.sections import Case, Section
 from deephash.reports.sides import OWN
 
@@ -65,17 +65,7 @@ class Corrupted(Section):
 
     def precisions(self, queries: CorruptedQueries) -> NDArray[np.float64]:
         """Return AP of the corrupted queries, [Q]."""
-        sides, settings = self.case.sides, self.case.settings
-        return attack_precisions(
-            sides.query,
-            queries.codes[sides.query_rows],
-            sides.database,
-            query_labels=sides.query_labels,
-            database_labels=sides.database_labels,
-            top_k=settings.top_k,
-            normalize=settings.normalize,
-            ties=settings.ties,
-        ).attacked
+        return own_precisions(self.case, queries.codes[self.case.sides.query_rows])
 
     def flipped(self, queries: CorruptedQueries) -> NDArray[np.float64]:
         """Return how many bits differ from the original's, [Q]."""

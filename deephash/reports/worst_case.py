@@ -8,9 +8,8 @@ import numpy as np
 
 from deephash.errors import UsageError
 from deephash.evaluation.groups import FloatArray
-from deephash.evaluation.robustness import attack_precisions
 from deephash.evaluation.scores import Column, QueryScores
-from deephash.reports.attack import Attack
+from deephash.reports.attack import Attack, own_precisions
 from deephash.reports.sections import Case, Section
 from deephash.reports.sides import OWN
 
@@ -40,7 +39,10 @@ class WorstCase(Section):
         """The worst case first, then every attack."""
         settings, name = self.case.settings, f"mAP@{self.case.settings.top_k or 'all'}"
         policies = (settings.ties, "optimistic", "pessimistic")
-        found = {key: [self._precisions(attack, ties) for ties in policies] for key, attack in self.attacks.items()}
+        found = {
+            key: [own_precisions(self.case, attack.codes[self.case.sides.query_rows], ties) for ties in policies]
+            for key, attack in self.attacks.items()
+        }
         worst = [
             np.minimum.reduce([each[place] for key, each in found.items() if key not in self.beside])
             for place in range(3)
@@ -52,16 +54,3 @@ class WorstCase(Section):
     def _column(self, metric: str, values: list[FloatArray], says: str) -> Column:
         in_order, best, worst = (QueryScores(np.asarray(each)) for each in values)
         return Column(metric, self.case.settings.normalize, in_order, best, worst, attack=says)
-
-    def _precisions(self, attack: Attack, ties: str) -> FloatArray:
-        sides, settings = self.case.sides, self.case.settings
-        return attack_precisions(
-            sides.query,
-            attack.codes[sides.query_rows],
-            sides.database,
-            query_labels=sides.query_labels,
-            database_labels=sides.database_labels,
-            top_k=settings.top_k,
-            normalize=settings.normalize,
-            ties=ties,
-        ).attacked

@@ -52,6 +52,12 @@ def test_damaged_settings_are_told(tmp_path, content):
         opened(tmp_path)
 
 
+def test_a_file_is_no_folder(tmp_path):
+    (tmp_path / "out").write_text("mine")
+    with pytest.raises(UsageError, match="is a file; give a folder as --out"):
+        opened(tmp_path)
+
+
 def test_a_full_disk_keeps_what_is_there_and_says_how_to_go_on(tmp_path, monkeypatch):
     gallery = opened(tmp_path)
     gallery.keep(0, pixels(0.2), pixels(0.3))
