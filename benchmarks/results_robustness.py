@@ -13,6 +13,7 @@ and attacked through the same functions as `deephash attack`.
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import os
 import subprocess
@@ -67,7 +68,8 @@ def _cell(data: str, method: str, defence: str, seed: int, attack: str, epsilon:
 def trained(options: argparse.Namespace, data: str, method: str, defence: str, seed: int) -> Path:
     """Return the run of a model; train it where it is not there."""
     folder: Path = options.runs / f"{data}-{method}-{defence}-{seed}"
-    if (folder / "model" / "model.json").is_file():
+    record = folder / "run.json"
+    if record.is_file() and json.loads(record.read_text()).get("test_scores"):
         return folder
     words = ["train", "--config", "orthohash/digits_64"]
     if data == "cifar":
@@ -82,7 +84,10 @@ def trained(options: argparse.Namespace, data: str, method: str, defence: str, s
         words += ["--method", method]
     if defence != "none":  # which begin with a model that was trained without them, as in the papers
         words += ["--defence", defence, "--start-from", str(trained(options, data, method, "none", seed))]
-    program = [str(Path(sys.executable).with_name("deephash")), *words, "--seed", str(seed), "--out", str(folder)]
+    words += ["--seed", str(seed), "--out", str(folder)]
+    if (folder / "last.ckpt").is_file():  # it was interrupted
+        words = ["train", "--resume", str(folder)]
+    program = [str(Path(sys.executable).with_name("deephash")), *words]
     subprocess.run(program, check=True, stdout=subprocess.DEVNULL, env={**os.environ, "DEEPHASH_QUIET": "1"})
     return folder
 
