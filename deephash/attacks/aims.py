@@ -18,6 +18,7 @@ from deephash.attacks.guides import mainstay_codes
 from deephash.attacks.subject import Subject
 from deephash.attacks.targets import draw_shared_target, draw_targets, read_targets, require_useful, shares_class
 from deephash.errors import UsageError
+from deephash.evaluation.codefile import label_words
 
 TAKE_CODES = ("collide", "pgd", "apgd", "universal", "patch")
 
@@ -151,22 +152,9 @@ def _other_codes(subject: Subject, labels: NDArray[Any] | None, seed: int) -> Ai
     for row in range(len(subject.names)):
         able = np.arange(len(database))
         if numbered is not None and labels is not None:
-            others = numbered[1]
-            same = (
-                others == labels[row]
-                if others.ndim == 1
-                else (others.astype(np.int64) @ labels[row].astype(np.int64)) > 0
-            )
+            same = shares_class(labels[row], numbered[1])
             able = np.flatnonzero(~same) if not same.all() else able
         rows.append(int(random.choice(able)))
     names = database.names
     words = tuple(str(row) if names is None else str(names[row]) for row in rows)
     return Aims(labels, codes=database.codes[np.array(rows)].signs().astype(np.float32), words=words)
-
-
-def label_words(labels: NDArray[Any], words: Sequence[str]) -> list[str]:
-    """Return labels as words, several joined by ``|``."""
-    named = dict(enumerate(words))
-    if labels.ndim == 2:
-        return ["|".join(named.get(n, str(n)) for n in np.flatnonzero(row).tolist()) for row in labels]
-    return [named.get(number, str(number)) for number in labels.tolist()]

@@ -20,7 +20,7 @@ from deephash.codes import BinaryCodes
 from deephash.collection.card import replace_file
 from deephash.errors import UsageError
 from deephash.evaluation.certified import certified_radii, draws_for, largest_radius
-from deephash.evaluation.codefile import CodeFile
+from deephash.evaluation.codefile import write_code_file
 from deephash.evaluation.settings import Settings
 from deephash.progress import track
 from deephash.reports.certified import Certificate, Certified
@@ -86,8 +86,8 @@ def certify(subject: Subject, asked: Certifying, folder: Path, *, settings: Sett
     smoothed, base, num_values = _drawn(subject, asked, folder)
     radii = certified_radii(smoothed.agreeing, asked.draws, asked.sigma, asked.alpha)
     codes, pair = BinaryCodes.from_bits(smoothed.bits), subject.pair
-    _save(folder / QUERY_FILE, replace(pair.query, codes=codes), radii=radii, agreeing=smoothed.agreeing)
-    _save(folder / DATABASE_FILE, pair.database)
+    write_code_file(folder / QUERY_FILE, replace(pair.query, codes=codes), radii=radii, agreeing=smoothed.agreeing)
+    write_code_file(folder / DATABASE_FILE, pair.database)
     section = partial(Certified, certificate=Certificate(radii, base, asked.says, asked.radii))
     report = evaluate_pair(replace(pair, query=replace(pair.query, codes=codes)), Asked(settings, sections=(section,)))
     remarks = (*_remarks(asked, codes.num_bits, num_values), *_cost(report, asked), *report.warnings)
@@ -138,13 +138,6 @@ def _kept(file: Path, num_bits: int) -> NDArray[np.int64] | None:
     except (OSError, ValueError, EOFError):
         return None
     return found if found.dtype == np.int64 and found.shape == (3, num_bits) else None
-
-
-def _save(path: Path, side: CodeFile, **more: NDArray[Any]) -> None:
-    columns = {"labels": side.labels, "names": side.names}
-    known = {name: column for name, column in columns.items() if column is not None}
-    words = {"class_names": np.array(side.class_names)} if side.class_names else {}
-    side.codes.save(path, **known, **words, **more)
 
 
 def _remarks(asked: Certifying, num_bits: int, num_values: int) -> Iterator[str]:

@@ -19,7 +19,7 @@ from deephash.attacks.running import Job, known_to
 from deephash.attacks.victims import frame_of, victim_of
 from deephash.codes import BinaryCodes
 from deephash.errors import DataError, UnreadablePicture
-from deephash.evaluation.codefile import CodeFile
+from deephash.evaluation.codefile import CodeFile, write_code_file
 from deephash.evaluation.robustness import Perceptibility, perceptibility
 from deephash.evaluation.settings import Settings
 from deephash.pictures import open_picture
@@ -85,16 +85,9 @@ def measure(job: Job, gallery: Gallery, *, settings: Settings | None = None, con
 def save_codes(job: Job, gallery: Gallery, measured: Measured) -> None:
     """Write what ``deephash evaluate FOLDER --adversarial FOLDER/attacked.npz`` reads: both sides, and the attacked."""
     pair, names = job.subject.pair, np.array(gallery.names, dtype=str)
-    _save(gallery.path / DATABASE_FILE, pair.database)
-    _save(gallery.path / QUERY_FILE, replace(pair.query, codes=measured.clean))
-    _save(gallery.path / ATTACKED_FILE, CodeFile(measured.attacked, names=names, targets=job.aims.targets))
-
-
-def _save(path: Path, side: CodeFile) -> None:
-    columns = {"labels": side.labels, "names": side.names, "targets": side.targets}
-    known = {name: column for name, column in columns.items() if column is not None}
-    words = {"class_names": np.array(side.class_names)} if side.class_names else {}
-    side.codes.save(path, **known, **words)
+    write_code_file(gallery.path / DATABASE_FILE, pair.database)
+    write_code_file(gallery.path / QUERY_FILE, replace(pair.query, codes=measured.clean))
+    write_code_file(gallery.path / ATTACKED_FILE, CodeFile(measured.attacked, names=names, targets=job.aims.targets))
 
 
 def says(job: Job) -> str:

@@ -15,6 +15,7 @@ from deephash.attacks.running import Job
 from deephash.codes import BinaryCodes, hamming_distance
 from deephash.errors import DeephashError
 from deephash.pictures import open_picture
+from deephash.reports.attack import turned_bits
 
 SHEET = "pictures.png"
 ROWS, NEIGHBOURS = 8, 5
@@ -25,7 +26,7 @@ _INK, _PAPER, _RIGHT, _WRONG = "#222222", "white", "#1a7f37", "#bc4c00"
 
 def draw_sheet(job: Job, gallery: Gallery, measured: Measured) -> Path:
     """Write ``pictures.png``: the queries whose codes changed most, and return where."""
-    flipped = (measured.clean.bits() != measured.attacked.bits()).sum(axis=1)
+    flipped = turned_bits(measured.clean, measured.attacked)
     rows = np.argsort(-flipped, kind="stable")[:ROWS].tolist()
     columns = 3 + 2 * NEIGHBOURS
     width, height = columns * (TILE + GAP) + 3 * GAP, HEAD + len(rows) * (TILE + LINE + GAP)

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from deephash.attacks.aims import aims_of
-from deephash.attacks.base import Attack as Method
 from deephash.attacks.base import Watch
 from deephash.attacks.catalogue import make_attack
 from deephash.attacks.flags import curve_flag, gradient_flag, order_flag, randomness_flag
@@ -168,7 +167,7 @@ def _flags(
 ) -> list[str]:
     metric = report.headline.metric
     scores = {label: report.figure(f"attacked {metric} {label}").value for label in jobs}
-    with_gradients = {label for label, job in jobs.items() if _is_white_box(job.attack) and job.source is None}
+    with_gradients = {label for label, job in jobs.items() if job.attack.needs_gradient and job.source is None}
     found = [flag for label in jobs for flag in gradient_flag(label, watches[label].gradients, watches[label].vanished)]
     found += randomness_flag(subject.victim, subject.pixels(subject.names[:2]).to(subject.victim.device))
     found += order_flag(
@@ -177,10 +176,6 @@ def _flags(
     )
     points = {epsilon: report.figure(f"attacked {metric} {label}").value for label, epsilon in curve.items()}
     return [*found, *curve_flag(points, _chance(subject))]
-
-
-def _is_white_box(method: Method) -> bool:
-    return method.needs_gradient
 
 
 def _chance(subject: Subject) -> float:

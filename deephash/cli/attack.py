@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from deephash.cli.output import note, print_json
+from deephash.cli.output import show_report
 from deephash.errors import UsageError
 
 if TYPE_CHECKING:
@@ -151,16 +151,10 @@ def _require_alone(suite: str, *others: object) -> None:
 
 
 def _hand_over(report: EvaluationReport, folder: Path, pictures: list[Path], as_json: bool) -> int:
-    from deephash.reports.report_json import report_to_data
-
     files = report.save(folder)
     page = report.to_markdown(pictures=[path.name for path in pictures])
     (folder / "report.md").write_text(page, encoding="utf-8")
-    if as_json:
-        print_json(report_to_data(report))
-    else:
-        report.print_table()
-    note(f"saved {folder}: {', '.join(path.name for path in [*files, *pictures])}")
+    show_report(report, folder, [*files, *pictures], as_json=as_json)
     return 0
 
 

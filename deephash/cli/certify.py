@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from deephash.cli.output import note, print_json
+from deephash.cli.output import show_report
 
 
 def certify(
@@ -56,16 +56,11 @@ def certify(
     from deephash.attacks.certifying_plot import draw_bounds
     from deephash.attacks.subject import subject_of
     from deephash.evaluation.settings import Settings
-    from deephash.reports.report_json import report_to_data
 
     asked = Certifying(sigma, draws, alpha, tuple(sorted(radius or (0.1, 0.25))), seed, batch_size)
     subject = subject_of(target, queries=queries, seed=seed, label=label, task=task)
     folder = out or Path("certificates") / f"{target.name.removesuffix('.dh')}-{sigma:g}"
     report = certify(subject, asked, folder, settings=Settings(top_k=top_k, seed=seed))
     files = [*report.save(folder), draw_bounds(subject, asked, folder, report)]
-    if json:
-        print_json(report_to_data(report))
-    else:
-        report.print_table()
-    note(f"saved {folder}: {', '.join(path.name for path in files)}")
+    show_report(report, folder, files, as_json=json)
     return 0

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from deephash.cli.output import note, print_json
+from deephash.cli.output import show_report
 
 
 def corrupt(
@@ -53,7 +53,6 @@ def corrupt(
     from deephash.attacks.subject import subject_of
     from deephash.evaluation.settings import Settings
     from deephash.reports.report import EvaluationReport
-    from deephash.reports.report_json import report_to_data
 
     asked = Corrupting(tuple(kinds or ()), near)
     attack = None if beside is None else EvaluationReport.load(beside)
@@ -64,9 +63,5 @@ def corrupt(
     measured = corrupt(subject, asked, folder, settings=Settings(top_k=top_k, seed=seed))
     report = measured.report if attack is None else with_attack(measured.report, attack)
     files = [*report.save(folder), folder / "corruptions.csv", draw_corruptions(measured, attack, folder)]
-    if json:
-        print_json(report_to_data(report))
-    else:
-        report.print_table()
-    note(f"saved {folder}: {', '.join(path.name for path in files)}")
+    show_report(report, folder, files, as_json=json)
     return 0

@@ -1,12 +1,18 @@
 """What commands share when they print: results on stdout, everything else on stderr."""
 
+from __future__ import annotations
+
 import json
 import os
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from deephash.reports.report import EvaluationReport
 
 
 def print_json(record: Any) -> None:
@@ -18,6 +24,17 @@ def note(message: str) -> None:
     """Print a remark on stderr, unless ``--quiet``."""
     if os.environ.get("DEEPHASH_QUIET") != "1":
         print(message, file=sys.stderr)
+
+
+def show_report(report: EvaluationReport, folder: Path, files: Iterable[Path], *, as_json: bool) -> None:
+    """Print a report as a table or as one JSON object, and say which files of it were saved in ``folder``."""
+    from deephash.reports.report_json import report_to_data
+
+    if as_json:
+        print_json(report_to_data(report))
+    else:
+        report.print_table()
+    note(f"saved {folder}: {', '.join(path.name for path in files)}")
 
 
 def table(rows: Iterable[Sequence[Any]], header: Sequence[str]) -> str:

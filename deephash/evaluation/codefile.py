@@ -88,20 +88,34 @@ class CodeFile:
 
     def label_words(self) -> list[str] | None:
         """Return the labels of each item as words, several joined by ``|``, "" for none; None without labels."""
-        if self.labels is None:
-            return None
-        names = dict(enumerate(self.class_names))
-        if self.labels.ndim == 2:
-            return ["|".join(names.get(n, str(n)) for n in np.flatnonzero(row).tolist()) for row in self.labels]
-        if self.labels.dtype.kind == "U":
-            return [str(word) for word in self.labels.tolist()]
-        return ["" if number < 0 else names.get(number, str(number)) for number in self.labels.tolist()]
+        return None if self.labels is None else label_words(self.labels, self.class_names)
 
     def take(self, rows: NDArray[np.integer]) -> CodeFile:
         """Return the items of ``rows``, in that order."""
         columns = {name: getattr(self, name) for name in _COLUMNS}
         kept: dict[str, Any] = {name: None if values is None else values[rows] for name, values in columns.items()}
         return replace(self, codes=self.codes[rows], **kept)
+
+
+def label_words(labels: NDArray[Any], class_names: Sequence[str]) -> list[str]:
+    """Return labels as words, several joined by ``|``, "" for none; a class without a name is its number."""
+    names = dict(enumerate(class_names))
+    if labels.ndim == 2:
+        return ["|".join(names.get(n, str(n)) for n in np.flatnonzero(row).tolist()) for row in labels]
+    if labels.dtype.kind == "U":
+        return [str(word) for word in labels.tolist()]
+    return ["" if number < 0 else names.get(number, str(number)) for number in labels.tolist()]
+
+
+def write_code_file(path: str | Path, side: CodeFile, **more: NDArray[Any]) -> None:
+    """Write the codes of a side with labels, names, targets and class names, where it has them, and ``more`` columns.
+
+    :func:`read_code_file` reads it.
+    """
+    columns = {"labels": side.labels, "names": side.names, "targets": side.targets}
+    known = {name: column for name, column in columns.items() if column is not None}
+    words = {"class_names": np.array(side.class_names)} if side.class_names else {}
+    side.codes.save(path, **known, **words, **more)
 
 
 def read_code_file(path: str | Path) -> CodeFile:

@@ -63,6 +63,11 @@ def own_precisions(case: Case, codes: BinaryCodes, ties: str | None = None) -> F
     return average_precisions(codes, sides.database, relevance, **options)[:, 0]
 
 
+def turned_bits(first: BinaryCodes, second: BinaryCodes) -> FloatArray:
+    """Return how many bits of each pair of rows differ, [Q]."""
+    return np.asarray((first.bits() != second.bits()).sum(axis=1), dtype=np.float64)
+
+
 class Attacked(Section):
     """Figures of an attack.
 

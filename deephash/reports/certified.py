@@ -16,9 +16,7 @@ from deephash.evaluation.relevance import relevance_from_labels
 from deephash.evaluation.scores import Column, QueryScores
 from deephash.reports.attack import own_precisions
 from deephash.reports.sections import Case, Section
-from deephash.reports.sides import OWN
-
-NOTHING = "none"  # no relevance: a figure of codes alone
+from deephash.reports.sides import NOTHING, OWN
 
 
 @dataclass(frozen=True, eq=False)

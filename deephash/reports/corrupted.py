@@ -10,11 +10,9 @@ from numpy.typing import NDArray
 
 from deephash.codes import BinaryCodes
 from deephash.evaluation.scores import Column, QueryScores
-from deephash.reports.attack import own_precisions
+from deephash.reports.attack import own_precisions, turned_bits
 from deephash.reports.sections import Case, Section
-from deephash.reports.sides import OWN
-
-NOTHING = "none"  # no relevance: a figure of codes alone
+from deephash.reports.sides import NOTHING, OWN
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,9 +67,7 @@ class Corrupted(Section):
 
     def flipped(self, queries: CorruptedQueries) -> NDArray[np.float64]:
         """Return how many bits differ from the original's, [Q]."""
-        sides = self.case.sides
-        changed = queries.codes[sides.query_rows].bits() != sides.query.bits()
-        return np.asarray(changed.sum(axis=1), dtype=np.float64)
+        return turned_bits(queries.codes[self.case.sides.query_rows], self.case.sides.query)
 
     def others(self, queries: CorruptedQueries) -> NDArray[np.float64]:
         """Return how many database items lie within the radius of a corrupted query, [Q]."""

@@ -6,19 +6,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
 from deephash.codes import BinaryCodes
 from deephash.evaluation.groups import FloatArray
 from deephash.evaluation.knn import knn_correct
 from deephash.evaluation.robustness import Perceptibility
 from deephash.evaluation.scores import Column, QueryScores
-from deephash.reports.attack import Attack, precision_column
+from deephash.reports.attack import Attack, precision_column, turned_bits
 from deephash.reports.record import Figure
 from deephash.reports.sections import Case, Section
-from deephash.reports.sides import OWN, TARGET
+from deephash.reports.sides import NOTHING, OWN, TARGET
 
-NOTHING = "none"  # no relevance: a figure of codes or pixels alone
 POOLED = "pooled RMSE"
 NEAR = 10  # neighbours of success@k
 
@@ -63,9 +61,9 @@ class Perturbed(Section):
             yield self._precision(codes[self.rows], f"{self._name()} {name}", name)
         if self.more.bound is not None:
             yield self._precision(self.more.bound[self.rows], f"bound of {self._name()}", "bound")
-        yield self._plain("flipped bits", _differing(self.codes, self.case.sides.query)), NOTHING
+        yield self._plain("flipped bits", turned_bits(self.codes, self.case.sides.query)), NOTHING
         if self.more.taken is not None:
-            far = _differing(self.codes, self.more.taken[self.rows])
+            far = turned_bits(self.codes, self.more.taken[self.rows])
             yield self._plain("collisions", (far == 0).astype(np.float64)), NOTHING
             yield self._plain("bits from the code", far), NOTHING
         yield from self._visible()
@@ -113,8 +111,3 @@ class Perturbed(Section):
 
     def _plain(self, metric: str, values: FloatArray) -> Column:
         return Column(metric, self.case.settings.normalize, QueryScores(values), attack=self.attack.says)
-
-
-def _differing(first: BinaryCodes, second: BinaryCodes) -> NDArray[np.float64]:
-    """Return how many bits of each pair of rows differ, [Q]."""
-    return np.asarray((first.bits() != second.bits()).sum(axis=1), dtype=np.float64)

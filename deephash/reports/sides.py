@@ -18,6 +18,7 @@ from deephash.evaluation.listed import ListedPairs
 from deephash.evaluation.relevance import Relevance, relevance_among_others, require_own_rows
 
 OWN, PAIRS, LISTED, TARGET = "any-shared-label", "pairs", "explicit", "target-label"
+NOTHING = "none"  # no relevance: a figure of codes or pixels alone
 
 
 @dataclass(frozen=True, eq=False)
