@@ -83,7 +83,7 @@ def start(workspace: Workspace, name: str, session: Session | None = None) -> Vi
     ids = snapshot.ids[:: max(1, total // EXAMPLES)][:EXAMPLES]
     examples = [(item.id, item.uri) for item in snapshot.collection.items(ids)]
     modalities = place.searcher.encoder.modalities
-    page = welcome_html(place.name, examples, total, snapshot.index.num_bits, modalities)
+    page = welcome_html(place.name, examples, total, snapshot.current.index.num_bits, modalities)
     return View(session or Session(), "", "", page, "")
 
 

@@ -53,13 +53,13 @@ class Facts:
 def collection_facts(place: Place) -> Facts:
     """Measure the newest version of a collection."""
     snapshot = place.searcher.snapshot
-    ids = snapshot.ids
-    codes = snapshot.index.codes_of(ids)
+    ids = snapshot.current.index.ids
+    codes = snapshot.current.index.codes_of(ids)
     balance = _balance(codes)
     times = list(place.search_times)
     unique, shared, collisions = _collisions(ids, codes)
     return Facts(
-        items=len(codes),
+        items=len(snapshot),
         unique=unique,
         shared=shared,
         num_bits=codes.layout.total_bits,
@@ -68,7 +68,7 @@ def collection_facts(place: Place) -> Facts:
         dead_bits=int(np.isin(balance, (0.0, 1.0)).sum()) if len(codes) else 0,
         collisions=collisions,
         chance=snapshot.chance,
-        engine=snapshot.index.explain(),
+        engine=snapshot.current.index.explain(),
         p50=float(np.percentile(times, 50)) if times else None,
         p95=float(np.percentile(times, 95)) if times else None,
         searches=len(times),

@@ -165,12 +165,12 @@ def _stats(workspace: Workspace, name: str) -> dict[str, Any]:
     return {
         "name": name,
         "items": len(snapshot),
-        "num_bits": snapshot.index.num_bits,
+        "num_bits": snapshot.current.index.num_bits,
         "version": snapshot.collection.version,
         "model": searcher.encoder.description,
         "modalities": list(searcher.encoder.modalities),
         "fingerprint": snapshot.collection.fingerprint,
-        "index": snapshot.index.explain(),
+        "index": snapshot.current.index.explain(),
     }
 
 

@@ -13,7 +13,9 @@ from typing import Any
 from deephash.errors import CollectionDamaged
 from deephash.foreign import read_json, refused_as, require_schema, require_version
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = (
+    2  # of a collection that was upgraded to another model; all others stay at 1, and old readers open them
+)
 _FILE, _FORMAT = "collection.json", "deephash collection"
 
 
@@ -37,7 +39,7 @@ class CollectionCard:
     root: str | None = None
     created: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     created_by: str = "deephash"
-    format_version: int = FORMAT_VERSION
+    format_version: int = 1
     notes: Mapping[str, Any] = field(default_factory=dict)
 
     def with_note(self, name: str, value: Any) -> CollectionCard:

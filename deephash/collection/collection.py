@@ -8,35 +8,31 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
-from datetime import timedelta
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import ArrayLike
 
 from deephash.codes import BinaryCodes, CodeLayout
 from deephash.collection import schema as columns
 from deephash.collection.card import CollectionCard, replace_file
 from deephash.collection.kinds import WIDENS
-from deephash.collection.leftovers import sweep_leftovers, sweep_unfinished
-from deephash.collection.lock import write_lock
+from deephash.collection.leftovers import sweep_unfinished
 from deephash.collection.next_id import next_id
-from deephash.collection.reader import MODELS, ROWS, CollectionReader, Model, describe_codes
-from deephash.collection.rows import CollectionVersion, Ids, Rows, require_utf8
-from deephash.collection.schema import CODE, HASH, ID, URI, VECTOR
-from deephash.errors import CollectionDamaged, UsageError
+from deephash.collection.reader import ROWS, Model, describe_codes
+from deephash.collection.rows import Ids, Rows, require_utf8
+from deephash.collection.schema import CODE, HASH, ID, MODEL_VERSION, URI
+from deephash.collection.writer import CollectionWriter, save_model
+from deephash.errors import IncompatibleModel, UsageError
 from deephash.numbers import whole
 
-_LOCK, _NEXT_ID = "write.lock", "next_id"
+_NEXT_ID = "next_id"
 
 
-class Collection(CollectionReader):
+class Collection(CollectionWriter):
     """An open collection. Readers see the version they opened until :meth:`refresh`; writers take turns.
 
     Use :meth:`create` or :meth:`open`.
@@ -81,7 +77,7 @@ class Collection(CollectionReader):
         try:
             scratch.mkdir(parents=True)
             code = describe_codes(layout, model)
-            _save_model(scratch, model)
+            save_model(scratch, model)
             Rows.create(scratch / ROWS, columns.base_schema(code, vector_dim))
             where = str(Path(root).resolve()) if root is not None else None
             CollectionCard(root=where, notes=dict(notes or {})).save(scratch)
@@ -132,13 +128,30 @@ class Collection(CollectionReader):
         content_hashes: Sequence[str] | None = None,
         attributes: Sequence[Mapping[str, Any]] | None = None,
         vectors: ArrayLike | None = None,
+        made_by: str | None = None,
     ) -> Ids:
         """Do what :meth:`append` does, but replace rows whose uri is known.
 
         They keep their id and the attributes that are not given; further code columns and hub biases are emptied there,
         because they belong to the old content.
+
+        Args:
+            uris: see :meth:`append`, as the others.
+            codes: by the current model.
+            content_hashes: one a row.
+            attributes: one mapping a row.
+            vectors: [n, D].
+            made_by: fingerprint of the model that made the codes, where it may have been replaced meanwhile.
+
+        Raises:
+            IncompatibleModel: the collection has another model by now; nothing is written then.
         """
         with self._writing():
+            if made_by is not None and made_by != self.fingerprint:
+                raise IncompatibleModel(
+                    f"{self.path} was upgraded from the model {made_by} to {self.current.called} meanwhile; run the "
+                    "command again, and what is left is encoded by the new one"
+                )
             known = self.find(uris)
             attributes = self._overlaid(uris, known, [{}] * len(uris) if attributes is None else attributes)
             table = self._as_table(uris, codes, content_hashes, attributes, vectors)
@@ -202,7 +215,7 @@ class Collection(CollectionReader):
                 columns.check_name(column)
                 if column in self._rows.schema.names:
                     raise UsageError(f"{column!r} is an attribute of {self.path}; choose another name for the codes")
-                _save_model(self.path, model)
+                save_model(self.path, model)
                 self._rows.add_columns([describe_codes(codes.layout, model).field(column)])
             elif model is not None:
                 self.check_model(model, column)
@@ -226,71 +239,13 @@ class Collection(CollectionReader):
 
     def drop_codes(self, column: str) -> None:
         """Forget a further code column; earlier versions keep it."""
-        if column == CODE:
-            raise UsageError(f"{CODE!r} is the collection's own code column and stays")
         with self._writing():
+            if column in {CODE, *(each.column for each in self.model_versions)}:
+                raise UsageError(f"{column!r} is the collection's own code column and stays")
             columns.column_of(self._rows.schema, column)
             self._rows.drop_column(column)
 
-    # Versions --------------------------------------------------------------------------------------
-
-    def versions(self) -> list[CollectionVersion]:
-        """Return every version that is kept, oldest first."""
-        return self._rows.versions()
-
-    def restore(self, version: int) -> None:
-        """Make an earlier version the latest, as a new commit, so that this can be undone too."""
-        with self._writing():
-            self._rows.restore(version)
-
-    def compact(self, *, forget_older_than: timedelta | None = None) -> None:
-        """Join small files and drop removed rows from them.
-
-        Args:
-            forget_older_than: also delete versions of that age, and the disk space that only they used. Readers that
-                still have one of them open fail on their next read.
-
-        Raises:
-            UsageError: a negative age.
-        """
-        if forget_older_than is not None and forget_older_than < timedelta():
-            raise UsageError(f"versions are forgotten by their age, which is at least 0 days, not {forget_older_than}")
-        with self._writing():
-            self._rows.compact(forget_older_than)
-
-    def check(self) -> None:
-        """Read everything. Raises CollectionDamaged if anything cannot be read, or if ids or uris are there twice."""
-        self._rows.check()
-        ids = self.ids()
-        uris = self._rows.read([URI]).column(URI)
-        if len(np.unique(ids)) != len(ids) or pc.count_distinct(uris).as_py() != len(ids):
-            raise CollectionDamaged(f"{self.path} holds an id or a uri twice; restore an earlier version")
-        for column in self.code_columns:
-            self.codes(column)
-            self.model_path_of(column)
-
-    def note(self, name: str, value: Any) -> None:
-        """Write a measured fact (JSON) into the card."""
-        with self._writing():
-            self.card.with_note(name, value).save(self.path)
-
-    def move_root(self, root: str | Path) -> None:
-        """Say that the pictures lie below another folder now, under the same relative paths."""
-        with self._writing():
-            replace(self.card, root=str(Path(root).resolve())).save(self.path)
-
     # Inside ----------------------------------------------------------------------------------------
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        """Hold the write lock and stand on the latest version."""
-        if self._pinned:
-            raise UsageError(f"version {self.version} is open for reading; open the latest one to write, or restore it")
-        with write_lock(self.path / _LOCK):
-            sweep_leftovers(self.path)
-            self.refresh()
-            self._rows.finish_recasting()
-            yield
 
     def _as_table(
         self,
@@ -317,9 +272,11 @@ class Collection(CollectionReader):
         for name in (name for name in columns.names_in(attributes) if name in schema.names):
             arrays[name] = columns.attribute_array(schema.field(name), [row.get(name) for row in attributes])
         if vectors is not None:
-            arrays[VECTOR] = columns.vector_array(vectors, self._needed_dim(), count)
-        self._checked(codes, CODE)
-        arrays[CODE] = columns.code_array(codes)
+            arrays[self.current.vectors] = columns.vector_array(vectors, self._needed_dim(), count)
+        self._checked(codes, self.current.column)
+        arrays[self.current.column] = columns.code_array(codes)
+        if MODEL_VERSION in schema.names:
+            arrays[MODEL_VERSION] = pa.array([self.current.number] * count, pa.int64())
         return pa.table(list(arrays.values()), pa.schema([schema.field(name) for name in arrays]))
 
     def _overlaid(
@@ -369,17 +326,3 @@ class Collection(CollectionReader):
         if count:
             replace_file(file, str(first + count))
         return np.arange(first, first + count, dtype=np.int64)
-
-
-def _save_model(folder: Path, model: Model | None) -> None:
-    """Copy the model into the collection, complete or not at all."""
-    if model is None:
-        return
-    target = folder / MODELS / model.fingerprint()
-    if target.is_dir():
-        return
-    scratch = target.with_name(f".{target.name}.{os.getpid()}")
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.parent.mkdir(exist_ok=True)
-    model.save(scratch)
-    scratch.replace(target)

@@ -16,9 +16,10 @@ from deephash.codes import BinaryCodes, CodeLayout
 from deephash.collection import schema as columns
 from deephash.collection.card import CollectionCard
 from deephash.collection.filters import Where
+from deephash.collection.model_versions import ModelVersion, model_versions, spaces_of
 from deephash.collection.parser import as_filter
 from deephash.collection.rows import Ids, Rows
-from deephash.collection.schema import CODE, HASH, ID, URI, VECTOR, CodeColumn
+from deephash.collection.schema import CODE, HASH, ID, MODEL_VERSION, URI, CodeColumn
 from deephash.errors import CollectionDamaged, DatasetNotFound, IncompatibleModel, UsageError
 
 ROWS, MODELS = "rows.lance", "models"
@@ -52,12 +53,14 @@ class Item:
         uri: path relative to the collection's root, with ``/``, or any text where there is no root.
         content_hash: of the file's bytes; empty where unknown.
         attributes: the values that are present, without those that follow from the code (hub biases).
+        model_version: number of the model that made its code, see :attr:`CollectionReader.model_versions`.
     """
 
     id: int
     uri: str
     content_hash: str = ""
     attributes: Mapping[str, Any] = field(default_factory=dict)
+    model_version: int = 1
 
 
 class CollectionReader:
@@ -135,36 +138,55 @@ class CollectionReader:
         return columns.attribute_kinds(self._rows.schema)
 
     @property
+    def model_versions(self) -> tuple[ModelVersion, ...]:
+        """The models whose codes it holds, oldest first; one, until it is upgraded."""
+        return model_versions(self._rows.schema)
+
+    @property
+    def current(self) -> ModelVersion:
+        """The newest model: that of new rows and of queries."""
+        return self.model_versions[-1]
+
+    @property
+    def spaces(self) -> tuple[ModelVersion, ...]:
+        """The newest model of each column of codes that cannot be compared with the others, the current one first."""
+        return spaces_of(self.model_versions)
+
+    @property
     def num_bits(self) -> int:
-        """K of the column ``code``."""
-        return columns.column_of(self._rows.schema, CODE).num_bits
+        """K of the current model's codes."""
+        return columns.column_of(self._rows.schema, self.current.column).num_bits
 
     @property
     def fingerprint(self) -> str | None:
-        """Of the model that made the column ``code``."""
-        return columns.column_of(self._rows.schema, CODE).fingerprint
+        """Of the current model."""
+        return self.current.fingerprint
 
     @property
     def has_vectors(self) -> bool:
         """Whether rows can keep a float16 vector."""
-        return VECTOR in self._rows.schema.names
+        return self.current.vectors in self._rows.schema.names
 
     @property
     def vector_dim(self) -> int | None:
-        """D, or None."""
-        return int(self._rows.schema.field(VECTOR).type.list_size) if self.has_vectors else None
+        """D of the current model's vectors, or None."""
+        return int(self._rows.schema.field(self.current.vectors).type.list_size) if self.has_vectors else None
 
     @property
     def model_path(self) -> Path | None:
-        """Folder of the model that made the column ``code``; None for codes from elsewhere."""
-        return self.model_path_of(CODE)
+        """Folder of the current model; None for codes from elsewhere."""
+        return self.path_of_model(self.current.fingerprint)
 
     def model_path_of(self, column: str) -> Path | None:
-        """Return the folder of the model of ``column``. Raises CollectionDamaged where it is missing."""
-        print_ = columns.column_of(self._rows.schema, column).fingerprint
-        if print_ is None:
+        """Return the folder of the newest model of ``column``. Raises CollectionDamaged where it is missing."""
+        newest = {each.column: each.fingerprint for each in self.model_versions}
+        return self.path_of_model(newest.get(column, columns.column_of(self._rows.schema, column).fingerprint))
+
+    def path_of_model(self, fingerprint: str | None) -> Path | None:
+        """Return the folder of a model that the collection carries. Raises CollectionDamaged where it is missing."""
+        if fingerprint is None:
             return None
-        folder = self.path / MODELS / print_
+        folder = self.path / MODELS / fingerprint
         if not folder.is_dir():
             raise CollectionDamaged(
                 f"{folder} is missing: the model that made the codes of {self.path}. Copy the model folder of its "
@@ -172,22 +194,39 @@ class CollectionReader:
             )
         return folder
 
-    def check_model(self, model: Model, column: str = CODE) -> None:
-        """Raise IncompatibleModel unless ``model`` made the codes of ``column``."""
-        mine = columns.column_of(self._rows.schema, column)
+    def check_model(self, model: Model, column: str | None = None) -> None:
+        """Raise IncompatibleModel unless ``model`` is the current one, or the one that made the codes of ``column``."""
+        if column is None:
+            mine = CodeColumn(self.num_bits, 1, self.current.fingerprint, self.current.model)
+        else:
+            mine = columns.column_of(self._rows.schema, column)
         other = describe_codes(layout_of(model), model)
         if mine.fingerprint != other.fingerprint:
             known = f"--model {self.path / MODELS / mine.fingerprint}" if mine.fingerprint else "no model at all"
             raise IncompatibleModel(
                 f"{self.path} holds {mine.num_bits}-bit codes of {_called(mine)}; you asked for {_called(other)} with "
-                f"{other.num_bits} bits. Use {known}, or build another collection: "
-                "deephash index PICTURES --out NEW.dh --model RUN"
+                f"{other.num_bits} bits. Use {known}, build another collection: deephash index PICTURES --out NEW.dh "
+                f"--model RUN, or bring this one to another model: deephash upgrade {self.path} --model RUN"
             )
+
+    def the_one_space(self, purpose: str) -> str:
+        """Return the column of codes that all rows share. Raises UsageError where models differ, naming ``purpose``."""
+        filled = [each for each in self.spaces if len(self.codes(each.column)[0])]
+        if len(filled) > 1:
+            raise UsageError(
+                f"{self.path} holds codes of {' and '.join(each.called for each in filled)}, which cannot be compared; "
+                f"to {purpose}, bring all rows to one model: deephash upgrade {self.path} --re-encode now"
+            )
+        return filled[0].column if filled else self.current.column
 
     # Reading ---------------------------------------------------------------------------------------
 
-    def codes(self, column: str = CODE) -> tuple[Ids, BinaryCodes]:
-        """Return (ids int64 [N] ascending, codes) of every row that has a code in ``column``."""
+    def codes(self, column: str | None = None) -> tuple[Ids, BinaryCodes]:
+        """Return (ids int64 [N] ascending, codes) of every row that has a code in ``column``, by default the current's.
+
+        That is every row, unless models that cannot be compared made the codes (:attr:`spaces`).
+        """
+        column = column or self.current.column
         spec = columns.column_of(self._rows.schema, column)
         ids = np.empty(len(self._rows), np.int64)
         packed = np.empty((len(ids), spec.layout.width), np.uint8)
@@ -207,7 +246,8 @@ class CollectionReader:
         """Return the rows that have a code in ``column``. Raises CollectionDamaged where all must have one."""
         empty = batch.column(1).null_count
         batch = batch.filter(batch.column(1).is_valid()) if empty else batch
-        if (empty and column == CODE) or batch.column(1).flatten().null_count or batch.column(0).null_count:
+        all_here = column == CODE and not columns.is_upgraded(self._rows.schema)
+        if (empty and all_here) or batch.column(1).flatten().null_count or batch.column(0).null_count:
             raise CollectionDamaged(
                 f"{self.path}: a row has no code in {column!r}, or a part of one; restore an earlier version: "
                 f"deephash collection versions {self.path}"
@@ -225,16 +265,22 @@ class CollectionReader:
         """
         kept = [name for name in self.attribute_kinds if not columns.is_derived(name)]
         shown = list(dict.fromkeys([ID, URI, *([HASH] if with_hashes else []), *kept]))
-        return [_item(row) for row in self._rows.take(ids, shown).to_pylist()]
+        upgraded = columns.is_upgraded(self._rows.schema)
+        return [_item(row, upgraded) for row in self._rows.take(ids, shown).to_pylist()]
 
     def vectors(self, ids: ArrayLike) -> NDArray[np.float16]:
         """Return float16 vectors [n, D] in the order given. Raises UsageError where there are none."""
         dim = self.vector_dim
         if dim is None:
             raise UsageError(f"{self.path} keeps no vectors; index again with --keep-vectors to re-rank by them")
-        column = self._rows.take(ids, [VECTOR]).column(VECTOR)
+        column = self._rows.take(ids, [self.current.vectors]).column(0)
         if column.null_count:
-            raise UsageError(f"{column.null_count} of these rows have no vector; index them again with --keep-vectors")
+            raise UsageError(
+                f"{column.null_count} of these rows have no vector of the current model; give them one: "
+                f"deephash upgrade {self.path} --re-encode now"
+                if len(self.model_versions) > 1
+                else f"{column.null_count} of these rows have no vector; index them again with --keep-vectors"
+            )
         found = columns.matrix(column, np.float16, dim)
         if not np.isfinite(found).all():
             raise CollectionDamaged(f"{self.path} keeps vectors with NaN or infinity; restore an earlier version")
@@ -296,8 +342,9 @@ def _called(column: CodeColumn) -> str:
     return f"{column.model} ({column.fingerprint})" if column.fingerprint else column.model
 
 
-def _item(row: dict[str, Any]) -> Item:
+def _item(row: dict[str, Any], upgraded: bool) -> Item:
     fixed = {"id": row.pop(ID), "uri": row.pop(URI), "content_hash": row.pop(HASH, None) or ""}
+    fixed["model_version"] = row.pop(MODEL_VERSION, 1) if upgraded else 1
     if fixed["uri"] is None:
         raise CollectionDamaged(f"the row {fixed['id']} has no uri; restore an earlier version of the collection")
     return Item(**fixed, attributes={name: value for name, value in row.items() if value is not None})

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
-from deephash.collection.schema import ID, VECTOR, code_columns, require_columns
+from deephash.collection.schema import ID, code_columns, is_vectors, require_columns
 from deephash.errors import CollectionDamaged, CollectionError, FormatTooNew, UsageError
 from deephash.foreign import refused_as, require_plausible
 from deephash.foreign.names import is_utf8, printable
@@ -167,6 +167,14 @@ class Rows:
         if fields:
             self._commit(lambda: self._data.add_columns(pa.schema(fields)))
 
+    def fill_column(self, name: str, sql: str) -> None:
+        """Add a column whose values are those of an SQL expression."""
+        self._commit(lambda: self._data.add_columns({name: sql}))
+
+    def note(self, facts: dict[str, str]) -> None:
+        """Set metadata of the schema; it is of this version, like the rows."""
+        self._commit(lambda: self._data.update_schema_metadata({**facts}))
+
     def drop_column(self, name: str) -> None:
         """Forget a column; earlier versions keep it."""
         self._commit(lambda: self._data.drop_columns([name]))
@@ -243,8 +251,7 @@ def _require_sound(data: lance.LanceDataset, path: Path) -> None:
     if data.base_paths() or any(Path(file.path).name != file.path for file in files):
         raise CollectionDamaged(f"{path} names files outside of itself; export the collection where it was made")
     widths = [8] + [each.layout.width for each in code_columns(data.schema).values()]
-    if VECTOR in data.schema.names:
-        widths.append(2 * int(data.schema.field(VECTOR).type.list_size))
+    widths += [2 * int(each.type.list_size) for each in data.schema if is_vectors(each)]
     on_disk = sum((path / "data" / file.path).stat().st_size for file in files)
     with refused_as(CollectionDamaged, "restore an earlier version, or the folder from a copy"):
         require_plausible(int(data.count_rows()) * sum(widths), on_disk, path, expansion=20)

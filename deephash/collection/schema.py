@@ -16,12 +16,14 @@ from deephash.codes import BinaryCodes, CodeLayout
 from deephash.errors import CollectionDamaged, UsageError, did_you_mean
 
 ID, URI, HASH, VECTOR, CODE = "id", "uri", "content_hash", "vector", "code"
+MODEL_VERSION = "model_version"  # of the model that made a row's code; only collections that were upgraded have it
 RESERVED = (
     ID,
     URI,
     HASH,
     VECTOR,
     CODE,
+    MODEL_VERSION,
     "path",
     "and",
     "or",
@@ -55,6 +57,7 @@ KINDS = {
 _EXACT = {pa.string(): str, pa.int64(): int, pa.float64(): float, pa.bool_(): bool, pa.timestamp("us"): datetime}
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 _META = "deephash:"
+MODELS_KEY = _META + "model_versions"  # in the metadata of the schema of a collection that was upgraded
 _AGAIN = "restore an earlier version (deephash collection versions), or the folder from a copy"
 _DIGITS = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)
 _FINGERPRINT = re.compile(r"[A-Za-z0-9_-]{1,64}")  # it names a folder
@@ -142,6 +145,16 @@ def require_columns(schema: pa.Schema, path: object) -> None:
         )
 
 
+def is_vectors(field: pa.Field) -> bool:
+    """Say whether a column holds vectors: of the first model, or (``vector_...``) of a later one."""
+    return field.name.startswith(VECTOR) and bool(pa.types.is_fixed_size_list(field.type))
+
+
+def is_upgraded(schema: pa.Schema) -> bool:
+    """Say whether a collection ever had another model than its first."""
+    return MODELS_KEY.encode() in (schema.metadata or {})
+
+
 def _facts(field: pa.Field) -> dict[str, str]:
     facts = {
         key.decode(errors="replace"): value.decode(errors="replace") for key, value in (field.metadata or {}).items()
@@ -186,7 +199,8 @@ def new_fields(schema: pa.Schema, rows: Sequence[Mapping[str, Any]]) -> list[pa.
     codes = code_columns(schema)
     fields = []
     for name in names_in(rows):
-        check_name(name)
+        if name != MODEL_VERSION or name not in schema.names or is_upgraded(schema):  # else it is the user's, and older
+            check_name(name)
         if name in codes:
             raise UsageError(f"{name!r} is a column of codes here; choose another name for the attribute")
         if name not in schema.names:

@@ -5,6 +5,8 @@ An index is a cache over a collection's code column: it can always be rebuilt, a
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
@@ -48,7 +50,39 @@ class PreparedFilter:
         return self._resolved if self._owner is owner and self._version == version else None
 
 
-Allowed: TypeAlias = NDArray[np.int64] | AscendingIds | PreparedFilter
+class Selection:
+    """Items that pass a filter, known by what it says; their ids are looked up where an engine first needs them.
+
+    An engine with a language of its own (a server) translates the rule and never asks for ids.
+
+    Args:
+        rule: what was asked, such as a :class:`deephash.collection.Filter`.
+        find: returns the ids, ascending.
+    """
+
+    def __init__(self, rule: object, find: Callable[[], NDArray[np.int64]]) -> None:
+        self.rule = rule
+        self._find, self._lock = find, threading.Lock()
+        self._ids: AscendingIds | None = None
+
+    @property
+    def ids(self) -> AscendingIds:
+        """The ids that pass."""
+        with self._lock:
+            if self._ids is None:
+                self._ids = AscendingIds(self._find())
+            return self._ids
+
+    @property
+    def held(self) -> int:
+        """How many ids are in memory for it."""
+        return 0 if self._ids is None else len(self._ids)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+Allowed: TypeAlias = NDArray[np.int64] | AscendingIds | PreparedFilter | Selection
 
 
 class Searchable(Protocol):

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from deephash.codes import BinaryCodes
 from deephash.errors import UsageError
-from deephash.index.base import Allowed, Engine, Neighbors, PreparedFilter
+from deephash.index.base import Allowed, Engine, Neighbors, PreparedFilter, Selection
 from deephash.index.exact import plain_exact
 from deephash.index.histogram import distance_histogram
 from deephash.index.ids import AscendingIds, UnknownIds, as_ids, ascends, positions
@@ -197,6 +197,8 @@ class LiveIndex:
 
     def _parts(self, allowed: Allowed | None) -> list[Part]:
         """Return what must be searched: the table and the additions, each with its filter."""
+        if isinstance(allowed, Selection):
+            allowed = allowed.ids
         if isinstance(allowed, PreparedFilter):
             known = allowed.resolved(self, self._version)
             return cast(list[Part], known) if known is not None else self._parts_of(allowed.ids)

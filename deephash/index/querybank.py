@@ -11,7 +11,7 @@ added to the Hamming distance**. So the correction is stored beside the codes an
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from scipy.special import logsumexp
 
 from deephash.codes import BinaryCodes, distance_blocks
 from deephash.errors import UsageError
+from deephash.index.base import Selection
 from deephash.index.ids import AscendingIds
 from deephash.numbers import whole
 
@@ -158,6 +159,9 @@ def active_items(gallery: BinaryCodes, bank: BinaryCodes) -> NDArray[np.bool_]:
     return active
 
 
+_Allowed: TypeAlias = AscendingIds | NDArray[np.int64] | Selection
+
+
 class _Found(Protocol):
     @property
     def ids(self) -> NDArray[np.int64]: ...
@@ -167,9 +171,7 @@ class _Found(Protocol):
 
 class _Searchable(Protocol):
     def __len__(self) -> int: ...
-    def search(
-        self, queries: BinaryCodes, k: int, *, allowed: AscendingIds | NDArray[np.int64] | None = None
-    ) -> _Found: ...
+    def search(self, queries: BinaryCodes, k: int, *, allowed: _Allowed | None = None) -> _Found: ...
 
 
 @dataclass(frozen=True)
@@ -196,7 +198,7 @@ class HubCorrection:
         queries: BinaryCodes,
         k: int,
         *,
-        allowed: AscendingIds | NDArray[np.int64] | None = None,
+        allowed: _Allowed | None = None,
     ) -> list[tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int32]]]:
         """Return for each query (ids, corrected distances, Hamming distances), best first, exactly as a full scan
         would.
@@ -208,7 +210,7 @@ class HubCorrection:
         return [self._search_one(index, queries[row], k, allowed) for row in range(len(queries))]
 
     def _search_one(
-        self, index: _Searchable, query: BinaryCodes, k: int, allowed: AscendingIds | NDArray[np.int64] | None
+        self, index: _Searchable, query: BinaryCodes, k: int, allowed: _Allowed | None
     ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int32]]:
         total = len(index) if allowed is None else min(len(index), len(allowed))
         fetch = min(total, max(4 * k, 64))

@@ -28,12 +28,13 @@ class Answer:
         options: how.
         code: the query's code, one row.
         hits: best first.
-        counts: int64 [K + 1], how many of the searched items lie at each distance.
+        counts: int64 [K + 1], how many of the searched items of the query's own model lie at each distance.
         snapshot: the version that answered.
         model: the model in words.
         engine: which engine answered, how the filter was applied, and why.
         encode_ms: time for the code; near 0 where it was known.
         search_ms: time for everything after it.
+        notes: what the person should know about this answer, such as whose codes were left out.
     """
 
     name: str
@@ -47,6 +48,12 @@ class Answer:
     engine: str
     encode_ms: float
     search_ms: float
+    notes: tuple[str, ...] = ()
+
+    @property
+    def is_merged(self) -> bool:
+        """Whether codes of models that cannot be compared were searched, each with its own, and the hits merged."""
+        return len(self.snapshot.shards) > 1
 
     @property
     def total(self) -> int:
@@ -76,12 +83,20 @@ class Answer:
 
     @cached_property
     def codes(self) -> BinaryCodes | None:
-        """The codes of the hits, in their order; None without hits."""
+        """The codes of the hits, in their order; None without hits. Raises UsageError for hits of several models."""
         return self.snapshot.codes_of([hit.id for hit in self.hits]) if self.hits else None
 
     @cached_property
     def _groups(self) -> list[int]:
-        return [] if self.codes is None else group_near_duplicates(self.codes, self.num_bits // 32)
+        """For each hit the position of the best of its near-duplicates, among those of its own model."""
+        groups = list(range(len(self.hits)))
+        for shard in self.snapshot:
+            mine = [place for place, hit in enumerate(self.hits) if not self.is_merged or hit.id in shard]
+            if mine:
+                codes = shard.codes_of([self.hits[place].id for place in mine])
+                for place, leader in zip(mine, group_near_duplicates(codes, codes.layout.total_bits // 32)):
+                    groups[place] = mine[leader]
+        return groups
 
     @property
     def leaders(self) -> list[int]:
@@ -107,5 +122,6 @@ class Answer:
             else {"mean": chance.mean, "sd": chance.deviation, "cutoff": chance.cutoff},
             "encode_ms": round(self.encode_ms, 3),
             "search_ms": round(self.search_ms, 3),
+            "notes": list(self.notes),
             "hits": [hit.to_record() for hit in self.hits],
         }

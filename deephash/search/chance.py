@@ -15,6 +15,7 @@ from deephash.codes import BinaryCodes
 CHANCE_PAIRS = 20_000  # the 1 % point of 20,000 pairs has a standard error of 0.07 percentage points
 CHANCE_TAIL = 0.01
 GROUP_SHARE = 0.95
+FEW = 20  # pairs below which their share says little
 PEAK = 2.0  # related pairs stand apart where their peak is so many times as high as the valley behind it
 
 
@@ -85,6 +86,24 @@ def chance_among(
         cutoff, chances = _quantile(share, GROUP_SHARE * together) + 1, 1 / together
     cutoff = max(-1, min(cutoff, unexplained(share, chances)))
     return Chance(float(differing.mean()), float(differing.std()), cutoff, share, valley is not None)
+
+
+def probabilities(chance: Chance | None, max_distance: int) -> NDArray[np.float64]:
+    """Return the probability that an unrelated item lies within each distance, float64 [max_distance + 1], rising.
+
+    It is the share of random pairs, and where fewer than ``FEW`` of these were drawn, a normal tail that goes on from
+    there, so that rarer distances are still told apart. Without pairs the bits are taken to be independent.
+    """
+    from scipy.special import ndtr  # not before it is needed: it would slow down every start
+
+    reach = np.arange(max_distance + 1) + 0.5
+    if chance is None:
+        return np.asarray(ndtr((reach - max_distance / 2) / (sqrt(max_distance) / 2)))
+    drawn = np.cumsum(chance.share)
+    tail = ndtr((reach - chance.mean) / max(chance.deviation, 0.5))
+    known = int(np.argmax(drawn * CHANCE_PAIRS >= FEW))
+    rarer = tail[:known] * (drawn[known] / max(tail[known], np.finfo(float).tiny))
+    return np.concatenate([rarer, drawn[known:]]).clip(0.0, 1.0)
 
 
 def _quantile(share: NDArray[np.float64], part: float) -> int:

@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deephash.codes import BinaryCodes
+from deephash.collection.model_versions import ModelVersion
+from deephash.collection.reader import CollectionReader
 from deephash.encoding import CodeEncoder, open_encoder, read_model_record
 from deephash.encoding.composed import change_by_words, compose_picture, continuous_codes, neutral_codes
 from deephash.encoding.opening import Source, folder_of
@@ -256,3 +258,33 @@ def _modality(part: Part) -> Modality:
     if part.kind not in ("image", "text"):
         raise UsageError(f"a query of kind {part.kind!r} has no model to read it; give a picture or words")
     return part.kind
+
+
+class QueryEncoders:
+    """The encoders of a collection's models, each loaded at its first query.
+
+    Args:
+        collection: how the collection is called in messages.
+    """
+
+    def __init__(self, collection: str) -> None:
+        self._name = collection
+        self._known: dict[str | None, QueryEncoder] = {}
+        self._lock = threading.Lock()
+
+    def put(self, model: ModelVersion, collection: CollectionReader, source: Source | None = None) -> QueryEncoder:
+        """Take ``source`` as what encodes queries for ``model``; by default the model that the collection carries.
+
+        Raises:
+            IncompatibleModel: its codes cannot be compared with those of ``model``.
+        """
+        chosen = collection.path_of_model(model.fingerprint) if source is None else source
+        encoder = QueryEncoder(chosen, model.fingerprint, self._name)
+        self._known[model.fingerprint] = encoder
+        return encoder
+
+    def of(self, model: ModelVersion, collection: CollectionReader) -> QueryEncoder:
+        """Return the encoder of a model of the collection."""
+        with self._lock:
+            known = self._known.get(model.fingerprint)
+            return self.put(model, collection) if known is None else known

@@ -17,7 +17,7 @@ from deephash.search.encoder import Encoded
 from deephash.search.hits import Hit
 from deephash.search.narrowing import Among
 from deephash.search.query import Options, Query
-from deephash.search.snapshot import Snapshot
+from deephash.search.snapshot import Shard
 
 BEYOND = 64  # further neighbours, among which ties at the last hit's distance mostly end
 
@@ -49,31 +49,32 @@ class _Ordered:
         return _Ordered(*(None if column is None else column[near] for column in columns))  # type: ignore[arg-type]
 
 
-def find(snapshot: Snapshot, query: Query, encoded: Encoded, options: Options) -> Found:
-    """Search one version of a collection, and count the items at every distance.
+def find(shard: Shard, query: Query, encoded: Encoded, options: Options) -> Found:
+    """Search one shard, and count the items at every distance.
 
     Raises:
         UsageError: a code of another length, numbers out of range, a filter that does not fit, re-ranking where there
             are no vectors, or hubs where there is no bank.
     """
-    code, k, farthest = encoded.code, *_checked(snapshot, encoded.code, options)
-    among = snapshot.narrowing.among(options.where)
+    code, k, farthest = encoded.code, *_checked(shard, encoded.code, options)
+    among = shard.narrowing.among(options.where)
     counts = among.counts(code)
-    ordered = _ordered(snapshot, among, query, encoded, options, k).within(farthest)
-    engine = snapshot.index.explain() + (f"\nfilter: {among.how}" if among.how else "")
-    return Found(_hits(snapshot, code, ordered, lambda far: int(counts[far])), counts, engine)
+    ordered = _ordered(shard, among, query, encoded, options, k).within(farthest)
+    how = among.explain(int(counts.sum()), len(shard))
+    engine = shard.index.explain() + (f"\nfilter: {how}" if how else "")
+    return Found(_hits(shard, code, ordered, lambda far: int(counts[far])), counts, engine)
 
 
-def find_hits(snapshot: Snapshot, query: Query, encoded: Encoded, options: Options) -> list[Hit]:
+def find_hits(shard: Shard, query: Query, encoded: Encoded, options: Options) -> list[Hit]:
     """Return the hits of :func:`find` alone; on large collections without a second pass over all codes.
 
     How many items lie at a hit's distance is read from some more neighbours: all nearer ones are among them. Only where
     these end at the last hit's own distance are the codes counted.
     """
     if options.rerank or options.correct_hubs:
-        return find(snapshot, query, encoded, options).hits
-    code, k, farthest = encoded.code, *_checked(snapshot, encoded.code, options)
-    among = snapshot.narrowing.among(options.where)
+        return find(shard, query, encoded, options).hits
+    code, k, farthest = encoded.code, *_checked(shard, encoded.code, options)
+    among = shard.narrowing.among(options.where)
     more = 2 * k + BEYOND
     found = among.index.search(code, more, allowed=among.allowed)
     distances = found.distances[0]
@@ -83,28 +84,28 @@ def find_hits(snapshot: Snapshot, query: Query, encoded: Encoded, options: Optio
         return int((distances == far).sum()) if far < last else int(among.counts(code)[far])
 
     nearest = _nearest(found.ids[0, :k], distances[:k], query, among)
-    return _hits(snapshot, code, nearest.within(farthest), cache(tie_size))
+    return _hits(shard, code, nearest.within(farthest), cache(tie_size))
 
 
-def _checked(snapshot: Snapshot, code: BinaryCodes, options: Options) -> tuple[int, int | None]:
+def _checked(shard: Shard, code: BinaryCodes, options: Options) -> tuple[int, int | None]:
     """Return k and the farthest distance that is asked for."""
-    _check(snapshot, code)
+    _check(shard, code)
     k = whole(options.k, "k, the number of answers,", least=1)
     return k, None if options.max_distance is None else whole(options.max_distance, "max_distance, in bits,")
 
 
-def _ordered(snapshot: Snapshot, among: Among, query: Query, encoded: Encoded, options: Options, k: int) -> _Ordered:
+def _ordered(shard: Shard, among: Among, query: Query, encoded: Encoded, options: Options, k: int) -> _Ordered:
     rerank = whole(options.rerank, "rerank, the length of the shortlist,")
     if rerank and options.correct_hubs:
         raise UsageError("hits are ordered by stored vectors or by corrected distances; leave out rerank or hubs")
     if options.correct_hubs:
-        correction = snapshot.correction(_hub_kind(query))
+        correction = shard.correction(_hub_kind(query))
         ids, corrected, distances = correction.search(among.index, encoded.code, k, allowed=among.allowed)[0]
         return _Ordered(ids, distances, corrected=corrected)
     if rerank:
         if encoded.vector is None:
             raise UsageError("re-ranking compares float vectors; give the query's with `vector`")
-        vectors = snapshot.collection.vectors
+        vectors = shard.collection.vectors
         best = search_two_stage(
             among.index, encoded.code, encoded.vector, vectors, k, shortlist=max(k, rerank), allowed=among.allowed
         )
@@ -127,16 +128,16 @@ def _hub_kind(query: Query) -> str:
     return query.only.kind
 
 
-def _check(snapshot: Snapshot, code: BinaryCodes) -> None:
-    expected = snapshot.index.layout
+def _check(shard: Shard, code: BinaryCodes) -> None:
+    expected = shard.index.layout
     if code.layout != expected:
         raise UsageError(
-            f"{snapshot.collection.path} holds codes of {expected.describe()}; the query has {code.layout.describe()}. "
+            f"{shard.collection.path} holds codes of {expected.describe()}; the query has {code.layout.describe()}. "
             "Encode it with the collection's own model"
         )
 
 
-def _hits(snapshot: Snapshot, code: BinaryCodes, found: _Ordered, tie_size: Callable[[int], int]) -> list[Hit]:
+def _hits(shard: Shard, code: BinaryCodes, found: _Ordered, tie_size: Callable[[int], int]) -> list[Hit]:
     if not len(found.ids):
         return []
     longest = code.layout.max_distance
@@ -152,8 +153,9 @@ def _hits(snapshot: Snapshot, code: BinaryCodes, found: _Ordered, tie_size: Call
             attributes=item.attributes,
             score=None if found.scores is None else float(found.scores[place]),
             corrected=None if found.corrected is None else float(found.corrected[place]),
+            model_version=item.model_version,
         )
-        for place, item in enumerate(snapshot.collection.items(found.ids, with_hashes=False))
+        for place, item in enumerate(shard.collection.items(found.ids, with_hashes=False))
     ]
 
 

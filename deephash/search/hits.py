@@ -25,6 +25,9 @@ class Hit:
         attributes: label, size and whatever else was stored with the item.
         score: similarity after re-ranking by stored vectors, or None where there was none.
         corrected: distance plus the item's hub bias, by which hits are then ordered; None without correction.
+        model_version: number of the model that made its code; distances of hits of other models may not be compared.
+        by_chance: probability that an unrelated item lies so near, by which hits of models that cannot be compared are
+            merged; None where all hits are of one.
     """
 
     rank: int
@@ -37,6 +40,8 @@ class Hit:
     attributes: Mapping[str, Any] = field(default_factory=dict)
     score: float | None = None
     corrected: float | None = None
+    model_version: int = 1
+    by_chance: float | None = None
 
     def to_record(self) -> dict[str, Any]:
         """Return the hit as JSON values."""
@@ -51,6 +56,8 @@ class Hit:
             "attributes": dict(self.attributes),
             "score": self.score,
             "corrected": None if self.corrected is None else round(self.corrected, 4),
+            "model_version": self.model_version,
+            "by_chance": self.by_chance,
         }
 
 

@@ -15,14 +15,25 @@ from numpy.typing import ArrayLike, NDArray
 from deephash.codes import BinaryCodes
 from deephash.collection import Collection
 from deephash.encoding.opening import Source
-from deephash.errors import UsageError
+from deephash.errors import DataError, UsageError
 from deephash.search.answer import Answer
 from deephash.search.chance import Chance
-from deephash.search.encoder import Encoded, QueryEncoder
+from deephash.search.encoder import Encoded, QueryEncoder, QueryEncoders
 from deephash.search.finding import find, find_hits
 from deephash.search.hits import Hit
+from deephash.search.merging import engines_of, merged, options_of
 from deephash.search.query import Options, Part, Query, Where, picture_and_words
-from deephash.search.snapshot import Snapshot
+from deephash.search.snapshot import Shard, Snapshot
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What a shard is asked."""
+
+    shard: Shard
+    query: Query
+    encoded: Encoded
+    options: Options
 
 
 @dataclass
@@ -36,13 +47,13 @@ class Searcher:
 
     Attributes:
         path: the collection's folder.
-        encoder: turns queries into codes.
+        encoders: turn queries into codes, one for each model of the collection.
         kind: which index answers, see ``open_index``.
         name: how answers call the collection; the folder's name by default.
     """
 
     path: Path
-    encoder: QueryEncoder
+    encoders: QueryEncoders
     kind: str = "auto"
     name: str = ""
     _snapshot: Snapshot | None = field(default=None, repr=False)
@@ -64,9 +75,9 @@ class Searcher:
             CollectionDamaged: the collection cannot be read.
         """
         collection = Collection.open(path)
-        source = collection.model_path if model is None else model
-        encoder = QueryEncoder(source, collection.fingerprint, str(path))
-        return cls(Path(path), encoder, index, Path(path).stem, Snapshot.of(collection, index))
+        encoders = QueryEncoders(str(path))
+        encoders.put(collection.current, collection, model)
+        return cls(Path(path), encoders, index, Path(path).stem, Snapshot.of(collection, index))
 
     @property
     def snapshot(self) -> Snapshot:
@@ -92,9 +103,17 @@ class Searcher:
         return self.snapshot.collection
 
     @property
+    def encoder(self) -> QueryEncoder:
+        """Turns queries into codes of the collection's current model."""
+        return self._encoder_of(self.snapshot.current)
+
+    def _encoder_of(self, shard: Shard) -> QueryEncoder:
+        return self.encoders.of(shard.model, shard.collection)
+
+    @property
     def num_bits(self) -> int:
-        """K, the code length."""
-        return self.snapshot.index.num_bits
+        """K, the code length of the current model."""
+        return self.snapshot.current.index.num_bits
 
     def __len__(self) -> int:
         return len(self.snapshot)
@@ -110,50 +129,99 @@ class Searcher:
         """
         options = options or Options()
         started = time.perf_counter()
-        snapshot, encoded = self._encoded(query, options)
+        snapshot = self._cut(self.snapshot, options)
+        asked, notes = self._asked(snapshot, query, options)
         begun = time.perf_counter()
-        found = find(snapshot, query, encoded, options)
+        found = [(one.shard, find(one.shard, one.query, one.encoded, one.options)) for one in asked]
+        first, lone = found[0][1], len(snapshot.shards) == 1
         return Answer(
             name=self.name,
             query=query,
             options=options,
-            code=encoded.code,
-            hits=found.hits,
-            counts=found.counts,
+            code=asked[0].encoded.code,
+            hits=first.hits if lone else merged(found, options.k),
+            counts=first.counts,
             snapshot=snapshot,
-            model=self.encoder.description,
-            engine=found.engine,
+            model=self._encoder_of(asked[0].shard).description,
+            engine=first.engine if lone else engines_of(found),
             encode_ms=1000 * (begun - started),
             search_ms=1000 * (time.perf_counter() - begun),
+            notes=tuple(notes),
         )
 
-    def _encoded(self, query: Query, options: Options) -> tuple[Snapshot, Encoded]:
-        snapshot = self.snapshot
-        encoded = self.encode(query, snapshot, with_vector=options.rerank > 0)
-        if options.bits is None:
-            return snapshot, encoded
-        return snapshot.prefix(options.bits), encoded.prefix(options.bits)
+    def _cut(self, snapshot: Snapshot, options: Options) -> Snapshot:
+        return snapshot if options.bits is None else snapshot.prefix(options.bits)
+
+    def _asked(self, snapshot: Snapshot, query: Query, options: Options) -> tuple[list[_Asked], list[str]]:
+        """Encode a query for every shard; one that cannot be asked is left out, with a note that says why."""
+        asked: list[_Asked] = []
+        notes: list[str] = []
+        if len(snapshot.shards) > 1 and (options.rerank or options.correct_hubs):
+            raise UsageError(
+                f"{self.path} holds codes and vectors of {len(snapshot.shards)} models that cannot be compared, so it "
+                "is ordered by codes alone; leave out re-ranking and hubs, or bring all items to one model: "
+                f"deephash upgrade {self.path} --re-encode now"
+            )
+        for shard in snapshot:
+            own = options_of(shard, snapshot.current, options)
+            try:
+                encoded = self.encode(query, shard, with_vector=options.rerank > 0)
+            except (UsageError, DataError) as error:
+                if len(snapshot.shards) == 1:
+                    raise
+                notes.append(f"{len(shard):,} items of {shard.model.called} were left out: {error}")
+                continue
+            if own is not None:
+                asked.append(
+                    _Asked(shard, query, encoded if options.bits is None else encoded.prefix(options.bits), own)
+                )
+        if not asked:
+            raise UsageError("no model of the collection can be asked this; " + "; ".join(notes))
+        return asked, notes
 
     def _hits(self, query: Query, options: Options) -> list[Hit]:
         """Return the hits of :meth:`ask`, for callers who look at nothing else of the answer."""
-        snapshot, encoded = self._encoded(query, options)
-        return find_hits(snapshot, query, encoded, options)
+        snapshot = self._cut(self.snapshot, options)
+        if len(snapshot.shards) > 1:
+            return self.ask(query, options).hits
+        (one,), _ = self._asked(snapshot, query, options)
+        return find_hits(one.shard, query, one.encoded, options)
 
-    def encode(self, query: Query, snapshot: Snapshot | None = None, *, with_vector: bool = False) -> Encoded:
+    def encode(self, query: Query, shard: Shard | None = None, *, with_vector: bool = False) -> Encoded:
         """Return the query's code, and its float vector where it is asked for.
 
+        Args:
+            query: pictures, words, items and codes.
+            shard: whose model encodes it; that of the current model by default. An item that has no code of this model
+                is encoded from its picture.
+            with_vector: also return the vector.
+
         Raises:
-            UsageError: an item that is not there, or a vector of a mixture or a bare code.
+            UsageError: an item that is not there, a vector of a mixture or a bare code, or a code of another model.
         """
-        snapshot = self.snapshot if snapshot is None else snapshot
+        shard = self.snapshot.current if shard is None else shard
         only = query.only
-        if only is not None and only.kind == "item":
-            vector = snapshot.collection.vectors([only.value]) if with_vector else None
-            return Encoded(snapshot.codes_of([only.value]), None if vector is None else vector.astype(np.float32))
-        if only is None:
-            parts = [_resolved(part, snapshot) for part in query.parts]
-            query = replace(query, parts=tuple(parts))
-        return self.encoder.encode_query(query, with_vector=with_vector)
+        if only is not None and only.kind == "item" and self._holds(shard, only.value):
+            vector = shard.collection.vectors([only.value]) if with_vector else None
+            return Encoded(shard.codes_of([only.value]), None if vector is None else vector.astype(np.float32))
+        if shard.model.number != shard.collection.current.number and any(part.kind == "code" for part in query.parts):
+            raise UsageError("a code can be compared with codes of its own model alone")
+        parts = tuple(self._resolved(part, shard) for part in query.parts)
+        if parts != query.parts:
+            query = replace(query, parts=parts, key=f"{query.key}@{shard.model.number}")
+        return self._encoder_of(shard).encode_query(query, with_vector=with_vector)
+
+    def _holds(self, shard: Shard, item: int) -> bool:
+        return item in shard or item not in shard.collection.ids()  # which codes_of then says
+
+    def _resolved(self, part: Part, shard: Shard) -> Part:
+        """Return an item as its code with those of its neighbours, or else as its picture; other parts as they are."""
+        if part.kind != "item":
+            return part
+        if self._holds(shard, part.value):
+            return replace(part, kind="code", value=shard.item_and_neighbours(part.value))
+        path = shard.collection.picture_path(shard.collection.items([part.value])[0])
+        return replace(part, kind="image", value=path)
 
     def can_rerank(self, query: Query) -> bool:
         """Say whether the query has a float vector to compare with those of the collection."""
@@ -186,7 +254,9 @@ class Searcher:
         return self._hits(Query.of(Part("item", item)), Options(k, **options))
 
     def by_codes(self, code: BinaryCodes, k: int = 10, *, vector: ArrayLike | None = None, **options: Any) -> list[Hit]:
-        """Search by one code of the collection's length; ``options`` of :class:`Options`.
+        """Search by one code of the collection's current model; ``options`` of :class:`Options`.
+
+        Items whose codes are of another model, which cannot be compared, are left out.
 
         Args:
             code: one row.
@@ -195,9 +265,9 @@ class Searcher:
         """
         if len(code) != 1:
             raise UsageError(f"one code is searched at a time, not {len(code)}; call by_codes for each row")
-        snapshot, asked = self.snapshot, Options(k, **options)
+        shard, asked = self.snapshot.current, Options(k, **options)
         encoded = Encoded(code, None if vector is None else np.asarray(vector, np.float32))
-        return find_hits(snapshot, Query.of(Part("code", code)), encoded, asked)
+        return find_hits(shard, Query.of(Part("code", code)), encoded, asked)
 
     def code_of(self, item: int) -> BinaryCodes:
         """Return the stored code of an item."""
@@ -211,7 +281,7 @@ class Searcher:
 
     def distance_counts(self, code: BinaryCodes, *, where: Where = None) -> NDArray[np.int64]:
         """Return how many items lie at each distance from ``code``, int64 [K + 1]."""
-        return self.snapshot.narrowing.among(where).counts(code)
+        return self.snapshot.current.narrowing.among(where).counts(code)
 
     def nearest_distance(self, code: BinaryCodes, *, where: Where = None) -> int | None:
         """Return the distance of the nearest item, or None where no item passes ``where``."""
@@ -221,8 +291,3 @@ class Searcher:
     def chance(self) -> Chance | None:
         """Return how far apart unrelated items of this collection are; None for fewer than two items."""
         return self.snapshot.chance
-
-
-def _resolved(part: Part, snapshot: Snapshot) -> Part:
-    """Return an item as its code with those of its neighbours, other parts as they are."""
-    return replace(part, kind="code", value=snapshot.item_and_neighbours(part.value)) if part.kind == "item" else part

@@ -1,9 +1,9 @@
-"""One version of a collection, ready to be searched."""
+"""One version of a collection, ready to be searched: a shard for every space of codes in it."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from deephash.codes import BinaryCodes
 from deephash.collection import Collection
+from deephash.collection.model_versions import ModelVersion
 from deephash.errors import UsageError
 from deephash.index import open_index
 from deephash.index.ids import UnknownIds
-from deephash.search.chance import Chance, chance_among
-from deephash.search.narrowing import Narrowing
+from deephash.search.chance import Chance, chance_among, probabilities
+from deephash.search.narrowing import Narrowing, Selections
 
 if TYPE_CHECKING:
     from deephash.index import CodeIndex
@@ -27,32 +28,30 @@ NEIGHBOURS = 16  # that tell which bits of an item are firm
 
 
 @dataclass(frozen=True)
-class Snapshot:
-    """One version of a collection; replaced as a whole when the collection changes.
+class Shard:
+    """The items of one version of a collection whose codes can be compared with each other.
 
     Attributes:
         collection: opened at this version.
-        index: holds its codes, and answers.
+        model: the newest model of these codes; it encodes the queries.
+        index: holds the codes, and answers.
+        selections: filters, which all shards of a version share.
     """
 
     collection: Collection
+    model: ModelVersion
     index: CodeIndex
+    selections: Selections
     _corrections: dict[str, HubCorrection] = field(default_factory=dict, repr=False)
-    _prefixes: dict[int, Snapshot] = field(default_factory=dict, repr=False)
+    _prefixes: dict[int, Shard] = field(default_factory=dict, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
-
-    @classmethod
-    def of(cls, collection: Collection, kind: str) -> Snapshot:
-        """Read the codes of a collection and build an index of ``kind`` over them."""
-        return cls(collection, open_index(kind, *collection.codes()))
 
     def __len__(self) -> int:
         return len(self.index)
 
-    @property
-    def ids(self) -> NDArray[np.int64]:
-        """Ids of all items, int64 [N], ascending."""
-        return self.index.ids
+    def __contains__(self, item: int) -> bool:
+        place = int(np.searchsorted(self.index.ids, item))
+        return place < len(self) and int(self.index.ids[place]) == item
 
     def correction(self, kind: str) -> HubCorrection:
         """Return the hub correction stored for queries of ``kind``; read once a version."""
@@ -65,21 +64,26 @@ class Snapshot:
     @cached_property
     def chance(self) -> Chance | None:
         """How far apart unrelated items are; measured once a version."""
-        ids = self.ids
+        ids = self.index.ids
         return chance_among(len(ids), lambda places: self.index.codes_of(ids[places]))
 
     @cached_property
-    def narrowing(self) -> Narrowing:
-        """Applies filters to this version."""
-        return Narrowing(self.collection, self.index)
+    def by_chance(self) -> NDArray[np.float64]:
+        """Probability that an unrelated item lies within each distance, float64 [K L + 1]."""
+        return probabilities(self.chance, self.index.layout.max_distance)
 
-    def prefix(self, bits: int) -> Snapshot:
-        """Return this version with only the first ``bits`` of its codes; its index is kept as long as this one."""
+    @cached_property
+    def narrowing(self) -> Narrowing:
+        """Applies filters to these items."""
+        return Narrowing(self.selections, self.index)
+
+    def prefix(self, bits: int) -> Shard:
+        """Return these items with only the first ``bits`` of their codes; that index is kept as long as this one."""
         with self._lock:
             if bits not in self._prefixes:
-                ids = self.ids
+                ids = self.index.ids
                 index = open_index("auto", ids, self.index.codes_of(ids).prefix(bits))
-                self._prefixes[bits] = Snapshot(self.collection, index)
+                self._prefixes[bits] = Shard(self.collection, self.model, index, self.selections)
             return self._prefixes[bits]
 
     def codes_of(self, ids: Sequence[int] | NDArray[np.int64]) -> BinaryCodes:
@@ -97,3 +101,73 @@ class Snapshot:
             return code
         near = self.index.search(code, NEIGHBOURS + 1).ids[0]
         return BinaryCodes.concatenate([code, self.codes_of(near[near != item])])
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One version of a collection; replaced as a whole when the collection changes.
+
+    Attributes:
+        collection: opened at this version.
+        shards: one, unless models that cannot be compared made its codes: then that of the current model first.
+    """
+
+    collection: Collection
+    shards: tuple[Shard, ...]
+
+    @classmethod
+    def of(cls, collection: Collection, kind: str) -> Snapshot:
+        """Read the codes of a collection and build an index of ``kind`` over those of each model."""
+        selections = Selections(collection)
+        first, *others = collection.spaces
+        shards = [Shard(collection, first, open_index(kind, *collection.codes(first.column)), selections)]
+        for space in others:
+            ids, codes = collection.codes(space.column)
+            if len(ids):
+                shards.append(Shard(collection, space, open_index(kind, ids, codes), selections))
+        return cls(collection, tuple(shards))
+
+    def __len__(self) -> int:
+        return sum(map(len, self.shards))
+
+    def __iter__(self) -> Iterator[Shard]:
+        return iter(self.shards)
+
+    @property
+    def current(self) -> Shard:
+        """The items of the newest model."""
+        return self.shards[0]
+
+    @property
+    def ids(self) -> NDArray[np.int64]:
+        """Ids of all items, int64 [N], ascending."""
+        if len(self.shards) == 1:
+            return self.current.index.ids
+        return np.sort(np.concatenate([shard.index.ids for shard in self.shards]))
+
+    @property
+    def chance(self) -> Chance | None:
+        """How far apart unrelated items of the current model are."""
+        return self.current.chance
+
+    def shard_of(self, item: int) -> Shard:
+        """Return where an item is; the current shard for one that is not there, which then says so."""
+        return next((shard for shard in self.shards if item in shard), self.current)
+
+    def codes_of(self, ids: Sequence[int] | NDArray[np.int64]) -> BinaryCodes:
+        """Return the stored codes of ``ids``, in their order.
+
+        Raises:
+            UsageError: an id that is not there, or codes of models that cannot be compared.
+        """
+        holders = {id(shard): shard for shard in map(self.shard_of, np.asarray(ids).tolist())}
+        if len(holders) > 1:
+            raise UsageError(
+                f"{self.collection.path} holds these items in codes of {len(holders)} models that cannot be compared; "
+                "ask for those of each model by itself"
+            )
+        return (next(iter(holders.values())) if holders else self.current).codes_of(ids)
+
+    def prefix(self, bits: int) -> Snapshot:
+        """Return this version with only the first ``bits`` of its codes."""
+        return Snapshot(self.collection, tuple(shard.prefix(bits) for shard in self.shards))

@@ -134,8 +134,8 @@ def rewrite_card(path: Path, **changes: Any) -> None:
 
 
 def test_a_newer_format_is_refused_clearly(filled: Collection, path: Path) -> None:
-    rewrite_card(path, format_version=2)
-    with pytest.raises(FormatTooNew, match=r"format 2; this deephash reads up to 1\. Upgrade"):
+    rewrite_card(path, format_version=3)
+    with pytest.raises(FormatTooNew, match=r"format 3; this deephash reads up to 2\. Upgrade"):
         Collection.open(path)
 
 

@@ -42,8 +42,8 @@ def path(tmp_path_factory):
 @pytest.mark.parametrize("options", [Options(20), Options(20, where="label = b"), Options(20, max_distance=3)])
 def test_answers_are_those_of_codes_in_memory(path, query, options):
     here, there = Searcher.open(path, index="scan"), Searcher.open(path, index="scan").still()
-    elsewhere = Elsewhere(here.snapshot.index)
-    object.__setattr__(there.snapshot, "index", elsewhere)
+    elsewhere = Elsewhere(here.snapshot.current.index)
+    object.__setattr__(there.snapshot.current, "index", elsewhere)
     mine, theirs = here.ask(query, options), there.ask(query, options)
     assert [hit.to_record() for hit in theirs.hits] == [hit.to_record() for hit in mine.hits]
     assert theirs.counts.tolist() == mine.counts.tolist()

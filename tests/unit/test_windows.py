@@ -16,7 +16,7 @@ from deephash.index import open_index, planner
 from deephash.index.planner import window_or_filter
 from deephash.index.window import WindowIndex
 from deephash.search import Options, Part, Query, Searcher
-from deephash.search.narrowing import Narrowing
+from deephash.search.narrowing import Narrowing, Selections
 
 COUNT = 240
 WHOLE = [-(2**63), 2**63 - 1, -(2**53) - 1, 2**53 + 1, 0, 1, -1, 2019]
@@ -71,7 +71,7 @@ def test_searches_answer_alike_by_window_and_by_filter(collection, where, k, que
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(planner, "HAS_MANY", 0)
         patch.setattr(planner, "WINDOW_EARNED", 2)
-        narrowing = Narrowing(collection, index)
+        narrowing = Narrowing(Selections(collection), index)
         by_filter, by_window = narrowing.among(where), narrowing.among(where)
     assert by_filter.allowed is not None
     assert by_window.allowed is None
