@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from deephash.cli.data_stream import stream
 from deephash.cli.output import note, print_json, table
 from deephash.data.check import Problem, check_manifest, corrected, describe_split
 from deephash.data.facts import SplitFacts, facts_of, known_splits, require_facts
@@ -195,7 +196,7 @@ def stats(manifest: str, /, *, json: bool = False) -> None:
         print(table([[_two_digits(value) for value in row.values()] for row in rows], list(rows[0])))
 
 
-COMMANDS = {"list": list_splits, "info": info, "check": check, "split": split, "stats": stats}
+COMMANDS = {"list": list_splits, "info": info, "check": check, "split": split, "stats": stats, "stream": stream}
 
 
 # Parts -------------------------------------------------------------------------------------------------

@@ -30,6 +30,11 @@ deephash train --config NAME|FILE [--bits N ...] [--seed N | --seeds N] [...]
                        (:4/255 is the budget, 8/255 by default); noise:0.25 puts Gaussian noise on the pictures.
                        Repeatable; options: --defence.steps=10 --defence.weight=2 (docs/defences.md)
   --start-from RUN     begin with the weights of a trained run or model folder, wherever they fit
+  --stream FILE        learn a task of a stream (deephash data stream) instead of the configuration's data
+  --task N             which; default 1, or the one after that of --continue-from
+  --continue-from RUN  learn the next task of RUN's stream from its weights and, without --config, by its configuration.
+                       Codes that RUN stored stay as they are (docs/lifelong.md). --epochs 0: the frozen model
+  --replay N|all       learn N training items of earlier tasks again
   --out FOLDER         where the run is kept; default runs/NAME. A run is never overwritten
   --resume FOLDER      go on with an interrupted run
   --fast-dev-run       two epochs on a few items of each split, to see whether everything fits
@@ -43,6 +48,8 @@ Examples
   deephash train --config orthohash/digits_64
   deephash train --config any/folder_64 --method csq --data.init_args.root=PICTURES
   deephash train --config orthohash/digits_64 --defence saat --start-from runs/orthohash_digits_64
+  deephash train --config orthohash/digits_64 --stream digits.json --out runs/one
+  deephash train --continue-from runs/one --replay 200 --out runs/two
   deephash train --config orthohash/cifar10_64 --data.init_args.root=data --bits 16 32 64 --seeds 3
 """
 
@@ -126,7 +133,8 @@ def _named(metric: str, task: str) -> str:
 _VALUED = {
     "--config": "configs", "-c": "configs", "--method": "method", "--bits": "bits", "--seed": "seed",
     "--seeds": "seeds", "--epochs": "epochs", "--backbone": "backbone", "--weights": "weights", "--out": "out",
-    "--resume": "resume", "--defence": "defences", "--start-from": "start",
+    "--resume": "resume", "--defence": "defences", "--start-from": "start", "--stream": "stream", "--task": "task",
+    "--replay": "replay", "--continue-from": "continue_from",
 }  # fmt: skip
 _FLAGS = {"--fast-dev-run": "fast_dev_run", "--json": "json", "--print-config": "print_config"}
 _CALLBACKS = "--trainer.callbacks"
@@ -165,10 +173,14 @@ def read_options(words: Sequence[str]) -> TrainOptions:
         else:
             rest.append(f"{name}={value}" if equals else name)
     if "epochs" in given:
-        _number("--epochs", given["epochs"][-1], least=1)
+        starts = given.keys() & {"continue_from", "start"}
+        _number("--epochs", given["epochs"][-1], least=0 if starts else 1)
     rest += [_PATHS[key].format(given[key][-1]) for key in _PATHS if key in given]
     rest += _callbacks(given)
-    if not given.keys() & {"resume", "configs"} and not any(word.startswith("--model") for word in rest):
+    _require_apart(given)
+    if not given.keys() & {"resume", "configs", "continue_from"} and not any(
+        word.startswith("--model") for word in rest
+    ):
         strange = f" ({rest[0]} is no option of its own)" if rest else ""
         raise UsageError(
             f"nothing to train{strange}: give --config NAME (see deephash train --list), or --model and --data"
@@ -180,9 +192,22 @@ def read_options(words: Sequence[str]) -> TrainOptions:
         seeds=_seeds(given),
         out=Path(given["out"][-1]) if "out" in given else None,
         resume=Path(given["resume"][-1]) if "resume" in given else None,
+        stream=Path(given["stream"][-1]) if "stream" in given else None,
+        task=_number("--task", given["task"][-1], least=1) if "task" in given else None,
+        replay=given["replay"][-1] if "replay" in given else None,
+        continue_from=Path(given["continue_from"][-1]) if "continue_from" in given else None,
         rest=tuple(rest),
         **flags,
     )
+
+
+def _require_apart(given: dict[str, list[str]]) -> None:
+    """Refuse options that say two things at once."""
+    if "resume" in given and (more := given.keys() & {"stream", "task", "replay", "continue_from"}):
+        named = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(more))
+        raise UsageError(f"a resumed run has its data and its ancestor; leave out {named}")
+    if {"continue_from", "start"} <= given.keys():
+        raise UsageError("--continue-from begins with the weights of its run; leave out --start-from")
 
 
 def _callbacks(given: dict[str, list[str]]) -> list[str]:

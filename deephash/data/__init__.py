@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from deephash.data.manifest import Manifest as Manifest
     from deephash.data.semi_paired import PairingMask as PairingMask
     from deephash.data.semi_paired import SemiPaired as SemiPaired
+    from deephash.data.stream_task import StreamTask as StreamTask
     from deephash.data.wiki import Wiki as Wiki
 
 _HOME = {
@@ -28,6 +29,7 @@ _HOME = {
     "PairingMask": "semi_paired",
     "PictureFolder": "folder",
     "SemiPaired": "semi_paired",
+    "StreamTask": "stream_task",
     "Wiki": "wiki",
 }
 

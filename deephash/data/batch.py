@@ -5,6 +5,7 @@ A batch is a dictionary of tensors:
 - ``image`` [B, 3, H, W] or ``image_features`` [B, D]; likewise ``text``, ``text_features`` and ``<view>_features``;
 - ``labels``: class numbers int64 [B] with -1 for unlabelled, or float multi-hot [B, C]; absent where there are none;
 - ``index`` int64 [B]: row numbers in the split;
+- ``session`` int64 [B]: the task that a row came with, from 1, earlier of replayed rows; only in streams;
 - ``has_image``, ``has_text`` bool [B]: only where some items lack one half.
 """
 

@@ -115,6 +115,14 @@ class HashDataModule(LightningDataModule, ABC):
         """Words of the classes; empty where unknown."""
         return self.table.class_names
 
+    def attribute(self, name: str) -> list[str]:
+        """Return what a further column of the data says of each item; "" where it says nothing.
+
+        Raises:
+            UsageError: the data has no such column.
+        """
+        raise UsageError(f"{type(self).__name__} has no column {name!r}: it knows names and labels of its items only")
+
     @property
     def notes(self) -> list[str]:
         """Sentences the reader should see: unlabelled items, skipped pictures, empty classes."""

@@ -65,5 +65,11 @@ class FashionItems(HashDataModule):
         splits = {"train": train, "query": query, "database": np.flatnonzero(parts != "query")}
         return with_validation(splits, table.labels, self.seed)
 
+    def attribute(self, name: str) -> list[str]:
+        """Return ``master``, ``sub``, ``colour``, ``usage`` or another entry of the items."""
+        if not len(self.table) or not any(name in item for item in self._items):
+            return super().attribute(name)
+        return [str(item.get(name) or "") for item in self._items]
+
     def _picture(self, row: int) -> Any:
         return open_picture(self._blob[self._offsets[row] : self._offsets[row + 1]].tobytes())

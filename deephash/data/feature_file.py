@@ -48,6 +48,7 @@ class FeatureFile(HashDataModule):
     def read(self) -> ItemTable:
         """Read the file; nothing in it can run code. Raises DatasetNotFound, DataError or UsageError."""
         columns = read_npz(self.path)
+        self._columns = {name: column for name, column in columns.items() if column.ndim == 1}
         views = {name.removesuffix(_SUFFIX): columns[name] for name in columns if name.endswith(_SUFFIX)}
         if not views:
             raise UsageError(
@@ -74,6 +75,14 @@ class FeatureFile(HashDataModule):
         if table.labels is None:
             raise UsageError(f"{self.path} has neither split nor labels, so nothing says who is query and who database")
         return build_split("fifth", table.labels, seed=self.seed)
+
+    def attribute(self, name: str) -> list[str]:
+        """Return another array of the file, one entry an item."""
+        column = self._columns.get(name) if len(self.table) else None
+        if column is None or len(column) != len(self.table):
+            known = ", ".join(self._columns)
+            raise UsageError(f"{self.path} has no array {name!r} of one entry an item; it holds {known}")
+        return [str(entry) for entry in column]
 
     def _labels(self, labels: NDArray[Any] | None) -> NDArray[Any] | None:
         if labels is None:

@@ -111,6 +111,14 @@ class Manifest(HashDataModule):
             raise UsageError(f"{self.path} has neither split nor labels, so nothing says who is query and who database")
         return build_split("fifth", table.labels, seed=self.seed)
 
+    def attribute(self, name: str) -> list[str]:
+        """Return a column of the table."""
+        columns = read_table(self.path).columns
+        if name not in columns:
+            known = ", ".join(columns)
+            raise UsageError(f"{self.path} has no column {name!r}{did_you_mean(name, list(columns))}; it has {known}")
+        return columns[name]
+
     def _checksum(self) -> str:
         content = hashlib.sha256(self.path.read_bytes() + str(self.root.absolute()).encode())
         if self.text_vectors is not None:

@@ -29,6 +29,7 @@ class ItemTable:
         vectors: modality -> float32 [N, D], for items that come as feature vectors.
         present: modality -> bool [N]; only where some items lack that modality.
         checksum: of the content, so that cached features are found again, and not taken for those of other data.
+        sessions: int64 [N]: the task of a stream that each item comes with, from 1; 0 for none. Only in streams.
         files: the picture file of each item, where items are files; None for one without.
         notes: what the reader should know: unlabelled items counted, folders without pictures, ...
     """
@@ -40,11 +41,12 @@ class ItemTable:
     sources: Mapping[str, Callable[[int], Any]] = field(default_factory=dict)
     vectors: dict[str, Tensor] = field(default_factory=dict)
     present: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
+    sessions: NDArray[np.int64] | None = None
     files: Sequence[Path | None] = ()
     notes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        columns = {"labels": self.labels, **self.vectors, **self.present}
+        columns = {"labels": self.labels, "sessions": self.sessions, **self.vectors, **self.present}
         wrong = {
             name: len(column) for name, column in columns.items() if column is not None and len(column) != len(self)
         }
@@ -80,6 +82,7 @@ class Split:
         labels: as in :class:`ItemTable`; None where there are none.
         features: modality -> float32 [n, D], once cached.
         present: modality -> bool [n].
+        sessions: int64 [n]; only in streams.
     """
 
     rows: NDArray[np.int64]
@@ -87,6 +90,7 @@ class Split:
     labels: NDArray[Any] | None
     features: dict[str, Tensor] = field(default_factory=dict)
     present: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
+    sessions: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -96,7 +100,8 @@ class Split:
         """Take ``rows`` of ``table``."""
         labels = None if table.labels is None else table.labels[rows]
         present = {name: flags[rows] for name, flags in table.present.items()}
-        return cls(rows, [table.names[row] for row in rows], labels, {}, present)
+        sessions = None if table.sessions is None else table.sessions[rows]
+        return cls(rows, [table.names[row] for row in rows], labels, {}, present, sessions)
 
     def without(self, rows: set[int]) -> Split:
         """Leave out ``rows`` (numbers in the whole data set)."""
@@ -108,6 +113,7 @@ class Split:
             None if self.labels is None else self.labels[keep],
             {name: table[kept] for name, table in self.features.items()},
             {name: flags[keep] for name, flags in self.present.items()},
+            None if self.sessions is None else self.sessions[keep],
         )
 
     def columns(self, without: Collection[str] = ()) -> dict[str, Tensor]:
@@ -116,6 +122,8 @@ class Split:
         if self.labels is not None:
             labels = torch.from_numpy(np.ascontiguousarray(self.labels))
             columns["labels"] = labels.float() if labels.ndim == 2 else labels.long()
+        if self.sessions is not None:
+            columns["session"] = torch.from_numpy(self.sessions)
         columns |= {f"has_{name}": torch.from_numpy(flags) for name, flags in self.present.items()}
         kept = {name: table for name, table in self.features.items() if name not in without}
         return columns | {f"{name}_features": table for name, table in kept.items()}

@@ -108,11 +108,11 @@ def label_words(labels: NDArray[Any], class_names: Sequence[str]) -> list[str]:
 
 
 def write_code_file(path: str | Path, side: CodeFile, **more: NDArray[Any]) -> None:
-    """Write the codes of a side with labels, names, targets and class names, where it has them, and ``more`` columns.
+    """Write the codes of a side with labels, names, sessions, targets and class names, where it has them, and ``more``.
 
     :func:`read_code_file` reads it.
     """
-    columns = {"labels": side.labels, "names": side.names, "targets": side.targets}
+    columns = {"labels": side.labels, "names": side.names, "sessions": side.sessions, "targets": side.targets}
     known = {name: column for name, column in columns.items() if column is not None}
     words = {"class_names": np.array(side.class_names)} if side.class_names else {}
     side.codes.save(path, **known, **words, **more)

@@ -34,6 +34,7 @@ def read_json(
     limit: int = SMALL,
     names_of_files: bool = False,
     no_numbers: bool = False,
+    most_values: int = MAX_VALUES,
 ) -> dict[str, Any]:
     """Return the JSON mapping in a regular file.
 
@@ -43,20 +44,26 @@ def read_json(
         limit: bytes.
         names_of_files: names that are not UTF-8 are allowed, as Python escapes them.
         no_numbers: NaN and Infinity, which older versions wrote, are read as null.
+        most_values: how many values it may hold; a list of items has one an item.
 
     Raises:
         Absent: no such file.
         Unfit: it is no regular file, too long, no strict JSON, or does not fit the schema.
     """
     content = read_bytes(path, limit)
-    document = parse_json(content, path, names_of_files=names_of_files, no_numbers=no_numbers)
+    document = parse_json(content, path, names_of_files=names_of_files, no_numbers=no_numbers, most_values=most_values)
     if schema is not None:
         require_schema(document, schema, path)
     return document
 
 
 def parse_json(
-    content: bytes | str, source: str | Path, *, names_of_files: bool = False, no_numbers: bool = False
+    content: bytes | str,
+    source: str | Path,
+    *,
+    names_of_files: bool = False,
+    no_numbers: bool = False,
+    most_values: int = MAX_VALUES,
 ) -> dict[str, Any]:
     """Return the JSON mapping in ``content``; ``source`` is its name in messages. Raises Unfit."""
     constant = (lambda name: None) if no_numbers else _no_constant
@@ -73,7 +80,7 @@ def parse_json(
         raise Unfit(f"{source} cannot be read: it is no JSON: {' '.join(str(error).split())[:200]}") from None
     if not isinstance(document, dict):
         raise Unfit(f"{source} cannot be read: it holds {_kind(document)}, not a mapping")
-    _require_bounded(document, source, "surrogateescape" if names_of_files else "strict")
+    _require_bounded(document, source, "surrogateescape" if names_of_files else "strict", most_values)
     return document
 
 
@@ -156,13 +163,13 @@ def _kind(value: Any) -> str:
     return _KINDS.get(type(value), "a number")
 
 
-def _require_bounded(document: Any, source: str | Path, errors: str) -> None:
+def _require_bounded(document: Any, source: str | Path, errors: str, most_values: int) -> None:
     """Walk without recursion: depth, number of values, and text that could be written nowhere."""
     layer, depth, count = [document], 0, 0
     while layer:
         depth, count = depth + 1, count + len(layer)
-        if depth > MAX_DEPTH or count > MAX_VALUES:
-            limit = f"{MAX_DEPTH} levels deep" if depth > MAX_DEPTH else f"{MAX_VALUES:,} values long"
+        if depth > MAX_DEPTH or count > most_values:
+            limit = f"{MAX_DEPTH} levels deep" if depth > MAX_DEPTH else f"{most_values:,} values long"
             raise Unfit(f"{source} cannot be read: it is more than {limit}")
         below: list[Any] = []
         for value in layer:

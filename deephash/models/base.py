@@ -57,7 +57,7 @@ class HashModel(LightningModule, ABC):
     needs_whole_table: ClassVar[bool] = False  # fitted on all training features at once, not batch by batch
     num_levels: int = 1
     format_version: int = FORMAT_VERSION  # whose rule its fingerprint follows; a model of an older folder keeps that
-    learned_codes: BinaryCodes | None = None  # database codes that are not encode(x), as DLCH learns them
+    learned_codes: BinaryCodes | None = None  # of training items [M N], solved as by DLCH
     seen: SeenItems | None = None  # what it was trained on, for evaluations to tell
 
     def __init__(self, num_bits: int, backbones: Mapping[str, Backbone]) -> None:
@@ -105,6 +105,20 @@ class HashModel(LightningModule, ABC):
         with self._evaluating(), torch.inference_mode():
             on_device = {key: value.to(self.device) for key, value in inputs.items()}
             return BinaryCodes.from_bits(self.bits(on_device).cpu().numpy())
+
+    def database_codes(self, modality: str | None = None) -> BinaryCodes | None:
+        """Return codes [N] that were solved for the N items of the training split, in its order.
+
+        They are what a code book stores of these items, and the part of ``learned_codes`` that is of this modality.
+        None, of most methods: the code of an item is ``encode(x)``.
+
+        Args:
+            modality: of a cross-modal model, whose half is searched; None where the model has one modality.
+        """
+        if self.learned_codes is None or modality is None:
+            return self.learned_codes
+        place, count = list(self.encoders).index(modality), len(self.learned_codes) // len(self.encoders)
+        return self.learned_codes[place * count : (place + 1) * count]
 
     def features(self, inputs: Inputs, modality: str = "image") -> Tensor:
         """Return backbone features [B, D] of one modality, cached ones where the batch holds them."""

@@ -12,8 +12,6 @@ import numpy as np
 from deephash.codes import BinaryCodes
 from deephash.encoding.record import JSON_NAME, model_folder
 from deephash.errors import DataError, UsageError
-from deephash.foreign import SMALL, read_bytes
-from deephash.foreign.documents import MAX_DEPTH
 from deephash.models import HashModel, load_model
 from deephash.scoring.encoding import described_side, direction_of, encoded_side, known_protocol
 from deephash.scoring.sides import CodePair
@@ -50,6 +48,9 @@ def model_pair(target: Any, data: HashDataModule | None, task: str | None) -> Co
 
 def model_and_data(target: Any, data: HashDataModule | None) -> tuple[HashModel, HashDataModule]:
     """Return the model, and ``data`` or else the run's own data set; errors as in :func:`model_pair`."""
+    from deephash.data import StreamTask
+    from deephash.data.codebook import CodeBook
+
     run = Path(target) if isinstance(target, (str, Path)) else None
     model = target if run is None else load_model(_model_folder(run))
     if not isinstance(model, HashModel):
@@ -58,6 +59,8 @@ def model_and_data(target: Any, data: HashDataModule | None) -> tuple[HashModel,
         if run is None or not (run / "config.yaml").is_file():
             raise UsageError("which data set? give one: evaluate(model, Digits()), or a run folder with config.yaml")
         data = data_of_run(run)
+        if isinstance(data, StreamTask):
+            data.book = CodeBook.load(run)
     return model, data
 
 
@@ -68,58 +71,14 @@ def data_of_run(run: Path) -> HashDataModule:
         DataError: no readable configuration.
         UsageError: another class, or options it does not take.
     """
-    from jsonargparse import ArgumentParser, Namespace
-
-    from deephash.data import HashDataModule
+    from deephash.data.building import build_data, read_configuration
 
     file = run / "config.yaml"
     try:
-        spec = read_configuration(file)["data"]
-        names = _class_paths(spec)
-    except (KeyError, TypeError, RecursionError) as error:
+        description = read_configuration(file)["data"]
+    except (KeyError, TypeError) as error:
         raise DataError(f"{file} names no data set: {type(error).__name__} {error}") from None
-    foreign = [name for name in names if not name.startswith("deephash.data.")]
-    if foreign or not names:
-        raise UsageError(f"{file}: a data set of deephash.data is needed, not {foreign[:1] or spec}")
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_subclass_arguments(HashDataModule, "data")
-    instantiate = getattr(parser, "instantiate", None) or parser.instantiate_classes  # the older name
-    try:
-        built: Namespace = instantiate(parser.parse_object({"data": spec}))
-    except Exception as error:  # jsonargparse raises its own errors and the constructor's
-        raise UsageError(f"{file}: {' '.join(str(error).split())}") from None
-    module: HashDataModule = built.data
-    return module
-
-
-def read_configuration(file: Path) -> Any:
-    """Return what a YAML file holds, without building anything; aliases, by which few lines become many, are refused.
-
-    Raises DataError.
-    """
-    import yaml  # type: ignore[import-untyped]
-
-    text = read_bytes(file, SMALL)
-    try:
-        depth = 0
-        for event in yaml.parse(text, yaml.SafeLoader):
-            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-            if depth > MAX_DEPTH or isinstance(event, yaml.AliasEvent):
-                raise DataError(f"{file} cannot be read: it is too deep, or repeats parts of itself by aliases (*name)")
-        return yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise DataError(f"{file} names no data set: it is no YAML: {reason or type(error).__name__}") from None
-
-
-def _class_paths(spec: Any) -> list[str]:
-    """Return every ``class_path`` in a configuration, at any depth."""
-    if isinstance(spec, list):
-        return [name for each in spec for name in _class_paths(each)]
-    if not isinstance(spec, dict):
-        return []
-    own = [str(spec["class_path"])] if "class_path" in spec else []
-    return own + [name for each in spec.values() for name in _class_paths(each)]
+    return build_data(description, file)
 
 
 def _model_folder(run: Path) -> Path:

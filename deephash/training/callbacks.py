@@ -114,6 +114,11 @@ class ModelSaver(Callback):
                 pl_module.save(self.folder / "model")
         trainer.save_checkpoint(self.checkpoint)  # by all processes: it waits for them, and the first one writes
 
+    def keep(self, model: HashModel) -> None:
+        """Save a model that no epoch changed: a frozen one is the best and the last."""
+        model.save(self.folder / "last")
+        model.save(self.folder / "model")
+
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run must remember."""
         drawn = {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all()}

@@ -10,21 +10,24 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import yaml
 from jsonargparse import ArgumentError, Namespace
 from lightning import Trainer
 from lightning.pytorch.cli import LightningCLI
 
 import deephash.data
 import deephash.models
-from deephash.data import HashDataModule
+from deephash.data import HashDataModule, StreamTask
 from deephash.errors import CollectionDamaged, DeephashError, UsageError, did_you_mean
 from deephash.models import HashModel, load_model, method_named
 from deephash.scoring.encoding import mean_average_precision_of, protocol_of_test
 from deephash.training.configurations import find_config, read_settings, without_replaced_data
 from deephash.training.explaining import explained
 from deephash.training.fitting import TRAINER_DEFAULTS, check_fit, fit, make_trainer, quiet_lightning
+from deephash.training.lineage import Ancestor, read_ancestor, require_descendant
 from deephash.training.options import DEV_EPOCHS, DEV_ITEMS, TrainOptions
 from deephash.training.run_folder import RunFolder
+from deephash.training.stream_words import start_words, stream_words
 
 ReusedData = dict[str, HashDataModule]
 
@@ -92,7 +95,8 @@ def train_one(
     options: TrainOptions, bits: int | None, seed: int | None, *, in_grid: bool, reused: ReusedData
 ) -> dict[str, Any]:
     """Do one run and return what is printed about it; ``reused`` is an empty dictionary, the same for all of a grid."""
-    cli = parse(options, bits, seed, reused=reused)
+    ancestor = None if options.continue_from is None else read_ancestor(options.continue_from)
+    cli = parse(options, bits, seed, reused=reused, ancestor=ancestor)
     seed = int(cli.config["seed_everything"])
     model: HashModel = cli.model
     data: HashDataModule = cli.datamodule
@@ -100,10 +104,13 @@ def train_one(
         data.limit_items(DEV_ITEMS)
     data.setup()
     check_fit(model, data)  # before a folder is made, which would take the name of the run that is meant
-    run = _run_folder(options, model, seed, in_grid)
+    if ancestor is not None:
+        require_descendant(ancestor, model, data)
+    run = _run_folder(options, model, data, seed, in_grid)
     run.write_config(cli.parser.dump(cli.config, skip_unset=False))
     try:
-        seconds = fit(cli.make_trainer(run.path), model, data, run, resume=options.resume is not None)
+        trainer = cli.make_trainer(run.path)
+        seconds = fit(trainer, model, data, run, resume=options.resume is not None, ancestor=ancestor)
     except DeephashError:
         run.withdraw()
         raise
@@ -125,17 +132,27 @@ def train_one(
 
 def complete_config(options: TrainOptions) -> str:
     """Return the configuration with every default, as YAML."""
-    cli = parse(options, next(iter(options.bits), None), next(iter(options.seeds), None), build=False)
+    ancestor = None if options.continue_from is None else read_ancestor(options.continue_from)
+    cli = parse(
+        options, next(iter(options.bits), None), next(iter(options.seeds), None), build=False, ancestor=ancestor
+    )
     text: str = cli.parser.dump(cli.config, skip_unset=False)
     return text
 
 
-def _run_folder(options: TrainOptions, model: HashModel, seed: int, in_grid: bool) -> RunFolder:
+def _run_folder(options: TrainOptions, model: HashModel, data: HashDataModule, seed: int, in_grid: bool) -> RunFolder:
     if options.resume is not None:
         return RunFolder(options.resume)
-    name = Path(options.configs[-1]).stem if options.configs else "custom"
-    base = options.out or Path("runs") / f"{type(model).__name__.lower()}_{name}"
+    base = options.out or _own_name(options, model, data)
     return RunFolder.fresh(base / f"{model.num_bits}bits_seed{seed}" if in_grid else base)
+
+
+def _own_name(options: TrainOptions, model: HashModel, data: HashDataModule) -> Path:
+    if options.continue_from is not None and isinstance(data, StreamTask):
+        before = options.continue_from
+        return before.with_name(re.sub(r"_task\d+$", "", before.name) + f"_task{data.task}")
+    name = Path(options.configs[-1]).stem if options.configs else "custom"
+    return Path("runs") / f"{type(model).__name__.lower()}_{name}"
 
 
 def _test_scores(model: HashModel, data: HashDataModule) -> dict[str, float]:
@@ -154,12 +171,14 @@ def parse(
     *,
     build: bool = True,
     reused: ReusedData | None = None,
+    ancestor: Ancestor | None = None,
 ) -> TrainCLI:
     """Return model and data of a configuration. Raises UsageError that names the misspelt option and a near one."""
-    words = [f"--config={each}" for each in _configs(options)]
+    data_words = stream_words(options, ancestor, seed)
+    words = [f"--config={each}" for each in _configs(options, ancestor, data_words)]
     if options.method is not None:
         words.append(f"--model={method_named(options.method).__name__}")
-    words += options.rest
+    words += [*data_words, *start_words(ancestor), *options.rest]
     if bits is not None:
         words.append(f"--model.init_args.num_bits={bits}")
     if seed is not None:
@@ -225,7 +244,7 @@ def _refuse_abbreviations(cli: TrainCLI, words: Sequence[str]) -> None:
                 break
 
 
-def _configs(options: TrainOptions) -> list[str]:
+def _configs(options: TrainOptions, ancestor: Ancestor | None, data_words: list[str]) -> list[str]:
     """Return what ``--config`` is given: files, or their text where some of it is out of place."""
     if options.resume is not None:
         config = options.resume / "config.yaml"
@@ -235,8 +254,10 @@ def _configs(options: TrainOptions) -> list[str]:
                 "Start afresh with --config"
             )
         return [str(config)]
+    if ancestor is not None and not options.configs:
+        return [yaml.safe_dump(ancestor.configuration())]
     paths = [find_config(name) for name in options.configs]
-    return without_replaced_data({path: read_settings(path) for path in paths}, options.rest)
+    return without_replaced_data({path: read_settings(path) for path in paths}, [*data_words, *options.rest])
 
 
 @contextmanager

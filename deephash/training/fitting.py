@@ -17,11 +17,19 @@ from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.trainer.states import TrainerStatus
 
 from deephash.data.datamodule import HashDataModule
+from deephash.data.stream_task import StreamTask
 from deephash.errors import UsageError
 from deephash.models import BatchHook, HashModel, ObjectiveHashModel
 from deephash.models.objective import batch_hooks
 from deephash.models.warm_start import WarmStart
 from deephash.training.callbacks import ModelSaver, RetrievalEvaluation, TrainingProgress
+from deephash.training.lineage import (
+    Ancestor,
+    find_codes_again,
+    require_descendant,
+    store_new_codes,
+    take_over_codes,
+)
 from deephash.training.run_folder import RunFolder
 
 # What a Trainer does here unless told otherwise: the run folder, its bar and its models are deephash's own.
@@ -75,7 +83,15 @@ def run_callbacks(
     return [*given, RetrievalEvaluation(evaluate_every), ModelSaver(folder, evaluate_every), TrainingProgress()]
 
 
-def fit(trainer: Trainer, model: HashModel, data: HashDataModule, run: RunFolder, *, resume: bool = False) -> float:
+def fit(
+    trainer: Trainer,
+    model: HashModel,
+    data: HashDataModule,
+    run: RunFolder,
+    *,
+    resume: bool = False,
+    ancestor: Ancestor | None = None,
+) -> float:
     """Train ``model`` on ``data`` and return the seconds it took, caching of features included.
 
     Args:
@@ -85,6 +101,7 @@ def fit(trainer: Trainer, model: HashModel, data: HashDataModule, run: RunFolder
         data: the data.
         run: where everything is kept.
         resume: go on from ``last.ckpt``.
+        ancestor: the run whose stored codes this one takes over, on a later task of the same stream.
 
     Raises:
         UsageError: model and data do not fit together.
@@ -93,11 +110,15 @@ def fit(trainer: Trainer, model: HashModel, data: HashDataModule, run: RunFolder
     began = time.monotonic()
     data.setup()
     check_fit(model, data)
+    if ancestor is not None:
+        require_descendant(ancestor, model, data)
     hooks = _checked_hooks(model, trainer)
     run.begin(model, data)
+    _take_codes_over(run, data, ancestor, resume=resume)
     if hooks:
         run.update(hooks=[type(hook).__name__ for hook in hooks])
-    model.seen = data.seen_items() if model.seen is None else model.seen | data.seen_items()
+    if trainer.max_epochs != 0:
+        model.seen = data.seen_items() if model.seen is None else model.seen | data.seen_items()
     saver = next(callback for callback in trainer.callbacks if isinstance(callback, ModelSaver))  # type: ignore[attr-defined]
     if resume:
         _start_from_itself(trainer, saver.folder / "last")
@@ -114,11 +135,24 @@ def fit(trainer: Trainer, model: HashModel, data: HashDataModule, run: RunFolder
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, on_interrupt)
     model.eval()
+    if trainer.max_epochs == 0:
+        saver.keep(model)
     seconds = time.monotonic() - began
     run.write_splits(data)  # once more: unreadable pictures were found on the way
+    if isinstance(data, StreamTask):
+        run.update(codes=len(store_new_codes(run.path, data)))
     best = {"best_epoch": saver.best_epoch, "best_validation_map": saver.best_score}
     run.finish(status="finished", seconds=round(seconds, 2), epochs=trainer.current_epoch, notes=data.notes, **best)
     return seconds
+
+
+def _take_codes_over(run: RunFolder, data: HashDataModule, ancestor: Ancestor | None, *, resume: bool) -> None:
+    if not isinstance(data, StreamTask):
+        return
+    if resume:
+        find_codes_again(run.path, data)
+    else:
+        run.update(**take_over_codes(run.path, data, ancestor))
 
 
 def _start_from_itself(trainer: Trainer, last: Path) -> None:

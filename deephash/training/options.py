@@ -19,6 +19,10 @@ class TrainOptions:
         seeds: of everything random; none takes the configuration's.
         out: folder of the run, or of the grid.
         resume: folder of an interrupted run.
+        stream: file of the stream whose task is learned, instead of the configuration's data.
+        task: its number; None takes the first, or the one after the ancestor's.
+        replay: earlier training items that are learned again, a number or ``all``.
+        continue_from: run on the task before.
         fast_dev_run: a trial of :data:`DEV_EPOCHS` epochs on :data:`DEV_ITEMS` items a split.
         json: print one object a run.
         print_config: print the complete configuration, and stop.
@@ -31,6 +35,10 @@ class TrainOptions:
     seeds: tuple[int, ...] = ()
     out: Path | None = None
     resume: Path | None = None
+    stream: Path | None = None
+    task: int | None = None
+    replay: str | None = None
+    continue_from: Path | None = None
     fast_dev_run: bool = False
     json: bool = False
     print_config: bool = False

@@ -16,7 +16,9 @@ from typing import Any
 
 import torch
 
+from deephash.data.codebook import BOOK_NAME
 from deephash.data.datamodule import HashDataModule
+from deephash.data.streams import STREAM_NAME
 from deephash.errors import DataError
 from deephash.foreign import read_json, refused_as
 from deephash.models import HashModel
@@ -25,8 +27,13 @@ from deephash.version import __version__
 _PACKAGES = ("torch", "torchvision", "timm", "lightning", "numpy", "scikit-learn", "faiss-cpu")
 
 
+_WRITTEN = ("config.yaml", "splits.json", "run.json", "metrics.csv", "skipped.tsv", STREAM_NAME, BOOK_NAME)
+
+
 class RunFolder:
     """``config.yaml``, ``splits.json``, ``run.json``, ``metrics.csv``, ``model/`` (best), ``last/`` and ``last.ckpt``.
+
+    On a task of a stream also ``stream.json`` and ``codebook.npz``.
 
     Args:
         path: of the folder; it is made.
@@ -50,7 +57,7 @@ class RunFolder:
         """Take the folder away, to free its name, unless it holds a model or what is not written here."""
         if (self.path / "last.ckpt").exists() or (self.path / "model").exists():
             return
-        for name in ("config.yaml", "splits.json", "run.json", "metrics.csv", "skipped.tsv"):
+        for name in _WRITTEN:
             (self.path / name).unlink(missing_ok=True)
         with suppress(OSError):  # not empty
             self.path.rmdir()
