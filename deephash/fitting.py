@@ -12,6 +12,7 @@ Options of the backbone follow a question mark: ``itq:timm:mobilenetv2_100?pad_t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
@@ -88,6 +89,35 @@ def fit_training_free(
         phrases = list(texts) if texts is not None else list(TYPICAL_PHRASES)
         table["text_features"] = _text_features(model.encoders["text"], phrases)
     return model.fit(table).eval()
+
+
+def refit(
+    model: HashModel,
+    pictures: Sequence[Any],
+    *,
+    texts: Iterable[str] | None = None,
+    max_pictures: int = 5000,
+    batch_size: int = 32,
+) -> HashModel:
+    """Return a training-free model of the same method, network and length, fitted anew to ``pictures``.
+
+    A collection's model was fitted to the pictures of its first day; the network stays as it is, and only what was
+    fitted is learned again. Arguments as of :func:`fit_training_free`.
+
+    Raises:
+        UsageError: the model is trained by gradients, which are learned anew by ``deephash train``.
+        DataError: fewer than two readable pictures.
+    """
+    if not isinstance(model, AlternatingHashModel) or model.training_free is None:
+        raise UsageError(
+            f"{type(model).__name__} is trained, not fitted; train a newer one (deephash train "
+            "--continue-from RUN) and give it with --model"
+        )
+    anew = deepcopy(model)
+    table = {"image_features": _picture_features(anew.encoders["image"], _chosen(pictures, max_pictures), batch_size)}
+    if "text" in anew.encoders:
+        table["text_features"] = _text_features(anew.encoders["text"], list(texts or TYPICAL_PHRASES))
+    return anew.fit(table).eval()
 
 
 def _bits_for(model: AlternatingHashModel, features: Tensor) -> int:

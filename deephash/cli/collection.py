@@ -11,8 +11,10 @@ import numpy as np
 from cyclopts import Parameter
 
 from deephash.cli.hubs import hubs
+from deephash.cli.models_of import model_record, models_text
 from deephash.cli.output import note, print_json, table
 from deephash.collection import Collection
+from deephash.collection.model_versions import ModelVersion
 from deephash.errors import CollectionError, UsageError
 
 Flag = Annotated[bool, Parameter(negative="")]
@@ -33,8 +35,11 @@ def info(collection: Path, /, *, json: Flag = False) -> None:
         print_json(record)
         return
     width = max(map(len, record))
+    models = record.pop("models")
     for name, value in record.items():
         print(f"{name.replace('_', ' '):{width}}  {_shown(value)}")
+    if len(models) > 1:
+        print(models_text(models))
 
 
 def remove(
@@ -123,36 +128,51 @@ def verify(
         target: recall below this fails (exit code 1).
         json: print one JSON object.
     """
-    from deephash.encoding import open_encoder
-    from deephash.index import open_index
-    from deephash.index.verify import choose_shortlist, verify_recall
-
     if sample < 1 or not 0 <= target <= 1:
         raise UsageError(f"--sample is at least 1 and --target between 0 and 1, not {sample} and {target:g}")
     opened = Collection.open(collection)
     opened.check()
-    if opened.model_path is not None:
-        open_encoder(opened.model_path)  # a collection whose model is damaged answers no picture
-    ids, codes = opened.codes()
+    records = [record for space in opened.spaces if (record := _verified(opened, space, index, sample, k, target))]
+    worst = min(records, key=lambda record: (record["sound"], record["recall"]))
+    try:
+        opened.note("recall", worst)
+    except CollectionError as error:
+        note(f"not written into the card: {error}")
+    if json:
+        print_json(worst if len(records) == 1 else worst | {"spaces": records})
+    else:
+        for record in records:
+            of = f" of {record['model']}" if len(records) > 1 else ""
+            print(f"{collection}: {record['rows']:,} rows{of} read, {_verdict(record)}")
+    return 0 if all(record["sound"] and record["recall"] >= target for record in records) else 1
+
+
+def _verified(
+    opened: Collection, space: ModelVersion, index: str, sample: int, k: int, target: float
+) -> dict[str, Any] | None:
+    """Judge an index over the codes of one model; None where no row of several models has such a code."""
+    from deephash.encoding import open_encoder
+    from deephash.index import open_index
+    from deephash.index.verify import choose_shortlist, verify_recall
+
+    ids, codes = opened.codes(space.column)
+    if not len(ids) and len(opened.spaces) > 1:
+        return None
+    folder = opened.path_of_model(space.fingerprint)
+    if folder is not None:
+        open_encoder(folder)  # a collection whose model is damaged answers no picture
     built = open_index(index, ids, codes)
     check = verify_recall(built, ids, codes, sample, k)
     record: dict[str, Any] = {"index": index, "recall": check.recall, "k": check.k, "queries": check.queries}
     record |= {"sound": check.sound, "engine": check.engine, "version": opened.version, "target": target}
-    if opened.has_vectors:
+    record |= {"rows": len(ids), "model": space.called}
+    if opened.has_vectors and len(opened.model_versions) == 1:
         rows = np.sort(np.random.default_rng(0).choice(len(ids), min(sample, len(ids)), replace=False))
         choice = choose_shortlist(
             built, codes[rows], opened.vectors(ids[rows]), ids, opened.vectors, k=k, target=target
         )
         record |= {"shortlist": choice.length, "shortlist_recall": choice.recall}
-    try:
-        opened.note("recall", record)
-    except CollectionError as error:
-        note(f"not written into the card: {error}")
-    if json:
-        print_json(record)
-    else:
-        print(f"{collection}: {len(ids):,} rows read, {_verdict(record)}")
-    return 0 if check.sound and check.recall >= target else 1
+    return record
 
 
 def versions(collection: Path, /, *, json: Flag = False) -> None:
@@ -205,7 +225,7 @@ def compact(collection: Path, /, *, forget_days: float | None = None) -> None:
     print(f"{collection}: {opened.num_files} file(s) of rows, {_size(before)} before, {_size(_bytes(collection))} now")
 
 
-def export(collection: Path, /, *, to: str, out: Path, column: str = "code") -> None:
+def export(collection: Path, /, *, to: str, out: Path, column: str | None = None) -> None:
     """Write codes, ids and paths for other programs.
 
     $ deephash collection export pictures.dh --to numpy --out codes.npz
@@ -215,7 +235,7 @@ def export(collection: Path, /, *, to: str, out: Path, column: str = "code") -> 
         collection: the folder.
         to: numpy, parquet, hex, pgvector, faiss or usearch.
         out: the file to write.
-        column: which codes.
+        column: which codes; by default those that all rows have.
     """
     from deephash.collection.exports import export_codes, left_out
 
@@ -278,6 +298,7 @@ def _facts(opened: Collection) -> dict[str, Any]:
         "version": opened.version,
         "root": card.root,
         "codes": codes,
+        "models": [model_record(opened, each) for each in opened.model_versions],
         "unique_codes": _unique(opened),
         "vectors": f"float16, {opened.vector_dim} dimensions" if opened.has_vectors else None,
         "attributes": _filled(opened),
@@ -292,7 +313,7 @@ def _facts(opened: Collection) -> dict[str, Any]:
 def _unique(opened: Collection) -> int:
     from deephash.index.groups import count_unique
 
-    return count_unique(opened.codes()[1])
+    return sum(count_unique(opened.codes(space.column)[1]) for space in opened.spaces)
 
 
 def _filled(opened: Collection) -> dict[str, int]:

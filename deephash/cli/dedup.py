@@ -96,7 +96,7 @@ def _codes(
             "does a collection of training-free codes: deephash index PICTURES --out copies.dh --model "
             "itq:timm:resnet18. --force takes these codes all the same"
         )
-    ids, codes = opened.codes(CODE if computed else column)
+    ids, codes = opened.codes(opened.the_one_space("compare its items") if computed or column == CODE else column)
     if where is not None:
         chosen = np.isin(ids, opened.matching(where))
         ids, codes = ids[chosen], codes[chosen]

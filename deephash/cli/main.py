@@ -25,6 +25,7 @@ COMMANDS = {
     "demo": "train on handwritten digits, index, compare, serve: the whole toolkit in a minute",
     "train": "train a hash model from a configuration file",
     "index": "encode a folder of pictures into a collection, or bring the collection up to date",
+    "upgrade": "give a collection a newer model: measured first, without encoding anything again",
     "search": "search a collection by picture, words or id",
     "serve": "serve collections as a web page with a REST interface",
     "evaluate": "score a run, a collection or two code files, exactly",

@@ -20,6 +20,10 @@ from deephash.search import Answer, Options, Part, Query, Searcher
 
 LARGEST_DOWNLOAD = 32 << 20
 PATIENCE = 15.0  # seconds for a picture from the network
+MERGED = (
+    "merged: answers of models that cannot be compared are ordered by how probable such a distance is by chance; "
+    "deephash upgrade COLLECTION --re-encode now brings all items to one model"
+)
 _WEIGHTED = re.compile(r"(\d+(?:\.\d+)?):(.+)", re.DOTALL)
 
 
@@ -214,10 +218,16 @@ def _print_table(answer: Answer, shown: list[tuple[int, str]]) -> None:
     ranks = max(2, len(str(hits[-1].rank)))
     far = max(3, len(str(hits[-1].distance)))
     order = "" if hits[0].corrected is None else "  d + bias"
+    order += "  model   by chance" if answer.is_merged else ""
     print(f"{'#':>{ranks}}  {'d':>{far}}    sim{order}  path")
     for hit, (_, text) in zip(hits, shown):
         by = "" if hit.corrected is None else f"  {hit.corrected:8.1f}"
+        by += "" if hit.by_chance is None else f"  {hit.model_version:5}  {hit.by_chance:10.2g}"
         line = f"{hit.rank:>{ranks}}  {hit.distance:>{far}}  {hit.similarity:.3f}{by}  {hit.uri:<{wide}}  {text}"
         print(line.rstrip())
+    if answer.is_merged:
+        note(MERGED)
+    for each in answer.notes:
+        note(each)
     if answer.chance is not None:
         note(str(answer.chance))

@@ -17,12 +17,12 @@ import pyarrow.parquet as pq
 from deephash.codes import BinaryCodes
 from deephash.collection.reader import CollectionReader
 from deephash.collection.rows import Ids
-from deephash.collection.schema import CODE, ID, URI
+from deephash.collection.schema import ID, URI
 from deephash.collection.tables import tab_line
 from deephash.errors import CollectionError, UsageError, did_you_mean
 
 
-def export_codes(collection: CollectionReader, out: str | Path, to: str, *, column: str = CODE) -> int:
+def export_codes(collection: CollectionReader, out: str | Path, to: str, *, column: str | None = None) -> int:
     """Write the codes of ``column`` with ids and uris; return how many.
 
     Args:
@@ -31,14 +31,14 @@ def export_codes(collection: CollectionReader, out: str | Path, to: str, *, colu
         to: ``numpy`` (.npz), ``parquet``, ``hex`` (tab-separated lines: code, id, uri, by the
             rules of CSV), ``pgvector`` (SQL for psql),
             ``faiss`` (IndexBinaryIDMap2) or ``usearch``.
-        column: which codes.
+        column: which codes; by default those that all rows have.
 
     Raises:
         UsageError: unknown format, several levels, or a package is missing.
     """
     if to not in _WRITERS:
         raise UsageError(f"cannot export to {to!r}" + did_you_mean(to, list(_WRITERS)))
-    ids, codes = collection.codes(column)
+    ids, codes = collection.codes(column or collection.the_one_space("export its codes"))
     if not codes.layout.is_flat and to != "numpy":
         raise UsageError(f"codes of {codes.num_levels} levels mean nothing to {to}; export them to numpy")
     target = Path(out)

@@ -228,8 +228,14 @@ def _consider(entry: os.DirEntry[str], uri: str, listing: Listing) -> list[Path]
         suffix = os.path.splitext(entry.name)[1]
         listing.skipped.append(Skipped(uri, f"not a picture by its name ({suffix or 'no suffix'})"))
     else:
-        listing.files.append(FoundFile(Path(entry.path), uri, status.st_size, _utc(status.st_mtime_ns)))
+        listing.files.append(found_file(Path(entry.path), uri, status))
     return []
+
+
+def found_file(path: Path, uri: str, status: os.stat_result | None = None) -> FoundFile:
+    """Return what a file's status says of it. Raises OSError where it is not there."""
+    status = path.stat() if status is None else status
+    return FoundFile(path, uri, status.st_size, _utc(status.st_mtime_ns))
 
 
 def _kind(mode: int) -> str:

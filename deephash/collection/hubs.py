@@ -19,7 +19,7 @@ from deephash.collection.card import replace_file
 from deephash.collection.collection import Collection
 from deephash.collection.reader import CollectionReader
 from deephash.collection.rows import Ids
-from deephash.collection.schema import hub_column
+from deephash.collection.schema import CODE, hub_column
 from deephash.errors import CollectionDamaged, UsageError
 from deephash.foreign import Unfit, read_npz, refused_as
 from deephash.index.querybank import HubCorrection, hub_biases
@@ -42,7 +42,7 @@ def store_hub_bank(collection: Collection, kind: str, bank: BinaryCodes, *, beta
         UsageError: an empty bank, another code length, an unknown kind, a beta that is not positive.
     """
     _check_kind(kind)
-    if not (collection.code_columns["code"].layout.is_flat and bank.layout.is_flat):
+    if not (collection.code_columns[collection.current.column].layout.is_flat and bank.layout.is_flat):
         raise UsageError("hub biases are added to Hamming distances; codes of several levels have none")
     if not len(bank) or bank.num_bits != collection.num_bits:
         raise UsageError(
@@ -84,7 +84,7 @@ def hub_correction(collection: CollectionReader, kind: str) -> HubCorrection:
 
 def _give_biases(collection: Collection, kind: str, wanted: Ids) -> int:
     bank, beta = _load_bank(_bank_path(collection, kind))
-    ids, codes = collection.codes()
+    ids, codes = collection.codes(collection.the_one_space("correct its hubs"))
     rows = np.searchsorted(ids, wanted)
     for part in _blocks(rows):
         biases = hub_biases(codes[part], bank, beta=beta)
@@ -119,7 +119,8 @@ def _load_bank(path: Path) -> tuple[BinaryCodes, float]:
 
 
 def _bank_path(collection: CollectionReader, kind: str) -> Path:
-    return collection.path / f"hub_bank_{kind}.npz"
+    own = "" if collection.current.column == CODE else f"_{collection.current.column}"  # a bank is of one model's codes
+    return collection.path / f"hub_bank_{kind}{own}.npz"
 
 
 def _check_kind(kind: str) -> None:

@@ -216,6 +216,7 @@ class _Update:
             content_hashes=[one.content_hash for one in opened],
             attributes=[file_attributes(one.file, one.facts) for one in opened],
             vectors=np.concatenate(vectors) if vectors else None,
+            made_by=self.encoder.encoder.fingerprint(),
         )
         changed = sum(one.file.uri in self.changing for one in opened)
         self.report.changed += changed

@@ -126,7 +126,7 @@ def _read_collection(path: Path, label: str) -> CodeFile:
     from deephash.collection import Collection
 
     collection = Collection.open(path)
-    ids, codes = collection.codes()
+    ids, codes = collection.codes(collection.the_one_space("compare its codes"))
     has_label = label in collection.attribute_kinds
     table = collection.table(["uri", *([label] if has_label else [])])
     rows = np.searchsorted(table.column("id").to_numpy(), ids)

@@ -90,7 +90,7 @@ def collection_pair(collection: Collection, draw: Draw) -> CodePair:
             f"the collection has no attribute {label!r} to take the classes from{did_you_mean(label, sorted(kinds))} "
             "deephash index takes the sub-folder as 'label'; choose another with --label"
         )
-    ids, codes = collection.codes()
+    ids, codes = collection.codes(collection.the_one_space("evaluate it"))
     table = collection.table(["uri", label, "content_hash", *(["split"] if "split" in kinds else [])])
     rows = np.searchsorted(table.column("id").to_numpy(), ids)
     words = np.array(["" if value is None else str(value) for value in table.column(label).to_pylist()])[rows]

@@ -15,7 +15,7 @@ from deephash.search.hits import Hit, group_near_duplicates, remarks_on
 from deephash.search.query import Options, Query
 
 if TYPE_CHECKING:
-    from deephash.search.snapshot import Snapshot
+    from deephash.search.snapshot import Shard, Snapshot
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +30,7 @@ class Answer:
         hits: best first.
         counts: int64 [K + 1], how many of the searched items of the query's own model lie at each distance.
         snapshot: the version that answered.
+        shard: whose codes ``code`` and ``counts`` are of: the current model's, where any item has such codes.
         model: the model in words.
         engine: which engine answered, how the filter was applied, and why.
         encode_ms: time for the code; near 0 where it was known.
@@ -44,6 +45,7 @@ class Answer:
     hits: list[Hit]
     counts: NDArray[np.int64]
     snapshot: Snapshot
+    shard: Shard
     model: str
     engine: str
     encode_ms: float
@@ -53,7 +55,7 @@ class Answer:
     @property
     def is_merged(self) -> bool:
         """Whether codes of models that cannot be compared were searched, each with its own, and the hits merged."""
-        return len(self.snapshot.shards) > 1
+        return any(hit.by_chance is not None for hit in self.hits)
 
     @property
     def total(self) -> int:
@@ -79,7 +81,7 @@ class Answer:
     @property
     def chance(self) -> Chance | None:
         """How far apart unrelated items of the collection are; None for fewer than two items."""
-        return self.snapshot.chance
+        return self.shard.chance
 
     @cached_property
     def codes(self) -> BinaryCodes | None:
@@ -89,9 +91,9 @@ class Answer:
     @cached_property
     def _groups(self) -> list[int]:
         """For each hit the position of the best of its near-duplicates, among those of its own model."""
-        groups = list(range(len(self.hits)))
+        groups, alone = list(range(len(self.hits))), len(self.snapshot.shards) == 1
         for shard in self.snapshot:
-            mine = [place for place, hit in enumerate(self.hits) if not self.is_merged or hit.id in shard]
+            mine = [place for place, hit in enumerate(self.hits) if alone or hit.id in shard]
             if mine:
                 codes = shard.codes_of([self.hits[place].id for place in mine])
                 for place, leader in zip(mine, group_near_duplicates(codes, codes.layout.total_bits // 32)):

@@ -15,7 +15,6 @@ from deephash.codes import BinaryCodes
 CHANCE_PAIRS = 20_000  # the 1 % point of 20,000 pairs has a standard error of 0.07 percentage points
 CHANCE_TAIL = 0.01
 GROUP_SHARE = 0.95
-FEW = 20  # pairs below which their share says little
 PEAK = 2.0  # related pairs stand apart where their peak is so many times as high as the valley behind it
 
 
@@ -77,7 +76,12 @@ def chance_among(
         second = (first + generator.integers(1, total, pairs)) % total  # never the item itself
     one, other = codes_at(first), codes_at(second)
     differing = np.bitwise_count(one.packed ^ other.packed).sum(axis=1, dtype=np.int64)
-    share = np.bincount(differing, minlength=one.num_bits + 1) / len(differing)
+    return chance_of(np.bincount(differing, minlength=one.layout.max_distance + 1), total)
+
+
+def chance_of(counts: NDArray[np.int64], total: int) -> Chance:
+    """Read random pairs: ``counts`` [K L + 1] of them lie at each distance, ``total`` items are searched."""
+    share = counts / counts.sum()
     valley = _valley(share)
     if valley is None:
         cutoff, chances = _quantile(share, CHANCE_TAIL), float(total)
@@ -85,25 +89,29 @@ def chance_among(
         together = float(share[: valley + 1].sum())
         cutoff, chances = _quantile(share, GROUP_SHARE * together) + 1, 1 / together
     cutoff = max(-1, min(cutoff, unexplained(share, chances)))
-    return Chance(float(differing.mean()), float(differing.std()), cutoff, share, valley is not None)
+    distances = np.arange(len(share))
+    mean = float(share @ distances)
+    deviation = sqrt(float(share @ (distances - mean) ** 2))
+    return Chance(mean, deviation, cutoff, share, valley is not None)
+
+
+def is_histogram(counts: object, max_distance: int) -> bool:
+    """Say whether ``counts``, which a stranger may have written, are whole numbers of pairs at each distance."""
+    if not isinstance(counts, list) or len(counts) != max_distance + 1:
+        return False
+    return all(isinstance(each, int) and 0 <= each < 1 << 40 for each in counts) and sum(counts) > 0
 
 
 def probabilities(chance: Chance | None, max_distance: int) -> NDArray[np.float64]:
     """Return the probability that an unrelated item lies within each distance, float64 [max_distance + 1], rising.
 
-    It is the share of random pairs, and where fewer than ``FEW`` of these were drawn, a normal tail that goes on from
-    there, so that rarer distances are still told apart. Without pairs the bits are taken to be independent.
+    It is the normal tail of :func:`unexplained`, as fine at distances that no random pair reaches. Without pairs the
+    bits are taken to be independent.
     """
     from scipy.special import ndtr  # not before it is needed: it would slow down every start
 
-    reach = np.arange(max_distance + 1) + 0.5
-    if chance is None:
-        return np.asarray(ndtr((reach - max_distance / 2) / (sqrt(max_distance) / 2)))
-    drawn = np.cumsum(chance.share)
-    tail = ndtr((reach - chance.mean) / max(chance.deviation, 0.5))
-    known = int(np.argmax(drawn * CHANCE_PAIRS >= FEW))
-    rarer = tail[:known] * (drawn[known] / max(tail[known], np.finfo(float).tiny))
-    return np.concatenate([rarer, drawn[known:]]).clip(0.0, 1.0)
+    middle, spread = (max_distance / 2, sqrt(max_distance) / 2) if chance is None else _unrelated(chance.share)
+    return np.asarray(ndtr((np.arange(max_distance + 1) + 0.5 - middle) / max(spread, 0.5)))
 
 
 def _quantile(share: NDArray[np.float64], part: float) -> int:
@@ -118,13 +126,19 @@ def unexplained(share: NDArray[np.float64], chances: float) -> int:
     tells how wide the near one is. It is not taken narrower than that of independent bits with the same median, since
     a query may come from outside the collection. The tail is a normal one.
     """
+    median, spread = _unrelated(share)
+    tail = NormalDist().inv_cdf(min(CHANCE_TAIL, 1 / chances))
+    return floor(median + tail * spread - 0.5)
+
+
+def _unrelated(share: NDArray[np.float64]) -> tuple[int, float]:
+    """Return the median distance of unrelated pairs, and its standard deviation, see :func:`unexplained`."""
     distances = np.arange(len(share))
     median = _median(share)
     far = distances >= median
     measured = float((share * (distances - median) ** 2)[far].sum() / share[far].sum())
     independent = median * (1 - median / (len(share) - 1))
-    tail = NormalDist().inv_cdf(min(CHANCE_TAIL, 1 / chances))
-    return floor(median + tail * sqrt(max(measured, independent)) - 0.5)
+    return median, sqrt(max(measured, independent))
 
 
 def _valley(share: NDArray[np.float64]) -> int | None:

@@ -14,19 +14,19 @@ from deephash.search.query import Options
 from deephash.search.snapshot import Shard
 
 
-def merged(parts: Sequence[tuple[Shard, Found]], k: int) -> list[Hit]:
+def merged(parts: Sequence[tuple[Shard, Found]], k: int, itself: int | None = None) -> list[Hit]:
     """Return the ``k`` hits that chance explains least, each with its probability.
 
     7 of 64 bits of one model may be nearer than 5 of 256 of another, or not: a distance alone does not tell. How often
     an unrelated item of the same model lies so near does. Equal probabilities stand in the order of ``parts``; hits of
-    one model keep theirs.
+    one model keep theirs. An item that asks, ``itself``, stands first where it is among the hits.
     """
     columns = [
-        [(float(shard.by_chance[hit.distance]), place, hit.rank, hit) for hit in found.hits]
+        [(hit.id != itself, float(shard.by_chance[hit.distance]), place, hit.rank, hit) for hit in found.hits]
         for place, (shard, found) in enumerate(parts)
     ]
-    best = list(merge(*columns, key=lambda entry: entry[:3]))[:k]
-    return [replace(hit, rank=rank, by_chance=chance) for rank, (chance, _, _, hit) in enumerate(best, start=1)]
+    best = list(merge(*columns, key=lambda entry: entry[:4]))[:k]
+    return [replace(hit, rank=rank, by_chance=chance) for rank, (_, chance, _, _, hit) in enumerate(best, start=1)]
 
 
 def options_of(shard: Shard, current: Shard, options: Options) -> Options | None:

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from deephash.codes import BinaryCodes
 from deephash.collection import Collection
 from deephash.encoding.opening import Source
-from deephash.errors import DataError, UsageError
+from deephash.errors import DataError, DeephashError, UnreadablePicture, UsageError
 from deephash.search.answer import Answer
 from deephash.search.chance import Chance
 from deephash.search.encoder import Encoded, QueryEncoder, QueryEncoders
@@ -133,15 +133,16 @@ class Searcher:
         asked, notes = self._asked(snapshot, query, options)
         begun = time.perf_counter()
         found = [(one.shard, find(one.shard, one.query, one.encoded, one.options)) for one in asked]
-        first, lone = found[0][1], len(snapshot.shards) == 1
+        first, lone = found[0][1], len(found) == 1
         return Answer(
             name=self.name,
             query=query,
             options=options,
             code=asked[0].encoded.code,
-            hits=first.hits if lone else merged(found, options.k),
+            hits=first.hits if lone else merged(found, options.k, query.item),
             counts=first.counts,
             snapshot=snapshot,
+            shard=asked[0].shard,
             model=self._encoder_of(asked[0].shard).description,
             engine=first.engine if lone else engines_of(found),
             encode_ms=1000 * (begun - started),
@@ -154,27 +155,27 @@ class Searcher:
 
     def _asked(self, snapshot: Snapshot, query: Query, options: Options) -> tuple[list[_Asked], list[str]]:
         """Encode a query for every shard; one that cannot be asked is left out, with a note that says why."""
-        asked: list[_Asked] = []
-        notes: list[str] = []
-        if len(snapshot.shards) > 1 and (options.rerank or options.correct_hubs):
+        shards = [shard for shard in snapshot if len(shard)] or [snapshot.current]
+        if len(shards) > 1 and (options.rerank or options.correct_hubs):
             raise UsageError(
-                f"{self.path} holds codes and vectors of {len(snapshot.shards)} models that cannot be compared, so it "
-                "is ordered by codes alone; leave out re-ranking and hubs, or bring all items to one model: "
+                f"{self.path} holds codes and vectors of {len(shards)} models that cannot be compared, so answers are "
+                "ordered by codes alone; leave out re-ranking and hubs, or bring all items to one model: "
                 f"deephash upgrade {self.path} --re-encode now"
             )
-        for shard in snapshot:
-            own = options_of(shard, snapshot.current, options)
+        asked: list[_Asked] = []
+        notes: list[str] = []
+        for shard in shards:
+            own = options_of(shard, shards[0], options)
             try:
                 encoded = self.encode(query, shard, with_vector=options.rerank > 0)
             except (UsageError, DataError) as error:
-                if len(snapshot.shards) == 1:
+                if len(shards) == 1 or not _is_of_the_model(error, query):
                     raise
                 notes.append(f"{len(shard):,} items of {shard.model.called} were left out: {error}")
                 continue
             if own is not None:
-                asked.append(
-                    _Asked(shard, query, encoded if options.bits is None else encoded.prefix(options.bits), own)
-                )
+                encoded = encoded if options.bits is None else encoded.prefix(options.bits)
+                asked.append(_Asked(shard, query, encoded, own))
         if not asked:
             raise UsageError("no model of the collection can be asked this; " + "; ".join(notes))
         return asked, notes
@@ -291,3 +292,8 @@ class Searcher:
     def chance(self) -> Chance | None:
         """Return how far apart unrelated items of this collection are; None for fewer than two items."""
         return self.snapshot.chance
+
+
+def _is_of_the_model(error: DeephashError, query: Query) -> bool:
+    """Say whether another model may know better: it may read words, or hold the code of an item without a picture."""
+    return not isinstance(error, UnreadablePicture) or any(part.kind == "item" for part in query.parts)

@@ -17,13 +17,14 @@ from deephash.collection.model_versions import ModelVersion
 from deephash.errors import UsageError
 from deephash.index import open_index
 from deephash.index.ids import UnknownIds
-from deephash.search.chance import Chance, chance_among, probabilities
+from deephash.search.chance import Chance, chance_among, chance_of, is_histogram, probabilities
 from deephash.search.narrowing import Narrowing, Selections
 
 if TYPE_CHECKING:
     from deephash.index import CodeIndex
     from deephash.index.querybank import HubCorrection
 
+LEAST_MEASURED = 50  # items of a model, below which their distances say nothing about chance
 NEIGHBOURS = 16  # that tell which bits of an item are firm
 
 
@@ -63,9 +64,27 @@ class Shard:
 
     @cached_property
     def chance(self) -> Chance | None:
-        """How far apart unrelated items are; measured once a version."""
+        """How far apart unrelated items are; measured once a version.
+
+        Where models that cannot be compared made the codes, it is what each made of the same pictures when they were
+        compared: a few new items alone say little, and may all be alike.
+        """
         ids = self.index.ids
+        measured = self._measured()
+        if measured is not None and len(self.collection.spaces) > 1:
+            return chance_of(measured, len(self.collection))
+        if len(ids) < LEAST_MEASURED and len(self.collection.spaces) > 1:
+            return None
         return chance_among(len(ids), lambda places: self.index.codes_of(ids[places]))
+
+    def _measured(self) -> NDArray[np.int64] | None:
+        """Return the distances that were counted when this model, or the next, was published."""
+        for version in self.collection.model_versions:
+            for side, number in (("chance", version.number), ("chance_before", version.number - 1)):
+                counts = version.evidence.get(side)
+                if number == self.model.number and is_histogram(counts, self.index.layout.max_distance):
+                    return np.asarray(counts, np.int64)
+        return None
 
     @cached_property
     def by_chance(self) -> NDArray[np.float64]:
