@@ -129,7 +129,7 @@ def joined(old: CodeBook | None, new: CodeBook) -> CodeBook:
     known = [key for key in new._rows if key in old._rows]
     if known:
         raise UsageError(f"{old.side.source} holds a code of {known[0][0]!r} already, which is never made again")
-    labels = _in_numbers_of(new.side, old.side)
+    labels = in_numbers_of(new.side, old.side)
     side = replace(
         new.side,
         codes=BinaryCodes.concatenate([old.codes, new.codes]),
@@ -146,7 +146,7 @@ def _column(book: CodeBook, name: str) -> NDArray[Any]:
     return column
 
 
-def _in_numbers_of(new: CodeFile, old: CodeFile) -> NDArray[Any] | None:
+def in_numbers_of(new: CodeFile, old: CodeFile) -> NDArray[Any] | None:
     """Return the labels of ``old`` in the class numbers of ``new``."""
     if old.labels is None or old.class_names == new.class_names:
         return old.labels

@@ -11,6 +11,7 @@ from deephash.models.csce_net import CSCENet
 from deephash.models.csq import CSQ
 from deephash.models.dcmh import DCMH
 from deephash.models.djsrh import DJSRH
+from deephash.models.dlch import DLCH
 from deephash.models.dpn import DPN
 from deephash.models.dpsh import DPSH
 from deephash.models.dtsh import DTSH
@@ -35,6 +36,7 @@ __all__ = [
     "CSQ",
     "DCMH",
     "DJSRH",
+    "DLCH",
     "DPN",
     "DPSH",
     "DTSH",

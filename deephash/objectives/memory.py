@@ -43,6 +43,10 @@ class RowMemory:
         known[inside] = self._seen.to(index.device)[index[inside]]
         return known
 
+    def numbers(self) -> Tensor:
+        """Return the row numbers written so far, int64 [n], ascending: the order of :meth:`everything`."""
+        return self._seen.nonzero()[:, 0]
+
     def everything(self, name: str) -> Tensor:
         """Return the rows of a column written so far, [n, ...], in the order of their numbers."""
         return self._column(name)[self._seen]

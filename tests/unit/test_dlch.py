@@ -1,0 +1,389 @@
+"""DLCH: whose turn it is, what is kept between batches, what later phases need, and that they learn."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from deephash.backbones import Backbone
+from deephash.errors import UsageError
+from deephash.models import DLCH, OrthoHash, load_model
+from deephash.models.lifelong_phase import LifelongPhase, SeenCodes
+from deephash.objectives import lifelong_pairs
+from deephash.objectives.dlch import label_similarity, network_step_losses
+from deephash.objectives.lifelong_codes import LifelongWeights
+from deephash.objectives.signs import sign
+from tests.contract.model_contract import HashModelContract
+from tests.image_methods_toy import batch
+
+PICTURES, TEXTS = Backbone("features:24", weights=None), Backbone("features:10", weights=None)
+
+
+def pairs(rows=16, *, seed=0):
+    texts = torch.randn(rows, 10, generator=torch.Generator().manual_seed(seed + 7))
+    return batch(rows, seed=seed) | {"text_features": texts}
+
+
+def both(**options):
+    torch.manual_seed(0)
+    return DLCH(8, 4, PICTURES, TEXTS, text_hidden=(16,), label_hidden=16, **options)
+
+
+def alone(**options):
+    torch.manual_seed(0)
+    return DLCH(8, 4, PICTURES, label_hidden=16, **options)
+
+
+def at(model, epoch, monkeypatch):
+    monkeypatch.setattr(type(model), "current_epoch", epoch)
+    return model
+
+
+def later(model, rows, num_old=6, **weights):
+    """Put a model into a later phase: ``num_old`` seen items, of which the first two of the batch are replayed."""
+    labels = rows["labels"]
+    place = torch.full((len(labels),), -1)
+    place[:2] = torch.arange(2)
+    draw = torch.Generator().manual_seed(3)
+    seen = {
+        name: SeenCodes(sign(torch.randn(num_old, 8, generator=draw)), torch.arange(num_old) % 2, place)
+        for name in model.encoders
+    }
+    seen[next(iter(seen))].labels[:2] = labels[:2]
+    model.later = LifelongPhase(seen, {"labels": labels})
+    with torch.no_grad():
+        for name, table in model.later.tables.items():
+            table.begin(model({f"{name}_features": rows[f"{name}_features"]}))
+    return model
+
+
+def with_gradient(model):
+    """Return the networks whose weights have a gradient."""
+    found = [name for name, head in model.heads.items() if any(_moved(each) for each in head.parameters())]
+    return found + (["label"] if any(_moved(each) for each in model.label_net.net.parameters()) else [])
+
+
+def _moved(weight):
+    return weight.grad is not None and bool(weight.grad.abs().sum())
+
+
+# Turns ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("epoch", range(4))
+def test_a_step_of_phase_one_touches_one_network(epoch, monkeypatch):
+    model = at(both(), epoch, monkeypatch)
+    sum(model.compute_losses(pairs()).values()).backward()
+    assert with_gradient(model) == [("label", "image", "text")[epoch % 3]] == [model.turn]
+    model = at(alone(), epoch, monkeypatch)
+    sum(model.compute_losses(batch()).values()).backward()
+    assert with_gradient(model) == [("label", "image")[epoch % 2]]
+
+
+@pytest.mark.parametrize("epoch", range(3))
+def test_a_step_of_a_later_phase_touches_one_network_and_never_the_label_net(epoch, monkeypatch):
+    model = at(later(both(), pairs()), epoch, monkeypatch)
+    sum(model.compute_losses(pairs()).values()).backward()
+    assert with_gradient(model) == [("image", "text")[epoch % 2]]
+    model = at(later(alone(), batch()), epoch, monkeypatch)
+    sum(model.compute_losses(batch()).values()).backward()
+    assert with_gradient(model) == ["image"]
+
+
+def test_a_backbone_learns_in_its_own_turn_only(monkeypatch):
+    cnn = Backbone("small_cnn:2", weights=None, frozen=False, image_size=8)
+    model = at(DLCH(8, 4, cnn, TEXTS, text_hidden=(8,), label_hidden=8), 2, monkeypatch)
+    rows = {**pairs(), "image": torch.rand(16, 3, 8, 8)}
+    del rows["image_features"]
+    sum(model.compute_losses(rows).values()).backward()
+    assert not any(_moved(each) for each in model.encoders["image"].parameters())
+    sum(at(model, 1, monkeypatch).compute_losses(rows).values()).backward()
+    assert any(_moved(each) for each in model.encoders["image"].parameters())
+
+
+# Buffers -------------------------------------------------------------------------------------------------
+
+
+def test_the_batch_is_refreshed_before_it_is_compared(monkeypatch):
+    model, rows = at(both(), 1, monkeypatch), pairs()
+    first, second = ({key: value[part] for key, value in rows.items()} for part in (slice(8), slice(8, 16)))
+    model.compute_losses(first)
+    found = model.compute_losses(second)
+    with torch.no_grad():
+        outputs = model({"image_features": rows["image_features"]})
+    held = model.memory.everything
+    torch.testing.assert_close(held("image"), outputs)
+    similar = label_similarity(rows["labels"][8:], rows["labels"])
+    expected = network_step_losses(outputs[8:], outputs, held("label"), held("codes_image")[8:], similar)
+    for name, term in expected.items():
+        assert found[name].item() == pytest.approx(term.item(), rel=1e-5), name
+
+
+def test_codes_follow_at_the_end_of_a_round():
+    model = both()
+    model.compute_losses(pairs())
+    held = model.memory.everything
+    before = held("codes_text").clone()
+    model.first.renew_codes()
+    assert torch.equal(held("codes_image"), sign(2 * held("image") + held("label")))
+    assert torch.equal(held("codes_text"), sign(2 * held("text") + held("label")))
+    assert not torch.equal(held("codes_text"), before)
+
+
+def test_first_buffers_are_normal_and_their_codes_the_sign_of_the_sum():
+    model = both()
+    model.first.admit(torch.arange(400), torch.arange(400) % 4)
+    held = model.memory.everything
+    for name in ("label", "image", "text"):
+        assert abs(float(held(name).mean())) < 0.1
+        assert float(held(name).std()) == pytest.approx(1, abs=0.05)
+    for name in ("image", "text"):
+        assert torch.equal(held(f"codes_{name}"), sign(held(name) + held("label")))
+    model.first.admit(torch.arange(500), torch.arange(500) % 4)  # those that are there stay as they are
+    assert len(model.memory) == 500
+
+
+def test_buffers_and_label_net_travel_in_checkpoints_and_not_in_saved_models(tmp_path):
+    model, checkpoint = both(), {"state_dict": {}}
+    model.compute_losses(pairs())
+    model.on_save_checkpoint(checkpoint)
+    resumed = DLCH(8, 4, PICTURES, TEXTS, text_hidden=(16,), label_hidden=16)
+    resumed.on_load_checkpoint(checkpoint)
+    for name in ("label", "image", "text", "codes_image", "codes_text", "labels"):
+        assert torch.equal(resumed.memory.everything(name), model.memory.everything(name))
+    labels = torch.arange(4)
+    assert torch.equal(resumed.label_net(labels), model.label_net(labels))
+    model.save(tmp_path / "model")
+    assert not any("label" in name or "memory" in name for name in load_model(tmp_path / "model").state_dict())
+
+
+def test_rows_without_labels_and_lone_halves_are_left_out():
+    rows = pairs()
+    rows["labels"][3] = -1
+    model = both()
+    model.compute_losses(rows | {"has_image": torch.arange(16) < 14, "has_text": torch.arange(16) > 0})
+    assert model.memory.numbers().tolist() == [1, 2, *range(4, 14)]
+    nothing = rows | {"labels": torch.full((16,), -1)}
+    assert {name: term.item() for name, term in model.compute_losses(nothing).items()} == {"unlabelled_batch": 0.0}
+    with pytest.raises(UsageError, match="supervised"):
+        model.compute_losses({key: value for key, value in rows.items() if key != "labels"})
+    with pytest.raises(UsageError, match="run from"):
+        model.compute_losses(rows | {"labels": torch.full((16,), 4)})
+
+
+@pytest.mark.parametrize("epoch", range(3))
+def test_multi_hot_labels_give_the_losses_of_class_numbers(epoch, monkeypatch):
+    rows, table = pairs(), torch.zeros(16, 4)
+    table[torch.arange(16), rows["labels"]] = 1
+    numbers = at(both(), epoch, monkeypatch).compute_losses(rows)
+    hot = both().compute_losses(rows | {"labels": table})
+    assert {key: term.item() for key, term in numbers.items()} == pytest.approx(
+        {key: term.item() for key, term in hot.items()}, rel=1e-5
+    )
+
+
+# Presets and arguments -------------------------------------------------------------------------------------
+
+
+class _Trainer:
+    max_epochs, datamodule = 30, None
+
+
+def test_the_release_descends_by_sgd_to_almost_nothing(monkeypatch):
+    model = both(preset="release")
+    monkeypatch.setattr(type(model), "trainer", _Trainer())
+    built = model.configure_optimizers()
+    optimizer, schedule = built["optimizer"], built["lr_scheduler"]["scheduler"]
+    assert type(optimizer).__name__ == "SGD"
+    assert {id(each) for group in optimizer.param_groups for each in group["params"]} >= {
+        id(each) for each in model.label_net.net.parameters()
+    }
+    rates = []
+    for _ in range(30):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+    assert rates == pytest.approx(np.repeat(np.linspace(1e-3, 1e-10, 11)[:10], 3).tolist())
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(1e-10, rel=1e-3)
+
+
+def test_the_release_hardly_moves_later(monkeypatch):
+    model = later(both(preset="release"), pairs())
+    monkeypatch.setattr(type(model), "trainer", _Trainer())
+    built = model.configure_optimizers()
+    optimizer, schedule = built["optimizer"], built["lr_scheduler"]["scheduler"]
+    rates = []
+    for _ in range(5):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+    assert type(optimizer).__name__ == "Adam"
+    assert rates == pytest.approx([1e-7, 1e-7, 0.95e-7, 0.95e-7, 0.95**2 * 1e-7])
+    corrected = later(both(lifelong_rate=5e-4), pairs()).configure_optimizers()
+    assert [group["lr"] for group in corrected.param_groups] == [5e-4]
+
+
+def test_the_preset_reaches_the_later_losses(monkeypatch):
+    assert both(preset="release").lifelong.preset == "release"
+    assert both().lifelong.preset == "corrected"
+    with pytest.raises(UsageError, match="did you mean 'release'"):
+        both(preset="releas")
+
+
+def test_heads_are_linear_unbounded_and_small_at_first():
+    model = both()
+    assert [type(layer) for layer in model.heads["image"]] == [nn.Linear]
+    assert [type(layer) for layer in model.heads["text"]] == [nn.Linear, nn.ReLU, nn.Linear]
+    assert both().heads["image"][0].weight.detach().std().item() == pytest.approx(0.01, rel=0.2)
+    grown = model({"image_features": 1e6 * torch.ones(1, 24)})
+    assert grown.abs().max() > 100
+
+
+def test_features_are_brought_to_one_mean_and_scale():
+    model = alone()
+    table = 5 + 3 * torch.randn(500, 24, generator=torch.Generator().manual_seed(0))
+    model.steady_on("image", table)
+    steady = (table - model.image_mean) / model.image_scale
+    assert float(steady.mean()) == pytest.approx(0, abs=1e-5)
+    assert float(steady.square().mean()) == pytest.approx(1, rel=1e-5)
+
+
+def test_one_modality_at_a_time():
+    with pytest.raises(UsageError, match="never meets its partner"):
+        both()(pairs())
+    assert list(alone().encoders) == ["image"]
+
+
+# Later phases ------------------------------------------------------------------------------------------------
+
+
+def test_the_release_pulls_outputs_to_codes_of_other_items():
+    rows = batch()
+    fine, released = later(alone(), rows), alone()
+    place = fine.later.tables["image"].place
+    seen = {"image": SeenCodes(fine.later.tables["image"].old, torch.arange(6) % 2, place)}
+    released.later = LifelongPhase(seen, {"labels": rows["labels"]}, alone(preset="release").lifelong)
+    with torch.no_grad():
+        released.later.tables["image"].begin(released(rows))
+    index = torch.tensor([0, 1, 5, 9])
+    right, wrong = (model.later.tables["image"] for model in (fine, released))
+    number = (index[2:] - 2).tolist()
+    assert torch.equal(right._own(index), torch.cat([right.old[:2], right.codes[number]]))
+    assert torch.equal(wrong._own(index), torch.cat([wrong.old, wrong.codes])[index])
+    assert torch.equal(right.codes, sign(right.outputs[2:]))
+    assert not torch.equal(wrong.codes, right.codes)
+
+
+def test_solving_lowers_the_objective_and_never_touches_old_codes():
+    rows = batch(64)
+    model = later(alone(), rows)
+    table = model.later.tables["image"]
+    old = table.old.clone()
+    for _ in range(4):
+        model.compute_losses(rows)
+        table.solve()
+    assert table.objectives == sorted(table.objectives, reverse=True)
+    assert torch.equal(table.old, old)
+    assert set(table.codes.unique().tolist()) == {-1, 1}
+    every = table.codes_of_all()
+    assert torch.equal(every[:2], old[:2])
+    assert torch.equal(every[2:], table.codes)
+
+
+def test_unlabelled_new_items_keep_the_codes_of_the_network():
+    rows = batch()
+    rows["labels"][5] = -1
+    table = later(alone(), rows).later.tables["image"]
+    assert 5 not in table.new_rows
+    table.solve()
+    assert torch.equal(table.codes_of_all()[5], sign(table.outputs[5]))
+
+
+def joint_objective(tables, rows, codes):
+    """sum_m |K S - U_m V'|^2 + alpha sum_m |V - U_m|^2 by loops, the second over the halves there are."""
+    total = 0.0
+    for table in tables:
+        u, bits = torch.tanh(table.outputs), table.num_bits
+        for i in table.labelled.nonzero()[:, 0]:
+            for number, j in enumerate(rows):
+                similar = float(table.labels[i] == (max(each.labels[j] for each in tables)))
+                total += (bits * similar - float(u[i] @ codes[number])) ** 2
+        for number, j in enumerate(rows):
+            if table.labelled[j]:
+                total += table.weights.alpha * float((codes[number] - u[j]).square().sum())
+    return total
+
+
+def test_a_new_pair_has_one_code_and_half_a_pair_one_too():
+    rows = pairs(12)
+    columns = {"labels": rows["labels"], "has_image": torch.arange(12) != 5, "has_text": torch.arange(12) != 7}
+    model = later(both(), rows)
+    seen = {name: SeenCodes(t.old, torch.arange(6) % 2, t.place) for name, t in model.later.tables.items()}
+    model.later = LifelongPhase(seen, columns)
+    tables = list(model.later.tables.values())
+    draw = torch.Generator().manual_seed(1)
+    for table in tables:
+        table.begin(torch.randn(12, 8, generator=draw))
+    lifelong_pairs.begin_together(tables)
+    image, text = tables
+    assert 5 not in image.new_rows
+    assert 7 not in text.new_rows
+    together = [row for row in range(2, 12) if row not in (5, 7)]
+    for row in together:
+        expected = sign(image.outputs[row] + text.outputs[row])
+        assert torch.equal(_code([image], row), expected)
+        assert torch.equal(_code([text], row), expected)
+    assert torch.equal(_code([text], 5), sign(text.outputs[5]))
+    values, fresh = [], list(range(2, 12))
+    for _ in range(4):
+        every = torch.stack([_code(tables, row) for row in fresh])
+        values.append(joint_objective(tables, fresh, every))
+        model.later.solve("image")
+    assert values == sorted(values, reverse=True)
+    assert values[-1] < values[0]
+    assert len(image.objectives) == len(text.objectives) == 4
+
+
+def _code(tables, row):
+    table = next(each for each in tables if row in each.new_rows)
+    return table.codes[int((table.new_rows == row).nonzero())]
+
+
+@pytest.mark.parametrize("options", [{"shared": False}, {"preset": "release"}])
+def test_without_sharing_each_half_is_solved_alone(options):
+    rows = pairs(12)
+    model = later(both(), rows)
+    seen = {name: SeenCodes(t.old, torch.arange(6) % 2, t.place) for name, t in model.later.tables.items()}
+    model.later = LifelongPhase(seen, {"labels": rows["labels"]}, LifelongWeights(**options))
+    image, text = model.later.tables.values()
+    for number, table in enumerate((image, text)):
+        table.begin(torch.randn(12, 8, generator=torch.Generator().manual_seed(number)))
+    before = text.codes.clone()
+    model.later.solve("image")
+    assert len(image.objectives) == 1
+    assert torch.equal(text.codes, before)
+
+
+def test_tables_that_do_not_fit_are_refused():
+    codes, labels = torch.ones(3, 8), torch.zeros(2, dtype=torch.long)
+    with pytest.raises(UsageError, match="as many labels"):
+        LifelongPhase({"image": SeenCodes(codes, labels, torch.zeros(4, dtype=torch.long))}, {"labels": torch.ones(4)})
+    seen = {"image": SeenCodes(codes[:2], labels, torch.tensor([0, 5]))}
+    with pytest.raises(UsageError, match="row 5 of 2"):
+        LifelongPhase(seen, {"labels": labels})
+
+
+class TestDLCH(HashModelContract):
+    def make_model(self, num_bits):
+        return DLCH(num_bits, 4, PICTURES, label_hidden=8)
+
+    def make_inputs(self, num_items):
+        return {"image_features": batch(num_items)["image_features"]}
+
+
+class TestDLCHByText(HashModelContract):
+    def make_model(self, num_bits):
+        return DLCH(num_bits, 4, PICTURES, TEXTS, text_hidden=(8,), label_hidden=8)
+
+    def make_inputs(self, num_items):
+        return {"text_features": pairs(num_items)["text_features"]}
