@@ -22,6 +22,7 @@ from deephash.numbers import whole
 
 if TYPE_CHECKING:
     from deephash.collection.seen import SeenItems
+    from deephash.encoding.targets import TargetTable
 
 Inputs = Mapping[str, Tensor]
 
@@ -119,6 +120,10 @@ class HashModel(LightningModule, ABC):
             return self.learned_codes
         place, count = list(self.encoders).index(modality), len(self.learned_codes) // len(self.encoders)
         return self.learned_codes[place * count : (place + 1) * count]
+
+    def target_table(self) -> TargetTable | None:
+        """Return the fixed codes that classes are pulled to; None, of methods without (see ``Stationary``)."""
+        return None
 
     def features(self, inputs: Inputs, modality: str = "image") -> Tensor:
         """Return backbone features [B, D] of one modality, cached ones where the batch holds them."""

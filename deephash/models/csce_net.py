@@ -26,6 +26,9 @@ from deephash.models.csq import class_centres
 from deephash.models.head import Batch, HeadHashModel
 from deephash.models.optimizers import RMSPROP, Optimizer
 from deephash.models.presets import choose
+from deephash.models.stationary import Stationary
+from deephash.objectives.centres import CentreKind
+from deephash.objectives.labels import widened
 from deephash.objectives.margin_softmax import cosines, margin_softmax
 from deephash.objectives.nested import NestedLengths
 from deephash.objectives.quantization import cosine_quantization
@@ -92,7 +95,7 @@ PRESETS: Final[Mapping[str, CSCEConstants]] = {
 }
 
 
-class CSCENet(HeadHashModel):
+class CSCENet(Stationary, HeadHashModel):
     """CSCE-Net on any network of timm that gives two stage maps.
 
     Args:
@@ -112,8 +115,11 @@ class CSCENet(HeadHashModel):
         centre_seed: centres depend on nothing else, and are saved with the weights.
         width: D of the joint embedding; None takes the channels of the earlier map, rounded up to a multiple of 16.
         nested: see :class:`HeadHashModel`.
+        reserve: rows of the table that wait for further classes, so that a later model is pulled to the same targets
+            (docs/lifelong.md); any two rows then differ in a quarter of the bits.
     """
 
+    targets_in: ClassVar[str] = "centres"
     num_classes: int
     centres: Tensor
     default_optimizer: ClassVar[Optimizer] = RMSPROP
@@ -140,10 +146,11 @@ class CSCENet(HeadHashModel):
         scale: float = 10.0,
         threshold_limit: float = 0.01,
         quantization_weight: float = 1.0,
-        centres: Literal["hadamard", "bernoulli", "maxhd"] = "hadamard",
+        centres: CentreKind = "hadamard",
         centre_seed: int = 0,
         width: int | None = None,
         nested: NestedLengths | None = None,
+        reserve: int = 0,
     ) -> None:
         super().__init__(num_bits, backbone, optimizer, nested)
         self.save_hyperparameters()
@@ -155,7 +162,7 @@ class CSCENet(HeadHashModel):
         self.embedding = CrossScaleEmbedding(self.stage_shapes, joint, aspp=self.constants.aspp, projection=projection)
         self.head = nn.Linear(2 * joint, num_bits)
         self.threshold = nn.Linear(2 * joint, 1)
-        self.register_buffer("centres", class_centres(centres, num_classes, self.code_lengths, centre_seed))
+        self.register_buffer("centres", class_centres(centres, num_classes, self.code_lengths, centre_seed, reserve))
 
     def embed(self, inputs: Inputs) -> Tensor:
         """Return f_e [B, 2D], from pictures or cached stage maps."""
@@ -189,7 +196,7 @@ class CSCENet(HeadHashModel):
 
     def code_losses(self, codes: Tensor, features: Tensor, batch: Batch) -> dict[str, Tensor]:
         """Return ``margin`` and ``quantization``."""
-        labels, length = batch["labels"], codes.shape[1]
+        labels, length = widened(batch["labels"], len(self.centres)), codes.shape[1]
         margin: float | Tensor = self.margin
         if labels.ndim == 1 and self.training and self.margin_deviation:
             margin = elastic_margins(len(codes), self.margin, self.margin_deviation, codes.device)

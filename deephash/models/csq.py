@@ -19,8 +19,10 @@ from deephash.models.centring import CentredHashModel
 from deephash.models.head import Batch
 from deephash.models.optimizers import RMSPROP, Optimizer
 from deephash.models.presets import choose
-from deephash.objectives.balanced_centres import csq_centres, nested_centres
-from deephash.objectives.centres import make_centres
+from deephash.models.stationary import Stationary
+from deephash.objectives.balanced_centres import csq_centres
+from deephash.objectives.centres import CentreKind
+from deephash.objectives.class_targets import class_targets
 from deephash.objectives.labels import multi_hot
 from deephash.objectives.nested import NestedLengths
 from deephash.objectives.quantization import squared_quantization
@@ -82,7 +84,7 @@ PRESETS: Final[Mapping[str, CSQConstants]] = {
 }
 
 
-class CSQ(CentredHashModel):
+class CSQ(Stationary, CentredHashModel):
     """CSQ on any picture encoder.
 
     Args:
@@ -93,13 +95,16 @@ class CSQ(CentredHashModel):
         preset: ``release`` (two hidden layers, lambda .05, as for ResNet-50; rate x.7 every 10 of 90
             epochs), ``deephash_pytorch``, or ``orthohash`` (both a single layer).
         quantization_weight: overrides the preset's lambda.
-        centres: ``hadamard`` is the paper's recipe; ``bernoulli`` and ``maxhd`` work for any K. Nested codes take
-            nested centres instead.
+        centres: ``hadamard`` is the paper's recipe; ``bernoulli``, ``maxhd`` and ``simplex`` work for any K. Nested
+            codes take nested centres instead.
         centre_seed: centres depend on nothing else, and are saved with the weights.
         nested: see :class:`HeadHashModel`.
         centre: see :class:`CentredHashModel`.
+        reserve: rows of the table that wait for further classes, so that a later model is pulled to the same targets
+            (docs/lifelong.md); any two rows then differ in a quarter of the bits.
     """
 
+    targets_in: ClassVar[str] = "centres"
     num_classes: int
     centres: Tensor
     tie_break: Tensor
@@ -113,10 +118,11 @@ class CSQ(CentredHashModel):
         optimizer: Optimizer | None = None,
         preset: Literal["release", "deephash_pytorch", "orthohash"] = "orthohash",
         quantization_weight: float | None = None,
-        centres: Literal["hadamard", "bernoulli", "maxhd"] = "hadamard",
+        centres: CentreKind = "hadamard",
         centre_seed: int = 0,
         nested: NestedLengths | None = None,
         centre: bool = False,
+        reserve: int = 0,
     ) -> None:
         constants = choose(PRESETS, preset, {"quantization_weight": quantization_weight})
         plan = (optimizer or Optimizer()).over(constants.optimizer)
@@ -124,7 +130,7 @@ class CSQ(CentredHashModel):
         self.save_hyperparameters()
         self.num_classes, self.constants = num_classes, constants
         self.head = nn.Sequential(*self._hidden(), nn.Linear(self.num_features, num_bits))
-        self.register_buffer("centres", class_centres(centres, num_classes, self.code_lengths, centre_seed))
+        self.register_buffer("centres", class_centres(centres, num_classes, self.code_lengths, centre_seed, reserve))
         generator = torch.Generator().manual_seed(int(centre_seed))
         self.register_buffer("tie_break", torch.randint(0, 2, (num_bits,), generator=generator).float() * 2 - 1)
 
@@ -138,19 +144,18 @@ class CSQ(CentredHashModel):
         """Return ``centres`` and ``quantization``."""
         length = codes.shape[1]
         labels = multi_hot(batch["labels"], self.num_classes)
-        wanted = merged_centres(labels, self.centres[:, :length], self.tie_break[:length])
+        wanted = merged_centres(labels, self.centres[: self.num_classes, :length], self.tie_break[:length])
         return {
             "centres": central_similarity_loss(codes, wanted),
             "quantization": self.constants.quantization_weight * squared_quantization(torch.tanh(codes)),
         }
 
 
-def class_centres(
-    kind: Literal["hadamard", "bernoulli", "maxhd"], num_classes: int, lengths: tuple[int, ...], seed: int
-) -> Tensor:
-    """Return centres [C, K]: nested ones for several lengths, else CSQ's recipe or random ones."""
-    if len(lengths) > 1:
-        return nested_centres(num_classes, lengths, seed=seed)
-    if kind == "hadamard":
-        return csq_centres(num_classes, lengths[0], seed=seed)
-    return make_centres(kind, num_classes, lengths[0], seed=seed)
+def class_centres(kind: CentreKind, num_classes: int, lengths: tuple[int, ...], seed: int, reserve: int = 0) -> Tensor:
+    """Return centres [C + reserve, K]: nested ones for several lengths, else CSQ's recipe or random ones."""
+    recipe = _csq_recipe if kind == "hadamard" else None
+    return class_targets(kind, num_classes, lengths, seed=seed, reserve=reserve, recipe=recipe)
+
+
+def _csq_recipe(rows: int, num_bits: int, seed: int) -> Tensor:
+    return csq_centres(rows, num_bits, seed=seed)

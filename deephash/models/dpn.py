@@ -17,8 +17,8 @@ from deephash.errors import UsageError
 from deephash.models.centring import CentredHashModel
 from deephash.models.head import Batch
 from deephash.models.optimizers import Optimizer
-from deephash.objectives.balanced_centres import nested_centres
-from deephash.objectives.centres import make_centres
+from deephash.models.stationary import Stationary
+from deephash.objectives.class_targets import class_targets
 from deephash.objectives.gathering import num_processes
 from deephash.objectives.labels import multi_hot
 from deephash.objectives.nested import NestedLengths
@@ -41,7 +41,7 @@ def polarization_loss(codes: Tensor, targets: Tensor, labels: Tensor, margin: fl
     return (positive * wants_positive + negative * wants_negative).sum(dim=1).mean().to(codes.dtype)
 
 
-class DPN(CentredHashModel):
+class DPN(Stationary, CentredHashModel):
     """DPN on any picture encoder.
 
     The ternary test code of the paper (an output within the margin counts half) is left out: two symbols are stored.
@@ -54,12 +54,15 @@ class DPN(CentredHashModel):
         margin: m.
         reduction: ``sum`` over bits is the paper; ``mean`` (K times smaller) is DeepHash-pytorch.
         regularization: rho, weight of ``mean u^2``; the README suggests .001, one framework sets .1.
-        targets: ``bernoulli`` (the same law as the sign of normal draws) or ``maxhd``. Nested codes take nested ones.
+        targets: ``bernoulli`` (the same law as the sign of normal draws), ``maxhd`` or ``simplex``. Nested codes
+            take nested ones.
         target_seed: targets depend on nothing else until updated, and are saved with the weights.
         update_targets_every: epochs after which a class's target becomes the sign of its mean output; 0 never. A class
             without pictures keeps its target.
         nested: see :class:`HeadHashModel`.
         centre: see :class:`CentredHashModel`.
+        reserve: rows of the table that wait for further classes, so that a later model is pulled to the same targets
+            (docs/lifelong.md); any two rows then differ in a quarter of the bits.
     """
 
     shared_terms: ClassVar[tuple[str, ...]] = ("regularization",)
@@ -86,12 +89,15 @@ class DPN(CentredHashModel):
         margin: float = 1.0,
         reduction: Literal["sum", "mean"] = "sum",
         regularization: float = 0.0,
-        targets: Literal["bernoulli", "maxhd"] = "bernoulli",
+        targets: Literal["bernoulli", "maxhd", "simplex"] = "bernoulli",
         target_seed: int = 0,
         update_targets_every: int = 0,
         nested: NestedLengths | None = None,
         centre: bool = False,
+        reserve: int = 0,
     ) -> None:
+        if reserve and update_targets_every:
+            raise UsageError("reserved targets stay as they are; leave out reserve or update_targets_every")
         if margin <= 0:
             raise UsageError(f"the margin of DPN is positive, not {margin}: with 0 the zero output is optimal")
         super().__init__(num_bits, backbone, optimizer, nested, centre)
@@ -99,17 +105,15 @@ class DPN(CentredHashModel):
         self.num_classes, self.margin, self.reduction = num_classes, margin, reduction
         self.regularization, self.update_targets_every = regularization, update_targets_every
         self.head = nn.Linear(self.num_features, num_bits, bias=False)
-        if len(self.code_lengths) > 1:
-            self.register_buffer("targets", nested_centres(num_classes, self.code_lengths, seed=target_seed))
-        else:
-            self.register_buffer("targets", make_centres(targets, num_classes, num_bits, seed=target_seed))
+        table = class_targets(targets, num_classes, self.code_lengths, seed=target_seed, reserve=reserve)
+        self.register_buffer("targets", table)
         self._output_sums: Tensor | None = None  # [C, K] over the current epoch
 
     def code_losses(self, codes: Tensor, features: Tensor, batch: Batch) -> dict[str, Tensor]:
         """Return ``polarization``, and ``regularization`` where it has a weight."""
         length = codes.shape[1]
         labels = multi_hot(batch["labels"], self.num_classes)
-        loss = polarization_loss(codes, self.targets[:, :length], labels, self.margin)
+        loss = polarization_loss(codes, self.targets[: self.num_classes, :length], labels, self.margin)
         losses = {"polarization": loss / length if self.reduction == "mean" else loss}
         if self.regularization:
             losses["regularization"] = self.regularization * codes.square().mean()

@@ -17,8 +17,11 @@ from torch.nn.functional import cross_entropy, normalize
 from deephash.backbones import Backbone
 from deephash.errors import UsageError
 from deephash.models.optimizers import Optimizer
+from deephash.models.stationary import Stationary
 from deephash.models.two_towers import Batch, Half, TwoTowers
-from deephash.objectives.centres import CentreKind, make_centres
+from deephash.objectives.centres import CentreKind
+from deephash.objectives.class_targets import class_targets
+from deephash.objectives.labels import widened
 from deephash.objectives.margin_softmax import cosines, margin_softmax
 from deephash.objectives.quantization import cosine_quantization
 
@@ -40,7 +43,7 @@ class LinearTowers(TwoTowers):
         )
 
 
-class CrossModalOrthoHash(LinearTowers):
+class CrossModalOrthoHash(Stationary, LinearTowers):
     """Supervised linear hashing of two towers. Items need labels, not partners.
 
     Args:
@@ -54,6 +57,8 @@ class CrossModalOrthoHash(LinearTowers):
         target_seed: of the class codes.
         shared: one W for both towers (they must have one width), still with a batch norm each.
         optimizer: see :class:`Optimizer`; None is Adam at 1e-3 without decay.
+        reserve: rows of the table that wait for further classes, so that a later model is pulled to the same targets
+            (docs/lifelong.md); any two rows then differ in a quarter of the bits.
     """
 
     targets: Tensor
@@ -73,11 +78,13 @@ class CrossModalOrthoHash(LinearTowers):
         target_seed: int = 0,
         shared: bool = False,
         optimizer: Optimizer | None = None,
+        reserve: int = 0,
     ) -> None:
         super().__init__(num_bits, image_backbone, text_backbone, optimizer, unit_norm=True)
         self.save_hyperparameters()
         self.margin, self.scale, self.num_classes = margin, scale, num_classes
-        self.register_buffer("targets", make_centres(targets, num_classes, num_bits, seed=target_seed))
+        table = class_targets(targets, num_classes, (num_bits,), seed=target_seed, reserve=reserve)
+        self.register_buffer("targets", table)
         self._make_heads(shared)
 
     def pair_losses(self, halves: dict[str, Half], batch: Batch) -> dict[str, Tensor]:
@@ -90,7 +97,7 @@ class CrossModalOrthoHash(LinearTowers):
         for name, half in halves.items():
             if len(half.rows) > 1:  # batch norm cannot work on a single row
                 cosine = cosines(self.codes_of(name, half.features), self.targets)
-                labels = batch["labels"][half.rows]
+                labels = widened(batch["labels"][half.rows], len(self.targets))
                 losses[name] = margin_softmax(cosine, labels, margin=self.margin, scale=self.scale)
         return losses
 

@@ -25,6 +25,7 @@ from deephash.backbones.weights import names_a_file
 from deephash.codes import BinaryCodes
 from deephash.collection.seen import SeenItems
 from deephash.encoding.record import COPY_AGAIN, JSON_NAME, model_folder, read_model_record
+from deephash.encoding.targets import TargetTable
 from deephash.errors import CollectionDamaged, DeephashError, UsageError, did_you_mean
 from deephash.foreign import refused_as, require_regular, require_schema
 from deephash.foreign.network import downloads_allowed, without_network
@@ -32,6 +33,7 @@ from deephash.models.allocation import AllocationLimit
 from deephash.models.argument_schema import revive, schema_of_call
 from deephash.models.base import HashModel
 from deephash.models.catalogue import methods
+from deephash.models.stationary import Stationary
 from deephash.models.storage import CODES_NAME, TENSORS_NAME, has_assets, sha256
 
 Shapes = dict[str, tuple[int, ...]]
@@ -168,6 +170,8 @@ def _fill(model: HashModel, record: Mapping[str, Any], folder: Path) -> None:
             raise CollectionDamaged(f"{folder / CODES_NAME} holds {codes.describe()}, not of {model.num_bits} bits")
         model.learned_codes = codes
     model.seen = SeenItems.load(folder)
+    if isinstance(model, Stationary) and (table := TargetTable.load(folder)) is not None:
+        model.target_classes = table.names[: model.num_classes]
     model.format_version = record["format_version"]
 
 

@@ -18,8 +18,10 @@ from deephash.errors import UsageError, did_you_mean
 from deephash.models.base import Inputs
 from deephash.models.head import Batch, HeadHashModel
 from deephash.models.optimizers import Optimizer
-from deephash.objectives.balanced_centres import nested_centres
-from deephash.objectives.centres import CentreKind, CentreReport, centre_report, make_centres
+from deephash.models.stationary import Stationary
+from deephash.objectives.centres import CentreKind, CentreReport, centre_report
+from deephash.objectives.class_targets import class_targets
+from deephash.objectives.labels import widened
 from deephash.objectives.margin_softmax import MarginKind, cosines, margin_binary_cross_entropy, margin_softmax
 from deephash.objectives.nested import NestedLengths
 from deephash.objectives.quantization import cosine_quantization
@@ -27,7 +29,7 @@ from deephash.objectives.quantization import cosine_quantization
 LabelLoss = Literal["softmax", "bce", "imbalance_bce"]
 
 
-class OrthoHash(HeadHashModel):
+class OrthoHash(Stationary, HeadHashModel):
     """Linear layer and batch norm on a backbone, trained by :func:`margin_softmax` against fixed class codes.
 
     Args:
@@ -39,12 +41,14 @@ class OrthoHash(HeadHashModel):
         scale: ``sqrt`` (s = sqrt(K), the paper), ``adacos`` (s = sqrt(2) ln(C - 1), recommended in its supplement), a
             number, or None for the preset's.
         preset: where paper and released code disagree: ``paper`` has s = sqrt(K), ``release`` s = 8 at any K.
-        targets: see :func:`make_centres`.
+        targets: see :func:`make_centres`; ``simplex`` is the d-Simplex of CoReS, rotated.
         target_seed: the codebook depends on nothing else, and is saved with the weights.
         quantization: weight of a further term 1 - cos(v, sign v); the paper leaves it at 0.
         batch_norm: the paper needs it for balanced bits; False only for ablations.
         optimizer: see :class:`Optimizer`; None takes Adam with rate 1e-4, divided by 10 after 80 epochs.
         nested: which prefixes are to be good codes too; their targets are then nested as well.
+        reserve: rows of the table that wait for further classes, so that a later model is pulled to the same targets
+            (docs/lifelong.md); any two rows then differ in a quarter of the bits.
         label_loss: ``softmax`` over classes shares one among several labels; ``bce`` and ``imbalance_bce`` judge each
             class alone (ablations for several labels: the supplement has .785, .400 and .717 on COCO).
     """
@@ -80,6 +84,7 @@ class OrthoHash(HeadHashModel):
         optimizer: Optimizer | None = None,
         nested: NestedLengths | None = None,
         label_loss: LabelLoss = "softmax",
+        reserve: int = 0,
     ) -> None:
         super().__init__(num_bits, backbone, optimizer, nested)
         self.save_hyperparameters()
@@ -94,23 +99,19 @@ class OrthoHash(HeadHashModel):
         norm = nn.BatchNorm1d(num_bits) if batch_norm else nn.Identity()
         self.head = nn.Sequential(hash_layer, norm)  # no activation, neither in training nor at test
         self.least_rows = 2 if batch_norm else 1
-        nested_targets = len(self.code_lengths) > 1
-        self.register_buffer(
-            "targets",
-            nested_centres(num_classes, self.code_lengths, seed=target_seed)
-            if nested_targets
-            else make_centres(targets, num_classes, num_bits, seed=target_seed),
-        )
+        table = class_targets(targets, num_classes, self.code_lengths, seed=target_seed, reserve=reserve)
+        self.register_buffer("targets", table)
 
     def code_losses(self, codes: Tensor, features: Tensor, batch: Batch) -> dict[str, Tensor]:
-        """Return the margin softmax, and the quantisation term where it has a weight."""
+        """Return the margin softmax over all targets, reserved ones included, and the weighted quantisation term."""
         cosine = cosines(codes, self.targets[:, : codes.shape[1]])
+        labels = widened(batch["labels"], len(self.targets))
         constants: Any = {"margin": self.margin, "scale": self._scales[codes.shape[1]], "kind": self.margin_kind}
         if self.label_loss == "softmax":
-            losses = {"cosine": margin_softmax(cosine, batch["labels"], **constants)}
+            losses = {"cosine": margin_softmax(cosine, labels, **constants)}
         else:
             constants["imbalance"] = self.label_loss == "imbalance_bce"
-            losses = {"cosine": margin_binary_cross_entropy(cosine, batch["labels"], **constants)}
+            losses = {"cosine": margin_binary_cross_entropy(cosine, labels, **constants)}
         if self.quantization:
             losses["quantization"] = self.quantization * cosine_quantization(codes)
         return losses

@@ -23,6 +23,7 @@ from deephash.backbones import Backbone, Encoder
 from deephash.codes import BinaryCodes
 from deephash.collection.seen import SeenItems
 from deephash.encoding.record import JSON_NAME
+from deephash.encoding.targets import TargetTable
 from deephash.errors import UsageError
 from deephash.models.optimizers import Optimizer
 from deephash.version import __version__
@@ -48,6 +49,7 @@ class Saveable(Protocol):
     def state_dict(self) -> Any: ...  # noqa: D102
     def fingerprint(self) -> str: ...  # noqa: D102
     def init_args(self) -> dict[str, Any]: ...  # noqa: D102
+    def target_table(self) -> TargetTable | None: ...  # noqa: D102
 
 
 # Saving --------------------------------------------------------------------------------------------
@@ -76,6 +78,8 @@ def _write(model: Saveable, folder: Path) -> None:
         model.learned_codes.save(folder / CODES_NAME)
     if model.seen is not None:
         model.seen.save(folder)
+    if (table := model.target_table()) is not None:
+        table.save(folder)
     record = describe(model) | {"weights_sha256": sha256(folder / TENSORS_NAME)}
     (folder / JSON_NAME).write_text(json.dumps(record, indent=2) + "\n", encoding="utf8")
     (folder / CARD_NAME).write_text(_card(record), encoding="utf8")
@@ -93,6 +97,7 @@ def _swap(fresh: Path, directory: Path) -> None:
 
 def describe(model: Saveable) -> dict[str, Any]:
     """Return what ``model.json`` says about ``model``."""
+    table = model.target_table()
     return {
         "format_version": _format_needed(model),
         "deephash": __version__,
@@ -103,6 +108,7 @@ def describe(model: Saveable) -> dict[str, Any]:
         "supervised": model.supervised,
         "fingerprint": model.fingerprint(),
         "init_args": model.init_args(),
+        **({} if table is None else {"targets": table.record()}),
     }
 
 

@@ -11,6 +11,7 @@ from lightning import Callback, LightningModule, Trainer
 from deephash.errors import UsageError
 from deephash.models.base import HashModel
 from deephash.models.loading import load_model
+from deephash.models.stationary import Stationary
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,8 @@ def warm_start(model: HashModel, directory: str | Path) -> WarmStartReport:
             "start from; take a model with the same backbone or the same head"
         )
     model.load_state_dict(fitting, strict=False)
+    if isinstance(model, Stationary) and model.held_targets is not None:
+        model.take_targets(model.held_targets, model.target_classes)
     if ancestor.seen is not None:
         model.seen = ancestor.seen if model.seen is None else model.seen | ancestor.seen
     return WarmStartReport(tuple(sorted(fitting)), tuple(sorted(set(own) - set(fitting))))

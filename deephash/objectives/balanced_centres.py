@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from deephash.errors import UsageError
-from deephash.objectives.centres import hadamard_centres, hamming_of_signs, make_centres, random_signs
+from deephash.objectives.centres import hadamard_centres, make_centres, random_signs
+from deephash.objectives.signs import hamming_of_signs
 
 
 def csq_centres(num_classes: int, num_bits: int, *, seed: int = 0, redraws: int = 20) -> Tensor:

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
 from deephash.errors import UsageError, did_you_mean
+from deephash.objectives.signs import hamming_of_signs
+from deephash.objectives.simplex import simplex_targets
 
-CentreKind = Literal["bernoulli", "maxhd", "hadamard"]
+CentreKind = Literal["bernoulli", "maxhd", "hadamard", "simplex"]
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,8 @@ def make_centres(kind: CentreKind, num_classes: int, num_bits: int, *, seed: int
     """Return centres [C, K] of -1.0 and +1.0, all different.
 
     Args:
-        kind: ``bernoulli`` (each bit a fair coin), ``maxhd`` (rejection until far apart), or ``hadamard`` (rows of a
-            Hadamard matrix, and their negatives where C > K).
+        kind: ``bernoulli`` (each bit a fair coin), ``maxhd`` (rejection until far apart), ``hadamard`` (rows of a
+            Hadamard matrix, and their negatives where C > K), or ``simplex`` (signs of a rotated simplex).
         num_classes: C.
         num_bits: K.
         seed: the codebook depends on nothing else.
@@ -61,7 +63,9 @@ def make_centres(kind: CentreKind, num_classes: int, num_bits: int, *, seed: int
         return max_distance_centres(num_classes, num_bits, generator)
     if kind == "hadamard":
         return hadamard_centres(num_classes, num_bits, generator)
-    raise UsageError(f"unknown kind of centres {kind!r}" + did_you_mean(kind, ["bernoulli", "maxhd", "hadamard"]))
+    if kind == "simplex":
+        return simplex_targets(num_classes, num_bits, seed)
+    raise UsageError(f"unknown kind of centres {kind!r}" + did_you_mean(kind, list(get_args(CentreKind))))
 
 
 def random_signs(rows: int, num_bits: int, generator: torch.Generator) -> Tensor:
@@ -139,11 +143,6 @@ def hadamard_centres(num_classes: int, num_bits: int, generator: torch.Generator
         matrix = torch.cat([torch.cat([matrix, matrix], 1), torch.cat([matrix, -matrix], 1)])
     rows = torch.randperm(num_bits, generator=generator) if generator is not None else torch.arange(num_bits)
     return torch.cat([matrix[rows], -matrix[rows]])[:num_classes].contiguous()
-
-
-def hamming_of_signs(a: Tensor, b: Tensor) -> Tensor:
-    """Return the Hamming distances [A, B] of -1/+1 rows: (K - <a, b>) / 2."""
-    return ((a.shape[1] - a @ b.T) / 2).round()
 
 
 def centre_report(centres: Tensor) -> CentreReport:

@@ -41,6 +41,13 @@ def multi_hot(labels: Tensor, num_classes: int) -> Tensor:
     return table
 
 
+def widened(labels: Tensor, width: int) -> Tensor:
+    """Return multi-hot rows [B, C] with zeros for further classes, [B, width]; class numbers as they are."""
+    if labels.ndim == 1 or labels.shape[1] >= width:
+        return labels
+    return torch.cat([labels, labels.new_zeros(len(labels), width - labels.shape[1])], dim=1)
+
+
 def target_distribution(labels: Tensor, num_classes: int) -> Tensor:
     """Return multi-hot rows divided by their sum, [B, C]: a one-hot row stays as it is, a row of zeros too."""
     table = multi_hot(labels, num_classes)

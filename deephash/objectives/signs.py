@@ -13,6 +13,11 @@ def sign(values: Tensor) -> Tensor:
     return torch.ones_like(values).masked_fill(values < 0, -1.0)
 
 
+def hamming_of_signs(a: Tensor, b: Tensor) -> Tensor:
+    """Return the Hamming distances [A, B] of -1/+1 rows: (K - <a, b>) / 2."""
+    return ((a.shape[1] - a @ b.T) / 2).round()
+
+
 def straight_through_sign(values: Tensor) -> Tensor:
     """Return :func:`sign` of ``values``; its gradient is that of the identity (GreedyHash, NeurIPS 2018)."""
     signs: Tensor = _StraightThroughSign.apply(values)

@@ -24,7 +24,8 @@ from deephash.scoring.encoding import mean_average_precision_of, protocol_of_tes
 from deephash.training.configurations import find_config, read_settings, without_replaced_data
 from deephash.training.explaining import explained
 from deephash.training.fitting import TRAINER_DEFAULTS, check_fit, fit, make_trainer, quiet_lightning
-from deephash.training.lineage import Ancestor, read_ancestor, require_descendant
+from deephash.training.inheritance import Inheritance, inherited
+from deephash.training.lineage import Ancestor
 from deephash.training.options import DEV_EPOCHS, DEV_ITEMS, TrainOptions
 from deephash.training.run_folder import RunFolder
 from deephash.training.stream_words import start_words, stream_words
@@ -38,13 +39,25 @@ class TrainCLI(LightningCLI):
     Args:
         count_classes: the model's ``num_classes`` is that of the data, not what stands in the configuration.
         build: make model and data; else they are only described, in ``config``.
+        recount: likewise where the configuration was written for other data; a method without classes stays so.
+        target_rows: R, of a table of targets that is kept: what no class of the data has is reserved.
         reused: data of the runs before by their configuration; where it is the same they are taken, with the table
             that was read and the features that were cached, and what is made new is added.
         settings: LightningCLI's own.
     """
 
-    def __init__(self, *, count_classes: bool, build: bool, reused: ReusedData, **settings: Any) -> None:
+    def __init__(
+        self,
+        *,
+        count_classes: bool,
+        build: bool,
+        reused: ReusedData,
+        recount: bool = False,
+        target_rows: int | None = None,
+        **settings: Any,
+    ) -> None:
         self._count_classes, self._build, self._reused = count_classes, build, reused
+        self._recount, self._target_rows = recount, target_rows
         super().__init__(**settings)
 
     def before_instantiate_classes(self) -> None:
@@ -52,16 +65,18 @@ class TrainCLI(LightningCLI):
 
         A model's own seeds (of its codebook or its first rotation) follow ``seed_everything``.
         """
-        if self._count_classes:
+        arguments = self.config.get("model", {}).get("init_args", {})
+        if self._count_classes or (self._recount and "num_classes" in arguments):
             found = self._data().num_classes
             if not found:
                 raise UsageError(
                     f"{self.config['model']['class_path'].rpartition('.')[2]} needs num_classes, and the data has no "
                     "labels to count: --model.init_args.num_classes=N"
                 )
-            self.config["model"]["init_args"]["num_classes"] = found
+            arguments["num_classes"] = found
+        if self._target_rows is not None and "reserve" in arguments:
+            arguments["reserve"] = max(0, self._target_rows - self._data().num_classes)
         seed = self.config.get("seed_everything")
-        arguments = self.config.get("model", {}).get("init_args", {})
         for name in ("seed", "target_seed", "centre_seed"):
             if name in arguments and isinstance(seed, int) and not isinstance(seed, bool) and not arguments[name]:
                 arguments[name] = seed
@@ -95,8 +110,8 @@ def train_one(
     options: TrainOptions, bits: int | None, seed: int | None, *, in_grid: bool, reused: ReusedData
 ) -> dict[str, Any]:
     """Do one run and return what is printed about it; ``reused`` is an empty dictionary, the same for all of a grid."""
-    ancestor = None if options.continue_from is None else read_ancestor(options.continue_from)
-    cli = parse(options, bits, seed, reused=reused, ancestor=ancestor)
+    inheritance = inherited(options)
+    cli = parse(options, bits, seed, reused=reused, inheritance=inheritance)
     seed = int(cli.config["seed_everything"])
     model: HashModel = cli.model
     data: HashDataModule = cli.datamodule
@@ -104,13 +119,12 @@ def train_one(
         data.limit_items(DEV_ITEMS)
     data.setup()
     check_fit(model, data)  # before a folder is made, which would take the name of the run that is meant
-    if ancestor is not None:
-        require_descendant(ancestor, model, data)
+    inheritance.require_fit(model, data)
     run = _run_folder(options, model, data, seed, in_grid)
     run.write_config(cli.parser.dump(cli.config, skip_unset=False))
     try:
         trainer = cli.make_trainer(run.path)
-        seconds = fit(trainer, model, data, run, resume=options.resume is not None, ancestor=ancestor)
+        seconds = fit(trainer, model, data, run, resume=options.resume is not None, inheritance=inheritance)
     except DeephashError:
         run.withdraw()
         raise
@@ -132,10 +146,8 @@ def train_one(
 
 def complete_config(options: TrainOptions) -> str:
     """Return the configuration with every default, as YAML."""
-    ancestor = None if options.continue_from is None else read_ancestor(options.continue_from)
-    cli = parse(
-        options, next(iter(options.bits), None), next(iter(options.seeds), None), build=False, ancestor=ancestor
-    )
+    bits, seed = next(iter(options.bits), None), next(iter(options.seeds), None)
+    cli = parse(options, bits, seed, build=False, inheritance=inherited(options))
     text: str = cli.parser.dump(cli.config, skip_unset=False)
     return text
 
@@ -171,14 +183,15 @@ def parse(
     *,
     build: bool = True,
     reused: ReusedData | None = None,
-    ancestor: Ancestor | None = None,
+    inheritance: Inheritance | None = None,
 ) -> TrainCLI:
     """Return model and data of a configuration. Raises UsageError that names the misspelt option and a near one."""
+    ancestor, targets = (None, None) if inheritance is None else (inheritance.ancestor, inheritance.targets)
     data_words = stream_words(options, ancestor, seed)
     words = [f"--config={each}" for each in _configs(options, ancestor, data_words)]
     if options.method is not None:
         words.append(f"--model={method_named(options.method).__name__}")
-    words += [*data_words, *start_words(ancestor), *options.rest]
+    words += [*data_words, *start_words(options, ancestor), *options.rest]
     if bits is not None:
         words.append(f"--model.init_args.num_bits={bits}")
     if seed is not None:
@@ -189,7 +202,8 @@ def parse(
         for name in module.__all__:
             getattr(module, name)
     try:
-        cli = _parsed(words, build=build, reused={} if reused is None else reused)
+        known = {"target_rows": None if targets is None else len(targets.names), "recount": bool(data_words)}
+        cli = _parsed(words, build=build, reused={} if reused is None else reused, **known)
     except DeephashError:
         raise
     except (ArgumentError, TypeError, ValueError, KeyError) as error:

@@ -23,10 +23,10 @@ from deephash.models import BatchHook, HashModel, ObjectiveHashModel
 from deephash.models.objective import batch_hooks
 from deephash.models.warm_start import WarmStart
 from deephash.training.callbacks import ModelSaver, RetrievalEvaluation, TrainingProgress
+from deephash.training.inheritance import NOTHING, Inheritance
 from deephash.training.lineage import (
     Ancestor,
     find_codes_again,
-    require_descendant,
     store_new_codes,
     take_over_codes,
 )
@@ -90,7 +90,7 @@ def fit(
     run: RunFolder,
     *,
     resume: bool = False,
-    ancestor: Ancestor | None = None,
+    inheritance: Inheritance = NOTHING,
 ) -> float:
     """Train ``model`` on ``data`` and return the seconds it took, caching of features included.
 
@@ -101,7 +101,7 @@ def fit(
         data: the data.
         run: where everything is kept.
         resume: go on from ``last.ckpt``.
-        ancestor: the run whose stored codes this one takes over, on a later task of the same stream.
+        inheritance: stored codes and class targets that the run takes over from runs before it.
 
     Raises:
         UsageError: model and data do not fit together.
@@ -110,11 +110,10 @@ def fit(
     began = time.monotonic()
     data.setup()
     check_fit(model, data)
-    if ancestor is not None:
-        require_descendant(ancestor, model, data)
+    inheritance.require_fit(model, data)
     hooks = _checked_hooks(model, trainer)
     run.begin(model, data)
-    _take_codes_over(run, data, ancestor, resume=resume)
+    _take_codes_over(run, data, inheritance.ancestor, resume=resume)
     if hooks:
         run.update(hooks=[type(hook).__name__ for hook in hooks])
     if trainer.max_epochs != 0:

@@ -20,13 +20,14 @@ from deephash.data.datamodule import HashDataModule
 from deephash.data.stream_task import StreamTask
 from deephash.data.streams import STREAM_NAME, Stream
 from deephash.encoding.record import JSON_NAME, read_model_record
+from deephash.encoding.targets import TargetTable
 from deephash.errors import DataError, UsageError
 from deephash.evaluation.codefile import CodeFile
 from deephash.foreign import read_json, refused_as
 from deephash.models import HashModel, load_model
 
 INHERITED = "deephash.models.warm_start.WarmStart"  # a callback that a descendant has of its own, or not at all
-HOOKS = "deephash.models.compatible."  # likewise
+HOOKS = ("deephash.models.compatible.", "deephash.models.lifelong_hook.")  # likewise
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,12 @@ class Ancestor:
         trainer = content.get("trainer") or {}
         callbacks = trainer.get("callbacks") or []
         callbacks = [callbacks] if isinstance(callbacks, dict) else callbacks
-        kept = [each for each in callbacks if not str(each.get("class_path")).startswith((INHERITED, HOOKS))]
+        kept = [each for each in callbacks if not str(each.get("class_path")).startswith((INHERITED, *HOOKS))]
         return content | {"trainer": {**trainer, "callbacks": kept or None}}
+
+    def targets(self) -> TargetTable | None:
+        """Return the fixed codes of its classes, where its method has some."""
+        return TargetTable.load(self.folder / "model")
 
     def stream_file(self) -> Path:
         """Return the copy of the stream that it keeps."""

@@ -23,6 +23,8 @@ class TrainOptions:
         task: its number; None takes the first, or the one after the ancestor's.
         replay: earlier training items that are learned again, a number or ``all``.
         continue_from: run on the task before.
+        from_scratch: a descendant begins with fresh weights, as of another backbone; codes and targets are kept.
+        targets: run, model folder or file whose class targets are kept.
         fast_dev_run: a trial of :data:`DEV_EPOCHS` epochs on :data:`DEV_ITEMS` items a split.
         json: print one object a run.
         print_config: print the complete configuration, and stop.
@@ -39,6 +41,8 @@ class TrainOptions:
     task: int | None = None
     replay: str | None = None
     continue_from: Path | None = None
+    from_scratch: bool = False
+    targets: Path | None = None
     fast_dev_run: bool = False
     json: bool = False
     print_config: bool = False

@@ -31,9 +31,9 @@ def stream_words(options: TrainOptions, ancestor: Ancestor | None, seed: int | N
     return [f"--data={STREAM_DATA}", *(f"--data.init_args.{name}={value}" for name, value in words.items())]
 
 
-def start_words(ancestor: Ancestor | None) -> list[str]:
+def start_words(options: TrainOptions, ancestor: Ancestor | None) -> list[str]:
     """Return what lets a descendant begin with its ancestor's weights."""
-    if ancestor is None:
+    if ancestor is None or options.from_scratch:
         return []
     return [f"--trainer.callbacks+={INHERITED}", f"--trainer.callbacks.directory={ancestor.folder / 'model'}"]
 

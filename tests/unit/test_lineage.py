@@ -20,7 +20,9 @@ from deephash.evaluation.codefile import CodeFile
 from deephash.models import OrthoHash
 from deephash.models.warm_start import WarmStart
 from deephash.training import RunFolder, TrainingInterrupted, fit, make_trainer
+from deephash.training.inheritance import inherited
 from deephash.training.lineage import read_ancestor, require_descendant
+from deephash.training.options import TrainOptions
 from tests.unit.test_streams import feature_file
 
 FEATURES = Backbone("features:8", weights=None)
@@ -40,12 +42,12 @@ def learn(stream, folder, task=1, ancestor=None, bits=16, epochs=3, model=None, 
     torch.manual_seed(task)
     data = StreamTask(str(stream), task=task, **options)
     model = model or OrthoHash(bits, 4, FEATURES)
-    known = None if ancestor is None else read_ancestor(ancestor)
-    starts = [] if known is None else [WarmStart(str(known.folder / "model"))]
+    inheritance = inherited(TrainOptions(continue_from=ancestor))
+    starts = [] if ancestor is None else [WarmStart(str(ancestor / "model"))]
     run = RunFolder(folder)
     (run.path / "config.yaml").write_text("{}")
     trainer = make_trainer(folder, max_epochs=epochs, callbacks=starts, accelerator="cpu")
-    fit(trainer, model, data, run, ancestor=known)
+    fit(trainer, model, data, run, inheritance=inheritance)
     return data
 
 
@@ -184,7 +186,7 @@ def test_a_run_that_was_interrupted_goes_on_and_stores_the_same_codes(stream, tm
     model = OrthoHash(16, 4, FEATURES)
     trainer = make_trainer(run.path, max_epochs=3, callbacks=[begin], accelerator="cpu")
     with pytest.raises(TrainingInterrupted):
-        fit(trainer, model, data, run, ancestor=read_ancestor(tmp_path / "one"))
+        fit(trainer, model, data, run, inheritance=inherited(TrainOptions(continue_from=tmp_path / "one")))
     assert digest(CodeBook.load(run.path)) == digest(CodeBook.load(tmp_path / "one"))
     again = StreamTask(str(stream), task=2, replay=10)
     trainer = make_trainer(run.path, max_epochs=3, callbacks=[WarmStart("gone")], accelerator="cpu")

@@ -1,0 +1,149 @@
+"""TargetTable: the code that each class is pulled to, with rows reserved for classes to come.
+
+Models that share the table share one space of codes, whatever their networks (stationarity; CoReS, arXiv 2111.07632,
+here with +-1 targets). It lies in the model folder as ``targets.npz`` and is told by its checksum. NumPy only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deephash.codes import BinaryCodes
+from deephash.encoding.record import COPY_AGAIN, model_folder
+from deephash.errors import CollectionDamaged, UsageError
+from deephash.evaluation.codefile import CodeFile, read_code_file, write_code_file
+from deephash.foreign import refused_as
+
+TARGETS_NAME = "targets.npz"
+VERSION = 1
+LEAST_SHARE = 0.25  # of the bits, in which two rows of a table with reserve must differ
+
+
+@dataclass(frozen=True, eq=False)
+class TargetTable:
+    """R target codes of K bits.
+
+    Attributes:
+        codes: [R, K].
+        names: class of each row, "" where the row is reserved.
+    """
+
+    codes: BinaryCodes
+    names: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        used = [name for name in self.names if name]
+        if len(self.names) != len(self.codes) or len(set(used)) != len(used):
+            raise UsageError(f"a table of {len(self.codes)} targets needs one name a row and no class twice")
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the rows in use."""
+        return tuple(name for name in self.names if name)
+
+    @property
+    def reserved(self) -> int:
+        """How many rows are free."""
+        return len(self.names) - len(self.classes)
+
+    @property
+    def checksum(self) -> str:
+        """``sha256:...`` of the rows, in whatever order and of whatever class they are."""
+        lines = sorted(self.codes.hex())
+        return f"sha256:{hashlib.sha256(chr(10).join([str(self.codes.num_bits), *lines]).encode()).hexdigest()}"
+
+    def least_distance(self) -> int:
+        """Return the smallest Hamming distance of two rows; K where there is one."""
+        distances = self.codes.hamming(self.codes)
+        np.fill_diagonal(distances, self.codes.num_bits)
+        return int(distances.min())
+
+    def rows_for(self, classes: Sequence[str]) -> NDArray[np.int64]:
+        """Return the row of each class: its own where it has one, else the next reserved row.
+
+        Raises:
+            UsageError: more new classes than reserved rows.
+        """
+        row_of = {name: row for row, name in enumerate(self.names) if name}
+        free = iter(row for row, name in enumerate(self.names) if not name)
+        new = [name for name in classes if name not in row_of]
+        if len(new) > self.reserved:
+            raise UsageError(
+                f"{len(new)} classes are new ({', '.join(new[:3])}{', ...' if len(new) > 3 else ''}), and the table of "
+                f"{len(self.names)} targets has {self.reserved} reserved rows left: they were to be reserved at the "
+                "first training, --reserve N; without room a new model needs a new table, and all codes made again"
+            )
+        return np.array([row_of[name] if name in row_of else next(free) for name in classes], dtype=np.int64)
+
+    def record(self) -> dict[str, Any]:
+        """Return what ``model.json`` says about it."""
+        known = {"version": VERSION, "checksum": self.checksum, "rows": len(self.names)}
+        return known | {"classes": len(self.classes)}
+
+    def save(self, folder: str | Path) -> None:
+        """Write ``targets.npz`` into a folder."""
+        side = CodeFile(self.codes, names=np.array(self.names, dtype=str))
+        write_code_file(Path(folder) / TARGETS_NAME, side, version=np.array(VERSION))
+
+    @classmethod
+    def load(cls, path: str | Path) -> TargetTable | None:
+        """Read the table of a model folder, a run, or a file; None where a folder has none.
+
+        Raises:
+            CollectionDamaged: it cannot be read.
+        """
+        given = Path(path)
+        file = model_folder(given) / TARGETS_NAME if given.is_dir() else given
+        if given.is_dir() and not os.path.lexists(file):
+            return None
+        with refused_as(CollectionDamaged, COPY_AGAIN):
+            side = read_code_file(file)
+        if side.names is None:
+            raise CollectionDamaged(f"{file} is no table of targets: it has no array 'names'; {COPY_AGAIN}")
+        return cls(side.codes, tuple(side.names.tolist()))
+
+
+@dataclass(frozen=True)
+class TargetComparison:
+    """What two tables have in common.
+
+    Attributes:
+        same_table: they have the same rows.
+        shared: classes of both.
+        conflicting: those of them whose rows differ.
+        new: classes of the newer one only.
+    """
+
+    same_table: bool
+    shared: tuple[str, ...]
+    conflicting: tuple[str, ...]
+    new: tuple[str, ...]
+
+    @property
+    def one_space(self) -> bool:
+        """Whether one table serves both, class by class."""
+        return self.same_table and not self.conflicting
+
+
+def compare_targets(old: TargetTable, new: TargetTable) -> TargetComparison:
+    """Say whether two models are pulled to the same targets."""
+    before, after = _code_of(old), _code_of(new)
+    shared = tuple(name for name in new.classes if name in before)
+    return TargetComparison(
+        same_table=old.checksum == new.checksum,
+        shared=shared,
+        conflicting=tuple(name for name in shared if before[name] != after[name]),
+        new=tuple(name for name in new.classes if name not in before),
+    )
+
+
+def _code_of(table: TargetTable) -> Mapping[str, str]:
+    return {name: code for name, code in zip(table.names, table.codes.hex(), strict=True) if name}
