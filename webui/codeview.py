@@ -15,8 +15,10 @@ COLUMNS = 16
 def code_html(answer: Answer) -> str:
     """Return the query's bits as a grid of 16 columns, the bits that differ from the first hit marked, and the hex."""
     bits = answer.code.bits().reshape(-1)
-    first = answer.codes.bits()[0].reshape(-1) if answer.codes is not None else bits
-    difference = _difference(int((bits != first).sum()), answer.hits[0].rank) if answer.hits else "no result to compare"
+    own = next((place for place, hit in enumerate(answer.hits) if answer.is_comparable(hit)), None)
+    first = bits if own is None else answer.codes[own].bits().reshape(-1)
+    rank = 0 if own is None else answer.hits[own].rank
+    difference = _difference(int((bits != first).sum()), rank) if rank else "no result to compare"
     cells = "".join(
         f'<i class="{"on" if bit else "off"}{" diff" if bit != other else ""}" data-bit="{number}"></i>'
         for number, (bit, other) in enumerate(zip(bits, first))

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deephash.codes import BinaryCodes
+from deephash.collection import Collection
 from deephash.search import Chance
 
 from .charts import bars, table
@@ -35,6 +36,7 @@ class Facts:
     """What the collection page shows; see :func:`collection_facts`."""
 
     items: int
+    coded: int
     unique: int
     shared: int
     num_bits: int
@@ -48,6 +50,7 @@ class Facts:
     p95: float | None
     searches: int
     versions: tuple[tuple[int, str, int], ...]
+    models: tuple[tuple[int, str, int, str], ...]
 
 
 def collection_facts(place: Place) -> Facts:
@@ -60,6 +63,7 @@ def collection_facts(place: Place) -> Facts:
     unique, shared, collisions = _collisions(ids, codes)
     return Facts(
         items=len(snapshot),
+        coded=len(codes),
         unique=unique,
         shared=shared,
         num_bits=codes.layout.total_bits,
@@ -76,6 +80,7 @@ def collection_facts(place: Place) -> Facts:
             (version.version, f"{version.time:%Y-%m-%d %H:%M}", version.num_rows)
             for version in snapshot.collection.versions()[::-1][:VERSIONS]
         ),
+        models=_models_of(snapshot.collection),
     )
 
 
@@ -103,11 +108,17 @@ def _collisions(ids: NDArray[np.int64], codes: BinaryCodes) -> tuple[int, int, t
     return len(sizes), int(sizes[sizes > 1].sum()), found
 
 
+def _models_of(collection: Collection) -> tuple[tuple[int, str, int, str], ...]:
+    rows = collection.rows_by_model()
+    return tuple((each.number, each.called, rows[each.number], each.verdict) for each in collection.model_versions)
+
+
 def collection_html(place: Place) -> str:
     """Return the page."""
     facts = collection_facts(place)
     searcher = place.searcher
     model = escape(f"{searcher.encoder.description}, model {searcher.collection.fingerprint}")
+    model += f"; figures of codes are of the {facts.coded:,} items that it encoded" if facts.coded < facts.items else ""
     chance = escape(str(facts.chance or "too few items for a chance level")).capitalize()
     balance = bars(facts.balance, title="Share of ones, bit by bit (0.5 is best)", middle=0.5)
     return (
@@ -116,7 +127,7 @@ def collection_html(place: Place) -> str:
         f"<section>{balance}{_health(facts)}</section>"
         f"<section><h3>Most frequent codes</h3>{_groups(place.name, facts.collisions)}</section>"
         f"<section><h3>Engine</h3><pre>{escape(facts.engine)}</pre>{_latency(facts)}</section>"
-        f"<section><h3>Versions</h3>{_versions(facts.versions)}</section></div>"
+        f"{_models(facts.models)}<section><h3>Versions</h3>{_versions(facts.versions)}</section></div>"
     )
 
 
@@ -139,7 +150,7 @@ def _tiles(facts: Facts) -> str:
 def _health(facts: Facts) -> str:
     words = [f"{facts.dead_bits} of {facts.num_bits} bits never change." if facts.dead_bits else "Every bit is in use."]
     if facts.shared:
-        words.append(f"{100 * facts.shared / facts.items:.0f} % of the items share their code with another one.")
+        words.append(f"{100 * facts.shared / facts.coded:.0f} % of the items share their code with another one.")
     return f'<p class="dh-legend">{" ".join(words)}</p>'
 
 
@@ -165,6 +176,14 @@ def _latency(facts: Facts) -> str:
         f'<p class="dh-legend">{counted}: half of them within {facts.p50:.1f} ms, '
         f"95 % within {facts.p95:.1f} ms (encoding not counted).</p>"
     )
+
+
+def _models(models: Sequence[tuple[int, str, int, str]]) -> str:
+    """Return the models of a collection that was upgraded, and nothing for one model."""
+    if len(models) < 2:
+        return ""
+    rows = [(str(number), called, f"{count:,}", verdict) for number, called, count, verdict in models]
+    return f"<section><h3>Models</h3>{table(['version', 'model', 'items', 'measured'], rows, numeric=(0, 2))}</section>"
 
 
 def _versions(versions: Sequence[tuple[int, str, int]]) -> str:

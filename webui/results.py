@@ -18,13 +18,14 @@ def results_html(answer: Answer, *, removable: bool = False) -> str:
     """Return the grid of an answer, or a sentence where nothing is near enough."""
     if not answer.hits:
         return nothing_found_html(answer)
-    codes = answer.codes.hex() if answer.codes is not None else []
+    codes = [code.hex()[0] for code in answer.codes]
     cards = []
     for position in range(len(answer.hits)):
         if answer.leaders and answer.leaders[position] != position:
             continue
         folded = sum(leader == position for leader in answer.leaders) - 1 if answer.leaders else 0
-        cards.append(_card(answer, position, codes[position], folded, removable))
+        code = codes[position] if answer.is_comparable(answer.hits[position]) else ""
+        cards.append(_card(answer, position, code, folded, removable))
     link = _permalink(answer)
     return f'<div class="dh-grid" role="list" aria-label="{len(cards)} results"{link}>{"".join(cards)}</div>'
 
@@ -48,9 +49,10 @@ def _card(answer: Answer, position: int, code: str, folded: int, removable: bool
         f"Result {hit.rank}: {name}, distance {hit.distance} of {hit.num_bits} bits, "
         f"similarity {hit.similarity:.2f}. Search with this picture"
     )
-    near = " dh-far" if answer.chance is not None and hit.distance > answer.chance.cutoff >= 0 else ""
+    near = " dh-far" if _is_far(answer, hit) else ""
     notes = [escape(remark)] if remark else []
     notes += [] if hit.score is None else [f"vectors: {hit.score:.3f}"]
+    notes += [] if hit.by_chance is None else [f"model {hit.model_version}, {_probability(hit.by_chance)} by chance"]
     if folded > 0:
         notes.append(f"+ {folded} near-duplicate{'s' * (folded > 1)}")
     share = 100 * hit.distance / hit.num_bits
@@ -66,6 +68,18 @@ def _card(answer: Answer, position: int, code: str, folded: int, removable: bool
         f'<span class="dh-path" title="{escape(hit.uri, quote=True)}"><bdi>{escape(hit.uri)}</bdi></span>'
         f'<span class="dh-note">{" · ".join(notes)}</span></button>{_tools(hit, name, removable)}</div>'
     )
+
+
+def _is_far(answer: Answer, hit: Hit) -> bool:
+    """Say whether chance explains a hit; one of another model is held against what is as probable there."""
+    cutoff = -1 if answer.chance is None else answer.chance.cutoff
+    if hit.by_chance is None or cutoff < 0:
+        return hit.distance > cutoff >= 0
+    return hit.by_chance > float(answer.shard.by_chance[cutoff])
+
+
+def _probability(share: float) -> str:
+    return f"{100 * share:.1f} %" if share >= 0.001 else "under 0.1 %"
 
 
 def _tools(hit: Hit, name: str, removable: bool) -> str:
@@ -152,7 +166,7 @@ def status_html(answer: Answer) -> str:
         _download(answer),
     ]
     # Each part keeps its dot, so that a line never ends in one.
-    said = " ".join(f"<span>{part}</span>" for part in parts if part)
+    said = " ".join(f"<span>{part}</span>" for part in [*parts, *map(escape, answer.notes)] if part)
     return f'<p class="dh-status dh-parts" role="status">{said}</p>'
 
 
@@ -165,7 +179,9 @@ def _last_tie(answer: Answer) -> str:
 
 
 def _order(answer: Answer) -> str:
-    """Say by what the results are ordered, where re-ranking was asked for."""
+    """Say by what the results are ordered, where it is not one model's distances."""
+    if answer.is_merged:
+        return "answers of several models, in the order of how probable their distance is by chance"
     if not answer.options.rerank:
         return ""
     if answer.reranked:

@@ -11,7 +11,7 @@ import numpy as np
 from cyclopts import Parameter
 
 from deephash.cli.hubs import hubs
-from deephash.cli.models_of import model_record, models_text
+from deephash.cli.models_of import model_records, models_text
 from deephash.cli.output import note, print_json, table
 from deephash.collection import Collection
 from deephash.collection.model_versions import ModelVersion
@@ -298,7 +298,7 @@ def _facts(opened: Collection) -> dict[str, Any]:
         "version": opened.version,
         "root": card.root,
         "codes": codes,
-        "models": [model_record(opened, each) for each in opened.model_versions],
+        "models": model_records(opened),
         "unique_codes": _unique(opened),
         "vectors": f"float16, {opened.vector_dim} dimensions" if opened.has_vectors else None,
         "attributes": _filled(opened),

@@ -5,26 +5,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from deephash.cli.output import table
 from deephash.collection import Collection
 from deephash.collection.model_versions import ModelVersion
-from deephash.collection.schema import MODEL_VERSION
 
 _CELLS = ("old/old", "new/old", "new/new")
 
 
-def model_record(opened: Collection, version: ModelVersion) -> dict[str, Any]:
-    """Return one model as JSON values, with the number of rows whose code it made."""
+def model_records(opened: Collection) -> list[dict[str, Any]]:
+    """Return the models as JSON values, each with the number of rows whose code it made."""
+    rows = opened.rows_by_model()
+    return [_record(version, rows[version.number]) for version in opened.model_versions]
+
+
+def _record(version: ModelVersion, rows: int) -> dict[str, Any]:
     measured = {name: value for name, value in version.evidence.items() if not name.startswith("chance")}
     return {
         "number": version.number,
         "model": version.model,
         "fingerprint": version.fingerprint,
-        "rows": _rows_of(opened, version.number),
+        "rows": rows,
         "codes": version.column,
         "published": version.published or None,
+        "verdict": version.verdict or None,
         "measured": measured or None,
     }
 
@@ -49,7 +52,7 @@ def models_text(models: Sequence[dict[str, Any]]) -> str:
             (
                 f"{each['number'] - 1} -> {each['number']}",
                 *(_cell(each["measured"]["figures"].get(name)) for name in _CELLS),
-                _word(each["measured"]),
+                each["verdict"],
             )
             for each in judged
         ]
@@ -58,18 +61,5 @@ def models_text(models: Sequence[dict[str, Any]]) -> str:
     return "\n".join(parts)
 
 
-def _rows_of(opened: Collection, number: int) -> int:
-    if len(opened.model_versions) == 1:
-        return len(opened)
-    column = opened.table([MODEL_VERSION]).column(MODEL_VERSION).to_numpy()
-    return int(np.count_nonzero(column == number))
-
-
 def _cell(value: Any) -> str:
     return f"{value:.4f}" if isinstance(value, (int, float)) else "-"
-
-
-def _word(measured: dict[str, Any]) -> str:
-    if measured.get("compatible"):
-        return "compatible"
-    return "not compatible, forced" if measured.get("forced") else "not compatible, encoded anew"

@@ -102,7 +102,7 @@ def search(
         _print_table(answer, shown)
     if explain:
         note(f"engine: {answer.engine}\nquery:  {answer.code.hex()[0]}")
-        codes = answer.codes.hex() if answer.codes is not None else []
+        codes = [code.hex()[0] for code in answer.codes]
         for place, _ in shown:
             note(f"#{answer.hits[place].rank:<5} {codes[place]}")
     if open:

@@ -96,6 +96,7 @@ class Collection(CollectionWriter):
         content_hashes: Sequence[str] | None = None,
         attributes: Sequence[Mapping[str, Any]] | None = None,
         vectors: ArrayLike | None = None,
+        made_by: str | None = None,
     ) -> Ids:
         """Add rows in one commit and return their new ids, int64 [n] ascending.
 
@@ -105,11 +106,14 @@ class Collection(CollectionWriter):
             content_hashes: one a row, by which renamed files are recognised.
             attributes: one mapping a row; a name seen for the first time becomes a column.
             vectors: [n, D] floats, kept as float16.
+            made_by: fingerprint of the model that made the codes, where it may have been replaced meanwhile.
 
         Raises:
             UsageError: lengths, kinds or uris do not fit; nothing is written then.
+            IncompatibleModel: the collection has another model by now; nothing is written then.
         """
         with self._writing():
+            self._require_current(made_by)
             table = self._as_table(uris, codes, content_hashes, attributes, vectors)
             known = self.find(uris)
             if known:
@@ -141,17 +145,13 @@ class Collection(CollectionWriter):
             content_hashes: one a row.
             attributes: one mapping a row.
             vectors: [n, D].
-            made_by: fingerprint of the model that made the codes, where it may have been replaced meanwhile.
+            made_by: see :meth:`append`.
 
         Raises:
             IncompatibleModel: the collection has another model by now; nothing is written then.
         """
         with self._writing():
-            if made_by is not None and made_by != self.fingerprint:
-                raise IncompatibleModel(
-                    f"{self.path} was upgraded from the model {made_by} to {self.current.called} meanwhile; run the "
-                    "command again, and what is left is encoded by the new one"
-                )
+            self._require_current(made_by)
             known = self.find(uris)
             attributes = self._overlaid(uris, known, [{}] * len(uris) if attributes is None else attributes)
             table = self._as_table(uris, codes, content_hashes, attributes, vectors)
@@ -246,6 +246,13 @@ class Collection(CollectionWriter):
             self._rows.drop_column(column)
 
     # Inside ----------------------------------------------------------------------------------------
+
+    def _require_current(self, made_by: str | None) -> None:
+        if made_by is not None and made_by != self.fingerprint:
+            raise IncompatibleModel(
+                f"{self.path} was upgraded from the model {made_by} to {self.current.called} meanwhile; run the "
+                "command again, and what is left is encoded by the new one"
+            )
 
     def _as_table(
         self,

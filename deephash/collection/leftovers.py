@@ -11,7 +11,7 @@ from pathlib import Path
 
 from deephash.collection.reader import UPLOADS
 
-_OF_A_PROCESS = re.compile(r"\.(?P<name>.+)\.(?P<process>\d+)")  # what replace_file and new models are written under
+_OF_A_PROCESS = re.compile(r"\.(?P<name>.+)\.(?P<process>\d+)(\.[a-z0-9_]{8})?")  # what new files and models are under
 _OF_LANCE = re.compile(r"\.tmp.*|.+#\d+")  # what it moves into place when it is whole
 _UPLOAD = re.compile(r"\.[0-9a-f]{16}")
 _OLD = 24 * 3600.0  # seconds after which nobody still writes, whatever process has the number now

@@ -50,6 +50,17 @@ class ModelVersion:
         """The model in words, with its fingerprint."""
         return f"{self.model} ({self.fingerprint})" if self.fingerprint else self.model
 
+    @property
+    def verdict(self) -> str:
+        """What was found before it was published, in a few words; empty for the first."""
+        if not self.evidence:
+            return "not measured" if self.number > 1 else ""
+        if self.evidence.get("compatible"):
+            return "compatible"
+        if self.evidence.get("forced"):
+            return "not shown to be compatible; forced"
+        return "not compatible; all encoded anew"
+
 
 def model_versions(schema: pa.Schema) -> tuple[ModelVersion, ...]:
     """Return the models of a collection, oldest first. Raises CollectionDamaged where the list cannot be so."""

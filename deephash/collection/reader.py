@@ -147,6 +147,13 @@ class CollectionReader:
         """The newest model: that of new rows and of queries."""
         return self.model_versions[-1]
 
+    def rows_by_model(self) -> dict[int, int]:
+        """Return how many rows have a code of each model, by its number."""
+        if len(self.model_versions) == 1:
+            return {1: len(self)}
+        held = self._rows.read([MODEL_VERSION]).column(0).to_numpy()
+        return {each.number: int(np.count_nonzero(held == each.number)) for each in self.model_versions}
+
     @property
     def spaces(self) -> tuple[ModelVersion, ...]:
         """The newest model of each column of codes that cannot be compared with the others, the current one first."""

@@ -72,7 +72,7 @@ def add_uploads(
             progress(number, len(files))
     if not taken:
         raise UnreadablePicture("nothing was added. " + " ".join(f"{name}: {why}." for name, why in skipped))
-    ids = _append(collection, taken)
+    ids = _append(collection, taken, stream.encoder.fingerprint())
     complete_hub_biases(collection)
     return ids, skipped
 
@@ -91,7 +91,7 @@ def _encoded(stream: StreamEncoder, upload: Upload, known: set[str], most_bytes:
     return batch
 
 
-def _append(collection: Collection, taken: Sequence[tuple[Upload, Batch]]) -> tuple[int, ...]:
+def _append(collection: Collection, taken: Sequence[tuple[Upload, Batch]], made_by: str) -> tuple[int, ...]:
     folder = collection.path / UPLOADS
     folder.mkdir(exist_ok=True)
     opened = [one for _, batch in taken for one in batch.opened]
@@ -103,6 +103,7 @@ def _append(collection: Collection, taken: Sequence[tuple[Upload, Batch]]) -> tu
         codes=BinaryCodes.concatenate([batch.codes for _, batch in taken if batch.codes is not None]),
         attributes=[file_attributes(one.file, one.facts) | {"folder": UPLOADS, "label": None} for one in opened],
         vectors=np.concatenate(vectors) if vectors else None,
+        made_by=made_by,
     )
     return tuple(int(item) for item in ids)
 

@@ -57,6 +57,10 @@ class Answer:
         """Whether codes of models that cannot be compared were searched, each with its own, and the hits merged."""
         return any(hit.by_chance is not None for hit in self.hits)
 
+    def is_comparable(self, hit: Hit) -> bool:
+        """Whether a hit's code is of the same model as ``code``, so that their bits can be compared."""
+        return len(self.snapshot.shards) == 1 or hit.id in self.shard
+
     @property
     def total(self) -> int:
         """Items of the collection."""
@@ -84,18 +88,27 @@ class Answer:
         return self.shard.chance
 
     @cached_property
-    def codes(self) -> BinaryCodes | None:
-        """The codes of the hits, in their order; None without hits. Raises UsageError for hits of several models."""
-        return self.snapshot.codes_of([hit.id for hit in self.hits]) if self.hits else None
+    def codes(self) -> list[BinaryCodes]:
+        """The code of each hit, one row each, in their order; of its own model."""
+        found: dict[int, BinaryCodes] = {}
+        for shard in self.snapshot:
+            mine = self._places_in(shard)
+            codes = shard.codes_of([self.hits[place].id for place in mine])
+            found |= {place: codes[row : row + 1] for row, place in enumerate(mine)}
+        return [found[place] for place in range(len(self.hits))]
+
+    def _places_in(self, shard: Shard) -> list[int]:
+        alone = len(self.snapshot.shards) == 1
+        return [place for place, hit in enumerate(self.hits) if alone or hit.id in shard]
 
     @cached_property
     def _groups(self) -> list[int]:
         """For each hit the position of the best of its near-duplicates, among those of its own model."""
-        groups, alone = list(range(len(self.hits))), len(self.snapshot.shards) == 1
+        groups = list(range(len(self.hits)))
         for shard in self.snapshot:
-            mine = [place for place, hit in enumerate(self.hits) if alone or hit.id in shard]
+            mine = self._places_in(shard)
             if mine:
-                codes = shard.codes_of([self.hits[place].id for place in mine])
+                codes = BinaryCodes.concatenate([self.codes[place] for place in mine])
                 for place, leader in zip(mine, group_near_duplicates(codes, codes.layout.total_bits // 32)):
                     groups[place] = mine[leader]
         return groups

@@ -59,14 +59,14 @@ def change_for_ever(path: Path, seed: int) -> None:
             say(done="remove", ids=some.tolist())
 
 
-def tiny_model(bits: int = 16):
+def tiny_model(bits: int = 16, seed: int = 0):
     """Return a model with random weights for pictures of 8 x 8, the same in every process."""
     import torch
 
     from deephash.backbones import Backbone
     from deephash.models import LSH
 
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     return LSH(bits, Backbone("small_cnn:2", weights=None, image_size=8), centre=False).eval()
 
 
@@ -87,6 +87,21 @@ def index_for_ever(folder: Path, path: Path) -> None:
         shutil.rmtree(path.with_name("finished"))
 
 
+def upgrade_for_ever(path: Path, seed: int) -> None:
+    """Publish a model after another, in the space of the one before and in one of its own; give each some rows."""
+    from deephash.upgrades import reencode
+
+    reencode._COMMIT_ROWS = 8
+    collection = Collection.open(path)
+    say(ready=0.6)
+    while True:
+        seed += 1
+        collection.publish(tiny_model(seed=seed), same_space=bool(seed % 2))
+        say(done="publish", version=collection.current.number)
+        say(done="re-encode", rows=reencode.re_encode(path, workers=2).rows)
+        collection = Collection.open(path)
+
+
 def run_one_by_one() -> None:
     """Read jobs from standard input and run each in a process of its own, forked from this one, which has imported all.
 
@@ -96,7 +111,8 @@ def run_one_by_one() -> None:
     import torch  # noqa: F401 - imported once for all jobs
 
     import deephash.ingest
-    import deephash.models  # noqa: F401
+    import deephash.models
+    import deephash.upgrades.reencode  # noqa: F401
 
     say(waiting=True)
     for line in sys.stdin:
@@ -106,6 +122,8 @@ def run_one_by_one() -> None:
             job, *arguments = json.loads(line)
             if job == "change":
                 change_for_ever(Path(arguments[0]), int(arguments[1]))
+            if job == "upgrade":
+                upgrade_for_ever(Path(arguments[0]), int(arguments[1]))
             index_for_ever(Path(arguments[0]), Path(arguments[1]))
         _, status = os.waitpid(child, 0)
         say(ended=os.waitstatus_to_exitcode(status))
