@@ -212,10 +212,10 @@ class HashDataModule(LightningDataModule, ABC):
         if live:
             self._require_pixels(model)
         self._live = frozenset({"image"} if live else ())
-        if model is self._model:
+        held = encoder_keys(model)
+        if model is self._model and held == self._encoder_keys:
             return
         self._model = model
-        held = {modality: encoder_key(encoder) for modality, encoder in model.encoders.items()}
         stale = {name for name, key in self._encoder_keys.items() if held.get(name) != key}
         for split in self.splits.values():
             split.features = {
@@ -224,7 +224,7 @@ class HashDataModule(LightningDataModule, ABC):
         for modality, encoder in model.encoders.items():
             if modality not in self.splits["train"].features:  # else a model before had the same backbone
                 self._attach_modality(modality, encoder, model.device)
-        self._encoder_keys = held
+        self._encoder_keys = encoder_keys(model)  # vocabularies were fitted on the way
         self._require_whole_table(model)
 
     def _attach_modality(self, modality: str, encoder: Encoder, device: torch.device) -> None:
@@ -373,6 +373,11 @@ class HashDataModule(LightningDataModule, ABC):
     def _live_rows(self, split: Split, live: list[str], augment: Augmentation) -> LiveRows:
         transforms = {name: self._attached().preprocess(name) for name in live}
         return LiveRows(split, {name: self.table.sources[name] for name in live}, transforms, augment)
+
+
+def encoder_keys(model: Learner) -> dict[str, str]:
+    """Return, by modality, the digest of what the encoder's output depends on."""
+    return {modality: encoder_key(encoder) for modality, encoder in model.encoders.items()}
 
 
 def reason_of(rejected: dict[int, str]) -> str:

@@ -55,13 +55,14 @@ class DLCH(ObjectiveHashModel):
         mu: of the quantisation, in phase 1.
         lifelong: loss of the later phases; see :class:`~deephash.objectives.lifelong_codes.LifelongWeights`, whose
             preset is this one.
-        lifelong_rate: learning rate of the later phases (Adam); None is 1e-3 for heads and 1e-5 for backbones that learn,
+        lifelong_rate: learning rate of the later phases (Adam); None is 1e-3 for heads and 1e-5 for backbones,
             1e-7 in the release.
         fine_tune: a run that continues from another goes on with the losses of phase 1, on its own items: the baseline
             that forgets.
         preset: ``corrected``, or ``release`` for the released code's optimisers and inputs in both phases and its
             defects in the later ones.
-        optimizer: of phase 1; None is Adam at 1e-2 for heads and 1e-4 for backbones, in the release SGD from 1e-3 down to 1e-10.
+        optimizer: of phase 1; None is Adam at 1e-2 for heads and 1e-4 for backbones, in the release SGD from 1e-3 down
+            to 1e-10.
         seed: of the first buffers and of the label net.
     """
 

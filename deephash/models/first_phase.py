@@ -66,9 +66,9 @@ class FirstPhase:
     def begin_at_labels(self) -> None:
         """Set F = G = H and B = sgn(H), once the label net made its first pass [R].
 
-        Pictures and texts are tied through H alone, and weakly. From unlike random buffers each settles at codes of its
-        own, which the quantisation then holds: on two classes of the toy of the tests i2t and t2i mAP stayed at .31, and
-        rose to 1.00 by this.
+        Pictures and texts are tied through H alone, and weakly. From unlike random buffers each may settle at codes of
+        its own, which the quantisation then holds: on two classes of the toy of the tests, at a rate of 1e-3, mAP across
+        modalities stayed between .31 and .65 (three seeds), and is 1.00 by this. At 1e-2 both reach .99.
         """
         labels = self.memory.everything(LABELS)
         codes = {f"codes_{name}": phase_one_codes(labels, labels) for name in self.modalities}

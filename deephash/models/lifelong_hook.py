@@ -27,6 +27,7 @@ class LifelongHashing(BatchHook):
         alpha: see :class:`~deephash.objectives.lifelong_codes.LifelongWeights`, as the others.
         beta: there.
         sweeps: there.
+        shared: there.
         preset: there.
         seed: of the first codes in ``release``.
     """
@@ -39,13 +40,14 @@ class LifelongHashing(BatchHook):
         alpha: float = 10.0,
         beta: float = 100.0,
         sweeps: int = 1,
+        shared: bool = True,
         preset: Preset = "corrected",
         seed: int = 0,
     ) -> None:
         if weight < 0 or sweeps < 1:
             raise UsageError(f"weight is 0 or more and sweeps 1 or more, not {weight} and {sweeps}")
         self.weight, self.seed = weight, seed
-        self.weights = LifelongWeights(alpha, beta, sweeps, preset)
+        self.weights = LifelongWeights(alpha, beta, sweeps, shared, preset)
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Take the ancestor's codes. Raises UsageError where there are none, or no labels, or no signs to pull."""

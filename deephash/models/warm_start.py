@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 
@@ -12,6 +13,7 @@ from deephash.errors import UsageError
 from deephash.models.base import HashModel
 from deephash.models.loading import load_model
 from deephash.models.stationary import Stationary
+from deephash.models.storage import has_assets
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ def warm_start(model: HashModel, directory: str | Path) -> WarmStartReport:
             "start from; take a model with the same backbone or the same head"
         )
     model.load_state_dict(fitting, strict=False)
+    _take_assets(model, ancestor, fitting)
     if isinstance(model, Stationary) and model.held_targets is not None:
         model.take_targets(model.held_targets, model.target_classes)
     if ancestor.seen is not None:
@@ -52,8 +55,20 @@ def warm_start(model: HashModel, directory: str | Path) -> WarmStartReport:
     return WarmStartReport(tuple(sorted(fitting)), tuple(sorted(set(own) - set(fitting))))
 
 
+def _take_assets(model: HashModel, ancestor: HashModel, fitting: Collection[str]) -> None:
+    """Take over vocabularies where the encoder's tensors fit: columns of weights mean the words that they learned."""
+    for name, encoder in model.encoders.items():
+        tensors = {f"encoders.{name}.{each}" for each in encoder.state_dict()}
+        if has_assets(encoder) and tensors <= set(fitting):
+            with tempfile.TemporaryDirectory() as folder:
+                ancestor.encoders[name].save_assets(Path(folder))
+                encoder.load_assets(Path(folder))
+
+
 class WarmStart(Callback):
     """``trainer.callbacks``: start from the model saved in ``directory``; resuming from a checkpoint takes precedence.
+
+    Where the start changes a frozen encoder, as its vocabulary, features that were cached before are cached anew.
 
     Args:
         directory: a model folder, such as RUN/model.
@@ -61,9 +76,19 @@ class WarmStart(Callback):
 
     def __init__(self, directory: str) -> None:
         self.directory = directory
+        self._begun: HashModel | None = None
+
+    def begin(self, model: HashModel) -> None:
+        """Copy what fits, once; before features are cached, where there is a choice."""
+        if self._begun is not model:
+            warm_start(model, self.directory)
+            self._begun = model
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Copy the weights before a checkpoint, if there is one, is restored."""
-        if stage == "fit":
-            model: Any = pl_module
-            warm_start(model, self.directory)
+        model, data = pl_module, getattr(trainer, "datamodule", None)
+        if stage != "fit" or not isinstance(model, HashModel) or self._begun is model:
+            return
+        self.begin(model)
+        if data is not None:
+            data.setup(stage)

@@ -14,7 +14,7 @@ from deephash.objectives.signs import sign
 
 
 def begin_together(tables: Sequence[LifelongCodes]) -> None:
-    """Let new items begin at the sign of the sum of their outputs: the bits that both halves agree on, and the surer."""
+    """Let new items begin at the sign of the sum of their halves' outputs: agreed bits, and of others the surer."""
     rows = _new_rows(tables)
     if len(rows):
         _spread(tables, rows, sign(_sum_of_halves(tables, rows, [table.outputs for table in tables])))

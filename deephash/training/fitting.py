@@ -121,6 +121,9 @@ def fit(
     saver = next(callback for callback in trainer.callbacks if isinstance(callback, ModelSaver))  # type: ignore[attr-defined]
     if resume:
         _start_from_itself(trainer, saver.folder / "last")
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(callback, WarmStart):
+            callback.begin(model)  # before features are cached
     on_interrupt = signal.getsignal(signal.SIGINT)  # Lightning ignores Ctrl-C for good once it saw one
     try:
         with quiet_lightning():

@@ -24,7 +24,6 @@ from deephash.scoring.runs import model_and_data
 from tests.cross_modal_toy import two_views
 from tests.paths import ROOT
 
-
 BATCH = 64
 
 

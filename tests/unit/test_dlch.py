@@ -7,7 +7,7 @@ from torch import nn
 
 from deephash.backbones import Backbone
 from deephash.errors import UsageError
-from deephash.models import DLCH, OrthoHash, load_model
+from deephash.models import DLCH, load_model
 from deephash.models.lifelong_phase import LifelongPhase, SeenCodes
 from deephash.objectives import lifelong_pairs
 from deephash.objectives.dlch import label_similarity, network_step_losses
