@@ -41,6 +41,8 @@ def draw_report(report: Record, directory: Path) -> list[Path]:
         "precision_at_n.png": draw_precision_at_rank,
         "distances.png": draw_distances,
     }
+    if report.series is not None:
+        drawings["series.png"] = draw_series
     if report.per_class:
         drawings["per_class.png"] = draw_classes
     open_picture = report.open_picture
@@ -131,6 +133,28 @@ def draw_classes(report: Record) -> Canvas:
     axes.set_xlim(-0.6, len(ordered) - 0.4)
     axes.set_ylim(0, 1.02)
     axes.legend(fontsize=8, loc="lower right", framealpha=1)
+    return canvas
+
+
+def draw_series(report: Record) -> Canvas:
+    """Scores over stages: a line for each session's queries (or each gallery), and their mean."""
+    series = report.series
+    assert series is not None
+    lines = {"lifelong": ("stage", "queries of session"), "compatibility": ("model that asks", "gallery of")}
+    across, word = lines.get(series.kind, ("stage", "column"))
+    canvas, axes = _axes(report, across, series.metric, f"{series.metric} over {across}s")
+    stages = range(len(series.names))
+    shades = np.linspace(0.15, 0.85, len(series.names))
+    for column in stages:
+        name = series.names[column] if series.kind == "compatibility" else str(column + 1)
+        own = [series.scores[row][column] for row in stages[column:]]
+        axes.plot(stages[column:], own, color=(*3 * (shades[column],),), marker="o", markersize=4, linewidth=1)
+        axes.annotate(f" {word} {_short(name)}", (stages[-1], own[-1]), fontsize=7, va="center", parse_math=False)
+    axes.plot(stages, [np.mean(row) for row in series.scores], color=ORANGE, linewidth=2, label="mean of the row")
+    axes.set_xticks(stages, [_short(name) for name in series.names], fontsize=8, parse_math=False)
+    axes.set_xlim(-0.2, len(series.names) - 0.2)
+    axes.set_ylim(0, 1.02)
+    axes.legend(frameon=False, fontsize=8, loc="lower left")
     return canvas
 
 

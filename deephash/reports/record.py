@@ -72,12 +72,14 @@ class Series:
         names: of the stages or models.
         scores: row t has t + 1 scores. Lifelong: after stage t, queries of session s <= t. Compatibility: queries of
             model t against the gallery of model k <= t.
+        seconds: that the training of each took; empty where unknown.
     """
 
     kind: str
     metric: str
     names: tuple[str, ...]
     scores: tuple[tuple[float, ...], ...]
+    seconds: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)

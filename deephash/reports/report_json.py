@@ -96,7 +96,8 @@ def _series(data: Mapping[str, Any] | None) -> Series | None:
     if data is None:
         return None
     scores = tuple(tuple(float(value) for value in row) for row in data["scores"])
-    return Series(str(data["kind"]), str(data["metric"]), tuple(data["names"]), scores)
+    seconds = tuple(float(value) for value in data.get("seconds", ()))
+    return Series(str(data["kind"]), str(data["metric"]), tuple(data["names"]), scores, seconds)
 
 
 def _hard_query(data: Mapping[str, Any]) -> HardQuery:

@@ -107,6 +107,8 @@ def _series_lines(series: Series | None) -> Iterator[str]:
     width = max(len(name) for name in series.names)
     for name, row in zip(series.names, series.scores, strict=True):
         yield f"  {name:{width}}  " + "  ".join(_number(score) for score in row)
+    if series.seconds:
+        yield _times(series)
 
 
 def _series_table(series: Series | None) -> str:
@@ -118,7 +120,15 @@ def _series_table(series: Series | None) -> str:
     rows = [
         (name, *map(_number, row), *empty[len(row) :]) for name, row in zip(series.names, series.scores, strict=True)
     ]
-    return f"## {series.metric} by {down} and {across}\n\n" + _markdown_table((down, *columns), rows)
+    title = f"## {series.metric} by {down} and {across}\n\n"
+    return title + _markdown_table((down, *columns), rows) + (f"\n\n{_times(series)}" if series.seconds else "")
+
+
+def _times(series: Series) -> str:
+    """Return what training took, and how the last one compares with the first."""
+    each = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in zip(series.names, series.seconds, strict=True))
+    first, last = series.seconds[0], series.seconds[-1]
+    return f"training: {each}" + (f"; the last took {last / first:.2f} of the first" if first > 0 else "")
 
 
 def _baseline_words(report: Record) -> Iterator[str]:

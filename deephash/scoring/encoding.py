@@ -81,6 +81,7 @@ def described_side(
         names=np.asarray(split.names, dtype=str)[rows],
         features=None if features is None else features.cpu().numpy()[rows],
         class_names=tuple(data.class_names),
+        sessions=None if split.sessions is None else split.sessions[rows],
         source=f"split {split_name} of {data.protocol_name}",
     )
 

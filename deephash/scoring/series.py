@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from deephash.codes import BinaryCodes
 from deephash.errors import UsageError
-from deephash.evaluation.codefile import CodeFile, number_labels, require_labels
+from deephash.evaluation.codefile import CodeFile, require_labels
 from deephash.evaluation.compatibility import compatibility_scores
 from deephash.evaluation.engine import average_precisions
 from deephash.evaluation.groups import FloatArray
@@ -29,7 +29,8 @@ from deephash.reports.protocol import Protocol
 from deephash.reports.record import Figure, Series
 from deephash.reports.report import EvaluationReport
 from deephash.reports.sections import Case, Section
-from deephash.scoring.sides import CodePair
+from deephash.scoring.series_sides import by_name, by_session, in_one_numbering, joined, require_same_queries
+from deephash.scoring.sides import CodePair, Stage
 from deephash.scoring.targets import Asked, evaluate_pair
 
 Summary = Callable[[FloatArray], dict[str, float]]
@@ -70,7 +71,9 @@ def evaluate_lifelong(
     """Score T stages of one model that learns session after session.
 
     The report is that of the last stage, with the final average over sessions, forgetting and backward transfer (see
-    :mod:`deephash.evaluation.lifelong`) of mAP@R and the table behind them.
+    :mod:`deephash.evaluation.lifelong`) of mAP@R and the table behind them; AC and AM, where the gallery of stage k
+    is what was stored then and all queries of its sessions ask. Where stages say what their codes of the next session
+    were (:class:`Stage`), also forward transfer: how much better than chance a session is found before it is learned.
 
     Args:
         stages: stage t holds codes of the queries of all sessions up to t, with ``sessions``; and of the items of
@@ -82,21 +85,28 @@ def evaluate_lifelong(
     Raises:
         UsageError: fewer than two stages, sessions that are missing, or codes and labels that do not fit.
     """
-    options = settings or Settings()
-    queries, galleries = _in_one_numbering(stages)
+    options, how = settings or Settings(), "reencoded" if reencoded else "frozen"
+    ahead = [stage.ahead for stage in stages[:-1] if isinstance(stage, Stage) and stage.ahead is not None]
+    sides = in_one_numbering([*stages, *ahead])
+    queries, galleries = (each[: len(stages)] for each in sides)
     if not reencoded:
         galleries = [joined(galleries[: number + 1]) for number in range(len(stages))]
-    cells: Cells = {}
-    asked = [_by_session(query, number + 1) for number, query in enumerate(queries)]
+    asked = [by_session(query, number + 1) for number, query in enumerate(queries)]
     for session in range(len(stages)):
-        _require_same_queries([sessions[session] for sessions in asked[session:]])
-    for stage, sessions in enumerate(asked):
-        for session, query in enumerate(sessions):
-            cells[stage, session] = _cell(query, galleries[stage], options, session)
-    last = CodePair(queries[-1], galleries[-1], stages[-1].method, stages[-1].protocol)
+        require_same_queries([sessions[session] for sessions in asked[session:]])
     names = tuple(stage.method for stage in stages)
-    table = Table("lifelong", "reencoded" if reencoded else "frozen", names, cells, _lifelong)
-    return evaluate_pair(last, Asked(settings, protocol, sections=(partial(SeriesFigures, table=table),)))
+    tables = [
+        Table("lifelong", how, names, _by_session(asked, galleries, options), _lifelong, _seconds(stages)),
+        Table("compatibility", how, names, _by_gallery(asked, galleries, options), _compatibility),
+    ]
+    if len(ahead) == len(stages) - 1:
+        unlearned = [side[len(stages) :] for side in sides]
+        tables.append(Table("lifelong", how, names[1:], _ahead(unlearned, galleries, options), _forward))
+    newest = stages[-1]
+    warnings = tuple(dict.fromkeys(line for stage in stages for line in stage.warnings))
+    last = CodePair(queries[-1], galleries[-1], newest.method, newest.protocol, warnings=warnings)
+    sections = tuple(partial(SeriesFigures, table=table, shown=table is tables[0]) for table in tables)
+    return evaluate_pair(last, Asked(settings, protocol, sections=sections))
 
 
 def evaluate_compatibility(
@@ -112,9 +122,9 @@ def evaluate_compatibility(
         UsageError: fewer than two models, or codes and labels that do not fit.
     """
     options = settings or Settings()
-    queries, galleries = _in_one_numbering(models)
-    queries = [_by_name(query) for query in queries]
-    _require_same_queries(queries)
+    queries, galleries = in_one_numbering(models)
+    queries = [by_name(query) for query in queries]
+    require_same_queries(queries)
     cells = {
         (new, old): _cell(queries[new], galleries[old], options, 0)
         for new in range(len(models))
@@ -138,6 +148,7 @@ class Table:
         names: of the T stages.
         cells: of the lower triangle.
         summary: the figures.
+        seconds: of training, a stage; empty where unknown.
     """
 
     kind: str
@@ -145,13 +156,15 @@ class Table:
     names: tuple[str, ...]
     cells: Cells
     summary: Summary
+    seconds: tuple[float, ...] = ()
 
 
 class SeriesFigures(Section):
-    """The figures of a series and the table behind them, beside those of its last stage."""
+    """The figures of a series and, where it is ``shown``, the table behind them, beside those of its last stage."""
 
-    def __init__(self, case: Case, table: Table) -> None:
+    def __init__(self, case: Case, table: Table, shown: bool = True) -> None:
         super().__init__(case)
+        self.shown = shown
         self.table, self.means = table, _means(table.cells, len(table.names))
 
     def figures(self, headline: Figure) -> Iterator[Figure]:
@@ -168,8 +181,10 @@ class SeriesFigures(Section):
 
     def data(self, headline: Column) -> dict[str, Any]:
         """The table."""
+        if not self.shown:
+            return {}
         rows = tuple(tuple(float(score) for score in row[: place + 1]) for place, row in enumerate(self.means))
-        return {"series": Series(self.table.kind, headline.metric, self.table.names, rows)}
+        return {"series": Series(self.table.kind, headline.metric, self.table.names, rows, self.table.seconds)}
 
 
 def _lifelong(scores: FloatArray) -> dict[str, float]:
@@ -182,8 +197,16 @@ def _lifelong(scores: FloatArray) -> dict[str, float]:
 
 
 def _compatibility(scores: FloatArray) -> dict[str, float]:
-    found = compatibility_scores(scores)
-    return {"AC of": found.compatibility, "AM of": found.mean_score}
+    strict, lenient = (compatibility_scores(scores, equal=rule) for rule in ("incompatible", "compatible"))
+    return {
+        "AC of": strict.compatibility,
+        "AC (equal is compatible) of": lenient.compatibility,
+        "AM of": strict.mean_score,
+    }
+
+
+def _forward(gains: FloatArray) -> dict[str, float]:
+    return {"forward transfer of": float(np.diag(gains).mean())}
 
 
 def _means(cells: Cells, size: int) -> FloatArray:
@@ -240,7 +263,52 @@ def _resampled_means(values: FloatArray, rows: NDArray[np.int64]) -> FloatArray:
     return np.asarray(sums / np.maximum(known[rows].sum(axis=1), 1))
 
 
-# Stages ------------------------------------------------------------------------------------------------
+# Cells -------------------------------------------------------------------------------------------------
+
+
+def _by_session(asked: Sequence[Sequence[CodeFile]], galleries: Sequence[CodeFile], settings: Settings) -> Cells:
+    """Return the cells (stage, session of the queries), each against what the stage searches."""
+    return {
+        (stage, session): _cell(query, galleries[stage], settings, session)
+        for stage, sessions in enumerate(asked)
+        for session, query in enumerate(sessions)
+    }
+
+
+def _by_gallery(asked: Sequence[Sequence[CodeFile]], galleries: Sequence[CodeFile], settings: Settings) -> Cells:
+    """Return the cells (stage that asks, stage whose gallery is searched) of the queries that belong to the gallery."""
+    return {
+        (stage, old): _cell(joined(sessions[: old + 1]), galleries[old], settings, old)
+        for stage, sessions in enumerate(asked)
+        for old in range(stage + 1)
+    }
+
+
+def _ahead(unlearned: Sequence[Sequence[CodeFile]], galleries: Sequence[CodeFile], settings: Settings) -> Cells:
+    """Return on the diagonal what the codes of a session, made before it was learned, gain over chance."""
+    cells = {}
+    for number, (query, items) in enumerate(zip(*unlearned, strict=True)):
+        gallery = joined([galleries[number], items])
+        found, chance = _cell(query, gallery, settings, number), _chance(query, gallery, settings)
+        given, best, worst = (each - chance for each in (found.given, found.best, found.worst))
+        cells[number, number] = Cell(given, best, worst, number)
+    return cells
+
+
+def _chance(query: CodeFile, gallery: CodeFile, settings: Settings) -> FloatArray:
+    """Return the AP of each query where all codes are equal, in expectation over orders: that of random ranking."""
+    asking, searched = (_without_codes(side) for side in (query, gallery))
+    return _cell(asking, searched, replace(settings, ties="expected"), 0).given
+
+
+def _without_codes(side: CodeFile) -> CodeFile:
+    codes = side.codes
+    return replace(side, codes=BinaryCodes(np.zeros_like(codes.packed), codes.num_bits, codes.num_levels))
+
+
+def _seconds(stages: Sequence[CodePair]) -> tuple[float, ...]:
+    known = [stage.seconds for stage in stages if isinstance(stage, Stage) and stage.seconds is not None]
+    return tuple(known) if len(known) == len(stages) else ()
 
 
 def _cell(query: CodeFile, gallery: CodeFile, settings: Settings, group: int) -> Cell:
@@ -261,90 +329,3 @@ def _cell(query: CodeFile, gallery: CodeFile, settings: Settings, group: int) ->
     if np.isnan(cell.given).all():
         raise UsageError(f"no query of {query.source} has a relevant item in {gallery.source}, so nothing is defined")
     return cell
-
-
-def _in_one_numbering(stages: Sequence[CodePair]) -> tuple[list[CodeFile], list[CodeFile]]:
-    """Return queries and databases with labels in one numbering. Raises UsageError where the sides do not fit."""
-    if len(stages) < 2:
-        raise UsageError(f"a series needs at least two stages, oldest first, not {len(stages)}")
-    sides = [side for stage in stages for side in (stage.query, stage.database)]
-    first = sides[0].codes
-    for side in sides[1:]:
-        if (side.codes.num_bits, side.codes.num_levels) != (first.num_bits, first.num_levels):
-            raise UsageError(
-                f"{sides[0].source} has {first.describe()}, {side.source} has {side.codes.describe()}: codes of "
-                "different length cannot be searched together"
-            )
-    numbered, words = number_labels(_label_columns(sides))
-    files = [
-        replace(side, labels=labels, class_names=words or side.class_names)
-        for side, labels in zip(sides, numbered, strict=True)
-    ]
-    return files[::2], files[1::2]
-
-
-def _label_columns(sides: Sequence[CodeFile]) -> list[tuple[str, NDArray[Any]]]:
-    """Return the labels; as words where each side has its own words for its class numbers."""
-    columns = [(side.source, require_labels(side)) for side in sides]
-    if len({side.class_names for side in sides}) == 1 or not all(side.class_names for side in sides):
-        return columns
-    if any(labels.ndim == 2 for _, labels in columns):
-        raise UsageError("multi-hot labels need the same classes, in the same order, at every stage")
-    return [
-        (source, labels if labels.dtype.kind == "U" else np.array([*side.class_names, ""])[labels])
-        for (source, labels), side in zip(columns, sides, strict=True)
-    ]
-
-
-def joined(sides: Sequence[CodeFile]) -> CodeFile:
-    """Return the items of several files one behind the other; a column that one lacks is left out."""
-
-    def column(name: str) -> NDArray[Any] | None:
-        parts = [part for part in (getattr(side, name) for side in sides) if part is not None]
-        return np.concatenate(parts) if len(parts) == len(sides) else None
-
-    if len(sides) == 1:
-        return sides[0]
-    return CodeFile(
-        codes=BinaryCodes.concatenate([side.codes for side in sides]),
-        labels=column("labels"),
-        names=column("names"),
-        class_names=sides[0].class_names,
-        source=" + ".join(side.source for side in sides),
-        sessions=column("sessions"),
-    )
-
-
-def _by_session(query: CodeFile, count: int) -> list[CodeFile]:
-    """Split the queries of stage ``count`` by session. Raises UsageError where a session is missing."""
-    if query.sessions is None:
-        raise UsageError(f"{query.source} needs an array 'sessions' [N]: the session, from 1, that each query is of")
-    found = np.unique(query.sessions).tolist()
-    if found != list(range(1, count + 1)):
-        raise UsageError(
-            f"{query.source} has queries of sessions {', '.join(map(str, found))}; stage {count} needs those of all "
-            f"sessions from 1 to {count}"
-        )
-    return [_by_name(query.take(np.flatnonzero(query.sessions == session))) for session in found]
-
-
-def _by_name(query: CodeFile) -> CodeFile:
-    return query if query.names is None else query.take(np.argsort(query.names, kind="stable"))
-
-
-def _require_same_queries(queries: Sequence[CodeFile]) -> None:
-    """Raise UsageError unless these are the same queries, encoded by several models."""
-    first, *others = queries
-    for other in others:
-        if len(other) != len(first):
-            raise UsageError(
-                f"{first.source} has {len(first):,} queries and {other.source} {len(other):,}; "
-                "each stage encodes the same queries of a session again"
-            )
-        named = first.names is not None and other.names is not None
-        same = np.array_equal(first.names, other.names) if named else True  # type: ignore[arg-type]
-        if not same or not np.array_equal(require_labels(first), require_labels(other)):
-            raise UsageError(
-                f"{first.source} and {other.source} differ in the {'labels' if same else 'names'} of their queries; "
-                "each stage encodes the same queries of a session again"
-            )

@@ -53,6 +53,19 @@ class CodePair:
     warnings: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, eq=False)
+class Stage(CodePair):
+    """A model of a lifelong series with its codes.
+
+    Attributes:
+        ahead: queries and items of the next session, encoded before it was learned; None where nobody did.
+        seconds: that its training took; None where unknown.
+    """
+
+    ahead: CodePair | None = None
+    seconds: float | None = None
+
+
 @dataclass(frozen=True)
 class Draw:
     """Which items of a collection ask for the rest.

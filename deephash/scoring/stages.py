@@ -12,7 +12,7 @@ import numpy as np
 from deephash.errors import DataError, UsageError
 from deephash.evaluation.codefile import CodeFile, read_code_file
 from deephash.reports.protocol import Protocol
-from deephash.scoring.series import joined
+from deephash.scoring.series_sides import joined
 from deephash.scoring.sides import DATABASE_FILE, QUERY_FILE, CodePair, is_folder_of_codes
 
 if TYPE_CHECKING:
@@ -33,13 +33,16 @@ def lifelong_stages(
 
     Raises:
         DataError: a folder that is neither.
-        UsageError: folders of both kinds.
+        UsageError: folders of both kinds, or runs that are not the tasks of one stream in their order.
     """
     if _are_codes(folders):
         return [_read(folder) for folder in folders]
     from deephash.scoring.encoding import direction_of, encoded_side, known_protocol
+    from deephash.scoring.stream_stages import is_task, stream_stages
 
     runs = [_opened(folder) for folder in folders]
+    if any(is_task(data) for _, data in runs):
+        return list(stream_stages(folders, runs, task=task, reencoded=reencoded))
     stages = []
     for number, (model, own) in enumerate(runs):
         word, (asking, answering) = direction_of(model, task)

@@ -18,7 +18,7 @@ from deephash.evaluation.metrics import mean_average_precision
 from deephash.evaluation.scores import Settings
 from deephash.models import ITQ, LSH
 from deephash.scoring.series import evaluate_compatibility, evaluate_lifelong, joined
-from deephash.scoring.sides import CodePair
+from deephash.scoring.sides import CodePair, Stage
 from deephash.scoring.stages import compatibility_models, lifelong_stages
 from tests.paths import ROOT
 
@@ -103,7 +103,7 @@ def test_reencoded_databases_are_searched_alone():
     anew = [replace(each, database=side(np.arange(80) % (2 * n), 0.05, n)) for n, each in enumerate(STAGES, 1)]
     report = evaluate_lifelong(anew, settings=QUICK, reencoded=True)
     assert report.protocol.num_database == 80
-    assert report.figures[-1].protocol.series == "lifelong-reencoded:3"
+    assert report.figure("forgetting of mAP@all").protocol.series == "lifelong-reencoded:3"
     assert evaluate_lifelong(anew, settings=QUICK).protocol.num_database == 240
 
 
@@ -222,3 +222,70 @@ def test_folders_of_two_kinds_are_refused(runs, tmp_path):
     (runs / "new" / "config.yaml").write_text("data:\n  class_path: deephash.data.Digits\n  init_args: {seed: 5}\n")
     with pytest.raises(UsageError, match="models are compared on one split"):
         compatibility_models([runs / "old", runs / "new"])
+
+
+def test_both_tie_rules_stand_side_by_side():
+    """Galleries of equal codes tie everything: the strict rule counts a failure, the other does not."""
+    same = models([0.2, 0.2], seed=3)
+    twins = [same[0], replace(same[0], method="again")]
+    report = evaluate_compatibility(twins, settings=QUICK)
+    assert report.figure("AC of mAP@all").value == 0
+    assert report.figure("AC (equal is compatible) of mAP@all").value == 1
+
+
+def test_lifelong_stages_have_ac_and_am_of_what_was_stored():
+    report = evaluate_lifelong(STAGES, settings=Settings(resamples=50))
+    table = []
+    for number, new in enumerate(STAGES):
+        row = []
+        for old in range(number + 1):
+            gallery = joined([earlier.database for earlier in STAGES[: old + 1]])
+            row.append(score(new.query.take(np.flatnonzero(new.query.sessions <= old + 1)), gallery))
+        table.append(row)
+    expected = compatibility_scores(table)
+    assert report.figure("AC of mAP@all").value == pytest.approx(expected.compatibility)
+    mean = report.figure("AM of mAP@all")
+    assert mean.value == pytest.approx(expected.mean_score)
+    assert mean.low <= mean.value <= mean.high
+    assert mean.protocol.series == "compatibility-frozen:3"
+
+
+def test_forward_transfer_is_what_unlearned_codes_gain_over_chance():
+    def staged(number, ahead):
+        base = STAGES[number]
+        return Stage(base.query, base.database, base.method, ahead=ahead, seconds=2.0 * (number + 1))
+
+    perfect = np.arange(10) % 2 + 2  # two classes of session 2, as clean codes and as equal ones
+    clean = CodePair(side(perfect, 0.0, 1), side(np.arange(40) % 2 + 2, 0.0, 2), "ahead")
+    blank = BinaryCodes.from_bits(np.zeros((50, 24), dtype=bool))
+    tied = CodePair(replace(clean.query, codes=blank[:10]), replace(clean.database, codes=blank[10:]), "ahead")
+    reports = [evaluate_lifelong([staged(0, each), staged(1, None)], settings=QUICK) for each in (clean, tied)]
+    gallery = joined([STAGES[0].database, clean.database])
+    chance = mean_average_precision(
+        BinaryCodes.from_bits(np.zeros((10, 24))), BinaryCodes.from_bits(np.zeros((80, 24))),
+        query_labels=perfect, database_labels=gallery.labels,
+    )  # fmt: skip
+    figure = reports[0].figure("forward transfer of mAP@all")
+    assert figure.value == pytest.approx(1 - chance)
+    assert figure.pessimistic <= figure.value <= figure.optimistic
+    assert reports[1].figure("forward transfer of mAP@all").value < 0.5 * figure.value
+    assert reports[0].series.seconds == (2.0, 4.0)
+    assert "the last took 2.00 of the first" in str(reports[0])
+    assert "the last took 2.00 of the first" in reports[0].to_markdown()
+    with pytest.raises(UsageError):
+        evaluate_lifelong(STAGES[:2], settings=QUICK).figure("forward transfer of mAP@all")
+
+
+def test_the_picture_has_a_line_a_session(tmp_path):
+    from deephash.reports.plots import draw_series
+
+    for report in (
+        evaluate_lifelong(STAGES, settings=QUICK),
+        evaluate_compatibility(models([0.2, 0.1]), settings=QUICK),
+    ):
+        axes = draw_series(report).axes[0]
+        size = len(report.series.names)
+        assert len(axes.lines) == size + 1
+        assert axes.lines[0].get_ydata() == pytest.approx([row[0] for row in report.series.scores])
+        assert axes.lines[-1].get_ydata() == pytest.approx([np.mean(row) for row in report.series.scores])
+    assert "series.png" in {path.name for path in report.plot(tmp_path)}
