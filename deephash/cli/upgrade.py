@@ -83,6 +83,8 @@ def upgrade(
 
     whole(sample, "sample, the number of rows,", least=1)
     judging = Judging(label, sample, real(margin, "margin, of mAP,", least=0, most=1), seed)
+    if same_space and not force:
+        raise UsageError("--same-space overrides the gate and is taken together with --force only")
     opened = Collection.open(collection)
     asked = _Asked(opened, judging, wanted=re_encode != "no", force=force, same_space=same_space, dry_run=dry_run)
     record: dict[str, Any] = {"collection": str(collection)}

@@ -282,7 +282,7 @@ class Collection(CollectionWriter):
             arrays[self.current.vectors] = columns.vector_array(vectors, self._needed_dim(), count)
         self._checked(codes, self.current.column)
         arrays[self.current.column] = columns.code_array(codes)
-        if MODEL_VERSION in schema.names:
+        if columns.is_upgraded(schema):
             arrays[MODEL_VERSION] = pa.array([self.current.number] * count, pa.int64())
         return pa.table(list(arrays.values()), pa.schema([schema.field(name) for name in arrays]))
 

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from deephash.collection.schema import CODE, MODELS_KEY, VECTOR, code_columns
 from deephash.errors import CollectionDamaged
-from deephash.foreign import refused_as, require_schema
+from deephash.foreign import Unfit, refused_as, require_schema
 from deephash.foreign.documents import parse_json
 
 SOURCE = "the list of model versions"
@@ -72,12 +72,12 @@ def model_versions(schema: pa.Schema) -> tuple[ModelVersion, ...]:
     with refused_as(CollectionDamaged, "restore an earlier version (deephash collection versions)"):
         record = parse_json(text, SOURCE)
         require_schema(record, "model_versions", SOURCE)
-    found = tuple(ModelVersion(**entry) for entry in record["versions"])
-    lost = [each.column for each in found if each.column not in columns]
-    if lost or [each.number for each in found] != list(range(1, len(found) + 1)):
-        raise CollectionDamaged(
-            f"{SOURCE} names a column {lost[0]!r} that is not there" if lost else f"{SOURCE} has a number twice or none"
-        )
+        found = tuple(ModelVersion(**entry) for entry in record["versions"])
+        lost = [each.column for each in found if each.column not in columns]
+        if lost:
+            raise Unfit(f"{SOURCE} names a column {lost[0]!r} that is not there")
+        if [each.number for each in found] != list(range(1, len(found) + 1)):
+            raise Unfit(f"{SOURCE} has a number twice or none")
     return found
 
 

@@ -167,9 +167,15 @@ class Rows:
         if fields:
             self._commit(lambda: self._data.add_columns(pa.schema(fields)))
 
-    def fill_column(self, name: str, sql: str) -> None:
-        """Add a column whose values are those of an SQL expression."""
-        self._commit(lambda: self._data.add_columns({name: sql}))
+    def fill_column(self, name: str, value: int) -> None:
+        """Add a column of integers that says the same of every row there is; rows that come may leave it empty."""
+        kind = pa.schema([pa.field(name, pa.int64())])
+
+        @lance.batch_udf(output_schema=kind)
+        def filled(batch: pa.RecordBatch) -> pa.RecordBatch:
+            return pa.record_batch([pa.array(np.full(batch.num_rows, value, np.int64))], schema=kind)
+
+        self._commit(lambda: self._data.add_columns(filled, read_columns=[ID]))
 
     def note(self, facts: dict[str, str]) -> None:
         """Set metadata of the schema; it is of this version, like the rows."""

@@ -197,19 +197,17 @@ class CollectionWriter(CollectionReader):
 
     def _number_rows(self) -> None:
         """Write into every row that the first model made its code, where that was never written."""
-        if MODEL_VERSION not in self._rows.schema.names:
-            self._rows.fill_column(MODEL_VERSION, "cast(1 as bigint)")
-        elif not columns.is_upgraded(self._rows.schema):
-            self._require_own(MODEL_VERSION)
-
-    def _require_own(self, name: str) -> None:
-        """Raise UsageError where a column of that name holds something of the user's."""
-        table = self._rows.read([name])
-        if table.column(0).type != pa.int64() or pc.any(pc.not_equal(table.column(0), 1)).as_py():
-            raise UsageError(
-                f"{self.path} has an attribute {name!r} of its own, which an upgrade needs; export the collection and "
-                "index it anew without that attribute"
-            )
+        if columns.is_upgraded(self._rows.schema):
+            return
+        if MODEL_VERSION in self._rows.schema.names:  # of an upgrade that was interrupted; rows may have come since
+            held = self._rows.read([MODEL_VERSION]).column(0)
+            if held.type != pa.int64() or pc.any(pc.not_equal(held, 1)).as_py():
+                raise UsageError(
+                    f"{self.path} has an attribute {MODEL_VERSION!r} of its own, which an upgrade needs; export the "
+                    "collection and index it anew without that attribute"
+                )
+            self._rows.drop_column(MODEL_VERSION)
+        self._rows.fill_column(MODEL_VERSION, 1)
 
     def _new_column(self, prefix: str, print_: str, field: Any) -> str:
         """Add an empty column for a model, or take that which an interrupted upgrade to it left. Returns its name."""
