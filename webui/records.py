@@ -28,6 +28,10 @@ class HitRecord(BaseModel):
     attributes: dict[str, Any]
     score: float | None = Field(description="cosine of the stored vectors, where they were asked for")
     corrected: float | None = Field(description="distance plus hub bias, where hubs are corrected")
+    model_version: int = Field(description="number of the model that made its code")
+    by_chance: float | None = Field(
+        description="probability that an unrelated item lies so near, where models are merged"
+    )
 
 
 class AskedRecord(BaseModel):
@@ -57,6 +61,7 @@ class AnswerRecord(BaseModel):
     chance: ChanceRecord | None
     encode_ms: float
     search_ms: float
+    notes: list[str] = Field(description="what was left out, and why")
     hits: list[HitRecord]
 
 
