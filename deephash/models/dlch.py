@@ -31,6 +31,7 @@ from deephash.objectives.dlch import Preset
 from deephash.objectives.labels import labelled_mask
 from deephash.objectives.lifelong_codes import LifelongWeights
 
+NO_TEXTS = Backbone("none", weights=None)  # not optional: configurations could not lay one over another
 _QUICK = Optimizer("adam", 1e-2, 0.01, 0.0)  # 1e-4 for backbones
 _LATER = Optimizer("adam", 1e-3, 0.01, 0.0)  # 1e-5 for backbones
 _RELEASED = Optimizer("sgd", 1e-3, 1.0, 0.0, momentum=0.0)
@@ -47,7 +48,7 @@ class DLCH(ObjectiveHashModel):
         num_bits: K.
         num_classes: C, of the whole stream; only the label net, which is dropped after phase 1, depends on it.
         image_backbone: the picture encoder (the release trains CNN-F; any encoder does, frozen or not).
-        text_backbone: the text encoder; None hashes pictures alone.
+        text_backbone: the text encoder; ``none``, the default, hashes pictures alone.
         text_hidden: widths of the hidden layers of the text head; the release has one of 8192.
         label_hidden: width of the hidden layer of the label net, 8192 there too.
         eta: weight of a network against its own outputs, in phase 1.
@@ -78,7 +79,7 @@ class DLCH(ObjectiveHashModel):
         num_bits: int,
         num_classes: int,
         image_backbone: Backbone = Backbone(),
-        text_backbone: Backbone | None = None,
+        text_backbone: Backbone = NO_TEXTS,
         text_hidden: tuple[int, ...] = (1024,),
         label_hidden: int = 1024,
         eta: float = 10.0,
@@ -93,7 +94,7 @@ class DLCH(ObjectiveHashModel):
     ) -> None:
         if preset not in ("corrected", "release"):
             raise UsageError(f"unknown preset {preset!r}" + did_you_mean(preset, ["corrected", "release"]))
-        backbones = {"image": image_backbone} | ({} if text_backbone is None else {"text": text_backbone})
+        backbones = {"image": image_backbone} | ({} if text_backbone.name == NO_TEXTS.name else {"text": text_backbone})
         plan = (optimizer or Optimizer()).over(_RELEASED if preset == "release" else _QUICK)
         super().__init__(num_bits, backbones, plan)
         self.save_hyperparameters()

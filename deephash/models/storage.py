@@ -152,7 +152,7 @@ def _jsonable(name: str, value: Any, model: Saveable) -> Any:
         return {modality: _plain(_resolved(encoder)) for modality, encoder in model.encoders.items()}
     if name == "backbone" or name.endswith("_backbone"):
         modality = name.removesuffix("backbone").rstrip("_") or next(iter(model.encoders))
-        return _plain(_resolved(model.encoders[modality])) if modality in model.encoders else None
+        return _plain(_resolved(model.encoders[modality]) if modality in model.encoders else value)
     if isinstance(value, Optimizer):
         value = getattr(model, "optimizer", value)  # with what the method lays below it
     try:
