@@ -82,13 +82,18 @@ class CentredHashModel(HeadHashModel):
                     "consider centre: true (--model.init_args.centre=true)",
                     type(self).__name__,
                 )
-        elif table is not None:
+        elif table is not None and not self._is_bound():
             self.centre_on(table)
         elif not self.feature_mean.any():
             raise UsageError(
                 "centre=True takes the mean of cached training features, and there are none: freeze the backbone and "
                 "train with a HashDataModule, or call centre_on(features) first"
             )
+
+    def _is_bound(self) -> bool:
+        """Say whether codes are stored that a new mean would shift the bits away from."""
+        book = getattr(self.trainer.datamodule, "book", None)  # type: ignore[attr-defined]
+        return book is not None and bool(self.feature_mean.any())
 
 
 def training_features(trainer: Any) -> Tensor | None:

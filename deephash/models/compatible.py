@@ -28,15 +28,16 @@ class Compatible(BatchHook, ABC):
 
     Args:
         weight: of the term, beside the method's own.
+        new_items: also items that came with this task, whose old codes are those of the ancestor's weights.
 
     Attributes:
         old: modality -> +-1 codes [N, K] of the training items, 0 where none is known; "" where there is one modality.
     """
 
-    def __init__(self, weight: float = 1.0) -> None:
+    def __init__(self, weight: float = 1.0, new_items: bool = True) -> None:
         if weight < 0:
             raise UsageError(f"the weight of a loss is 0 or more, not {weight}")
-        self.weight = weight
+        self.weight, self.new_items = weight, new_items
         self.old: dict[str, Tensor] = {}
 
     @abstractmethod
@@ -56,8 +57,13 @@ class Compatible(BatchHook, ABC):
             )
         as_ancestor = any(isinstance(each, WarmStart) for each in trainer.callbacks)  # type: ignore[attr-defined]
         for half in _halves(model):
-            codes = _old_codes(data, model if as_ancestor else None, half)
+            codes = _old_codes(data, model if as_ancestor and self.new_items else None, half)
             self.old[half] = codes.to(pl_module.device)
+        if not any(bool(codes.any()) for codes in self.old.values()):
+            raise UsageError(
+                f"no training item has a stored code that {type(self).__name__} could keep: learn some of the earlier "
+                "ones again, --replay 500, or compare new items with the ancestor, --compatible.new_items=true"
+            )
         self.look_at(data.book, data)
 
     def look_at(self, book: CodeBook, data: StreamTask) -> None:
@@ -95,16 +101,19 @@ class Compatible(BatchHook, ABC):
 class HOC(Compatible):
     """Higher-order compatibility (d-Simplex-HOC, CVPR 2024) on hash codes.
 
-    The paper weighs its own classification by lambda = .1 and this by .9. The method's own loss keeps its weight here,
-    so that ``weight`` is (1 - lambda) / lambda = 9 for the same minimum.
+    The paper weighs its own classification by lambda = .1 and this by .9; the method's own loss keeps its weight here,
+    so that ``weight`` 9 is the paper's. It compares the new task's items with the old model's outputs too
+    (``new_items``). Both hold codes where they were and leave little room for new classes; the defaults learned both
+    (docs/results/lifelong.md).
 
     Args:
         weight: see :class:`Compatible`.
         mu: see :func:`~deephash.objectives.compatible.hoc_loss`.
+        new_items: see :class:`Compatible`.
     """
 
-    def __init__(self, weight: float = 9.0, mu: float = 10.0) -> None:
-        super().__init__(weight)
+    def __init__(self, weight: float = 1.0, mu: float = 10.0, new_items: bool = False) -> None:
+        super().__init__(weight, new_items)
         if mu <= 0:
             raise UsageError(f"mu is an inverse temperature, above 0, not {mu}")
         self.mu = mu
@@ -123,10 +132,11 @@ class BCT(Compatible):
     Args:
         weight: see :class:`Compatible`.
         scale: see :func:`~deephash.objectives.compatible.influence_loss`.
+        new_items: see :class:`Compatible`.
     """
 
-    def __init__(self, weight: float = 1.0, scale: float = 8.0) -> None:
-        super().__init__(weight)
+    def __init__(self, weight: float = 1.0, scale: float = 8.0, new_items: bool = True) -> None:
+        super().__init__(weight, new_items)
         self.scale = scale
         self.prototypes: dict[str, Tensor] = {}
 
@@ -166,12 +176,18 @@ class BEBRCompatible(Compatible):
         old_weight: lambda; the paper does not say it.
         temperature: see :func:`~deephash.objectives.compatible.pair_nce`.
         hardest: there.
+        new_items: see :class:`Compatible`.
     """
 
     def __init__(
-        self, weight: float = 1.0, old_weight: float = 1.0, temperature: float = 0.05, hardest: int = 5
+        self,
+        weight: float = 1.0,
+        old_weight: float = 1.0,
+        temperature: float = 0.05,
+        hardest: int = 5,
+        new_items: bool = True,
     ) -> None:
-        super().__init__(weight)
+        super().__init__(weight, new_items)
         if temperature <= 0 or hardest < 0:
             raise UsageError(f"temperature is above 0 and hardest 0 or more, not {temperature} and {hardest}")
         self.old_weight, self.temperature, self.hardest = old_weight, temperature, hardest

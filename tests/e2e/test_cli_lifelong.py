@@ -97,7 +97,7 @@ WRONG = [
     (["train", "--config", "orthohash/digits_64", "--compatible", "hoc"], "give --continue-from RUN"),
     (["train", "--config", "orthohash/digits_64", "--replay", "5"], "give --stream FILE or --continue-from RUN"),
     (["train", "--config", "orthohash/digits_64", "--epochs", "0"], "must be at least 1"),
-    (["train", "--config", "orthohash/digits_64", "--reserve", "900", "--bits", "8"], "use more bits or reserve fewer rows"),
+    (["train", "--config", "orthohash/digits_64", "--reserve", "900", "--bits", "8"], "reserve fewer rows"),
     (["train", "--config", "dpsh/digits_32", "--targets", "one"], "DPSH has no fixed class targets"),
     (["train", "--resume", "one", "--replay", "5"], "leave out --replay"),
     (["evaluate", "one_task2", "one", "--lifelong"], "stands in place 1"),

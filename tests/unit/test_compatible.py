@@ -132,7 +132,8 @@ def test_a_hook_finds_the_old_codes_and_adds_its_term(stream, tmp_path, hook):
     assert replayed.sum() == 12
     stored = data.book.codes.signs()[rows[replayed]]
     assert torch.equal(old[torch.from_numpy(replayed)], torch.from_numpy(stored))
-    assert (old.abs() == 1).all()  # of new items: by the ancestor's weights
+    fresh = old[torch.from_numpy(~replayed)]
+    assert (fresh.abs() == float(made.new_items)).all()  # of new items: by the ancestor's weights, where they count
 
 
 @pytest.mark.parametrize("hook", [HOC, BCT, BEBRCompatible])
@@ -141,7 +142,7 @@ def test_a_hook_keeps_new_codes_nearer_to_the_old(stream, tmp_path, hook):
     learn(stream, tmp_path / "one", epochs=20, hold_out=False, model=DPSH(16, FEATURES))
     moved = []
     for name, weight in (("without", 0.0), ("with", 20.0)):
-        made = hook(weight=weight)
+        made = hook(weight=weight, new_items=True)
         continued(stream, tmp_path / name, tmp_path / "one", made, model=DPSH(16, FEATURES))
         from deephash.models import load_model
 
@@ -156,6 +157,14 @@ def test_without_stored_codes_a_hook_says_what_is_missing(stream, tmp_path):
     trainer = make_trainer(tmp_path / "r", max_epochs=1, callbacks=[HOC()], accelerator="cpu")
     with pytest.raises(UsageError, match=r"there are none: deephash train --continue-from RUN"):
         fit(trainer, OrthoHash(16, 4, FEATURES), StreamTask(str(stream)), RunFolder(tmp_path / "r"))
+
+
+def test_a_hook_without_anything_to_keep_says_so(stream, tmp_path):
+    learn(stream, tmp_path / "one", hold_out=False)
+    trainer = make_trainer(tmp_path / "r", max_epochs=1, callbacks=[HOC()], accelerator="cpu")
+    how = {"inheritance": inherited(TrainOptions(continue_from=tmp_path / "one"))}
+    with pytest.raises(UsageError, match=r"--replay 500, or compare new items .*--compatible.new_items=true"):
+        fit(trainer, OrthoHash(16, 4, FEATURES), StreamTask(str(stream), task=2), RunFolder(tmp_path / "r"), **how)
 
 
 def test_from_scratch_only_stored_codes_are_known(stream, tmp_path):

@@ -17,7 +17,7 @@ from deephash.data.codebook import BOOK_NAME, CodeBook, joined
 from deephash.data.stream_drawing import class_stream
 from deephash.errors import DataError, UsageError
 from deephash.evaluation.codefile import CodeFile
-from deephash.models import OrthoHash
+from deephash.models import CSQ, OrthoHash, load_model
 from deephash.models.warm_start import WarmStart
 from deephash.training import RunFolder, TrainingInterrupted, fit, make_trainer
 from deephash.training.inheritance import inherited
@@ -228,3 +228,12 @@ def test_kill_during_an_update_leaves_the_older_or_the_newer_book(tmp_path):
         assert len(found) in (10_000, 20_000)
         assert digest(found) == digest(book.take(np.arange(len(found))))
         book.save(tmp_path)
+
+
+def test_a_descendant_does_not_take_another_mean_off(stream, tmp_path):
+    """Another mean of the features would shift every bit away from the codes that are stored."""
+    learn(stream, tmp_path / "one", model=CSQ(16, 4, FEATURES, centre=True))
+    learn(stream, tmp_path / "two", 2, tmp_path / "one", model=CSQ(16, 4, FEATURES, centre=True))
+    one, two = (load_model(tmp_path / name).feature_mean for name in ("one", "two"))
+    assert one.any()
+    assert torch.equal(one, two)
