@@ -138,12 +138,12 @@ class DLCH(ObjectiveHashModel):
     def compute_losses(self, batch: Batch) -> dict[str, Tensor]:
         """Return the terms of the network whose turn it is; no other gets a gradient.
 
-        Rows without labels, and in phase 1 pairs without one half, are left out.
+        Rows without labels, or without the half that the network reads, are left out.
         """
         if "labels" not in batch:
             raise UsageError("DLCH is supervised: batches need 'labels'; DJSRH and UCCH learn without")
         rows = self._usable(batch)
-        kept = {name: batch[name][rows] for name in ("labels", "index")}
+        kept = {name: column[rows] for name, column in batch.items() if name in ("labels", "index") or _is_flag(name)}
         turn = self.turn
         outputs = self.label_net(kept["labels"]) if turn == LABELS else self(_half(batch, turn))[rows]
         with torch.autocast(self.device.type, enabled=False):
@@ -158,10 +158,7 @@ class DLCH(ObjectiveHashModel):
     def _usable(self, batch: Batch) -> Tensor:
         """Return which rows of the batch, bool [B], the network at its turn learns from."""
         rows = labelled_mask(batch["labels"], self.num_classes)
-        for name in self.encoders if self.later is None else (self.turn,):
-            if f"has_{name}" in batch:
-                rows = rows & batch[f"has_{name}"].bool()
-        return rows
+        return rows & batch[f"has_{self.turn}"].bool() if f"has_{self.turn}" in batch else rows
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Make the codes anew after a pass, before the model is scored and saved: the network's, or after a round B."""
@@ -220,14 +217,16 @@ class DLCH(ObjectiveHashModel):
         return 1 - (1 - last) * min(1.0, epoch // len(self.networks) / rounds)
 
     def on_fit_start(self) -> None:
-        """In phase 1 take mean and scale of the cached features; the release has neither. Later phases keep them."""
+        """Take mean and scale of the cached features when a modality is first seen; the release has neither."""
         data = getattr(self.trainer, "datamodule", None)
-        if data is None or self.later is not None or self.preset == "release" or self.fine_tune:
+        if data is None or self.preset == "release":
             return
         split = data.splits["train"]
         for name, table in split.features.items():
             there = torch.from_numpy(split.present[name]) if name in split.present else slice(None)
-            self.steady_on(name, table[there])
+            goes_on = (self.later is not None or self.fine_tune) and bool(self.get_buffer(f"{name}_mean").any())
+            if not goes_on and len(table[there]):
+                self.steady_on(name, table[there])
 
     def steady_on(self, modality: str, table: Tensor) -> None:
         """Bring features [N, D] to the mean 0 and to one mean square, before the head."""
@@ -246,8 +245,9 @@ class DLCH(ObjectiveHashModel):
         self.first.memory.to(self.device)
         if data is not None:
             rows = self._training_rows()
-            usable = self._usable(rows)
-            self.first.admit(rows["index"][usable], rows["labels"][usable])
+            usable = labelled_mask(rows["labels"], self.num_classes)
+            halves = {name: rows[f"has_{name}"][usable] for name in self.encoders if f"has_{name}" in rows}
+            self.first.admit(rows["index"][usable], rows["labels"][usable], halves)
 
     def _training_rows(self) -> dict[str, Tensor]:
         """Return labels, row numbers and flags of the whole training split."""
@@ -269,6 +269,10 @@ class DLCH(ObjectiveHashModel):
             self.label_net.load_state_dict(checkpoint["label_net"])
         else:
             self.later.load_state_dict(checkpoint["later"])
+
+
+def _is_flag(name: str) -> bool:
+    return name.startswith("has_")
 
 
 def _half(batch: Batch, modality: str) -> dict[str, Tensor]:

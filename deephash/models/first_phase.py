@@ -27,7 +27,7 @@ class FirstPhase:
         seed: of the first buffers, N(0, 1).
 
     Attributes:
-        memory: columns ``labels``, ``label`` (H), a modality's name (F, G) and ``codes_<modality>``.
+        memory: columns ``labels``, ``label`` (H), a modality's name (F, G), ``codes_<modality>``, ``has_<modality>``.
     """
 
     def __init__(
@@ -37,38 +37,58 @@ class FirstPhase:
         self.eta, self.gamma, self.mu = eta, gamma, mu
         self.memory = RowMemory()
 
-    def admit(self, index: Tensor, labels: Tensor) -> None:
-        """Give items that were not seen yet their random outputs, and B = sgn(F + H)."""
+    def admit(self, index: Tensor, labels: Tensor, halves: Mapping[str, Tensor] | None = None) -> None:
+        """Give items that were not seen yet their random outputs, and B = sgn(F + H).
+
+        Args:
+            index: row numbers [b].
+            labels: of these items.
+            halves: modality -> bool [b], which of them have it; what is not named is there.
+        """
         fresh = ~self.memory.knows(index)
         if not fresh.any():
             return
+        there = {name: torch.ones_like(fresh) for name in self.modalities} | dict(halves or {})
+        present = {f"has_{name}": flags[fresh].bool() for name, flags in there.items()}
         index, labels = index[fresh], labels[fresh]
         generator = torch.Generator().manual_seed(self.seed + len(self.memory))  # the same in all processes
         names = (LABELS, *self.modalities)
         drawn = {name: torch.randn(len(index), self.num_bits, generator=generator).to(index.device) for name in names}
         codes = {f"codes_{name}": phase_one_codes(drawn[name], drawn[LABELS], weight=1.0) for name in self.modalities}
-        self.memory.write(index, labels=labels, **drawn, **codes)
+        self.memory.write(index, labels=labels, **drawn, **codes, **present)
 
     def losses(self, turn: str, outputs: Tensor, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return the terms of outputs [b, K] of one network, whose rows of the buffers are refreshed first."""
+        """Return the terms of outputs [b, K] of one network, whose rows of the buffers are refreshed first.
+
+        Args:
+            turn: ``label`` or a modality.
+            outputs: of the network, for items that have what it reads.
+            batch: their ``index`` and ``labels``, and ``has_<modality>`` where some lack a half.
+        """
         index, labels = batch["index"], batch["labels"]
         everyone = gather_rows(index)
-        self.admit(everyone, gather_rows(labels))
+        flags = {name: gather_rows(batch[f"has_{name}"]) for name in self.modalities if f"has_{name}" in batch}
+        self.admit(everyone, gather_rows(labels), flags)
         self.memory.write(everyone, **{turn: gather_rows(outputs.detach())})
         held = self.memory.everything
         similar = label_similarity(labels, held("labels"))
         codes = {name: self.memory.read(f"codes_{name}", index) for name in self.modalities}
         if turn == LABELS:
             others = {name: (held(name), codes[name]) for name in self.modalities}
-            return label_step_losses(outputs, held(LABELS), others, similar, eta=self.eta, gamma=self.gamma, mu=self.mu)
-        return network_step_losses(outputs, held(turn), held(LABELS), codes[turn], similar, eta=self.eta, mu=self.mu)
+            halves = {name: (held(f"has_{name}"), self.memory.read(f"has_{name}", index)) for name in self.modalities}
+            weights = {"eta": self.eta, "gamma": self.gamma, "mu": self.mu}
+            return label_step_losses(outputs, held(LABELS), others, similar, **weights, halves=halves)
+        own = held(f"has_{turn}")
+        return network_step_losses(
+            outputs, held(turn)[own], held(LABELS)[own], codes[turn], similar[:, own], eta=self.eta, mu=self.mu
+        )
 
     def begin_at_labels(self) -> None:
         """Set F = G = H and B = sgn(H), once the label net made its first pass [R].
 
         Pictures and texts are tied through H alone, and weakly. From unlike random buffers each may settle at codes of
-        its own, which the quantisation then holds: on two classes of the toy of the tests, at a rate of 1e-3, mAP across
-        modalities stayed between .31 and .65 (three seeds), and is 1.00 by this. At 1e-2 both reach .99.
+        its own, which the quantisation then holds: on two classes of the toy of the tests, at a rate of 1e-3, mAP
+        stayed between .31 and .65 (three seeds), and is 1.00 by this. At 1e-2 both reach .99.
         """
         labels = self.memory.everything(LABELS)
         codes = {f"codes_{name}": phase_one_codes(labels, labels) for name in self.modalities}

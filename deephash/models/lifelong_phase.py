@@ -24,7 +24,10 @@ from deephash.objectives.lifelong_pairs import begin_together, solve_together
 
 @dataclass(frozen=True)
 class SeenCodes:
-    """Codes of one modality of everything seen before this run.
+    """Codes of everything seen before this run, for one modality's network to stay near.
+
+    An item that was stored without this half stands with the code of its other one, as where texts arrive after
+    pictures: both are asked for in one space [R].
 
     Attributes:
         codes: [n, K] in +-1.
@@ -55,12 +58,17 @@ class SeenCodes:
 
     @classmethod
     def _of_half(cls, book: CodeBook, modality: str, train: Split, class_names: tuple[str, ...]) -> SeenCodes:
-        chosen = book if book.modalities is None else book.take(book.modalities == modality)
+        names = list(dict.fromkeys([] if book.side.names is None else book.side.names.tolist()))
+        rows = book.rows(names, modality)
+        for other in () if book.modalities is None else np.unique(book.modalities):
+            rows = np.where(rows < 0, book.rows(names, str(other)), rows)
+        chosen = book.take(rows)
         labels = in_numbers_of(replace(chosen.side, class_names=class_names), chosen.side)
+        number = {name: place for place, name in enumerate(names)}
         return cls(
             torch.from_numpy(chosen.codes.signs().astype(np.float32)),
             as_labels(labels),
-            torch.from_numpy(chosen.rows(train.names, modality)),
+            torch.tensor([number.get(name, -1) for name in train.names], dtype=torch.long),
         )
 
 

@@ -83,6 +83,7 @@ def label_step_losses(
     eta: float = 10.0,
     gamma: float = 10.0,
     mu: float = 1.0,
+    halves: Mapping[str, tuple[Tensor, Tensor]] | None = None,
 ) -> dict[str, Tensor]:
     """Return the terms of a step of the label net.
 
@@ -97,12 +98,18 @@ def label_step_losses(
         eta: see above.
         gamma: there.
         mu: there.
+        halves: modality -> (bool [n], bool [b]), which items, and which of the batch, have that half; None is all [R].
     """
     terms = {"own": eta * similarity_loss(outputs, own, similar)}
     for name, (others, codes) in networks.items():
+        every: Tensor | slice
+        mine: Tensor | slice
+        every, mine = (slice(None), slice(None)) if halves is None else halves[name]
         weight = gamma if name == "text" else 1.0
-        terms[f"similarity_{name}"] = weight * similarity_loss(outputs, others, similar)
-        terms[f"quantization_{name}"] = mu / len(networks) * code_loss(outputs, codes)
+        if len(others[every]):
+            terms[f"similarity_{name}"] = weight * similarity_loss(outputs, others[every], similar[:, every])
+        if len(codes[mine]):
+            terms[f"quantization_{name}"] = mu / len(networks) * code_loss(outputs[mine], codes[mine])
     return terms
 
 

@@ -96,6 +96,8 @@ def mean_average_precision_of(
 ) -> dict[str, float]:
     """Return task -> exact mAP@R (ties by expectation); the same-side task has the empty name.
 
+    A direction in which nobody asks or nothing is searched, as before texts arrive in a stream, is left out.
+
     Raises:
         UsageError: the splits have no labels, so that nothing says what is relevant.
     """
@@ -103,6 +105,8 @@ def mean_average_precision_of(
     for task in tasks_of(model):
         sides = zip((query, database), direction_of(model, task or None)[1], strict=True)
         (asking, asked), (answering, searched) = (_labelled(model, data, name, modality) for name, modality in sides)
+        if not len(asking) or not len(answering):
+            continue
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UnanswerableQueries)  # told once by the report, not after every epoch
             scores[task] = mean_average_precision(

@@ -46,6 +46,8 @@ class RetrievalEvaluation(Callback):
             raise UsageError(f"RetrievalEvaluation scores hash models, not {type(pl_module).__name__}")
         names = {"query": "validation_query", "database": "validation_database"}
         scores = mean_average_precision_of(pl_module, data, **names, top_k=self.top_k)
+        if not scores:
+            return
         for task, score in scores.items():
             if task:
                 pl_module.log(f"{SCORE}_{task}", score)

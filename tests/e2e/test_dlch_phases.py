@@ -17,7 +17,7 @@ from deephash.backbones import Backbone
 from deephash.cli.main import main
 from deephash.data import Digits, FeatureFile
 from deephash.data.codebook import CodeBook
-from deephash.data.stream_drawing import class_stream
+from deephash.data.stream_drawing import class_stream, modality_stream
 from deephash.evaluation.metrics import mean_average_precision
 from deephash.models import DLCH, load_model
 from deephash.scoring.runs import model_and_data
@@ -214,3 +214,28 @@ def test_without_new_items_codes_and_a_resting_network_stay(digits):
     assert data.book is book
     assert later.learned_codes == book.codes[book.rows(data.splits["train"].names)]
     assert not len(later.later.tables["image"].codes)
+
+
+def test_texts_that_arrive_after_pictures_find_them(toy, tmp_path):
+    """A stream of modalities: the first items have pictures alone, the later ones texts alone."""
+    data = {"class_path": "deephash.data.FeatureFile", "init_args": {"path": str(toy / "toy.npz"), "batch_size": BATCH}}
+    modality_stream(FeatureFile(str(toy / "toy.npz")), data, [("image",), ("text",)]).save(tmp_path / "stream.json")
+    config = configuration(tmp_path, "pairs")
+    one, _ = trained(tmp_path, "one", "--epochs", 30, config=config)
+    frozen, _ = trained(tmp_path, "frozen", "--continue-from", one, "--epochs", 0)
+    two, _ = trained(tmp_path, "two", "--continue-from", one, "--replay", 200, "--epochs", 40)
+    assert digest(CodeBook.load(one), 1) == digest(CodeBook.load(two), 1)
+    before, after = (text_to_old_pictures(folder) for folder in (frozen, two))
+    assert after > before + 0.2
+
+
+def text_to_old_pictures(folder):
+    model, data = model_and_data(folder, None)
+    data.setup()
+    book, query = CodeBook.load(folder), data.splits["query"]
+    stored = book.take((book.sessions == 1) & (book.modalities == "image"))
+    asks = np.flatnonzero(query.present["text"])
+    codes = data.codes(model, "query", modality="text")[asks]
+    return mean_average_precision(
+        codes, stored.codes, query_labels=query.labels[asks], database_labels=stored.side.labels
+    )

@@ -10,7 +10,7 @@ from deephash.errors import UsageError
 from deephash.models import DLCH, load_model
 from deephash.models.lifelong_phase import LifelongPhase, SeenCodes
 from deephash.objectives import lifelong_pairs
-from deephash.objectives.dlch import label_similarity, network_step_losses
+from deephash.objectives.dlch import code_loss, label_similarity, network_step_losses, similarity_loss
 from deephash.objectives.lifelong_codes import LifelongWeights
 from deephash.objectives.signs import sign
 from tests.contract.model_contract import HashModelContract
@@ -157,12 +157,27 @@ def test_buffers_and_label_net_travel_in_checkpoints_and_not_in_saved_models(tmp
     assert not any("label" in name or "memory" in name for name in load_model(tmp_path / "model").state_dict())
 
 
-def test_rows_without_labels_and_lone_halves_are_left_out():
+def test_rows_without_labels_are_left_out_of_all_and_lone_halves_of_the_other_network(monkeypatch):
     rows = pairs()
     rows["labels"][3] = -1
+    rows |= {"has_image": torch.arange(16) < 14, "has_text": torch.arange(16) > 0}
     model = both()
-    model.compute_losses(rows | {"has_image": torch.arange(16) < 14, "has_text": torch.arange(16) > 0})
-    assert model.memory.numbers().tolist() == [1, 2, *range(4, 14)]
+    found = model.compute_losses(rows)
+    held, known = model.memory.everything, [row for row in range(16) if row != 3]
+    assert model.memory.numbers().tolist() == known
+    labels, h = rows["labels"][known], held("label")
+    similar = label_similarity(labels, labels)
+    for name, there in (("image", [row < 14 for row in known]), ("text", [row > 0 for row in known])):
+        own = torch.tensor(there)
+        weight = 10 if name == "text" else 1
+        expected = weight * similarity_loss(h, held(name)[own], similar[:, own])
+        assert found[f"similarity_{name}"].item() == pytest.approx(expected.item(), rel=1e-5)
+        expected = code_loss(h[own], held(f"codes_{name}")[own]) / 2
+        assert found[f"quantization_{name}"].item() == pytest.approx(expected.item(), rel=1e-5)
+    before = held("text").clone()
+    at(model, 2, monkeypatch).compute_losses(rows)
+    assert torch.equal(held("text")[0], before[0])  # of an item without a text
+    assert not torch.equal(held("text")[1:], before[1:])
     nothing = rows | {"labels": torch.full((16,), -1)}
     assert {name: term.item() for name, term in model.compute_losses(nothing).items()} == {"unlabelled_batch": 0.0}
     with pytest.raises(UsageError, match="supervised"):
