@@ -145,6 +145,7 @@ def _exchanged(asked: _Asked, newer: Source, refit: bool, device: str, *, quiet:
             raise
     if verdict is not None and not quiet:
         _show(verdict)
+        _tell_targets(asked.collection, folder)
     allowed = asked.force or (verdict is not None and (verdict.is_compatible or (asked.wanted and verdict.is_better)))
     record: dict[str, Any] = {} if verdict is None else verdict.to_record()
     record["would_publish"] = allowed
@@ -162,6 +163,20 @@ def _exchanged(asked: _Asked, newer: Source, refit: bool, device: str, *, quiet:
         )
         note(f"undo with: deephash collection restore {asked.collection.path} {before}")
     return record | {"model_version": version.number, "fingerprint": version.fingerprint, "restore_to": before}
+
+
+def _tell_targets(collection: Collection, folder: Path | None) -> None:
+    """Say what the tables of class targets let expect, where both models have one."""
+    from deephash.encoding.targets import TargetTable, compare_targets
+
+    mine = collection.model_path
+    old, new = (None if each is None else TargetTable.load(each) for each in (mine, folder))
+    if old is None or new is None:
+        return
+    if compare_targets(old, new).one_space:
+        note("both models are pulled to the same table of class targets")
+    else:
+        note("the models are pulled to different class targets; deephash train --targets RUN takes those of RUN")
 
 
 def _show(verdict: Verdict) -> None:
