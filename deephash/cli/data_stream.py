@@ -11,7 +11,7 @@ import deephash.data
 from deephash.cli.output import note, table
 from deephash.data.building import build_data
 from deephash.data.stream_drawing import class_stream, domain_stream, extended, modality_stream
-from deephash.data.streams import PARTS, Stream, read_stream
+from deephash.data.streams import PARTS, STREAM_NAME, Stream, read_stream
 from deephash.errors import UsageError, did_you_mean
 from deephash.training.configurations import find_config, read_settings
 
@@ -52,7 +52,8 @@ def stream(
         by: column whose values are the domains that arrive.
         corrupt: changes of the pictures, a domain each, as clean,rotation:3,blur:2.
         modalities: what arrives, as image,text (one after the other) or image,image+text.
-        extend: a stream to which what is new in the data is added as one more task; its own tasks stay as they are.
+        extend: a stream, or a run, to which what is new in the data is added as one more task; its own tasks (of a
+            run on other data: its items, as the first task) stay as they are.
         option: NAME=VALUE of the data set, such as root=data or protocol=cifar10-ii; repeatable.
         seed: of what is drawn.
     """
@@ -60,7 +61,7 @@ def stream(
     given = [name for name, value in kinds.items() if value is not None]
     if len(given) != 1:
         raise UsageError(f"say what arrives, by one of {', '.join(kinds)}; given: {', '.join(given) or 'none'}")
-    old = None if extend is None else read_stream(extend)
+    old = None if extend is None else _extended(extend)
     description = _described(spec, option) if old is None or spec is not None else dict(old.data)
     data = build_data(description, spec or str(extend))
     if old is not None:
@@ -77,6 +78,17 @@ def stream(
         made = domain_stream(data, description, by=by, values=words, corruptions=kinds_of, seed=seed)
     made.save(out)
     _tell(made, out)
+
+
+def _extended(given: Path) -> Stream:
+    """Return the stream of a file or of a run."""
+    if (given / STREAM_NAME).is_file():
+        return read_stream(given / STREAM_NAME)
+    if given.is_dir():
+        from deephash.training.plain_runs import stream_of_run
+
+        return stream_of_run(given)
+    return read_stream(given)
 
 
 def _described(spec: str | None, options: tuple[str, ...]) -> dict[str, Any]:

@@ -24,7 +24,8 @@ from deephash.foreign import refused_as
 
 TARGETS_NAME = "targets.npz"
 VERSION = 1
-LEAST_SHARE = 0.25  # of the bits, in which two rows of a table with reserve must differ
+PATIENCE = 2000  # draws for one row
+LEAST_SHARE = 0.25  # of the bits, in which a row that is added differs from every other
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,22 +67,26 @@ class TargetTable:
         np.fill_diagonal(distances, self.codes.num_bits)
         return int(distances.min())
 
-    def rows_for(self, classes: Sequence[str]) -> NDArray[np.int64]:
-        """Return the row of each class: its own where it has one, else the next reserved row.
+    def with_classes(self, classes: Sequence[str]) -> TargetTable:
+        """Return the table in which every class has a row: new ones the next reserved rows, then rows drawn for them.
+
+        A row that is drawn differs from every other in a quarter of the bits or more; it depends on the table alone.
 
         Raises:
-            UsageError: more new classes than reserved rows.
+            UsageError: no such row was found.
         """
-        row_of = {name: row for row, name in enumerate(self.names) if name}
         free = iter(row for row, name in enumerate(self.names) if not name)
-        new = [name for name in classes if name not in row_of]
-        if len(new) > self.reserved:
-            raise UsageError(
-                f"{len(new)} classes are new ({', '.join(new[:3])}{', ...' if len(new) > 3 else ''}), and the table of "
-                f"{len(self.names)} targets has {self.reserved} reserved rows left: they were to be reserved at the "
-                "first training, --reserve N; without room a new model needs a new table, and all codes made again"
-            )
-        return np.array([row_of[name] if name in row_of else next(free) for name in classes], dtype=np.int64)
+        names, new = list(self.names), [name for name in classes if name not in self.names]
+        for row, name in zip(free, new, strict=False):
+            names[row] = name
+        lacking = new[self.reserved :]
+        signs = _grown(self.codes.signs(), len(lacking), int(self.checksum[7:15], 16))
+        return TargetTable(BinaryCodes.from_signs(signs), (*names, *lacking))
+
+    def rows_of(self, classes: Sequence[str]) -> list[int]:
+        """Return the row of each class, all of which have one."""
+        row_of = {name: row for row, name in enumerate(self.names)}
+        return [row_of[name] for name in classes]
 
     def record(self) -> dict[str, Any]:
         """Return what ``model.json`` says about it."""
@@ -129,8 +134,8 @@ class TargetComparison:
 
     @property
     def one_space(self) -> bool:
-        """Whether one table serves both, class by class."""
-        return self.same_table and not self.conflicting
+        """Whether their codes are of one space: one table, or one that grew; no class with two targets."""
+        return not self.conflicting and (self.same_table or bool(self.shared))
 
 
 def compare_targets(old: TargetTable, new: TargetTable) -> TargetComparison:
@@ -143,6 +148,20 @@ def compare_targets(old: TargetTable, new: TargetTable) -> TargetComparison:
         conflicting=tuple(name for name in shared if before[name] != after[name]),
         new=tuple(name for name in new.classes if name not in before),
     )
+
+
+def _grown(signs: NDArray[np.int8], count: int, seed: int) -> NDArray[np.int8]:
+    num_bits, draw = signs.shape[1], np.random.RandomState(seed)  # whose stream is frozen for good
+    for _ in range(count):
+        drawn = np.where(draw.randint(0, 2, (PATIENCE, num_bits)), np.int8(1), np.int8(-1))
+        nearest = (num_bits - drawn.astype(np.int64) @ signs.T.astype(np.int64)).min(axis=1) // 2
+        if nearest.max() < LEAST_SHARE * num_bits:
+            raise UsageError(
+                f"no further target of {num_bits} bits was found that differs from the {len(signs)} there are in a "
+                "quarter of the bits: the table is full; more classes need a new table, and all codes made again"
+            )
+        signs = np.concatenate([signs, drawn[nearest >= LEAST_SHARE * num_bits][:1]])
+    return signs
 
 
 def _code_of(table: TargetTable) -> Mapping[str, str]:

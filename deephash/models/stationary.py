@@ -38,19 +38,20 @@ class Stationary(HashModel):
         return TargetTable(BinaryCodes.from_signs(rows.cpu().numpy()), (*names, *blank))
 
     def take_targets(self, table: TargetTable, classes: Sequence[str]) -> None:
-        """Be pulled to the targets of another model: each class to its own row there, new ones to reserved rows.
+        """Be pulled to the targets of another model: each class to its own row there, new ones to free or added rows.
 
         Args:
             table: of the other model.
             classes: names of this model's C classes, by number.
 
         Raises:
-            UsageError: a table of another size, too few reserved rows, or rows that are too near each other.
+            UsageError: a table of another size, no room for a class, or rows that are too near each other.
         """
-        rows, codes = self._targets(), table.codes
+        known = table.with_classes(classes)
+        rows, codes = self._targets(), known.codes
         if codes.num_bits != self.num_bits:
             raise UsageError(f"the targets have {codes.num_bits} bits, and this model {self.num_bits}; use --bits")
-        order = table.rows_for(classes).tolist()
+        order = known.rows_of(classes)
         if len(codes) != len(rows):
             raise UsageError(
                 f"the table has {len(codes)} targets, and this model {len(rows)}; "

@@ -57,7 +57,7 @@ NOTHING = Inheritance()
 
 def inherited(options: TrainOptions) -> Inheritance:
     """Return what ``--continue-from`` and ``--targets`` name; of a resumed run, the targets that it had."""
-    ancestor = None if options.continue_from is None else read_ancestor(options.continue_from)
+    ancestor = None if options.continue_from is None else read_ancestor(options.continue_from, options.stream)
     if options.targets is not None:
         table = TargetTable.load(options.targets)
         if table is None:

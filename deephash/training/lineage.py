@@ -11,20 +11,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import yaml
 
-from deephash.codes import BinaryCodes
 from deephash.data.codebook import BOOK_NAME, CodeBook, joined
 from deephash.data.datamodule import HashDataModule
 from deephash.data.stream_task import StreamTask
-from deephash.data.streams import STREAM_NAME, Stream
+from deephash.data.streams import STREAM_NAME, Stream, read_stream
 from deephash.encoding.record import JSON_NAME, read_model_record
 from deephash.encoding.targets import TargetTable
 from deephash.errors import DataError, UsageError
-from deephash.evaluation.codefile import CodeFile
 from deephash.foreign import read_json, refused_as
 from deephash.models import HashModel, load_model
+from deephash.training.plain_runs import plain_book
+from deephash.training.stored_codes import new_codes
 
 INHERITED = "deephash.models.warm_start.WarmStart"  # a callback that a descendant has of its own, or not at all
 HOOKS = ("deephash.models.compatible.", "deephash.models.lifelong_hook.")  # likewise
@@ -71,23 +70,32 @@ class Ancestor:
         return self.folder / STREAM_NAME
 
 
-def read_ancestor(folder: str | Path) -> Ancestor:
+def read_ancestor(folder: str | Path, stream: Path | None = None) -> Ancestor:
     """Read the run that ``--continue-from`` names.
+
+    Args:
+        folder: of the run.
+        stream: whose next task is learned; None takes that of the run. A run on other data than a stream's counts as
+            one on the first task, where that has its items.
 
     Raises:
         DataError: it is no run, or not finished.
-        UsageError: it was not trained on a stream.
+        UsageError: it was not trained on a stream, and is not its first task either.
     """
     run = Path(folder)
     if not (run / "model" / JSON_NAME).is_file() or not (run / "config.yaml").is_file():
         raise DataError(f"{run} is no run that can be continued: model/{JSON_NAME} or config.yaml is missing")
     with refused_as(DataError, "it is no record of a run"):
         facts = read_json(run / "run.json", "run", no_numbers=True)
-    if "task" not in facts:
+    if "task" not in facts and stream is None:
         raise UsageError(
-            f"{run} was not trained on a task of a stream, so nothing says what is new; make a stream with "
-            f"deephash data stream, and train its first task with --stream FILE. Its weights alone: --start-from {run}"
+            f"{run} was not trained on a task of a stream, so nothing says what is new: deephash data stream --extend "
+            f"{run} --out FILE adds what its data have gained, then give --stream FILE. Its weights alone: "
+            f"--start-from {run}"
         )
+    if "task" not in facts and stream is not None:
+        known = facts | {"stream": read_stream(stream).checksum(1)}
+        return Ancestor(run, read_model_record(run / "model"), known, 1, plain_book(run, facts, stream))
     book = CodeBook.load(run)
     if facts.get("status") != "finished" or book is None:
         raise DataError(
@@ -170,71 +178,3 @@ def store_new_codes(run: Path, data: StreamTask) -> CodeBook:
     book.save(run)
     data.book = book
     return book
-
-
-def new_codes(model: HashModel, data: StreamTask) -> CodeBook:
-    """Return the codes of the items that came with the task, queries left out.
-
-    A model that solved codes for its training items hands them over (:meth:`HashModel.database_codes`); the others'
-    are encoded.
-    """
-    halves = [None] if len(model.encoders) == 1 else list(model.encoders)
-    parts = [_new_codes_of(model, data, half) for half in halves]
-    whole = CodeFile(
-        codes=BinaryCodes.concatenate([part.codes for part in parts]),
-        labels=None if parts[0].labels is None else np.concatenate([part.labels for part in parts]),
-        names=np.concatenate([part.names for part in parts]),
-        class_names=tuple(data.class_names),
-        sessions=np.full(sum(map(len, parts)), data.task),
-        source=f"the codes of task {data.task}",
-    )
-    words = None if halves == [None] else np.repeat(np.array(halves, dtype=str), [len(part) for part in parts])
-    return CodeBook(whole, words)
-
-
-def _new_codes_of(model: HashModel, data: StreamTask, half: str | None) -> Any:
-    """Return the new items of the database, the training and the held-out split, each once, with codes and labels."""
-    known: set[str] = set()
-    sides = []
-    for name in ("database", "train", "validation_query"):
-        if name not in data.splits:
-            continue
-        split = data.splits[name]
-        wanted = data.new_rows(name) & np.array([each not in known for each in split.names])
-        if half is not None and half in split.present:
-            wanted &= split.present[half]
-        known |= set(split.names)
-        if not wanted.any():
-            continue
-        rows = np.flatnonzero(wanted)
-        labels = None if split.labels is None else split.labels[rows]
-        names = np.asarray(split.names, dtype=str)[rows]
-        sides.append(CodeFile(data.codes(model, name, modality=half)[rows], labels=labels, names=names))
-    if not sides:
-        empty = BinaryCodes.from_bits(np.zeros((0, model.num_bits)))
-        return CodeFile(empty, names=np.zeros(0, dtype=str), labels=np.zeros(0, dtype=np.int64))
-    side = _one_behind_the_other(sides)
-    return _with_solved(model, data, side, half)
-
-
-def _one_behind_the_other(sides: list[CodeFile]) -> CodeFile:
-    def column(name: str) -> Any:
-        parts = [getattr(side, name) for side in sides]
-        return None if parts[0] is None else np.concatenate(parts)
-
-    codes = BinaryCodes.concatenate([side.codes for side in sides])
-    return CodeFile(codes, labels=column("labels"), names=column("names"))
-
-
-def _with_solved(model: HashModel, data: StreamTask, side: CodeFile, half: str | None) -> CodeFile:
-    """Put the codes that the model solved for its training items in the place of encoded ones."""
-    solved = model.database_codes(half)
-    if solved is None:
-        return side
-    train = data.splits["train"]
-    if len(solved) != len(train):
-        raise DataError(f"{type(model).__name__} solved {len(solved):,} codes for {len(train):,} training items")
-    place = {name: row for row, name in enumerate(train.names)}
-    rows = np.array([place.get(name, -1) for name in side.names.tolist()])  # type: ignore[union-attr]
-    packed = np.where(rows[:, None] >= 0, solved.packed[rows], side.codes.packed)
-    return CodeFile(BinaryCodes(packed, solved.num_bits, solved.num_levels), side.labels, side.names)

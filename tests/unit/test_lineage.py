@@ -15,6 +15,7 @@ from deephash.codes import BinaryCodes
 from deephash.data import FeatureFile, StreamTask
 from deephash.data.codebook import BOOK_NAME, CodeBook, joined
 from deephash.data.stream_drawing import class_stream
+from deephash.encoding.targets import TargetTable, compare_targets
 from deephash.errors import DataError, UsageError
 from deephash.evaluation.codefile import CodeFile
 from deephash.models import CSQ, OrthoHash, load_model
@@ -237,3 +238,36 @@ def test_a_descendant_does_not_take_another_mean_off(stream, tmp_path):
     one, two = (load_model(tmp_path / name).feature_mean for name in ("one", "two"))
     assert one.any()
     assert torch.equal(one, two)
+
+
+# Runs from before there was a stream -------------------------------------------------------------------------
+
+
+def test_a_plain_run_goes_on_with_what_its_data_gained(tmp_path, monkeypatch, capsys):
+    from deephash.cli.main import main
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DEEPHASH_QUIET", "1")
+    path = feature_file(tmp_path, classes=("b", "d"), name="f.npz")
+    words = ["--method", "orthohash", "--backbone", "features:8", "--bits", "16", "--trainer.accelerator=cpu"]
+    data = ["--data=FeatureFile", f"--data.init_args.path={path}", "--epochs", "2", "--model.init_args.num_classes=2"]
+    assert main(["train", "--config", "orthohash/digits_64", *words, *data, "--out", "old"]) == 0
+    assert main(["train", "--continue-from", "old"]) == 2
+    assert "deephash data stream --extend old --out FILE" in capsys.readouterr().err
+    feature_file(tmp_path, classes=("b", "d", "c"), name="f.npz")  # two classes as they were, and a third behind
+    assert main(["data", "stream", "--extend", "old", "--out", "grown.json"]) == 0
+    assert main(["train", "--continue-from", "old", "--stream", "grown.json", "--replay", "5", "--out", "new"]) == 0
+    book, table = CodeBook.load("new"), TargetTable.load("new")
+    assert np.bincount(book.sessions).tolist()[1:] == [32, 16]
+    assert book.side.class_names == ("b", "d", "c")
+    assert compare_targets(TargetTable.load("old"), table).one_space
+    old = load_model("old")
+    first = StreamTask("grown.json")
+    first.setup()
+    made = first.codes(old, "database")
+    assert np.array_equal(book.codes.packed[book.rows(first.splits["database"].names)], made.packed)
+    capsys.readouterr()
+    other = feature_file(tmp_path, classes=("x", "y", "z"), name="other.npz")
+    assert main(["data", "stream", str(other), "--tasks", "2,1", "--out", "other.json"]) == 0
+    assert main(["train", "--continue-from", "old", "--stream", "other.json", "--out", "no"]) == 2
+    assert "other items than old was trained on" in capsys.readouterr().err

@@ -125,6 +125,19 @@ def test_another_model_finds_the_rows_of_its_classes_by_name(method):
     assert new.target_table().codes.hex()[2] == rows["a"]
 
 
+def test_a_table_without_room_grows_and_its_rows_stay():
+    old = OrthoHash(32, 3, FEATURES)
+    old.target_classes = ("a", "b", "c")
+    new = OrthoHash(32, 5, FEATURES, target_seed=4)
+    new.take_targets(old.target_table(), ("a", "x", "b", "c", "y"))
+    found = compare_targets(old.target_table(), new.target_table())
+    assert found.one_space
+    assert not found.same_table
+    assert found.new == ("x", "y")
+    distances = new.target_table().codes.hamming(new.target_table().codes)
+    assert (distances[[1, 4]] + 32 * np.eye(5, dtype=int)[[1, 4]]).min() >= 8
+
+
 def test_losses_with_reserved_rows_are_finite_and_learn_their_classes():
     batch = {"image_features": torch.randn(16, 8), "labels": torch.arange(16) % 3, "index": torch.arange(16)}
     for method in METHODS:
@@ -148,8 +161,9 @@ def test_tables_that_do_not_fit_are_refused():
     table = TargetTable(
         BinaryCodes.from_signs(class_targets("bernoulli", 3, (32,), reserve=1).numpy()), ("a", "b", "", "")
     )
-    with pytest.raises(UsageError, match="3 classes are new"):
-        OrthoHash(32, 5, FEATURES).take_targets(table, ("a", "b", "x", "y", "z"))
+    tiny = TargetTable(BinaryCodes.from_signs(np.array([[1, 1], [1, -1], [-1, 1], [-1, -1]])), tuple("abcd"))
+    with pytest.raises(UsageError, match="the table is full"):
+        tiny.with_classes(tuple("abcde"))
     with pytest.raises(UsageError, match=r"use --model.init_args.reserve=2"):
         OrthoHash(32, 2, FEATURES).take_targets(table, ("a", "b"))
     with pytest.raises(UsageError, match="32 bits, and this model 16"):
