@@ -40,8 +40,15 @@ WAYS = {  # how a run goes on, as words of `deephash train`
     "new model, codes kept": ["--replay", "all", "--from-scratch"],
     "full retraining": ["--replay", "all"],
 }
+DLCH_WAYS = {  # of the method that has phases of its own: its stored codes are solved, and know their items' labels
+    "frozen": ["--epochs", "0"],
+    "fine-tuned": ["--model.init_args.fine_tune=true"],
+    "its later phase, replay": ["--replay", "R"],
+    "its later phase as released, replay": ["--replay", "R", "--model.init_args.preset=release"],
+    "full retraining": ["--replay", "all"],
+}
 FRESH = ("new model, codes kept", "full retraining")  # which learn everything from fresh weights
-METHODS = {"GreedyHash": "a classifier that learns", "OrthoHash": "stationary targets"}
+METHODS = {"GreedyHash": WAYS, "OrthoHash": WAYS, "DLCH": DLCH_WAYS}  # OrthoHash has stationary targets
 SPLITS = ("query", "train", "database")
 
 
@@ -49,8 +56,8 @@ def cells(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Yield the streams seed by seed."""
     for seed in SEEDS[: options.seeds]:
         for stream in STREAMS:
-            for method in METHODS:
-                yield from ({"stream": stream, "method": method, "way": way, "seed": seed} for way in WAYS)
+            for method, ways in METHODS.items():
+                yield from ({"stream": stream, "method": method, "way": way, "seed": seed} for way in ways)
 
 
 # Data -------------------------------------------------------------------------------------------------
@@ -138,10 +145,14 @@ def base_words(
 ) -> list[Any]:
     """Return what a run from fresh weights is told; ``weights`` is their seed, by default that of the stream."""
     width, epochs, batch = SHAPE[STREAMS[stream][0]]
-    words = ["train", "--config", "orthohash/digits_64", "--method", method, "--backbone", f"features:{width}"]
-    words += ["--stream", stream_file(stream, seed, options), "--bits", BITS, "--epochs", epochs]
+    words = ["--stream", stream_file(stream, seed, options), "--bits", BITS]
     words += ["--seed", seed if weights is None else weights]
     words += ["--data.init_args.batch_size", batch, "--trainer.accelerator=cpu", "--data.init_args.hold_out=false"]
+    if method == "DLCH":  # an epoch is a pass of one of its two networks
+        words += ["--epochs", 2 * epochs, f"--model.init_args.image_backbone.name=features:{width}"]
+        return ["train", "--config", "dlch/digits_32", *words]
+    words = ["train", "--config", "orthohash/digits_64", "--method", method, *words, "--epochs", epochs]
+    words += ["--backbone", f"features:{width}"]
     words += ["--model.init_args.optimizer.learning_rate=0.001", "--model.init_args.backbone.frozen=true"]
     return words + (["--reserve", 20] if method == "OrthoHash" and weights is None else [])
 
@@ -154,7 +165,7 @@ def series(stream: str, method: str, way: str, seed: int, options: argparse.Name
     if not is_finished(folders[0]):
         deephash(*fresh, "--out", folders[0])
     others = base_words(stream, method, seed, options, weights=seed + 100)
-    told = [str(REPLAY[data]) if word == "R" else word for word in WAYS[way]]
+    told = [str(REPLAY[data]) if word == "R" else word for word in METHODS[method][way]]
     for task in range(2, sizes.count(",") + 2):
         folder = options.runs / f"{name}-{way.replace(' ', '_')}-{task}"
         if not is_finished(folder):

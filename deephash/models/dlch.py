@@ -28,6 +28,7 @@ from deephash.models.objective import Batch, ObjectiveHashModel
 from deephash.models.optimizers import Optimizer, build_optimizer
 from deephash.objectives.checks import require_finite
 from deephash.objectives.dlch import Preset
+from deephash.objectives.gathering import gather_rows, mean_over_processes
 from deephash.objectives.labels import labelled_mask
 from deephash.objectives.lifelong_codes import LifelongWeights
 
@@ -142,12 +143,13 @@ class DLCH(ObjectiveHashModel):
         """
         if "labels" not in batch:
             raise UsageError("DLCH is supervised: batches need 'labels'; DJSRH and UCCH learn without")
-        rows = self._usable(batch)
-        kept = {name: column[rows] for name, column in batch.items() if name in ("labels", "index") or _is_flag(name)}
         turn = self.turn
-        outputs = self.label_net(kept["labels"]) if turn == LABELS else self(_half(batch, turn))[rows]
+        outputs = self.label_net(batch["labels"]) if turn == LABELS else self(_half(batch, turn))
+        whole = {name: gather_rows(batch[name]) for name in batch if name in ("labels", "index") or _is_flag(name)}
+        rows = self._usable(whole)
+        kept = {name: column[rows] for name, column in whole.items()}
         with torch.autocast(self.device.type, enabled=False):
-            outputs = outputs.float()
+            outputs = gather_rows(outputs.float())[rows]
             require_finite(outputs, f"outputs of the {turn} network")
             if not len(outputs):
                 return {"unlabelled_batch": outputs.sum()}
@@ -159,6 +161,13 @@ class DLCH(ObjectiveHashModel):
         """Return which rows of the batch, bool [B], the network at its turn learns from."""
         rows = labelled_mask(batch["labels"], self.num_classes)
         return rows & batch[f"has_{self.turn}"].bool() if f"has_{self.turn}" in batch else rows
+
+    def on_after_backward(self) -> None:
+        """Average the label net's gradient over processes; DDP knows the model's own weights only."""
+        if self.later is None and self.turn == LABELS:
+            for weight in self.label_net.net.parameters():
+                if weight.grad is not None:
+                    weight.grad = mean_over_processes(weight.grad)
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Make the codes anew after a pass, before the model is scored and saved: the network's, or after a round B."""

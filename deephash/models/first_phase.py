@@ -9,7 +9,6 @@ from torch import Tensor
 
 from deephash.codes import BinaryCodes
 from deephash.objectives.dlch import label_similarity, label_step_losses, network_step_losses, phase_one_codes
-from deephash.objectives.gathering import gather_rows
 from deephash.objectives.memory import RowMemory
 
 LABELS = "label"  # the name of the label net among the networks
@@ -66,10 +65,9 @@ class FirstPhase:
             batch: their ``index`` and ``labels``, and ``has_<modality>`` where some lack a half.
         """
         index, labels = batch["index"], batch["labels"]
-        everyone = gather_rows(index)
-        flags = {name: gather_rows(batch[f"has_{name}"]) for name in self.modalities if f"has_{name}" in batch}
-        self.admit(everyone, gather_rows(labels), flags)
-        self.memory.write(everyone, **{turn: gather_rows(outputs.detach())})
+        flags = {name: batch[f"has_{name}"] for name in self.modalities if f"has_{name}" in batch}
+        self.admit(index, labels, flags)
+        self.memory.write(index, **{turn: outputs.detach()})
         held = self.memory.everything
         similar = label_similarity(labels, held("labels"))
         codes = {name: self.memory.read(f"codes_{name}", index) for name in self.modalities}

@@ -12,6 +12,7 @@ from deephash.errors import UsageError
 from deephash.models.lifelong_phase import LifelongPhase, SeenCodes, one_modality
 from deephash.models.objective import Batch, BatchHook, ObjectiveHashModel
 from deephash.objectives.dlch import Preset
+from deephash.objectives.gathering import gather_rows
 from deephash.objectives.lifelong_codes import LifelongWeights
 
 
@@ -81,8 +82,8 @@ class LifelongHashing(BatchHook):
             inputs = one_modality(batch, name, model.device)
             if inputs:
                 with torch.autocast(model.device.type, enabled=False):
-                    outputs = model(inputs).flatten(1).float()
-                    own = self._phase.losses(name, outputs, batch)
+                    outputs = gather_rows(model(inputs).flatten(1).float())
+                    own = self._phase.losses(name, outputs, {"index": gather_rows(batch["index"])})
                 terms |= {f"lifelong_{name}_{kind}": self.weight * term for kind, term in own.items()}
         return terms
 

@@ -17,7 +17,6 @@ from deephash.data.datamodule import HashDataModule
 from deephash.data.table import Split
 from deephash.errors import UsageError
 from deephash.models.base import HashModel, Inputs
-from deephash.objectives.gathering import gather_rows
 from deephash.objectives.lifelong_codes import LifelongCodes, LifelongWeights
 from deephash.objectives.lifelong_pairs import begin_together, solve_together
 
@@ -117,11 +116,17 @@ class LifelongPhase:
             begin_together(list(self.tables.values()))
 
     def losses(self, modality: str, outputs: Tensor, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return the terms of outputs [B, K] of a batch, and remember them; rows without label or half are left out."""
+        """Return the terms of outputs [B, K] of a batch, and remember them; rows without label or half are left out.
+
+        Args:
+            modality: whose network.
+            outputs: of all processes' rows, where there are several.
+            batch: their ``index`` [B].
+        """
         table = self.tables[modality]
         rows = table.labelled[batch["index"]]
         outputs, index = outputs[rows], batch["index"][rows]
-        table.remember(gather_rows(outputs.detach()), gather_rows(index))
+        table.remember(outputs, index)
         return table.losses(outputs, index) if len(index) else {"unlabelled_batch": outputs.sum()}
 
     def solve(self, modality: str) -> None:

@@ -98,7 +98,9 @@ class LifelongCodes:
     def begin(self, outputs: Tensor) -> None:
         """Take the network's outputs [m, K] for all of Omega before it learns, and first codes from them."""
         self.outputs = outputs.detach().to(self.old).clone()
-        if self.weights.preset == "release":
+        if self.weights.preset == "release":  # which knows no outputs before its first pass, either
+            generator = torch.Generator().manual_seed(self.seed)
+            self.outputs = torch.randn(self.outputs.shape, generator=generator).to(self.old)
             self.codes = random_codes(len(self.new_rows), self.num_bits, seed=self.seed).to(self.old)
         else:
             self.codes = initial_codes(self.outputs[self.new_rows])

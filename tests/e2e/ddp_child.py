@@ -10,9 +10,14 @@ from torch import distributed as dist
 from deephash.backbones import Backbone
 from deephash.data import Digits
 from deephash.data.batch import SlicedBatches
-from deephash.models import DPSH, DTSH, BiHalf, CIBHash, GreedyHashUnsupervised, HashNet, Optimizer, OrthoHash
+from deephash.models import DLCH, DPSH, DTSH, BiHalf, CIBHash, GreedyHashUnsupervised, HashNet, Optimizer, OrthoHash
 from deephash.training.callbacks import ModelSaver, RetrievalEvaluation
 from tests.image_methods_toy import FEATURES, batch
+
+
+class AtPictures(DLCH):
+    current_epoch = 1  # when the picture network learns
+
 
 METHODS = {
     "HashNet": lambda: HashNet(16, FEATURES, preset="orthohash"),
@@ -20,6 +25,7 @@ METHODS = {
     "DTSH": lambda: DTSH(16, FEATURES),
     "GreedyHashUnsupervised": lambda: GreedyHashUnsupervised(16, FEATURES),
     "BiHalf": lambda: BiHalf(16, FEATURES),
+    "DLCH": lambda: AtPictures(16, 4, FEATURES, label_hidden=8),
     "CIBHash": lambda: CIBHash(16, FEATURES, hidden=8, feature_dropout=0.0),
 }
 

@@ -239,3 +239,15 @@ def text_to_old_pictures(folder):
     return mean_average_precision(
         codes, stored.codes, query_labels=query.labels[asks], database_labels=stored.side.labels
     )
+
+
+def test_a_network_that_learns_as_a_whole_goes_through_phases_too(digits):
+    network = [
+        f"--model.init_args.image_backbone.{each}" for each in ("name=small_cnn:4", "frozen=false", "image_size=16")
+    ]
+    config = ROOT / "configs" / "dlch" / "digits_32.yaml"
+    one, _ = trained(digits, "whole-one", *network, "--epochs", 2, config=config)
+    two, _ = trained(digits, "whole-two", "--continue-from", one, "--replay", 50, "--epochs", 1)
+    assert digest(CodeBook.load(one), 1) == digest(CodeBook.load(two), 1)
+    before, after = (load_model(folder / "model").encoders.state_dict() for folder in (one, two))
+    assert any(not torch.equal(after[name], weight) for name, weight in before.items() if name.endswith("weight"))

@@ -186,6 +186,14 @@ def test_rows_without_labels_are_left_out_of_all_and_lone_halves_of_the_other_ne
         model.compute_losses(rows | {"labels": torch.full((16,), 4)})
 
 
+def test_a_batch_of_one_is_a_batch(monkeypatch):
+    rows = {key: value[:1] for key, value in pairs().items()}
+    for epoch in range(3):
+        assert all(term.isfinite() for term in at(both(), epoch, monkeypatch).compute_losses(rows).values())
+    model = at(later(both(), pairs()), 0, monkeypatch)
+    assert all(term.isfinite() for term in model.compute_losses(rows).values())
+
+
 @pytest.mark.parametrize("epoch", range(3))
 def test_multi_hot_labels_give_the_losses_of_class_numbers(epoch, monkeypatch):
     rows, table = pairs(), torch.zeros(16, 4)
