@@ -129,6 +129,10 @@ def write_features(file: Path, data: Any, parts: dict[str, Any], backbone: Any) 
 # Runs -------------------------------------------------------------------------------------------------
 
 
+class Diverged(RuntimeError):
+    """A run that could not be finished; its cell says so, and has no figures."""
+
+
 def deephash(*words: Any) -> None:
     """Run a command in this process; it fails loudly."""
     from deephash.cli.main import main
@@ -137,7 +141,7 @@ def deephash(*words: Any) -> None:
     with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
         code = main([str(word) for word in words])
     if code:
-        raise SystemExit(f"deephash {' '.join(map(str, words))} ended with {code}")
+        raise Diverged(f"deephash {' '.join(map(str, words))} ended with {code}")
 
 
 def base_words(
@@ -192,7 +196,11 @@ def measure(stream: str, method: str, way: str, seed: int, options: argparse.Nam
     from deephash.scoring.series import evaluate_lifelong
     from deephash.scoring.stages import lifelong_stages
 
-    folders = series(stream, method, way, seed, options)
+    try:
+        folders = series(stream, method, way, seed, options)
+    except Diverged as error:
+        print(error, flush=True)
+        return {"failed": True}
     reencoded = way == "full retraining"
     report = evaluate_lifelong(
         lifelong_stages(folders, reencoded=reencoded), settings=Settings(resamples=0), reencoded=reencoded
@@ -226,9 +234,13 @@ def tables(rows: list[Row]) -> str:
             for way in dict.fromkeys(row["way"] for row in mine if row["method"] == method):
                 found = [row for row in mine if (row["method"], row["way"]) == (method, way)]
                 shown = [spread([row[name] for row in found if name in row], seeds) for name in COLUMNS]
-                time = f"{_total(mine, method, way) / whole:.2f}" if whole and len(found) == seeds else "-"
+                time = (
+                    f"{_total(mine, method, way) / whole:.2f}"
+                    if whole and len(found) == seeds and not any("failed" in row for row in found)
+                    else "–"
+                )
                 lines.append([method, way, *shown, time])
-        protocol = next(row["protocol"] for row in mine)
+        protocol = next(row["protocol"] for row in mine if "protocol" in row)
         blocks += [
             f"### {stream}, {seeds} seeds",
             "\n".join(f"| {' | '.join(line)} |" for line in lines),
@@ -238,7 +250,7 @@ def tables(rows: list[Row]) -> str:
 
 
 def _total(rows: list[Row], method: str, way: str) -> float:
-    return sum(row["seconds"] for row in rows if (row["method"], row["way"]) == (method, way))
+    return sum(row.get("seconds", 0.0) for row in rows if (row["method"], row["way"]) == (method, way))
 
 
 def main() -> None:

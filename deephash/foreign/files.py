@@ -65,12 +65,21 @@ def read_bytes(path: str | Path, limit: int) -> bytes:
     """Return what is in a regular file. Raises Absent, or Unfit where it is longer than ``limit`` bytes."""
     with open_regular(path) as file:
         try:
-            content = file.read(limit + 1)
+            content = _first_bytes(file, limit + 1)
         except OSError as error:
             raise Unfit(f"{path} cannot be read: {error.strerror or error}") from None
     if len(content) > limit:
         raise Unfit(f"{path} cannot be read: it is longer than {in_words(limit)}, the most of its kind")
     return content
+
+
+def _first_bytes(file: BinaryIO, most: int) -> bytes:
+    """Return at most so many bytes, without reserving memory for more than there are."""
+    parts = []
+    while most > 0 and (part := file.read(min(most, MIB))):
+        parts.append(part)
+        most -= len(part)
+    return b"".join(parts)
 
 
 def require_plausible(expanded: int, on_disk: int, path: str | Path, *, expansion: int = EXPANSION) -> None:

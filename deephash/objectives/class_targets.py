@@ -12,7 +12,7 @@ from deephash.objectives.balanced_centres import nested_centres
 from deephash.objectives.centres import CentreKind, centre_report, make_centres, random_signs
 from deephash.objectives.signs import hamming_of_signs
 
-PATIENCE = 2000  # draws for one row before the table is given up
+BLOCK, PATIENCE = 256, 8  # rows drawn at once; draws without any success before the table is given up
 Recipe = Callable[[int, int, int], Tensor]
 """(rows, K, seed) -> [rows, K] of +-1."""
 
@@ -68,20 +68,32 @@ def require_apart(targets: Tensor) -> Tensor:
 
 
 def spaced_signs(rows: int, num_bits: int, *, seed: int = 0) -> Tensor:
-    """Return [rows, K] of fair coins; a row that is nearer than K/4 to an earlier one is drawn again.
+    """Return [rows, K] of fair coins; a row that is nearer than K/4 to an earlier one is left out.
 
     Raises:
         UsageError: no further row was found.
     """
     generator = torch.Generator().manual_seed(int(seed))
-    accepted = random_signs(1, num_bits, generator)
-    while len(accepted) < rows:
-        drawn = random_signs(PATIENCE, num_bits, generator)
-        far = 4 * hamming_of_signs(drawn, accepted).min(dim=1).values >= num_bits
-        if not far.any():
+    table, found, failures = torch.zeros(rows, num_bits), 0, 0
+    while found < rows:
+        drawn = random_signs(BLOCK, num_bits, generator)
+        far = 4 * hamming_of_signs(drawn, table[:found]) >= num_bits
+        kept = _apart(drawn[far.all(dim=1)])[: rows - found]
+        table[found : found + len(kept)] = kept
+        found, failures = found + len(kept), 0 if len(kept) else failures + 1
+        if failures == PATIENCE:
             raise UsageError(
-                f"no more than {len(accepted)} random targets of {num_bits} bits that differ in a quarter of the bits "
-                f"were found, and {rows} are wanted; use more bits or reserve fewer rows (--reserve)"
+                f"no more than {found} random targets of {num_bits} bits that differ in a quarter of the bits were "
+                f"found, and {rows} are wanted; use more bits or reserve fewer rows (--reserve)"
             )
-        accepted = torch.cat([accepted, drawn[far][:1]])
-    return accepted
+    return table
+
+
+def _apart(rows: Tensor) -> Tensor:
+    """Return those rows that keep K/4 bits from every one that is returned before them."""
+    near = (4 * hamming_of_signs(rows, rows) < rows.shape[1]).numpy()
+    chosen: list[int] = []
+    for row in range(len(rows)):
+        if not near[row, chosen].any():
+            chosen.append(row)
+    return rows[chosen]

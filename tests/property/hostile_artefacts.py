@@ -17,6 +17,10 @@ from deephash.codes import BinaryCodes
 from deephash.collection import Collection
 from deephash.collection.hubs import store_hub_bank
 from deephash.collection.seen import SeenItems
+from deephash.data import FeatureFile, StreamTask
+from deephash.data.codebook import CodeBook
+from deephash.data.stream_drawing import class_stream
+from deephash.evaluation.codefile import CodeFile
 from deephash.models import CrossModalInfoNCE, OrthoHash
 from deephash.reports import evaluate_codes
 from tests.property.hostile_arrays import DEEP, npz_changes, safetensors_changes
@@ -24,27 +28,30 @@ from tests.property.hostile_files import other_kinds, replace_file
 from tests.property.hostile_rows import row_changes
 
 Change = Callable[[Path, random.Random], None]
-KINDS = ("model", "words", "collection", "report", "codes", "run")
+KINDS = ("model", "words", "collection", "report", "codes", "run", "stream")
 JSON_FILES = {
     "model": ["model.json"],
     "words": ["model.json", "assets/text/vocabulary.json"],
     "collection": ["collection.json"],
     "report": ["report.json"],
     "run": ["run.json"],
+    "stream": ["stream.json"],
 }
 NPZ_FILES = {
-    "model": ["learned_codes.npz", "seen.npz"],
+    "model": ["learned_codes.npz", "seen.npz", "targets.npz"],
+    "stream": ["codebook.npz"],
     "collection": ["hub_bank_image.npz"],
     "report": ["per_query.npz"],
     "codes": ["q.npz"],
 }
 FILES = {
-    "model": ["model.json", "model.safetensors", "learned_codes.npz", "seen.npz"],
+    "model": ["model.json", "model.safetensors", "learned_codes.npz", "seen.npz", "targets.npz"],
     "words": ["assets/text/vocabulary.json"],
     "collection": ["collection.json", "next_id", "hub_bank_image.npz", "rows.lance"],
     "report": ["report.json", "per_query.npz"],
     "codes": ["q.npz"],
     "run": ["run.json", "config.yaml"],
+    "stream": ["stream.json", "codebook.npz"],
 }
 
 
@@ -71,6 +78,21 @@ def make_good(root: Path) -> None:
     (root / "run").mkdir()
     (root / "run" / "run.json").write_text(json.dumps({"method": "OrthoHash", "num_bits": 16, "notes": ["x"]}))
     (root / "run" / "config.yaml").write_text("data:\n  class_path: deephash.data.Digits\n  init_args: {seed: 0}\n")
+    make_stream(root / "stream")
+
+
+def make_stream(folder: Path) -> None:
+    """Write a stream of two tasks of a file of features, and the codes of the first."""
+    folder.mkdir()
+    labels = np.arange(60) % 3
+    np.savez(folder / "f.npz", image_features=np.eye(3, dtype=np.float32)[labels], labels=labels)
+    description = {"class_path": "deephash.data.FeatureFile", "init_args": {"path": str(folder / "f.npz")}}
+    class_stream(FeatureFile(str(folder / "f.npz")), description, [2, 1]).save(folder / "stream.json")
+    data = StreamTask(str(folder / "stream.json"))
+    data.setup()
+    names = np.array(data.splits["database"].names)
+    codes = BinaryCodes.from_bits(np.arange(len(names))[:, None] >> np.arange(16) & 1)
+    CodeBook(CodeFile(codes, names=names, sessions=np.ones(len(names), dtype=np.int64))).save(folder)
 
 
 # JSON ------------------------------------------------------------------------------------------------
@@ -327,9 +349,11 @@ def _described(table: dict[str, Change]) -> None:
         table[f"said num_bits {size}"] = set_json("model.json", "num_bits", value=size)
         table[f"num_levels {size}"] = set_json("model.json", "num_levels", value=size)
         table[f"num_classes {size}"] = set_json("model.json", "init_args", "num_classes", value=size)
+        table[f"reserve {size}"] = set_json("model.json", "init_args", "reserve", value=size)
     for size in (1_000_000, 65_536, 2_000_000):
         table[f"num_bits {size}"] = set_json("model.json", "init_args", "num_bits", value=size)
         table[f"num_classes {size}"] = set_json("model.json", "init_args", "num_classes", value=size)
+        table[f"reserve {size}"] = set_json("model.json", "init_args", "reserve", value=size)
     for nested in ([8, 16], [0], [16, 10**9], ["x"], 5, {"lengths": [16], "weighting": "x"}, {"colour": 1}):
         table[f"nested {nested}"] = set_json("model.json", "init_args", "nested", value=nested)
     for kind in ("HashModel", "os.system", "", "OrthoHash ", "load_model", "LSH", "CSCENet", "RREH", 5, None):

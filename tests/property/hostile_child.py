@@ -24,6 +24,8 @@ from deephash.cli.main import main
 from deephash.codes import BinaryCodes
 from deephash.collection import Collection
 from deephash.collection.hubs import complete_hub_biases
+from deephash.data import StreamTask
+from deephash.data.codebook import CodeBook
 from deephash.errors import DeephashError
 from deephash.evaluation.codefile import read_code_file
 from deephash.models import load_model
@@ -41,6 +43,7 @@ COMMANDS = {
     "report": [["compare", "{}", "{}"]],
     "codes": [["codes", "info", "{}/q.npz"], ["evaluate", "--query", "{}/q.npz", "--database", "{}/q.npz"]],
     "run": [],
+    "stream": [["data", "stream", "--extend", "{}/stream.json", "--out", "{}/more.json"]],
 }
 
 
@@ -97,6 +100,14 @@ def use_run(folder: Path) -> None:
     data_of_run(folder)
 
 
+def use_stream(folder: Path) -> None:
+    book, data = CodeBook.load(folder), StreamTask(str(folder / "stream.json"), task=2, replay=5)
+    data.setup()
+    if book is not None:
+        book.over(book.codes[:1], ["x"])
+        book.before(1)
+
+
 USES: dict[str, Callable[[Path], None]] = {
     "model": use_model,
     "words": use_words,
@@ -104,6 +115,7 @@ USES: dict[str, Callable[[Path], None]] = {
     "report": use_report,
     "codes": use_codes,
     "run": use_run,
+    "stream": use_stream,
 }
 
 

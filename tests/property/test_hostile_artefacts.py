@@ -17,7 +17,7 @@ from tests.paths import ROOT
 from tests.property.hostile_artefacts import KINDS
 
 Tries = list[tuple[str, str, str, float]]
-HALVES = ("model,words", "collection,report,codes,run")
+HALVES = ("model,words", "collection,report,codes,run,stream")
 SEED = 0
 
 
