@@ -24,7 +24,8 @@ class LifelongHashing(BatchHook):
     after each epoch the codes of the new items are solved discretely, and the run's code book takes them.
 
     Args:
-        weight: of all terms, beside the method's own.
+        weight: of all terms, beside the method's own. They are divided by K^2 first, so that they are of the order of
+            the similarity of labels: SGD with a rate that suits the method would not bear K^2.
         alpha: see :class:`~deephash.objectives.lifelong_codes.LifelongWeights`, as the others.
         beta: there.
         sweeps: there.
@@ -84,7 +85,8 @@ class LifelongHashing(BatchHook):
                 with torch.autocast(model.device.type, enabled=False):
                     outputs = gather_rows(model(inputs).flatten(1).float())
                     own = self._phase.losses(name, outputs, {"index": gather_rows(batch["index"])})
-                terms |= {f"lifelong_{name}_{kind}": self.weight * term for kind, term in own.items()}
+                scale = self.weight / outputs.shape[1] ** 2
+                terms |= {f"lifelong_{name}_{kind}": scale * term for kind, term in own.items()}
         return terms
 
     def on_train_batch_end(

@@ -7,7 +7,8 @@ from torch import nn
 
 from deephash.backbones import Backbone
 from deephash.errors import UsageError
-from deephash.models import DLCH, load_model
+from deephash.models import DLCH, DPSH, load_model
+from deephash.models.lifelong_hook import LifelongHashing
 from deephash.models.lifelong_phase import LifelongPhase, SeenCodes
 from deephash.objectives import lifelong_pairs
 from deephash.objectives.dlch import code_loss, label_similarity, network_step_losses, similarity_loss
@@ -394,6 +395,21 @@ def test_tables_that_do_not_fit_are_refused():
     seen = {"image": SeenCodes(codes[:2], labels, torch.tensor([0, 5]))}
     with pytest.raises(UsageError, match="row 5 of 2"):
         LifelongPhase(seen, {"labels": labels})
+
+
+def test_beside_another_method_the_terms_are_of_the_order_of_similarities():
+    rows, weight = batch(), 0.5
+    phase = later(alone(), rows).later
+    torch.manual_seed(0)
+    other = DPSH(8, PICTURES)
+    hook = LifelongHashing(weight=weight)
+    hook.phase = phase
+    with torch.no_grad():
+        expected = phase.losses("image", other(rows), rows)
+        found = hook.extra_losses(other, rows)
+    assert set(found) == {f"lifelong_image_{name}" for name in expected}
+    for name, term in expected.items():
+        assert found[f"lifelong_image_{name}"].item() == pytest.approx(weight * term.item() / 8**2)
 
 
 class TestDLCH(HashModelContract):
