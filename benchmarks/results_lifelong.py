@@ -53,11 +53,13 @@ SPLITS = ("query", "train", "database")
 
 
 def cells(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """Yield the streams seed by seed."""
-    for seed in SEEDS[: options.seeds]:
-        for stream in STREAMS:
-            for method, ways in METHODS.items():
-                yield from ({"stream": stream, "method": method, "way": way, "seed": seed} for way in ways)
+    """Yield the streams seed by seed; DLCH, whose cells take longer, last."""
+    for methods in (("GreedyHash", "OrthoHash"), ("DLCH",)):
+        for seed in SEEDS[: options.seeds]:
+            for stream in STREAMS:
+                for method in methods:
+                    for way in METHODS[method]:
+                        yield {"stream": stream, "method": method, "way": way, "seed": seed}
 
 
 # Data -------------------------------------------------------------------------------------------------
