@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import socket
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,11 +27,13 @@ from torch import Tensor, nn
 from deephash.backbones.pictures import PictureEncoder
 from deephash.backbones.pretrained import hub_folders
 from deephash.backbones.spec import Backbone
-from deephash.backbones.text import TextEncoder, checked_phrase
+from deephash.backbones.text import TextEncoder
 from deephash.backbones.weights import find_weights, names_a_file, require_finite_weights
+from deephash.encoding.phrases import checked_phrase, english_phrase
 from deephash.errors import DataError, UsageError, WeightsNotFound, did_you_mean
 from deephash.pictures.middle import is_thin, middle_part, resized_middle
 
+WORD_PIECES = "word_pieces.txt.gz"
 _CUSTOM_KEYS = ("embed_dim", "vision_cfg", "text_cfg")
 
 
@@ -55,6 +58,17 @@ class ClipPictures(PictureEncoder):
         embedded = self.network(batch)
         pooled: Tensor = embedded[0] if isinstance(embedded, tuple) else embedded
         return pooled
+
+    def portable_reader(self, folder: Path, assets: str) -> dict[str, Any] | None:
+        """Return the transform as data; None for ways of resizing that have no twin without torch."""
+        settings = dict(self.spec.transform or {})
+        mode, colours = settings.get("resize_mode") or "shortest", settings.get("mode", "RGB")
+        if mode not in ("shortest", "squash") or colours != "RGB" or settings.get("interpolation") == "random":
+            return None
+        plain: dict[str, Any] = {"mean": list(self.mean), "std": list(self.std)}
+        interpolation = str(settings.get("interpolation") or "bicubic")
+        plain |= {"size": int(settings["size"]), "interpolation": interpolation, "resize_mode": mode}
+        return {"kind": "clip-picture", "transform": plain}
 
     def cut(self, picture: Any) -> Tensor:
         """Return the pixels that the network sees, float32 [3, H, W] in 0..1, as open_clip resizes and cuts them."""
@@ -115,16 +129,21 @@ class ClipTexts(TextEncoder):
         """Return the tokens of "a photo"."""
         return self._tokens(self.neutral_phrase)
 
+    def portable_reader(self, folder: Path, assets: str) -> dict[str, Any] | None:
+        """Copy CLIP's list of word pieces, so that nobody needs open_clip to read words; None for other tokenisers."""
+        if not self._reads_english:
+            return None
+        from open_clip.tokenizer import default_bpe
+
+        shutil.copyfile(default_bpe(), folder / WORD_PIECES)
+        length = int(self._tokenizer.context_length)  # type: ignore[attr-defined]
+        known = {"kind": "word-pieces", "file": WORD_PIECES, "length": length}
+        return known | {"called": self.spec.name, "neutral": self.neutral_phrase}
+
     def _query_tokens(self, phrase: Any) -> Tensor:
-        text = checked_phrase(phrase)
-        letters = [letter for letter in text if letter.isalpha()]
-        if self._reads_english and letters and not any(letter < "\u0250" for letter in letters):  # beyond Latin
-            raise UsageError(
-                f"the text tower of {self.spec.name} learned English captions and cannot read {text!r}. Translate the "
-                "phrase, or index with a tower of many languages: --model "
-                "clip:xlm-roberta-base-ViT-B-32/laion5b_s13b_b90k"
-            )
-        return self._tokens(text)
+        if self._reads_english:
+            return self._tokens(english_phrase(phrase, self.spec.name))
+        return self._tokens(checked_phrase(phrase))
 
     def _tokens(self, text: str) -> Tensor:
         tokens: Tensor = self._tokenizer([text])[0]

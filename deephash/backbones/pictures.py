@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -42,6 +43,10 @@ class PictureEncoder(Encoder):
         """Return the pixels [B, 3, H, W] in 0..1 of what :meth:`normalise` made; differentiable."""
         mean, std = self._scale(normalised)
         return normalised * std + mean
+
+    def portable_reader(self, folder: Path, assets: str) -> dict[str, Any] | None:
+        """Return the transform as data."""
+        return {"kind": "picture", "transform": dict(self.spec.transform or {})} if self.spec.transform else None
 
     def preprocess(self) -> Callable[[Any], Tensor]:
         """Return the function from a PIL picture to float32 [3, H, W]: ``normalise`` of ``cut``."""

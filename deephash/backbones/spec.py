@@ -116,6 +116,15 @@ class Encoder(nn.Module, ABC):
             "network for pictures, such as timm:resnet18"
         )
 
+    def portable_reader(self, folder: Path, assets: str) -> dict[str, Any] | None:
+        """Return the description by which :mod:`deephash.encoding.readers` makes the same rows; None where it cannot.
+
+        Args:
+            folder: the model folder; what the reader needs besides is written there.
+            assets: where :meth:`save_assets` wrote, relative to it.
+        """
+        return None
+
     def save_assets(self, directory: Path) -> None:
         """Write what is not a tensor, such as a vocabulary, into ``directory``."""
 
@@ -135,6 +144,10 @@ class Features(Encoder):
     def forward(self, batch: Tensor) -> Tensor:
         """Return the batch itself."""
         return batch
+
+    def portable_reader(self, folder: Path, assets: str) -> dict[str, Any]:
+        """A vector is its own row."""
+        return {"kind": "vector", "width": self.num_features}
 
     def preprocess(self) -> Callable[[Any], Tensor]:
         """Return a function from a vector to a float32 tensor [D]."""

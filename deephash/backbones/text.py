@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import re
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -18,18 +17,12 @@ from torch import Tensor
 
 from deephash.backbones.spec import Backbone, Encoder
 from deephash.backbones.weights import find_weights
-from deephash.errors import CollectionDamaged, DataError, UsageError, did_you_mean
+from deephash.encoding.phrases import known_counts, word_counts, words_of
+from deephash.encoding.readers import VOCABULARY_LIMIT
+from deephash.errors import CollectionDamaged, DataError, UsageError
 from deephash.foreign import read_json, refused_as
 
 VOCABULARY_NAME = "vocabulary.json"
-_LONGEST = 32 * 2**20  # bytes of the file
-_WORD = re.compile(r"[^\W_]+")
-# fmt: off
-_STOP_WORDS = frozenset((
-    "a", "an", "and", "are", "as", "at", "be", "by", "for", "from", "has", "he", "her", "his", "in", "into", "is", "it",
-    "its", "of", "on", "or", "she", "that", "the", "their", "they", "this", "to", "was", "were", "while", "who", "with",
-))
-# fmt: on
 
 
 class TextEncoder(Encoder):
@@ -48,20 +41,6 @@ class TextEncoder(Encoder):
     @abstractmethod
     def preprocess_data(self) -> Callable[[str], Tensor]:
         """Return the function for items of a data set, which may be empty; :meth:`preprocess` refuses such queries."""
-
-
-def checked_phrase(phrase: Any) -> str:
-    """Return ``phrase`` stripped. Raises UsageError unless it is a str with something in it."""
-    if not isinstance(phrase, str):
-        raise UsageError(f"a text query is a str, not {type(phrase).__name__}")
-    if not phrase.strip():
-        raise UsageError("the phrase is empty; give at least one word, for example: two dogs on a beach")
-    return phrase.strip()
-
-
-def words_of(text: str) -> list[str]:
-    """Return the lower-case words and numbers of ``text``, English function words left out."""
-    return [word for word in _WORD.findall(text.lower()) if word not in _STOP_WORDS]
 
 
 class WordVectors(TextEncoder):
@@ -123,30 +102,24 @@ class WordVectors(TextEncoder):
         return torch.zeros(self.num_features)
 
     def _query_counts(self, phrase: Any) -> Tensor:
-        counts = self._counts(checked_phrase(phrase))
-        if not counts.any():
-            words = _WORD.findall(phrase.lower())
-            hint = did_you_mean(words[0], list(self.terms)).split("(")[0].strip(" ;") if words else ""
-            raise UsageError(
-                f"no word of {phrase!r} is among the {len(self.terms)} words that {self.spec.name} learned from its "
-                f"training texts{'; ' + hint if hint else ''}. It knows, for example: "
-                f"{', '.join(list(self.terms)[:8])}. To search by any phrase, index with a text tower: "
-                "deephash index PICTURES --model clip:ViT-B-32/laion2b_s34b_b79k"
-            )
-        return counts
+        self._require_vocabulary()
+        return torch.from_numpy(known_counts(phrase, self.terms, self.num_features, self.spec.name))
 
     def _counts(self, text: str) -> Tensor:
+        self._require_vocabulary()
+        return torch.from_numpy(word_counts(text, self.terms, self.num_features))
+
+    def _require_vocabulary(self) -> None:
         if not self.terms:
             raise UsageError(
                 f"{self.spec.name} has no vocabulary yet: train the model, call fit_texts(training texts), or give a "
                 "vocabulary file as weights"
             )
-        counts = torch.zeros(self.num_features)
-        for word in words_of(text):
-            column = self.terms.get(word)
-            if column is not None:
-                counts[column] += 1
-        return counts
+
+    def portable_reader(self, folder: Path, assets: str) -> dict[str, Any]:
+        """Return what :mod:`deephash.encoding.readers` makes the same counts of."""
+        file = f"{assets}/{VOCABULARY_NAME}"
+        return {"kind": "word-counts", "file": file, "width": self.num_features, "called": self.spec.name}
 
     def _take(self, frequency: dict[str, int], total: int) -> None:
         self._frequency, self._total = frequency, total
@@ -172,7 +145,7 @@ class WordVectors(TextEncoder):
 
     def _read(self, path: Path) -> None:
         with refused_as(DataError, "it is not a vocabulary written by deephash"):
-            record = read_json(path, "vocabulary", limit=_LONGEST)
+            record = read_json(path, "vocabulary", limit=VOCABULARY_LIMIT)
         frequency, total = dict(record["frequency"]), int(record["total"])
         if len(frequency) > self.num_features:
             raise UsageError(f"{path} holds {len(frequency)} words, but {self.spec.name} has {self.num_features}")

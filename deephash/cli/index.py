@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from deephash.cli.output import note, print_json
+from deephash.encoding.port import Engine
 from deephash.errors import DataError, UsageError
 from deephash.foreign.names import printable
 
@@ -40,6 +41,7 @@ def index(
     moved: Annotated[bool, Parameter(negative="")] = False,
     allow_empty: Annotated[bool, Parameter(negative="")] = False,
     device: str = "auto",
+    engine: Engine = "auto",
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
     """Encode a folder of pictures into a collection; run again, it takes in what is new, changed, renamed and gone.
@@ -69,6 +71,8 @@ def index(
         moved: the pictures of an existing collection are in this folder now, under the same relative paths.
         allow_empty: remove every picture from the collection where the folder holds none any more.
         device: auto, cpu, cuda.
+        engine: onnx encodes without torch on a CPU, torch by the weights; auto takes onnx where the model has it. A
+            collection goes on with the one it was made by.
         json: print one JSON object.
     """
     from deephash.collection.attributes import read_attributes, read_kinds
@@ -97,6 +101,7 @@ def index(
             moved=moved,
             allow_empty=allow_empty,
             device=device,
+            engine=engine,
         )
     except KeyboardInterrupt:
         kept = f"{_rows(out):,} pictures are in {out}. " if out.exists() else ""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import inspect
 from pathlib import Path
+from typing import Literal
 
 from deephash.cli.output import print_json, table
+from deephash.errors import UsageError
 from deephash.foreign.names import printable
 
 
@@ -55,4 +57,32 @@ def info(folder: Path, *, json: bool = False) -> None:
         print(f"  {printable(name):16} {printable(str(value))}")
 
 
-COMMANDS = {"list": list_methods, "info": info}
+def export(
+    model: Path, /, *, format: Literal["onnx", "torchscript", "openvino"] = "onnx", out: Path | None = None
+) -> int:
+    """Write a model in a form that runs without deephash, or give its folder an encoder that runs without torch.
+
+    $ deephash models export runs/orthohash                       # encoder.onnx beside the weights
+    $ deephash models export runs/orthohash --format torchscript --out traced
+
+    Args:
+        model: a run or a model folder.
+        format: onnx, torchscript or openvino; rows go in, ``continuous`` and ``vectors`` come out.
+        out: a folder for the files; onnx goes into the model folder where this is left out.
+    """
+    from deephash.encoding.record import model_folder
+    from deephash.models.portable import export_to, make_portable
+
+    folder = model_folder(model)
+    if format == "onnx" and out is None:
+        made = make_portable(folder)
+        if "reason" in made:
+            raise UsageError(f"{folder} keeps to torch: {made['reason']}")
+        print(f"{folder}: {', '.join(made['towers'])}; opset {made['opset']}, codes differ by {made['difference']:.1g}")
+        return 0
+    for path in export_to(folder, folder / format if out is None else out, format):
+        print(path)
+    return 0
+
+
+COMMANDS = {"list": list_methods, "info": info, "export": export}

@@ -14,6 +14,7 @@ from urllib.error import URLError
 from cyclopts import Parameter
 
 from deephash.cli.output import note, print_json
+from deephash.encoding.port import Engine
 from deephash.errors import DataError, UsageError
 from deephash.pictures import looks_like_picture
 from deephash.search import Answer, Options, Part, Query, Searcher
@@ -49,6 +50,7 @@ def search(
     null: Annotated[bool, Parameter(name=["-0", "--null"])] = False,
     open: bool = False,
     model: Path | None = None,
+    engine: Engine = "auto",
     index: str = "faiss:flat",
 ) -> int:
     """Search a collection by a picture, words, or one of its own items.
@@ -82,9 +84,10 @@ def search(
         null: with --paths, end each with a NUL byte instead of a new line.
         open: show the best answer in the system's picture viewer or browser.
         model: encode the query with this model folder instead of the collection's own.
+        engine: onnx encodes without torch, torch by its weights; auto takes what encoded the collection.
         index: which index answers; ``auto`` starts slower and pays for many queries, as in ``deephash serve``.
     """
-    searcher = Searcher.open(collection, model=model, index=index)
+    searcher = Searcher.open(collection, model=model, index=index, engine=engine)
     parts = _asked(searcher, query, image, text, beta)
     parts += [_weighted(searcher, words, 1.0) for words in plus]
     parts += [_weighted(searcher, words, -1.0) for words in minus]

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import logging
+import shutil
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from deephash.collection.card import is_collection
-from deephash.encoding.port import CodeEncoder, Precision
-from deephash.encoding.record import model_folder
+from deephash.encoding.port import CodeEncoder, Engine, Precision
+from deephash.encoding.portable import towers_of
+from deephash.encoding.record import model_folder, read_model_record
 from deephash.errors import UsageError
 
 Source: TypeAlias = Any  # str, Path, CodeEncoder, or a HashModel, whose class is on a higher floor
 
 _TORCH = "deephash.models.encoder", "TorchEncoder"  # on a higher floor, so imported by name when first opened
+_log = logging.getLogger("deephash")
 
 
-def open_encoder(source: Source, *, device: str | None = None, precision: Precision | None = None) -> CodeEncoder:
+def open_encoder(
+    source: Source, *, device: str | None = None, precision: Precision | None = None, engine: Engine = "auto"
+) -> CodeEncoder:
     """Return an encoder.
 
     Args:
@@ -25,17 +32,66 @@ def open_encoder(source: Source, *, device: str | None = None, precision: Precis
         device: ``auto`` (a GPU where there is one), ``cpu``, ``cuda``, ...; None leaves a model where it is. An encoder
             stays where it is.
         precision: ``bf16`` computes the network in bfloat16; None leaves an encoder as it is, and is fp32 otherwise.
+        engine: ``onnx`` takes the portable encoder of a folder, which needs no torch; ``torch`` the weights; ``auto``
+            the portable one on a CPU, where the folder carries one.
 
     Raises:
         CollectionDamaged, FormatTooNew: the folder cannot be used.
-        UsageError: the device cannot be used, or a collection carries no model.
+        UsageError: the device or the engine cannot be used, or a collection carries no model.
     """
     if isinstance(source, CodeEncoder):
         return source if precision is None else source.at(precision)
-    engine = getattr(import_module(_TORCH[0]), _TORCH[1])
-    is_folder = isinstance(source, (str, Path))
-    opened: CodeEncoder = engine.open(folder_of(source), device) if is_folder else engine(source, device)
+    if isinstance(source, (str, Path)):
+        folder = folder_of(source)
+        if _takes_onnx(folder, device, precision, engine):
+            from deephash.encoding.onnx import OnnxEncoder
+
+            return OnnxEncoder(folder)
+        opened: CodeEncoder = _torch().open(folder, device)
+    elif engine == "onnx":
+        raise UsageError("a model in memory is computed by torch; save it, and open the folder for --engine onnx")
+    else:
+        opened = _torch()(source, device)
     return opened.at(precision or "fp32")
+
+
+def _torch() -> Any:
+    if find_spec("torch") is None:
+        raise UsageError(
+            "torch is not installed, and this model carries no encoder that runs without it: make one where torch is "
+            "(deephash models export RUN), or pip install deephash[train]"
+        )
+    return getattr(import_module(_TORCH[0]), _TORCH[1])
+
+
+def _takes_onnx(folder: Path, device: str | None, precision: Precision | None, engine: Engine) -> bool:
+    """Say whether the portable encoder computes. Raises UsageError where it is asked for and cannot."""
+    if engine == "torch":
+        return False
+    record = read_model_record(folder)
+    lacking = _what_is_lacking(record, device, precision)
+    if engine == "onnx" and lacking:
+        raise UsageError(f"--engine onnx: {lacking}")
+    return not lacking
+
+
+def _what_is_lacking(record: dict[str, Any], device: str | None, precision: Precision | None) -> str:
+    if precision not in (None, "fp32"):
+        return f"a portable encoder computes in fp32, not {precision}"
+    if device not in (None, "auto", "cpu") or (device == "auto" and _has_gpu()):
+        return "a portable encoder computes on the CPU"
+    if not towers_of(record):
+        reason = (record.get("portable") or {}).get("reason")
+        return f"the model has no portable encoder ({reason or 'deephash models export RUN makes one'})"
+    if find_spec("onnxruntime") is None:
+        _log.warning("onnxruntime is not installed, so torch encodes, which starts slowly: pip install onnxruntime")
+        return "onnxruntime is not installed: pip install onnxruntime"
+    return ""
+
+
+def _has_gpu() -> bool:
+    """Say whether this machine seems to have a GPU that torch could use; torch itself is not asked."""
+    return shutil.which("nvidia-smi") is not None or Path("/dev/nvidiactl").exists() or Path("/dev/kfd").exists()
 
 
 def folder_of(source: str | Path) -> Path:

@@ -19,6 +19,7 @@ from deephash.codes import BinaryCodes, CodeLayout
 
 Modality: TypeAlias = Literal["image", "text"]
 Precision: TypeAlias = Literal["fp32", "bf16"]
+Engine: TypeAlias = Literal["auto", "onnx", "torch"]
 Row: TypeAlias = NDArray[Any]
 
 
@@ -46,6 +47,10 @@ class CodeEncoder(Protocol):
     An item goes through :meth:`prepare`, which gives one row in NumPy, and rows through :meth:`encode`, a batch at a
     time. Both may be called from several threads at once.
     """
+
+    @property
+    def engine(self) -> str:
+        """What computes: ``torch`` or ``onnx``."""
 
     @property
     def method(self) -> str:

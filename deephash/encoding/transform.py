@@ -5,7 +5,7 @@ The settings are plain JSON, so that they travel with the weights.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -69,12 +69,17 @@ class PictureTransform:
 
     def normalise(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return pixels [..., 3, H, W] in 0..1 with the mean taken off, divided by the deviation."""
-        mean, std = (np.array(values, dtype=np.float32).reshape(3, 1, 1) for values in (self.mean, self.std))
-        return np.asarray((pixels - mean) / std)
+        return normalised(pixels, self.mean, self.std)
 
     def to_json(self) -> dict[str, Any]:
         """Return the settings as JSON values."""
         return asdict(self) | {"mean": list(self.mean), "std": list(self.std)}
+
+
+def normalised(pixels: NDArray[np.float32], mean: Sequence[float], std: Sequence[float]) -> NDArray[np.float32]:
+    """Return pixels [..., 3, H, W] minus ``mean``, divided by ``std``, channel by channel."""
+    centre, scale = (np.array(values, dtype=np.float32).reshape(3, 1, 1) for values in (mean, std))
+    return np.asarray((pixels - centre) / scale)
 
 
 def resolve_transform(

@@ -29,7 +29,7 @@ from deephash.collection.folder import (
 from deephash.collection.hubs import complete_hub_biases
 from deephash.encoding import CodeEncoder, open_encoder
 from deephash.encoding.opening import Source
-from deephash.encoding.port import Precision
+from deephash.encoding.port import Engine, Precision
 from deephash.errors import DataError, UsageError
 from deephash.ingest.encoder import Batch, Job, StreamEncoder, precision_of
 from deephash.numbers import whole
@@ -90,6 +90,7 @@ def index_folder(
     moved: bool = False,
     allow_empty: bool = False,
     device: str = "auto",
+    engine: Engine = "auto",
 ) -> IngestReport:
     """Create the collection ``out`` from a folder of pictures, or bring it up to date.
 
@@ -112,6 +113,7 @@ def index_folder(
         moved: the pictures of an existing collection lie below ``folder`` now.
         allow_empty: remove every row where the folder holds no picture any more.
         device: ``auto`` computes on a GPU where there is one.
+        engine: see :func:`~deephash.encoding.open_encoder`; a collection goes on with the one it was made by.
 
     Raises:
         DataError: the folder is missing, or empty while the collection is not; nothing is changed then.
@@ -136,9 +138,11 @@ def index_folder(
     if dry_run:
         return _foretold(plan, listing.skipped)
     chosen = _own_model(collection, target) if model is None else model
-    encoder = open_encoder(chosen, device=device, precision=precision)
+    if collection is not None and engine == "auto" and precision == "fp32":
+        engine = engine_of(collection)
+    encoder = open_encoder(chosen, device=device, precision=precision, engine=_first_engine(chosen, engine))
     if collection is None:
-        collection = _create(target, encoder, root, keep_vectors)
+        collection, encoder = _created(target, encoder, root, keep_vectors, device, engine)
     else:
         _check_fits(collection, encoder, keep_vectors)
         if moved:
@@ -240,8 +244,22 @@ def _foretold(plan: FolderPlan, skipped: Sequence[Skipped]) -> IngestReport:
     )
 
 
-def _create(target: Path, encoder: CodeEncoder, root: Path, keep_vectors: bool) -> Collection:
-    return Collection.create(
+def engine_of(collection: Collection) -> Engine:
+    """Return what computed the codes of a collection; ``auto`` where that was not noted."""
+    noted = collection.card.notes.get("engine")
+    return noted if noted in ("onnx", "torch") else "auto"
+
+
+def _first_engine(chosen: Source, engine: Engine) -> Engine:
+    """A model in memory is torch's until the collection has saved it."""
+    return engine if isinstance(chosen, (str, Path)) else "auto"
+
+
+def _created(
+    target: Path, encoder: CodeEncoder, root: Path, keep_vectors: bool, device: str, engine: Engine
+) -> tuple[Collection, CodeEncoder]:
+    """Make the collection, and return it with what is to encode: its own portable encoder, where it now carries one."""
+    collection = Collection.create(
         target,
         num_bits=encoder.num_bits,
         num_levels=encoder.num_levels,
@@ -250,6 +268,10 @@ def _create(target: Path, encoder: CodeEncoder, root: Path, keep_vectors: bool) 
         root=root,
         notes={"precision": encoder.precision},
     )
+    if encoder.engine == "torch" and engine != "torch":
+        encoder = open_encoder(collection.model_path, device=device, precision=encoder.precision, engine=engine)
+    collection.note("engine", encoder.engine)
+    return collection, encoder
 
 
 def _own_model(collection: Collection | None, target: Path) -> Path:

@@ -223,11 +223,16 @@ class HashModel(LightningModule, ABC):
 
         return jsonable_init_args(self)
 
-    def save(self, directory: str | Path) -> None:
-        """Write ``model.json``, ``model.safetensors`` and a card; never a pickle. Replaces an older one atomically."""
+    def save(self, directory: str | Path, *, portable: bool = True) -> None:
+        """Write ``model.json``, ``model.safetensors`` and a card; never a pickle. Replaces an older one atomically.
+
+        Args:
+            directory: the model folder.
+            portable: also write an encoder that runs without torch (``encoder.onnx``), where there can be one.
+        """
         from deephash.models.storage import save_model
 
-        save_model(self, Path(directory))
+        save_model(self, Path(directory), portable=portable)
 
 
 class AlternatingHashModel(HashModel):

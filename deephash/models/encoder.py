@@ -30,6 +30,8 @@ class TorchEncoder:
         precision: ``bf16`` computes the network in bfloat16.
     """
 
+    engine = "torch"
+
     def __init__(self, model: HashModel, device: str | None = None, *, precision: Precision = "fp32") -> None:
         if device is not None:
             model = model.to(find_device(device))

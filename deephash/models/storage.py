@@ -22,6 +22,7 @@ from safetensors.torch import save_file
 from deephash.backbones import Backbone, Encoder
 from deephash.codes import BinaryCodes
 from deephash.collection.seen import SeenItems
+from deephash.encoding.portable import ENTRY as PORTABLE
 from deephash.encoding.record import JSON_NAME
 from deephash.encoding.targets import TargetTable
 from deephash.errors import UsageError
@@ -55,19 +56,25 @@ class Saveable(Protocol):
 # Saving --------------------------------------------------------------------------------------------
 
 
-def save_model(model: Saveable, directory: Path) -> None:
-    """Write ``model`` into ``directory``; an older model there is replaced only once the new one is complete."""
+def save_model(model: Saveable, directory: Path, *, portable: bool = True) -> None:
+    """Write ``model`` into ``directory``; an older model there is replaced only once the new one is complete.
+
+    Args:
+        model: a :class:`~deephash.models.HashModel`.
+        directory: the model folder.
+        portable: with an encoder that needs no torch, where the model has such a form.
+    """
     directory = directory.absolute()
     directory.parent.mkdir(parents=True, exist_ok=True)
     fresh = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
     try:
-        _write(model, fresh)
+        _write(model, fresh, portable)
         _swap(fresh, directory)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
 
 
-def _write(model: Saveable, folder: Path) -> None:
+def _write(model: Saveable, folder: Path, portable: bool) -> None:
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
     save_file(tensors, folder / TENSORS_NAME)
     for modality, encoder in model.encoders.items():
@@ -81,6 +88,10 @@ def _write(model: Saveable, folder: Path) -> None:
     if (table := model.target_table()) is not None:
         table.save(folder)
     record = describe(model) | {"weights_sha256": sha256(folder / TENSORS_NAME)}
+    if portable:
+        from deephash.models.portable import export_portable  # which knows HashModel
+
+        record[PORTABLE] = export_portable(model, folder)  # type: ignore[arg-type]
     (folder / JSON_NAME).write_text(json.dumps(record, indent=2) + "\n", encoding="utf8")
     (folder / CARD_NAME).write_text(_card(record), encoding="utf8")
     folder.chmod(0o755)  # mkdtemp gives 0700, which would hide the model from other users

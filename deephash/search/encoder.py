@@ -6,6 +6,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from deephash.collection.reader import CollectionReader
 from deephash.encoding import CodeEncoder, open_encoder, read_model_record
 from deephash.encoding.composed import change_by_words, compose_picture, continuous_codes, neutral_codes
 from deephash.encoding.opening import Source, folder_of
-from deephash.encoding.port import Modality, Row
+from deephash.encoding.port import Engine, Modality, Row
 from deephash.encoding.record import description_of
 from deephash.errors import IncompatibleModel, UsageError
 from deephash.index.composition import ComposedQuery
@@ -82,15 +83,18 @@ class QueryEncoder:
             only codes and ids search.
         fingerprint: the one the collection's codes were made with; None accepts any.
         collection: how the collection is called in messages.
+        engine: what computes, see :func:`~deephash.encoding.open_encoder`.
 
     Raises:
         IncompatibleModel: the model's codes cannot be compared with the collection's.
     """
 
-    def __init__(self, source: Source | None, fingerprint: str | None, collection: str) -> None:
+    def __init__(
+        self, source: Source | None, fingerprint: str | None, collection: str, engine: Engine = "auto"
+    ) -> None:
         self._model: CodeEncoder | None = None
         self._lock = threading.Lock()
-        self._expected, self._collection = fingerprint, collection
+        self._expected, self._collection, self._engine = fingerprint, collection, engine
         self._remembered: OrderedDict[tuple[str, bool], Encoded | Mixture] = OrderedDict()
         self.directory: Path | None = None
         self.record: dict[str, Any] = {"class": "codes from elsewhere", "modalities": []}
@@ -122,7 +126,7 @@ class QueryEncoder:
             if self._model is None:
                 if self.directory is None:
                     raise UsageError(f"{self._collection} has no model; search it by id, or give --model")
-                encoder = open_encoder(self.directory)
+                encoder = open_encoder(self.directory, engine=self._engine)
                 self._check(encoder.fingerprint())
                 self._model = encoder
             return self._model
@@ -260,15 +264,22 @@ def _modality(part: Part) -> Modality:
     return part.kind
 
 
+def engine_of(collection: CollectionReader) -> Engine:
+    """Return what computed the codes of a collection, where that is installed here; else whatever there is."""
+    noted = collection.card.notes.get("engine")
+    return "torch" if noted == "torch" and find_spec("torch") is not None else "auto"
+
+
 class QueryEncoders:
     """The encoders of a collection's models, each loaded at its first query.
 
     Args:
         collection: how the collection is called in messages.
+        engine: what encodes; ``auto`` takes what encoded the collection.
     """
 
-    def __init__(self, collection: str) -> None:
-        self._name = collection
+    def __init__(self, collection: str, engine: Engine = "auto") -> None:
+        self._name, self._engine = collection, engine
         self._known: dict[str | None, QueryEncoder] = {}
         self._lock = threading.Lock()
 
@@ -279,7 +290,8 @@ class QueryEncoders:
             IncompatibleModel: its codes cannot be compared with those of ``model``.
         """
         chosen = collection.path_of_model(model.fingerprint) if source is None else source
-        encoder = QueryEncoder(chosen, model.fingerprint, self._name)
+        engine = engine_of(collection) if self._engine == "auto" else self._engine
+        encoder = QueryEncoder(chosen, model.fingerprint, self._name, engine)
         self._known[model.fingerprint] = encoder
         return encoder
 

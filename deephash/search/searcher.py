@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from deephash.codes import BinaryCodes
 from deephash.collection import Collection
 from deephash.encoding.opening import Source
+from deephash.encoding.port import Engine
 from deephash.errors import DataError, DeephashError, UnreadablePicture, UsageError
 from deephash.search.answer import Answer
 from deephash.search.chance import Chance
@@ -61,7 +62,9 @@ class Searcher:
     _still: bool = field(default=False, repr=False)
 
     @classmethod
-    def open(cls, path: str | Path, *, model: Source | None = None, index: str = "auto") -> Self:
+    def open(
+        cls, path: str | Path, *, model: Source | None = None, index: str = "auto", engine: Engine = "auto"
+    ) -> Self:
         """Open the collection at ``path``.
 
         Args:
@@ -69,13 +72,14 @@ class Searcher:
             model: the model to encode queries with, a folder or in memory (see
                 :func:`~deephash.encoding.open_encoder`); the collection's own by default.
             index: which index answers (``auto``, ``faiss:flat``, ``scan``, ...).
+            engine: what encodes queries (``onnx``, ``torch``); by default what encoded the collection.
 
         Raises:
             IncompatibleModel: the model's codes cannot be compared with the collection's.
             CollectionDamaged: the collection cannot be read.
         """
         collection = Collection.open(path)
-        encoders = QueryEncoders(str(path))
+        encoders = QueryEncoders(str(path), engine)
         encoders.put(collection.current, collection, model)
         return cls(Path(path), encoders, index, Path(path).stem, Snapshot.of(collection, index))
 

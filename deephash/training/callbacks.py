@@ -108,17 +108,17 @@ class ModelSaver(Callback):
             return
         if trainer.is_global_zero and is_due(trainer, self.every_n_epochs):
             score = trainer.callback_metrics.get(SCORE)
-            pl_module.save(self.folder / "last")
+            pl_module.save(self.folder / "last", portable=False)
             by_score = all(hook.chooses_by_score for hook in batch_hooks(trainer))
             if score is None or not by_score or float(score) > self.best_score:
                 self.best_score = -math.inf if score is None else float(score)
                 self.best_epoch = trainer.current_epoch
-                pl_module.save(self.folder / "model")
+                pl_module.save(self.folder / "model", portable=False)  # made portable once, when the run ends
         trainer.save_checkpoint(self.checkpoint)  # by all processes: it waits for them, and the first one writes
 
     def keep(self, model: HashModel) -> None:
         """Save a model that no epoch changed: a frozen one is the best and the last."""
-        model.save(self.folder / "last")
+        model.save(self.folder / "last", portable=False)
         model.save(self.folder / "model")
 
     def state_dict(self) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from deephash.data.stream_task import StreamTask
 from deephash.errors import UsageError
 from deephash.models import BatchHook, HashModel, ObjectiveHashModel
 from deephash.models.objective import batch_hooks
+from deephash.models.portable import make_portable
 from deephash.models.warm_start import WarmStart
 from deephash.training.callbacks import ModelSaver, RetrievalEvaluation, TrainingProgress
 from deephash.training.inheritance import NOTHING, Inheritance
@@ -143,9 +144,16 @@ def fit(
     run.write_splits(data)  # once more: unreadable pictures were found on the way
     if isinstance(data, StreamTask):
         run.update(codes=len(store_new_codes(run.path, data)))
+    _make_portable(trainer, saver)
     best = {"best_epoch": saver.best_epoch, "best_validation_map": saver.best_score}
     run.finish(status="finished", seconds=round(seconds, 2), epochs=trainer.current_epoch, notes=data.notes, **best)
     return seconds
+
+
+def _make_portable(trainer: Trainer, saver: ModelSaver) -> None:
+    """Give the run's model its encoder without torch, once; of each epoch's it would only cost time."""
+    if trainer.is_global_zero and (saver.folder / "model").is_dir():
+        make_portable(saver.folder / "model")
 
 
 def _take_codes_over(run: RunFolder, data: HashDataModule, ancestor: Ancestor | None, *, resume: bool) -> None:

@@ -188,7 +188,7 @@ def test_an_error_with_one_picture_is_its_own_matter(
         return prepare(picture)
 
     monkeypatch.setattr(model, "preprocess", lambda _: failing)
-    report = index_folder(folder, tmp_path / "x.dh", model)
+    report = index_folder(folder, tmp_path / "x.dh", model, engine="torch")
     assert report.added == 4
     assert [(path, reason in said) for path, said in report.skipped] == [("thin.png", True)]
 

@@ -1,0 +1,42 @@
+"""What ``model.json`` says of a portable encoder: an ONNX file a tower, and how its rows are read. Without torch."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from deephash.encoding.record import COPY_AGAIN
+from deephash.errors import CollectionDamaged
+from deephash.foreign import read_bytes, refused_as
+from deephash.foreign.names import printable
+
+ENTRY = "portable"
+OPSET = 17
+TOLERANCE = 1e-3  # largest difference of a continuous code from torch's, of its own size, that is let pass at export
+_LARGEST = 8 << 30  # bytes of a tower
+
+
+def towers_of(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the portable towers that a record describes, by modality; none where it carries no portable encoder."""
+    found = record.get(ENTRY) or {}
+    towers: Mapping[str, Any] = found.get("towers") or {}
+    return towers if set(towers) == set(record.get("modalities", ())) else {}
+
+
+def file_name(modality: str) -> str:
+    """Return the name of a tower's file."""
+    return "encoder.onnx" if modality == "image" else f"encoder_{modality}.onnx"
+
+
+def read_tower(folder: Path, modality: str, tower: Mapping[str, Any]) -> bytes:
+    """Return the content of a tower's file. Raises CollectionDamaged where it is not the one that was written."""
+    path = folder / file_name(modality)
+    with refused_as(CollectionDamaged, COPY_AGAIN):
+        content = read_bytes(path, _LARGEST)
+    if hashlib.sha256(content).hexdigest() != tower.get("sha256"):
+        raise CollectionDamaged(
+            f"{printable(path)} is not the file that model.json describes; {COPY_AGAIN}, or use --engine torch"
+        )
+    return content
