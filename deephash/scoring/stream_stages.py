@@ -54,6 +54,7 @@ def stream_stages(
         searched = (
             encoded_side(model, data, "database", direction[1]) if reencoded else _stored(data, book, direction[1])
         )
+        _require_both(data, query, searched, direction)
         following = tasks[number + 1] if number + 1 < len(tasks) else None
         yield Stage(
             query,
@@ -98,6 +99,19 @@ def _stored(data: StreamTask, book: CodeBook | None, modality: str | None) -> Co
     if book.modalities is not None:
         wanted &= book.modalities == (modality or "image")
     return book.take(wanted).side
+
+
+def _require_both(data: StreamTask, query: CodeFile, searched: CodeFile, direction: Direction) -> None:
+    """Raise UsageError where a task has nobody who asks, or nothing that is searched, as before a modality arrives."""
+    asking = set() if query.sessions is None else set(query.sessions.tolist())
+    silent = [number for number in range(1, data.task + 1) if number not in asking]
+    half = direction[0] if silent else direction[1]
+    if silent or not len(searched):
+        raise UsageError(
+            f"task {silent[0] if silent else data.task} of {data.path} has no {half or 'item'} that "
+            f"{'asks' if silent else 'is searched'}; score a direction that is there from the first task on, such as "
+            "--task i2i"
+        )
 
 
 def _before_learning(model: HashModel, data: StreamTask, direction: Direction) -> CodePair:

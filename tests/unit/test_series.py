@@ -6,20 +6,25 @@ from dataclasses import replace
 import jsonschema
 import numpy as np
 import pytest
+import yaml
 
 from deephash.backbones import Backbone
 from deephash.codes import BinaryCodes
-from deephash.data import Digits
+from deephash.data import Digits, FeatureFile, StreamTask
+from deephash.data.stream_drawing import modality_stream
 from deephash.errors import DataError, UsageError
 from deephash.evaluation.codefile import CodeFile
 from deephash.evaluation.compatibility import compatibility_scores
 from deephash.evaluation.lifelong import lifelong_scores
 from deephash.evaluation.metrics import mean_average_precision
 from deephash.evaluation.scores import Settings
-from deephash.models import ITQ, LSH
+from deephash.models import ITQ, LSH, CrossModalOrthoHash
 from deephash.scoring.series import evaluate_compatibility, evaluate_lifelong, joined
 from deephash.scoring.sides import CodePair, Stage
 from deephash.scoring.stages import compatibility_models, lifelong_stages
+from deephash.training import RunFolder, fit, make_trainer
+from deephash.training.inheritance import inherited
+from deephash.training.options import TrainOptions
 from tests.paths import ROOT
 
 SCHEMA = json.loads((ROOT / "docs" / "report.schema.json").read_text())
@@ -289,3 +294,33 @@ def test_the_picture_has_a_line_a_session(tmp_path):
         assert axes.lines[0].get_ydata() == pytest.approx([row[0] for row in report.series.scores])
         assert axes.lines[-1].get_ydata() == pytest.approx([np.mean(row) for row in report.series.scores])
     assert "series.png" in {path.name for path in report.plot(tmp_path)}
+
+
+def test_pairs_of_a_stream_are_scored_by_direction(tmp_path):
+    """Texts arrive with the second task: pictures are compared from the first on, texts are not."""
+    rng, labels = np.random.default_rng(0), np.repeat(np.arange(3), 40)
+    halves = {half: (rng.normal(size=(3, 8))[labels] + 0.3 * rng.normal(size=(120, 8))) for half in ("image", "text")}
+    columns = {f"{half}_features": rows.astype(np.float32) for half, rows in halves.items()}
+    np.savez(tmp_path / "p.npz", labels=labels, class_names=np.array(list("abc")), **columns)
+    description = {"class_path": "deephash.data.FeatureFile", "init_args": {"path": str(tmp_path / "p.npz")}}
+    base = FeatureFile(str(tmp_path / "p.npz"))
+    modality_stream(base, description, [["image"], ["image", "text"]]).save(tmp_path / "s.json")
+    features, folders = Backbone("features:8", weights=None), []
+    for number in (1, 2):
+        folders.append(tmp_path / f"r{number}")
+        data = StreamTask(str(tmp_path / "s.json"), task=number, batch_size=16)
+        how = inherited(TrainOptions(continue_from=folders[0] if number == 2 else None))
+        (folders[-1]).mkdir()
+        words = {"stream": str(tmp_path / "s.json"), "task": number}
+        (folders[-1] / "config.yaml").write_text(
+            yaml.safe_dump({"data": {"class_path": "deephash.data.StreamTask", "init_args": words}})
+        )
+        trainer = make_trainer(folders[-1], max_epochs=3, accelerator="cpu")
+        fit(trainer, CrossModalOrthoHash(16, 3, features, features), data, RunFolder(folders[-1]), inheritance=how)
+    report = evaluate_lifelong(lifelong_stages(folders, task="i2i"), settings=QUICK)
+    assert [len(row) for row in report.series.scores] == [1, 2]
+    assert len(report.series.seconds) == 2
+    with pytest.raises(UsageError, match=r"task 1 of .* has no text that asks"):
+        lifelong_stages(folders, task="t2i")
+    with pytest.raises(UsageError, match=r"task 1 of .* has no text that is searched"):
+        lifelong_stages(folders, task="i2t")
