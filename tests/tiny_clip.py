@@ -9,3 +9,14 @@ OPTIONS = {
 }
 PICTURES = Backbone("clip:custom", weights=None, options=OPTIONS)
 TEXTS = Backbone("clip-text:custom", weights=None, options=OPTIONS)
+
+
+def tiny_clip_model():
+    """Return a model of both towers, fitted to random embeddings; 16 bits."""
+    import torch
+
+    from deephash.models import CrossModalITQ
+
+    torch.manual_seed(0)
+    model = CrossModalITQ(16, PICTURES, TEXTS, project_texts=False)
+    return model.fit({f"{name}_features": torch.randn(60, 32) for name in ("image", "text")}).eval()
