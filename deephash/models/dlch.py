@@ -23,7 +23,7 @@ from deephash.models.base import Inputs
 from deephash.models.cross_modal import MODALITIES, sole_modality
 from deephash.models.first_phase import LABELS, FirstPhase
 from deephash.models.label_net import LabelNet, layers, small_normal
-from deephash.models.lifelong_phase import LifelongPhase, SeenCodes
+from deephash.models.lifelong_phase import LifelongPhase, SeenCodes, outputs_of
 from deephash.models.objective import Batch, ObjectiveHashModel
 from deephash.models.optimizers import Optimizer, build_optimizer
 from deephash.objectives.checks import require_finite
@@ -59,8 +59,8 @@ class DLCH(ObjectiveHashModel):
             preset is this one.
         lifelong_rate: learning rate of the later phases (Adam); None is 1e-3 for heads and 1e-5 for backbones,
             1e-7 in the release.
-        fine_tune: a run that continues from another goes on with the losses of phase 1, on its own items: the baseline
-            that forgets.
+        fine_tune: a run that continues from another goes on with the losses of phase 1, on its own items, from the
+            outputs of the network as it is: the baseline that forgets.
         preset: ``corrected``, or ``release`` for the released code's optimisers and inputs in both phases and its
             defects in the later ones.
         optimizer: of phase 1; None is Adam at 1e-2 for heads and 1e-4 for backbones, in the release SGD from 1e-3 down
@@ -176,7 +176,7 @@ class DLCH(ObjectiveHashModel):
         if self.later is not None:
             self.later.solve(self.turn)
             self.learned_codes = self.later.learned_codes()
-        elif self.turn == LABELS and self.current_epoch == 0 and self.preset == "corrected":
+        elif self.turn == LABELS and self.current_epoch == 0 and self.preset == "corrected" and not self._goes_on():
             self.first.begin_at_labels()
         elif self.turn == self.networks[-1]:
             self.first.renew_codes()
@@ -200,10 +200,13 @@ class DLCH(ObjectiveHashModel):
         if stage != "fit" or data is None:
             return
         seen = {} if self.fine_tune else SeenCodes.of(data, tuple(self.encoders))
-        if seen:
-            columns = data.splits["train"].columns(without=tuple(self.encoders))
-            self.later = LifelongPhase(seen, columns, self.lifelong, seed=self.seed)
-            self.memory = None
+        columns = data.splits["train"].columns(without=tuple(self.encoders))
+        self.later = LifelongPhase(seen, columns, self.lifelong, seed=self.seed) if seen else None
+        self.memory = None if seen else self.first.memory
+
+    def _goes_on(self) -> bool:
+        """Say whether this run continues from another, in whatever phase."""
+        return getattr(getattr(self.trainer, "datamodule", None), "book", None) is not None
 
     def configure_optimizers(self) -> Any:
         """Build the optimiser of this phase, with the label net in the first; the release lowers its rate."""
@@ -233,8 +236,8 @@ class DLCH(ObjectiveHashModel):
         split = data.splits["train"]
         for name, table in split.features.items():
             there = torch.from_numpy(split.present[name]) if name in split.present else slice(None)
-            goes_on = (self.later is not None or self.fine_tune) and bool(self.get_buffer(f"{name}_mean").any())
-            if not goes_on and len(table[there]):
+            kept = self._goes_on() and bool(self.get_buffer(f"{name}_mean").any())
+            if not kept and len(table[there]):
                 self.steady_on(name, table[there])
 
     def steady_on(self, modality: str, table: Tensor) -> None:
@@ -256,7 +259,11 @@ class DLCH(ObjectiveHashModel):
             rows = self._training_rows()
             usable = labelled_mask(rows["labels"], self.num_classes)
             halves = {name: rows[f"has_{name}"][usable] for name in self.encoders if f"has_{name}" in rows}
+            resumed = len(self.first.memory) > 0
             self.first.admit(rows["index"][usable], rows["labels"][usable], halves)
+            if self._goes_on() and not resumed:
+                outputs = {name: outputs_of(self, data, name)[usable] for name in self.encoders}
+                self.first.begin_at_outputs(rows["index"][usable], outputs)
 
     def _training_rows(self) -> dict[str, Tensor]:
         """Return labels, row numbers and flags of the whole training split."""

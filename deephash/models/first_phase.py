@@ -92,6 +92,12 @@ class FirstPhase:
         codes = {f"codes_{name}": phase_one_codes(labels, labels) for name in self.modalities}
         self.memory.write(self.memory.numbers(), **dict.fromkeys(self.modalities, labels), **codes)
 
+    def begin_at_outputs(self, index: Tensor, outputs: Mapping[str, Tensor]) -> None:
+        """Let buffers and codes begin at the outputs [n, K] of a network that learned before, H at their mean."""
+        labels = torch.stack(list(outputs.values())).mean(dim=0)
+        codes = {f"codes_{name}": phase_one_codes(each, labels) for name, each in outputs.items()}
+        self.memory.write(index, **{LABELS: labels}, **outputs, **codes)
+
     def renew_codes(self) -> None:
         """Set Bx = sgn(2 F + H) and By = sgn(2 G + H) of all items; the end of a round."""
         held = self.memory.everything

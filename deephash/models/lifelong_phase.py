@@ -100,19 +100,9 @@ class LifelongPhase:
         """Encode Omega, so that new codes begin at the network's own; a resumed run goes on where it stood."""
         self.to(model.device)
         fresh = {name: table for name, table in self.tables.items() if not table.has_begun}
-        if not fresh:
-            return
-        parts: dict[str, list[Tensor]] = {name: [] for name in fresh}
-        training = model.training
-        model.eval()
-        with torch.no_grad():
-            for batch in data.batches("train"):
-                for name, outputs in parts.items():
-                    outputs.append(model(one_modality(batch, name, model.device)).flatten(1).float())
-        model.train(training)
         for name, table in fresh.items():
-            table.begin(torch.cat(parts[name]))
-        if self._is_shared:
+            table.begin(outputs_of(model, data, name))
+        if fresh and self._is_shared:
             begin_together(list(self.tables.values()))
 
     def losses(self, modality: str, outputs: Tensor, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -160,6 +150,18 @@ class LifelongPhase:
         """Take up what :meth:`state_dict` returned."""
         for name, table in self.tables.items():
             table.load_state_dict(state[name])
+
+
+def outputs_of(model: HashModel, data: HashDataModule, modality: str) -> Tensor:
+    """Return a model's continuous codes [m, K] of one modality of all training items, in their order."""
+    training = model.training
+    model.eval()
+    with torch.no_grad():
+        parts = [
+            model(one_modality(batch, modality, model.device)).flatten(1).float() for batch in data.batches("train")
+        ]
+    model.train(training)
+    return torch.cat(parts)
 
 
 def one_modality(batch: Mapping[str, Tensor], modality: str, device: torch.device) -> Inputs:

@@ -198,6 +198,16 @@ def test_an_interrupted_phase_goes_on_as_if_it_had_not_been(digits, start, monke
     assert one.learned_codes == other.learned_codes
 
 
+def test_fine_tuning_goes_on_with_the_first_losses_and_keeps_what_is_stored(digits):
+    words = ("--continue-from", digits / "one", "--model.init_args.fine_tune=true", "--epochs", 2)
+    two, _ = trained(digits, "tuned", *words)
+    head = (two / "metrics.csv").read_text().splitlines()[0].split(",")
+    assert "train/similarity_image" in head
+    assert "train/old" not in head
+    assert digest(CodeBook.load(two), 1) == digest(CodeBook.load(digits / "one"), 1)
+    assert torch.equal(load_model(two / "model").image_mean, load_model(digits / "one" / "model").image_mean)
+
+
 def test_without_new_items_codes_and_a_resting_network_stay(digits):
     model, data = model_and_data(digits / "one", None)
     data.setup()

@@ -144,6 +144,20 @@ def test_first_buffers_are_normal_and_their_codes_the_sign_of_the_sum():
     assert len(model.memory) == 500
 
 
+def test_fine_tuning_begins_at_the_outputs_of_the_network_as_it_is():
+    model, index = both(), torch.arange(5)
+    model.first.admit(index, torch.arange(5) % 4)
+    outputs = {
+        name: torch.randn(5, 8, generator=torch.Generator().manual_seed(n)) for n, name in enumerate(model.encoders)
+    }
+    model.first.begin_at_outputs(index, outputs)
+    held = model.memory.everything
+    torch.testing.assert_close(held("label"), (outputs["image"] + outputs["text"]) / 2)
+    for name, own in outputs.items():
+        assert torch.equal(held(name), own)
+        assert torch.equal(held(f"codes_{name}"), sign(2 * own + held("label")))
+
+
 def test_buffers_and_label_net_travel_in_checkpoints_and_not_in_saved_models(tmp_path):
     model, checkpoint = both(), {"state_dict": {}}
     model.compute_losses(pairs())
