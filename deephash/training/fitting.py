@@ -142,7 +142,7 @@ def fit(
         saver.keep(model)
     seconds = time.monotonic() - began
     run.write_splits(data)  # once more: unreadable pictures were found on the way
-    if isinstance(data, StreamTask):
+    if isinstance(data, StreamTask) and trainer.is_global_zero:
         run.update(codes=len(store_new_codes(run.path, data)))
     _make_portable(trainer, saver)
     best = {"best_epoch": saver.best_epoch, "best_validation_map": saver.best_score}
