@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from types import ModuleType
 
 from deephash.errors import UsageError
@@ -11,6 +12,11 @@ from deephash.errors import UsageError
 def has_numba() -> bool:
     """Say whether Numba is installed."""
     return importlib.util.find_spec("numba") is not None
+
+
+def is_loaded() -> bool:
+    """Say whether Numba was imported already; that takes as long as a pass over a few million codes."""
+    return "numba" in sys.modules
 
 
 def has_faiss() -> bool:

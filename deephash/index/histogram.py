@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-
 import numpy as np
 from numpy.typing import NDArray
 
 from deephash.codes import BinaryCodes, distance_blocks
+from deephash.index.available import is_loaded
 from deephash.index.threads import in_parts, usable_threads
 
 ROWS_A_THREAD = 1 << 16
@@ -25,8 +24,7 @@ def distance_histogram(
         rows: only these rows of ``codes``; None for all.
     """
     words, asked = _as_words(codes), _as_words(query)
-    is_loaded = "numba" in sys.modules  # importing it takes longer than counting a few million codes
-    if words is None or asked is None or not is_loaded:
+    if words is None or asked is None or not is_loaded():
         return _plainly(codes if rows is None else codes[rows], query)
     from deephash.index.kernels import count_distances
 

@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deephash.errors import UsageError
-from deephash.index.available import has_numba
+from deephash.index.available import has_numba, is_loaded
 
 Ids = NDArray[np.int64]
-MANY = 1 << 12  # ids from which on they are looked up by a compiled loop
+MANY = 1 << 12  # ids from which on they are looked up by a compiled loop, where that is there already
+WORTH_LOADING = 1 << 22  # ids for which it is loaded
 
 
 class UnknownIds(UsageError):
@@ -61,7 +62,7 @@ def positions(wanted: Ids, ids: Ids) -> Ids:
     inside = wanted[np.searchsorted(wanted, first) : np.searchsorted(wanted, last, side="right")]
     if last - first + 1 == len(ids):  # no gaps: a subtraction instead of a search
         return inside - first if first else inside
-    if len(inside) >= MANY and has_numba():
+    if len(inside) >= MANY and (is_loaded() or (len(inside) >= WORTH_LOADING and has_numba())):
         from deephash.index.kernels import look_up
 
         rows = np.empty(len(inside), np.int64)
@@ -73,7 +74,7 @@ def positions(wanted: Ids, ids: Ids) -> Ids:
 
 def ascends(ids: Ids) -> bool:
     """Say whether each id is larger than the one before."""
-    if len(ids) >= MANY and has_numba():
+    if len(ids) >= MANY and is_loaded():
         from deephash.index import kernels
 
         return bool(kernels.ascends(ids))

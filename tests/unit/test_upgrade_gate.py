@@ -26,7 +26,7 @@ class Painted:
     A table of rows is what models share or do not share, and ``turned`` is how good one is.
     """
 
-    method, num_levels, precision, picture_side, neutral_phrase = "Painted", 1, "fp32", None, None
+    engine, method, num_levels, precision, picture_side, neutral_phrase = "none", "Painted", 1, "fp32", None, None
     is_mixable, runs_on_cpu = True, True
 
     def __init__(self, table, turned, bits=32, modalities=("image",)):

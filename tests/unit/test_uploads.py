@@ -35,7 +35,7 @@ def model():
 def collection(tmp_path, model):
     (tmp_path / "pictures").mkdir()
     (tmp_path / "pictures" / "0.png").write_bytes(png(0))
-    index_folder(tmp_path / "pictures", tmp_path / "x.dh", model, keep_vectors=True)
+    index_folder(tmp_path / "pictures", tmp_path / "x.dh", model, keep_vectors=True, engine="torch")
     return Collection.open(tmp_path / "x.dh")
 
 
