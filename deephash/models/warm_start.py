@@ -29,11 +29,16 @@ class WarmStartReport:
     left: tuple[str, ...]
 
 
-def warm_start(model: HashModel, directory: str | Path) -> WarmStartReport:
+def warm_start(model: HashModel, directory: str | Path, *, same_network: bool = False) -> WarmStartReport:
     """Copy every tensor of the saved model that fits ``model`` by name and shape.
 
+    Args:
+        model: that begins.
+        directory: of the saved model.
+        same_network: encoders and hash layers must fit; a classifier beside them may have another size.
+
     Raises:
-        UsageError: nothing fits, so that the start would be cold.
+        UsageError: nothing fits, so that the start would be cold; or not what ``same_network`` asks for.
         CollectionDamaged: the folder is not a model.
     """
     ancestor = load_model(directory)
@@ -46,6 +51,11 @@ def warm_start(model: HashModel, directory: str | Path) -> WarmStartReport:
             f"no tensor of {directory} fits {type(model).__name__} with {model.num_bits} bits, so there is nothing to "
             "start from; take a model with the same backbone or the same head"
         )
+    if same_network and (lost := _misfits(model, ancestor, fitting)):
+        raise UsageError(
+            f"the network of {directory} is another one: {lost[0]} does not fit (of {len(lost)}); keep its "
+            "configuration, or begin with fresh weights that keep its codes and class targets: --from-scratch"
+        )
     model.load_state_dict(fitting, strict=False)
     _take_assets(model, ancestor, fitting)
     if isinstance(model, Stationary) and model.held_targets is not None:
@@ -53,6 +63,18 @@ def warm_start(model: HashModel, directory: str | Path) -> WarmStartReport:
     if ancestor.seen is not None:
         model.seen = ancestor.seen if model.seen is None else model.seen | ancestor.seen
     return WarmStartReport(tuple(sorted(fitting)), tuple(sorted(set(own) - set(fitting))))
+
+
+def _misfits(model: HashModel, ancestor: HashModel, fitting: Collection[str]) -> list[str]:
+    """Return the tensors of encoders and hash layers that keep fresh values, of modalities that the ancestor reads."""
+    new = tuple(
+        f"{part}.{name}." for part in ("encoders", "heads") for name in model.encoders if name not in ancestor.encoders
+    )
+    return [
+        name
+        for name in model.state_dict()
+        if name.startswith(("encoders.", "head.", "heads.")) and name not in fitting and not name.startswith(new)
+    ]
 
 
 def _take_assets(model: HashModel, ancestor: HashModel, fitting: Collection[str]) -> None:
@@ -72,16 +94,17 @@ class WarmStart(Callback):
 
     Args:
         directory: a model folder, such as RUN/model.
+        same_network: see :func:`warm_start`.
     """
 
-    def __init__(self, directory: str) -> None:
-        self.directory = directory
+    def __init__(self, directory: str, same_network: bool = False) -> None:
+        self.directory, self.same_network = directory, same_network
         self._begun: HashModel | None = None
 
     def begin(self, model: HashModel) -> None:
         """Copy what fits, once; before features are cached, where there is a choice."""
         if self._begun is not model:
-            warm_start(model, self.directory)
+            warm_start(model, self.directory, same_network=self.same_network)
             self._begun = model
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:

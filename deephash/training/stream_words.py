@@ -35,7 +35,8 @@ def start_words(options: TrainOptions, ancestor: Ancestor | None) -> list[str]:
     """Return what lets a descendant begin with its ancestor's weights."""
     if ancestor is None or options.from_scratch:
         return []
-    return [f"--trainer.callbacks+={INHERITED}", f"--trainer.callbacks.directory={ancestor.folder / 'model'}"]
+    start = [f"--trainer.callbacks+={INHERITED}", f"--trainer.callbacks.directory={ancestor.folder / 'model'}"]
+    return [*start, "--trainer.callbacks.same_network=true"]
 
 
 def _stream_file(options: TrainOptions, ancestor: Ancestor | None) -> Path:

@@ -92,6 +92,10 @@ WRONG = [
     (["train", "--continue-from", "one", "--stream", "other.json"], "is not the stream of one"),
     (["train", "--continue-from", "one", "--replay", "some"], "--replay takes a number"),
     (["train", "--continue-from", "one", "--start-from", "one"], "leave out --start-from"),
+    (
+        ["train", "--continue-from", "one", "--backbone", "small_cnn:3"],
+        "keep its codes and class targets: --from-scratch",
+    ),
     (["train", "--continue-from", "nothing"], "is no run that can be continued"),
     (["train", "--continue-from", "one", "--compatible", "hoo"], "did you mean 'hoc'"),
     (["train", "--config", "orthohash/digits_64", "--compatible", "hoc"], "give --continue-from RUN"),
