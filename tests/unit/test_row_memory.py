@@ -49,3 +49,10 @@ def test_it_comes_back_from_a_file_of_plain_values(tmp_path):
     again.write(torch.tensor([5]), codes=CODES[2:], labels=LABELS[2:])
     assert again.everything("codes")[:2].equal(memory.everything("codes"))
     assert again.knows(torch.arange(6)).tolist() == [False, True, False, True, False, True]
+
+
+def test_numbers_are_in_the_order_of_everything():
+    memory = RowMemory()
+    memory.write(torch.tensor([7, 2]), codes=torch.tensor([[7.0], [2.0]]))
+    memory.write(torch.tensor([4]), codes=torch.tensor([[4.0]]))
+    assert memory.numbers().tolist() == memory.everything("codes")[:, 0].tolist() == [2, 4, 7]
