@@ -72,12 +72,18 @@ def data_of_run(run: Path) -> HashDataModule:
         UsageError: another class, or options it does not take.
     """
     from deephash.data.building import build_data, read_configuration
+    from deephash.data.streams import STREAM_NAME
 
     file = run / "config.yaml"
     try:
         description = read_configuration(file)["data"]
     except (KeyError, TypeError) as error:
         raise DataError(f"{file} names no data set: {type(error).__name__} {error}") from None
+    if (run / STREAM_NAME).is_file() and isinstance(description, dict):  # its own copy: the original may be gone
+        description = {
+            **description,
+            "init_args": {**(description.get("init_args") or {}), "stream": str(run / STREAM_NAME)},
+        }
     return build_data(description, file)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from deephash.data.streams import read_stream
+from deephash.data.streams import STREAM_NAME, read_stream
 from deephash.errors import UsageError
 from deephash.training.lineage import INHERITED, Ancestor, next_task
 from deephash.training.options import TrainOptions
@@ -18,6 +18,8 @@ def stream_words(options: TrainOptions, ancestor: Ancestor | None, seed: int | N
     Raises:
         UsageError: ``--task`` or ``--replay`` without a stream, or what is no number.
     """
+    if options.resume is not None and (options.resume / STREAM_NAME).is_file():
+        return [f"--data.init_args.stream={options.resume / STREAM_NAME}"]  # its own copy: the original may be gone
     if options.stream is None and ancestor is None:
         named = {"--task": options.task, "--replay": options.replay}
         if given := [name for name, value in named.items() if value is not None]:

@@ -1,6 +1,7 @@
 """A stream from the command line: tasks, one run after the other, and what they forget."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -83,6 +84,16 @@ def test_full_retraining_and_the_frozen_model(runs, monkeypatch, capsys):
     scores = json.loads(capsys.readouterr().out)
     assert {each["metric"]: each["value"] for each in scores["figures"]}["AC of mAP@all"] == 0  # equal is no gain
     assert {each["metric"]: each["value"] for each in scores["figures"]}["AC (equal is compatible) of mAP@all"] == 1
+
+
+def test_a_run_stands_alone_when_ancestor_and_stream_are_gone(runs, monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(runs / "one_task2", tmp_path / "moved")
+    assert run("evaluate", "moved", "--resamples", 0) == 0
+    assert run("train", "--resume", "moved") == 0, capsys.readouterr().err
+    assert run("train", "--continue-from", "moved", "--epochs", 0, "--out", "third") == 0
+    old = CodeBook.load(tmp_path / "moved")
+    assert np.array_equal(CodeBook.load(tmp_path / "third").codes.packed[: len(old)], old.codes.packed)
 
 
 WRONG = [
