@@ -176,7 +176,7 @@ class DLCH(ObjectiveHashModel):
         if self.later is not None:
             self.later.solve(self.turn)
             self.learned_codes = self.later.learned_codes()
-        elif self.turn == LABELS and self.current_epoch == 0 and self.preset == "corrected" and not self._goes_on():
+        elif self.turn == LABELS and self.current_epoch == 0 and self.preset == "corrected":
             self.first.begin_at_labels()
         elif self.turn == self.networks[-1]:
             self.first.renew_codes()
