@@ -246,17 +246,14 @@ def tables(rows: list[Row]) -> str:
         seeds = len({row["seed"] for row in mine})
         head = ["method", "way", *COLUMNS.values(), "rows"]
         lines = [head, ["---"] * len(head)]
-        for method in dict.fromkeys(row["method"] for row in mine):
+        for method, ways in METHODS.items():
             whole = _rows(mine, method, "full retraining")
-            for way in dict.fromkeys(row["way"] for row in mine if row["method"] == method):
+            for way in ways:
                 found = [row for row in mine if (row["method"], row["way"]) == (method, way)]
-                shown = [spread([row[name] for row in found if name in row], seeds) for name in COLUMNS]
-                share = (
-                    f"{_rows(mine, method, way) / whole:.2f}"
-                    if whole and len(found) == seeds and not any("failed" in row for row in found)
-                    else "–"
-                )
-                lines.append([method, way, *shown, share])
+                if found:
+                    shown = [spread([row[name] for row in found if name in row], seeds) for name in COLUMNS]
+                    cost = _rows(mine, method, way)
+                    lines.append([method, way, *shown, f"{cost / whole:.2f}" if whole and cost is not None else "–"])
         protocol = next(row["protocol"] for row in mine if "protocol" in row)
         blocks += [
             f"### {stream}, {seeds} seeds",
@@ -266,8 +263,10 @@ def tables(rows: list[Row]) -> str:
     return "\n\n".join(blocks)
 
 
-def _rows(rows: list[Row], method: str, way: str) -> float:
-    return sum(row.get("rows", 0) for row in rows if (row["method"], row["way"]) == (method, way))
+def _rows(rows: list[Row], method: str, way: str) -> float | None:
+    """Return the training rows that a way sees, mean over seeds; None where it was not measured."""
+    found = [row["rows"] for row in rows if (row["method"], row["way"]) == (method, way) and "rows" in row]
+    return sum(found) / len(found) if found else None
 
 
 def main() -> None:
