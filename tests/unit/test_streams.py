@@ -286,3 +286,15 @@ def test_one_cache_on_disk_serves_all_tasks(stream_file, tmp_path):
         data.attach(OrthoHash(8, 10, backbone))
         folders |= {path.name for path in (tmp_path / "cache").iterdir()}
     assert len(folders) == 1
+
+
+def test_domains_by_an_array_of_a_feature_file(tmp_path):
+    path = feature_file(tmp_path, season=np.array(["dry", "wet"] * 30))
+    description = {"class_path": "deephash.data.FeatureFile", "init_args": {"path": str(path)}}
+    stream = domain_stream(FeatureFile(str(path)), description, by="season")
+    assert [task.name for task in stream.tasks] == ["dry", "wet"]
+    assert all(int(name[1:]) % 2 == 1 for name in stream.tasks[1].every_name())
+    with pytest.raises(UsageError, match="no array 'seasn' of one entry an item"):
+        domain_stream(FeatureFile(str(path)), description, by="seasn")
+    with pytest.raises(UsageError, match="no item has season = 'hot'"):
+        domain_stream(FeatureFile(str(path)), description, by="season", values=["hot", "dry"])
