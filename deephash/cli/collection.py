@@ -152,6 +152,7 @@ def _verified(
 ) -> dict[str, Any] | None:
     """Judge an index over the codes of one model; None where no row of several models has such a code."""
     from deephash.encoding import open_encoder
+    from deephash.encoding.portable import check_model_folder
     from deephash.index import open_index
     from deephash.index.verify import choose_shortlist, verify_recall
 
@@ -160,7 +161,8 @@ def _verified(
         return None
     folder = opened.path_of_model(space.fingerprint)
     if folder is not None:
-        open_encoder(folder)  # a collection whose model is damaged answers no picture
+        check_model_folder(folder)  # a collection whose model is damaged answers no picture
+        open_encoder(folder)
     built = open_index(index, ids, codes)
     check = verify_recall(built, ids, codes, sample, k)
     record: dict[str, Any] = {"index": index, "recall": check.recall, "k": check.k, "queries": check.queries}

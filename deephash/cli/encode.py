@@ -165,7 +165,7 @@ def _smoothed(
     from deephash.attacks.smoothed_files import encode_smoothed
     from deephash.encoding import open_encoder
 
-    opened = getattr(open_encoder(model, device=device), "model", None)
+    opened = getattr(open_encoder(model, device=device, engine="torch"), "model", None)
     if opened is None:
         raise UsageError("--smooth looks at noisy pixels, and this encoder takes none; take a model of deephash train")
     found = encode_smoothed(opened, [file.path for file in files], sigma, draws=draws)

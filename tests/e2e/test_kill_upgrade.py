@@ -12,7 +12,7 @@ from PIL import Image
 
 from deephash.codes import BinaryCodes
 from deephash.collection import Collection
-from deephash.encoding import open_encoder
+from deephash.models import load_model
 from deephash.search import Searcher
 from tests.e2e.collection_child import tiny_model
 from tests.e2e.test_kill_collection import Victims, unfinished
@@ -53,8 +53,7 @@ def every_row_has_the_code_of_its_model(collection: Collection, known: dict[str,
     assert held.keys() == items.keys(), "a row has no code"
     for version in collection.model_versions:
         if version.fingerprint not in known:
-            encoder = open_encoder(collection.path_of_model(version.fingerprint))
-            model = encoder.model
+            model = load_model(collection.path_of_model(version.fingerprint))
             known[version.fingerprint] = model.encode_images([collection.root / f"{row:02}.png" for row in range(48)])
     prints = {version.number: version.fingerprint for version in collection.model_versions}
     for item in items.values():
