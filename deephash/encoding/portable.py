@@ -36,7 +36,7 @@ def check_model_folder(folder: Path) -> None:
     record = read_model_record(folder)
     path = folder / "model.safetensors"
     with refused_as(CollectionDamaged, COPY_AGAIN), open_regular(path) as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        digest = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
     if digest != record["weights_sha256"]:
         raise CollectionDamaged(f"{printable(path)} is not the file that model.json describes; {COPY_AGAIN}")
     for modality, tower in towers_of(record).items():
