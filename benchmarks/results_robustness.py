@@ -58,8 +58,10 @@ def cells(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
         yield from (_cell("cifar", method, "saat", seed, attack) for method in METHODS[1:] for attack in DEFENDED)
         for defence in DEFENCES:
             yield from (_cell("cifar", "OrthoHash", defence, seed, "apgd", epsilon) for epsilon in SMALLER)
-        yield from (_cell("cifar", method, "saat", seed, "apgd", epsilon) for method in METHODS[1:] for epsilon in SMALLER)
+        for method in METHODS[1:]:
+            yield from (_cell("cifar", method, "saat", seed, "apgd", epsilon) for epsilon in SMALLER)
         yield from (_cell("cifar", method, "none", seed, attack) for method in METHODS[1:] for attack in SLOW)
+
 
 def _cell(data: str, method: str, defence: str, seed: int, attack: str, epsilon: float = EPSILON) -> dict[str, Any]:
     return {"data": data, "method": method, "defence": defence, "seed": seed, "attack": attack, "epsilon": epsilon}

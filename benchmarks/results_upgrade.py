@@ -15,7 +15,6 @@ import json
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 from measured import Row, arguments_of, finished, show, spread
@@ -48,7 +47,7 @@ def trained(options: argparse.Namespace, name: str, seed: int, *words: object) -
 
 
 def measure(targets: str, seed: int, options: argparse.Namespace) -> Row:
-    """Return what the gate measures of one upgrade, and how long publishing and encoding anew take."""
+    """Return what the gate measures of one upgrade."""
     old = trained(options, "small", seed, *SMALL)
     network = (
         "--backbone",
@@ -66,12 +65,6 @@ def measure(targets: str, seed: int, options: argparse.Namespace) -> Row:
     found = json.loads(deephash("upgrade", path, "--model", new, "--dry-run", "--json"))
     row = {name: found["figures"][name] for name in CELLS} | {"keep": found["keep"], "compatible": found["compatible"]}
     row["protocol"] = found["protocol"]
-    before = time.perf_counter()
-    deephash("upgrade", path, "--model", new, "--force", "--json")
-    row["publish"] = time.perf_counter() - before
-    before = time.perf_counter()
-    deephash("upgrade", path, "--re-encode", "now", "--json")
-    row["anew"] = time.perf_counter() - before
     return row
 
 
@@ -93,11 +86,7 @@ def table(rows: list[Row]) -> str:
             passed = sum(row["compatible"] for row in own)
             lines.append([targets, *figures, f"{gain}, {low:+.3f}", f"published in {passed} of {len(own)}"])
     text = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    seconds = (
-        f"Seconds, 1,360 pictures: measuring and publishing {spread([row['publish'] for row in rows], len(rows))}, "
-    )
-    seconds += f"encoding all anew {spread([row['anew'] for row in rows], len(rows))} (both with the start of Python)."
-    return f"{text}\n\n{seconds}\n\nProtocol, of one cell: `{rows[0]['protocol']}`"
+    return f"{text}\n\nProtocol, of one cell: `{rows[0]['protocol']}`"
 
 
 def main() -> None:

@@ -71,7 +71,7 @@ def export(
         out: a folder for the files; onnx goes into the model folder where this is left out.
     """
     from deephash.encoding.record import model_folder
-    from deephash.models.portable import export_to, make_portable
+    from deephash.models.exporting import export_to, make_portable
 
     folder = model_folder(model)
     if format == "onnx" and out is None:

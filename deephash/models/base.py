@@ -103,7 +103,7 @@ class HashModel(LightningModule, ABC):
 
     def encode(self, inputs: Inputs) -> BinaryCodes:
         """Return packed codes of one batch, in evaluation mode and without gradients."""
-        with self._evaluating(), torch.inference_mode():
+        with self.evaluating(), torch.inference_mode():
             on_device = {key: value.to(self.device) for key, value in inputs.items()}
             return BinaryCodes.from_bits(self.bits(on_device).cpu().numpy())
 
@@ -179,7 +179,8 @@ class HashModel(LightningModule, ABC):
         return BinaryCodes.concatenate([self.encode({modality: torch.stack(batch)}) for batch in batches])
 
     @contextmanager
-    def _evaluating(self) -> Iterator[None]:
+    def evaluating(self) -> Iterator[None]:
+        """Be in evaluation mode meanwhile."""
         was_training = self.training
         self.eval()
         try:

@@ -134,7 +134,7 @@ class OrthoHash(Stationary, HeadHashModel):
         if not isinstance(norm, nn.BatchNorm1d):
             raise UsageError("adapt_to re-estimates batch norm, which this OrthoHash(batch_norm=False) does not have")
         inputs = {"image_features": database} if isinstance(database, Tensor) else database
-        with self._evaluating():
+        with self.evaluating():
             raw = hash_layer(self.features({name: value.to(self.device) for name, value in inputs.items()}))
             if len(raw) < 2:
                 raise UsageError(f"adapt_to needs the codes of a database, at least 2 rows, not {len(raw)}")

@@ -8,34 +8,42 @@ record and keeps the torch path.
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
-import os
-import tempfile
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from deephash.collection.card import replace_file
-from deephash.encoding.portable import ENTRY, OPSET, TOLERANCE, file_name
-from deephash.encoding.record import JSON_NAME
-from deephash.errors import UsageError
-from deephash.models.base import HashModel
-from deephash.models.loading import load_model
+from deephash.encoding.portable import OPSET, TOLERANCE, file_name
+
+
+class Exportable(Protocol):
+    """What is asked of a model that is exported: :class:`~deephash.models.HashModel` has it."""
+
+    binarises_at_zero: ClassVar[bool]
+
+    @property
+    def encoders(self) -> Any: ...  # noqa: D102
+    @property
+    def device(self) -> torch.device: ...  # noqa: D102
+    def __call__(self, inputs: Any) -> Tensor: ...  # noqa: D102
+    def features(self, inputs: Any, modality: str = ...) -> Tensor: ...  # noqa: D102
+    def vectors(self, inputs: Any) -> Tensor: ...  # noqa: D102
+    def bits(self, inputs: Any) -> Tensor: ...  # noqa: D102
+    def evaluating(self) -> AbstractContextManager[None]: ...  # noqa: D102
 
 
 class NotPortable(Exception):
     """A model has no portable form; the sentence says why."""
 
 
-def export_portable(model: HashModel, folder: Path) -> dict[str, Any]:
+def export_portable(model: Exportable, folder: Path) -> dict[str, Any]:
     """Write the towers of ``model`` into its folder and return what ``model.json`` says of them.
 
     Returns:
@@ -46,7 +54,7 @@ def export_portable(model: HashModel, folder: Path) -> dict[str, Any]:
     try:
         if find_spec("onnx") is None or find_spec("onnxruntime") is None:
             raise NotPortable("onnx and onnxruntime are not installed")
-        with model._evaluating(), torch.inference_mode(False), torch.no_grad(), _quietly():
+        with model.evaluating(), torch.inference_mode(False), torch.no_grad(), quietly():
             towers = {name: _exported(model, name, folder, written) for name in model.encoders}
         return {
             "towers": towers,
@@ -60,26 +68,27 @@ def export_portable(model: HashModel, folder: Path) -> dict[str, Any]:
         return {"reason": str(reason)}
 
 
-class _Tower(nn.Module):
+class Tower(nn.Module):
     """One tower from rows to what is asked of it."""
 
-    def __init__(self, model: HashModel, modality: str) -> None:
+    def __init__(self, model: Exportable, modality: str) -> None:
         super().__init__()
         self.model, self.modality = model, modality
 
     def forward(self, rows: Tensor) -> tuple[Tensor, ...]:
+        """Return continuous codes and vectors, and bits where these are more than the codes' signs."""
         features = {f"{self.modality}_features": self.model.features({self.modality: rows}, self.modality)}
         outputs = (self.model(features).float(), self.model.vectors(features).float())
         return outputs if self.model.binarises_at_zero else (*outputs, self.model.bits(features))
 
 
-def _exported(model: HashModel, modality: str, folder: Path, written: list[Path]) -> dict[str, Any]:
+def _exported(model: Exportable, modality: str, folder: Path, written: list[Path]) -> dict[str, Any]:
     encoder = model.encoders[modality]
     reads = encoder.portable_reader(folder, f"assets/{modality}")
     if reads is None:
         raise NotPortable(f"what {encoder.spec.name} reads has no form without torch")
-    path, tower = folder / file_name(modality), _Tower(model, modality).eval()
-    rows = _example(reads, model.device)
+    path, tower = folder / file_name(modality), Tower(model, modality).eval()
+    rows = example_rows(reads, model.device)
     names = ["continuous", "vectors", *([] if model.binarises_at_zero else ["bits"])]
     written.append(path)
     try:
@@ -99,7 +108,7 @@ def _exported(model: HashModel, modality: str, folder: Path, written: list[Path]
     }
 
 
-def _example(reads: dict[str, Any], device: torch.device) -> Tensor:
+def example_rows(reads: dict[str, Any], device: torch.device) -> Tensor:
     """Return two rows of the kind that a tower reads, the same for everybody."""
     draw = torch.Generator().manual_seed(0)
     if reads["kind"] in ("picture", "clip-picture"):
@@ -129,7 +138,7 @@ def _difference(path: Path, names: list[str], rows: Tensor, found: tuple[Tensor,
 
 
 @contextmanager
-def _quietly() -> Iterator[None]:
+def quietly() -> Iterator[None]:
     """Keep the exporter's remarks to oneself."""
     before = logging.root.manager.disable
     logging.disable(max(before, logging.ERROR))
@@ -139,57 +148,3 @@ def _quietly() -> Iterator[None]:
             yield
     finally:
         logging.disable(before)
-
-
-def make_portable(folder: Path) -> dict[str, Any]:
-    """Give a model folder that has none its portable encoder, and return its entry of ``model.json``.
-
-    Raises:
-        CollectionDamaged, FormatTooNew: the folder cannot be loaded.
-    """
-    model = load_model(folder)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as made:
-        entry = export_portable(model, Path(made))
-        for path in Path(made).iterdir():
-            os.replace(path, folder / path.name)
-    record = json.loads((folder / JSON_NAME).read_text(encoding="utf8")) | {ENTRY: entry}
-    replace_file(folder / JSON_NAME, json.dumps(record, indent=2) + "\n")
-    return entry
-
-
-def export_to(folder: Path, out: Path, format: str) -> list[Path]:
-    """Write the towers of a model folder as ``onnx``, ``torchscript`` or ``openvino`` files into ``out``.
-
-    Raises:
-        UsageError: the model has no such form, or OpenVINO is not installed.
-    """
-    if format == "openvino" and find_spec("openvino") is None:
-        raise UsageError("openvino is not installed: pip install openvino; or take --format onnx, which it reads too")
-    out.mkdir(parents=True, exist_ok=True)
-    model = load_model(folder)
-    if format == "torchscript":
-        return [_traced(model, name, out) for name in model.encoders]
-    entry = export_portable(model, out)
-    if "reason" in entry:
-        raise UsageError(f"{folder} keeps to torch: {entry['reason']}")
-    files = [out / file_name(name) for name in model.encoders]
-    if format == "onnx":
-        return files
-    import openvino
-
-    made = []
-    for path in files:
-        openvino.save_model(openvino.convert_model(str(path)), str(path.with_suffix(".xml")), compress_to_fp16=False)
-        made += [path.with_suffix(".xml"), path.with_suffix(".bin")]
-        path.unlink()
-    return made
-
-
-def _traced(model: HashModel, modality: str, out: Path) -> Path:
-    reads = model.encoders[modality].portable_reader(out, f"assets/{modality}")
-    if reads is None:
-        raise UsageError(f"what {model.encoders[modality].spec.name} reads has no form without deephash")
-    tower, path = _Tower(model, modality).eval(), out / file_name(modality).replace(".onnx", ".pt")
-    with torch.no_grad(), _quietly():
-        torch.jit.trace(tower, (_example(reads, model.device),), check_trace=False).save(str(path))
-    return path

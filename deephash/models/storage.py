@@ -27,6 +27,7 @@ from deephash.encoding.record import JSON_NAME
 from deephash.encoding.targets import TargetTable
 from deephash.errors import UsageError
 from deephash.models.optimizers import Optimizer
+from deephash.models.portable import export_portable
 from deephash.version import __version__
 
 TENSORS_NAME, CODES_NAME, CARD_NAME = "model.safetensors", "learned_codes.npz", "README.md"
@@ -89,8 +90,6 @@ def _write(model: Saveable, folder: Path, portable: bool) -> None:
         table.save(folder)
     record = describe(model) | {"weights_sha256": sha256(folder / TENSORS_NAME)}
     if portable:
-        from deephash.models.portable import export_portable  # which knows HashModel
-
         record[PORTABLE] = export_portable(model, folder)  # type: ignore[arg-type]
     (folder / JSON_NAME).write_text(json.dumps(record, indent=2) + "\n", encoding="utf8")
     (folder / CARD_NAME).write_text(_card(record), encoding="utf8")

@@ -149,7 +149,7 @@ class TLDR(HeadHashModel):
         """Let ITQ rotate the projections of the training features."""
         if self._table is None:
             raise UsageError("call prepare(training features) first")
-        with self._evaluating(), torch.no_grad():
+        with self.evaluating(), torch.no_grad():
             projected = self.head(self._table)
             itq = ITQ(self.num_bits, Backbone(f"features:{self.num_bits}")).to(projected.device).fit(projected)
             self.mean.copy_(itq.mean)

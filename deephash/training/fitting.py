@@ -20,8 +20,8 @@ from deephash.data.datamodule import HashDataModule
 from deephash.data.stream_task import StreamTask
 from deephash.errors import UsageError
 from deephash.models import BatchHook, HashModel, ObjectiveHashModel
+from deephash.models.exporting import make_portable
 from deephash.models.objective import batch_hooks
-from deephash.models.portable import make_portable
 from deephash.models.warm_start import WarmStart
 from deephash.training.callbacks import ModelSaver, RetrievalEvaluation, TrainingProgress
 from deephash.training.inheritance import NOTHING, Inheritance

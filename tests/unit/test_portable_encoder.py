@@ -19,7 +19,8 @@ from deephash.errors import CollectionDamaged, UsageError
 from deephash.ingest import index_folder
 from deephash.models import ITQ, OrthoHash, load_model
 from deephash.models.encoder import TorchEncoder
-from deephash.models.portable import export_portable, make_portable
+from deephash.models.exporting import make_portable
+from deephash.models.portable import export_portable
 from deephash.pictures.middle import is_thin
 from deephash.search import Searcher
 from tests.e2e.collection_child import tiny_model

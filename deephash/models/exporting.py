@@ -1,0 +1,74 @@
+"""Model folders that are there already: an encoder without torch for them, or files in other forms."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from deephash.collection.card import replace_file
+from deephash.encoding.portable import ENTRY, file_name
+from deephash.encoding.record import JSON_NAME
+from deephash.errors import UsageError
+from deephash.models.base import HashModel
+from deephash.models.loading import load_model
+from deephash.models.portable import Tower, example_rows, export_portable, quietly
+
+
+def make_portable(folder: Path) -> dict[str, Any]:
+    """Give a model folder that has none its portable encoder, and return its entry of ``model.json``.
+
+    Raises:
+        CollectionDamaged, FormatTooNew: the folder cannot be loaded.
+    """
+    model = load_model(folder)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as made:
+        entry = export_portable(model, Path(made))
+        for path in Path(made).iterdir():
+            os.replace(path, folder / path.name)
+    record = json.loads((folder / JSON_NAME).read_text(encoding="utf8")) | {ENTRY: entry}
+    replace_file(folder / JSON_NAME, json.dumps(record, indent=2) + "\n")
+    return entry
+
+
+def export_to(folder: Path, out: Path, format: str) -> list[Path]:
+    """Write the towers of a model folder as ``onnx``, ``torchscript`` or ``openvino`` files into ``out``.
+
+    Raises:
+        UsageError: the model has no such form, or OpenVINO is not installed.
+    """
+    if format == "openvino" and find_spec("openvino") is None:
+        raise UsageError("openvino is not installed: pip install openvino; or take --format onnx, which it reads too")
+    out.mkdir(parents=True, exist_ok=True)
+    model = load_model(folder)
+    if format == "torchscript":
+        return [_traced(model, name, out) for name in model.encoders]
+    entry = export_portable(model, out)
+    if "reason" in entry:
+        raise UsageError(f"{folder} keeps to torch: {entry['reason']}")
+    files = [out / file_name(name) for name in model.encoders]
+    if format == "onnx":
+        return files
+    import openvino
+
+    made = []
+    for path in files:
+        openvino.save_model(openvino.convert_model(str(path)), str(path.with_suffix(".xml")), compress_to_fp16=False)
+        made += [path.with_suffix(".xml"), path.with_suffix(".bin")]
+        path.unlink()
+    return made
+
+
+def _traced(model: HashModel, modality: str, out: Path) -> Path:
+    reads = model.encoders[modality].portable_reader(out, f"assets/{modality}")
+    if reads is None:
+        raise UsageError(f"what {model.encoders[modality].spec.name} reads has no form without deephash")
+    tower, path = Tower(model, modality).eval(), out / file_name(modality).replace(".onnx", ".pt")
+    with torch.no_grad(), quietly():
+        torch.jit.trace(tower, (example_rows(reads, model.device),), check_trace=False).save(str(path))
+    return path
