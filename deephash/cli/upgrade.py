@@ -82,6 +82,9 @@ def upgrade(
     from deephash.upgrades.upgrade import Judging
 
     whole(sample, "sample, the number of rows,", least=1)
+    whole(seed, "seed", most=2**32 - 1)
+    if workers is not None:
+        whole(workers, "workers, the number of threads,", least=1)
     judging = Judging(label, sample, real(margin, "margin, of mAP,", least=0, most=1), seed)
     if same_space and not force:
         raise UsageError("--same-space overrides the gate and is taken together with --force only")
@@ -92,6 +95,8 @@ def upgrade(
         record |= _exchanged(asked, _newer(opened, model, refit, bits, weights), refit, device, quiet=json)
     elif re_encode == "no":
         raise UsageError("say what to do: --model RUN, --refit, or --re-encode now to go on with an earlier upgrade")
+    elif dry_run:
+        raise UsageError("--dry-run measures a newer model and is taken together with --model or --refit")
     if re_encode != "no" and not dry_run:
         record |= _encoded_anew(collection, re_encode, workers, device, gently, quiet=json)
     if json:
@@ -136,7 +141,7 @@ def _exchanged(asked: _Asked, newer: Source, refit: bool, device: str, *, quiet:
 
     encoder = open_encoder(newer, device=device)
     folder = newer if isinstance(newer, Path) else None
-    before = asked.collection.version
+    before, column = asked.collection.version, asked.collection.current.column
     verdict = None
     try:
         verdict = measure(asked.collection, encoder, folder, asked.judging, same_network=refit)
@@ -150,13 +155,17 @@ def _exchanged(asked: _Asked, newer: Source, refit: bool, device: str, *, quiet:
     record: dict[str, Any] = {} if verdict is None else verdict.to_record()
     record["would_publish"] = allowed
     if asked.dry_run:
-        note("nothing was published" if allowed else f"it would be refused: {refusal(asked.collection, verdict)}")
+        note(
+            "it would be published; nothing was, as --dry-run asks"
+            if allowed
+            else f"it would be refused: {refusal(asked.collection, verdict)}"
+        )
         return record
     if not allowed:
         raise NotPublished(refusal(asked.collection, verdict))
     version = publish(asked.collection, encoder, verdict, force=asked.force, same_space=asked.same_space)
     if not quiet:
-        own = "their codes lie beside the old ones" if version.column == "code" else "they have codes of their own"
+        own = "their codes lie beside the old ones" if version.column == column else "they have codes of their own"
         print(
             f"{asked.collection.path}: model version {version.number} is {version.called}; it encodes queries and new "
             f"pictures ({own}). No row was written again"
@@ -201,7 +210,7 @@ def _encoded_anew(
     from deephash.upgrades.reencode import LOG, re_encode, start_behind
 
     if how == "lazily":
-        process = start_behind(path)
+        process = start_behind(path, device)
         note(
             f"process {process} encodes the old rows anew behind everything else; {path / LOG} tells how far it is. "
             f"Stop it with: kill {process}; go on with: deephash upgrade {path} --re-encode lazily"

@@ -39,7 +39,8 @@ def store_hub_bank(collection: Collection, kind: str, bank: BinaryCodes, *, beta
         beta: inverse temperature on the scale of a cosine.
 
     Raises:
-        UsageError: an empty bank, another code length, an unknown kind, a beta that is not positive.
+        UsageError: an empty bank, another code length, an unknown kind, a beta that is not positive, rows whose codes
+            are of a model that the current one's cannot be compared with.
     """
     _check_kind(kind)
     if not (collection.code_columns[collection.current.column].layout.is_flat and bank.layout.is_flat):
@@ -50,6 +51,7 @@ def store_hub_bank(collection: Collection, kind: str, bank: BinaryCodes, *, beta
         )
     if not beta > 0:
         raise UsageError(f"beta is an inverse temperature above 0, not {beta:g}")
+    _require_one_model(collection)
     _empty_biases(collection, kind)  # whoever is killed on the way leaves rows without a bias, none with an old bank's
     file = io.BytesIO()
     np.savez(file, codes=bank.packed, num_bits=bank.num_bits, beta=beta)
@@ -58,7 +60,13 @@ def store_hub_bank(collection: Collection, kind: str, bank: BinaryCodes, *, beta
 
 
 def complete_hub_biases(collection: Collection) -> int:
-    """Give rows that came later, or whose picture changed, their bias, by each bank there is. Returns how many."""
+    """Give rows that came later, or whose picture changed, their bias, by each bank there is. Returns how many.
+
+    None while codes of models that cannot be compared are there: searches take no biases then, and rows can still be
+    added.
+    """
+    if _foreign_rows(collection):
+        return 0
     return sum(_give_biases(collection, kind, _without_bias(collection, kind)) for kind in kinds_with_bank(collection))
 
 
@@ -84,12 +92,28 @@ def hub_correction(collection: CollectionReader, kind: str) -> HubCorrection:
 
 def _give_biases(collection: Collection, kind: str, wanted: Ids) -> int:
     bank, beta = _load_bank(_bank_path(collection, kind))
-    ids, codes = collection.codes(collection.the_one_space("correct its hubs"))
+    ids, codes = collection.codes()
     rows = np.searchsorted(ids, wanted)
     for part in _blocks(rows):
         biases = hub_biases(codes[part], bank, beta=beta)
         collection.update(ids[part], [{hub_column(kind): float(bias)} for bias in biases])
     return len(rows)
+
+
+def _foreign_rows(collection: CollectionReader) -> int:
+    """Return how many rows have no code that a bank of the current model could be compared with."""
+    return len(collection) - len(collection.codes()[0]) if len(collection.spaces) > 1 else 0
+
+
+def _require_one_model(collection: CollectionReader) -> None:
+    """Raise UsageError before anything is written, where not all rows can be corrected."""
+    foreign = _foreign_rows(collection)
+    if foreign:
+        raise UsageError(
+            f"{foreign:,} of {len(collection):,} rows of {collection.path} have codes that cannot be compared with a "
+            f"bank of {collection.current.called}; bring all rows to one model first: deephash upgrade "
+            f"{collection.path} --re-encode now"
+        )
 
 
 def _empty_biases(collection: Collection, kind: str) -> None:

@@ -100,7 +100,7 @@ class CollectionWriter(CollectionReader):
         same_space: bool,
         vector_dim: int | None = None,
         evidence: Mapping[str, Any] | None = None,
-        after: int | None = None,
+        after: ModelVersion | None = None,
     ) -> ModelVersion:
         """Make ``model`` the one of queries and new rows; no row is written again, and old codes stay as they are.
 
@@ -111,7 +111,7 @@ class CollectionWriter(CollectionReader):
             same_space: its codes can be compared with the current model's, and lie in the same column.
             vector_dim: D of its vectors, where the collection keeps any.
             evidence: what was measured, as JSON values.
-            after: number of the model version it was measured against.
+            after: the model version it was measured against.
 
         Raises:
             UsageError: it is the current model, its codes have another length though ``same_space``, or the collection
@@ -119,10 +119,10 @@ class CollectionWriter(CollectionReader):
         """
         with self._writing():
             current, print_ = self.current, model.fingerprint()
-            if after is not None and current.number != after:
+            if after is not None and current != after:
                 raise UsageError(
-                    f"{self.path} was upgraded to model version {current.number} meanwhile; measure against that one: "
-                    "run the command again"
+                    f"{self.path} was brought to model version {current.number}, {current.called}, meanwhile; measure "
+                    "against that one: run the command again"
                 )
             if print_ == current.fingerprint:
                 raise UsageError(f"{self.path} has {current.called} already; there is nothing to upgrade")
@@ -151,7 +151,7 @@ class CollectionWriter(CollectionReader):
         *,
         content_hashes: Sequence[str],
         vectors: ArrayLike | None = None,
-        version: int,
+        version: ModelVersion,
     ) -> int:
         """Give rows codes of the current model instead of an older one's, in one commit. Returns how many took them.
 
@@ -159,23 +159,27 @@ class CollectionWriter(CollectionReader):
 
         Args:
             ids: int64 [n].
-            codes: of these rows, by the model of ``version``.
+            codes: of these rows, by ``version``.
             content_hashes: of the files that were encoded.
             vectors: [n, D], where the collection keeps any.
-            version: number of the model version; the current one.
+            version: the current model. Its number alone would not do: a collection that was restored and upgraded to
+                another model meanwhile has that number too.
 
         Raises:
             UsageError: the collection has another model by now.
         """
         with self._writing():
             mine = self.current
-            if mine.number != version:
-                raise UsageError(f"{self.path} has model version {mine.number} by now, not {version}; run it again")
+            if mine != version:
+                raise UsageError(
+                    f"{self.path} has model version {mine.number}, {mine.called}, by now, not {version.number}, "
+                    f"{version.called}; run it again"
+                )
             wanted = np.asarray(ids, np.int64)
             there = np.flatnonzero(np.isin(wanted, self.ids()))
             held = self._rows.take(wanted[there], [HASH, MODEL_VERSION])
             same = [hash_ == content_hashes[row] for hash_, row in zip(held.column(0).to_pylist(), there.tolist())]
-            fresh = there[np.array(same, bool) & (held.column(1).to_numpy() < version)]
+            fresh = there[np.array(same, bool) & (held.column(1).to_numpy() < mine.number)]
             if len(fresh):
                 self._rows.merge(self._recoded(wanted[fresh], codes[fresh], vectors, fresh, mine))
         return len(fresh)

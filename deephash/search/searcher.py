@@ -169,7 +169,7 @@ class Searcher:
         asked: list[_Asked] = []
         notes: list[str] = []
         for shard in shards:
-            own = options_of(shard, shards[0], options)
+            own = options_of(shard, snapshot.current, options)
             try:
                 encoded = self.encode(query, shard, with_vector=options.rerank > 0)
             except (UsageError, DataError) as error:

@@ -15,15 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deephash.codes import BinaryCodes, hamming_distance
-from deephash.errors import UsageError
 from deephash.evaluation.bootstrap import PairedComparison, paired_bootstrap
 from deephash.evaluation.engine import average_precisions
 from deephash.evaluation.relevance import Relevance
 from deephash.reports.protocol import Protocol
-from deephash.upgrades.sample import Sample
+from deephash.upgrades.sample import Sample, TooFewRows
 
 NEIGHBOURS = 10  # of which the overlap is counted
-LEAST_QUERIES = 20
 
 
 @dataclass(frozen=True)
@@ -99,6 +97,9 @@ def judge(sample: Sample, *, margin: float = 0.0, seed: int = 0) -> Verdict:
         sample: queries and items with the codes of both models.
         margin: of mAP; the differences must exceed it at the lower end of their intervals.
         seed: of the bootstrap.
+
+    Raises:
+        TooFewRows: nobody who asks has a right answer.
     """
     relevance = sample.relevance
     if relevance is None:
@@ -108,8 +109,10 @@ def judge(sample: Sample, *, margin: float = 0.0, seed: int = 0) -> Verdict:
         pairs["new/old"] = (sample.new_queries, sample.old_items)
     scores = {name: _precisions(queries, items, relevance) for name, (queries, items) in pairs.items()}
     if np.isnan(scores["old/old"]).all():
-        raise UsageError(
-            "no query of the sample has a relevant item in it, so nothing can be measured; use more: --sample"
+        raise TooFewRows(
+            f"no query of the sample has a right answer in it ({sample.relevance_in_words}), so nothing can be "
+            "measured; look at more rows (--sample), or name another attribute (--label). --force publishes without "
+            "measuring"
         )
     keep = None if "new/old" not in scores else paired_bootstrap(scores["old/old"], scores["new/old"], seed=seed)
     renew = paired_bootstrap(scores["old/old"], scores["new/new"], seed=seed)

@@ -27,6 +27,7 @@ from deephash.upgrades.pictures import Made, counted, encode_rows
 LOG = "re-encode.log"
 _LOCK = "re-encode.lock"
 _CHUNK = 8192  # rows whose names are in memory at once
+_PATIENCE = 60.0  # seconds in which one that works towards a model before this one meets its next commit, and ends
 _COMMIT_ROWS, _COMMIT_SECONDS = 4096, 10.0  # each commit makes searchers read the codes again
 
 
@@ -70,7 +71,7 @@ def re_encode(path: Path, *, workers: int | None = None, device: str = "auto", g
     """
     if gently:
         _step_back()
-    with _alone(path):
+    with _alone(path, _PATIENCE if gently else 0.0):
         collection = Collection.open(path)
         ids = old_rows(collection)
         if not len(ids):
@@ -87,7 +88,7 @@ class _Work:
 
     def __init__(self, collection: Collection, ids: NDArray[np.int64]) -> None:
         self.collection, self.ids, self.report = collection, ids, ReEncoded()
-        self.version = collection.current.number
+        self.version = collection.current
         self.waiting: list[tuple[NDArray[np.int64], Made]] = []
 
     def run(self, encoder: CodeEncoder, workers: int | None) -> None:
@@ -127,7 +128,7 @@ class _Work:
         )
 
 
-def start_behind(path: Path) -> int:
+def start_behind(path: Path, device: str = "auto") -> int:
     """Start a process that encodes old rows anew with time that nobody else wants. Returns its number.
 
     It outlives this one; what it says stands in ``re-encode.log`` of the collection.
@@ -142,6 +143,8 @@ def start_behind(path: Path) -> int:
             "--re-encode",
             "now",
             "--gently",
+            "--device",
+            device,
         ]
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
@@ -160,9 +163,9 @@ def _step_back() -> None:
 
 
 @contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Hold the lock of re-encoding. Raises UsageError where another process has it."""
-    lock = write_lock(path / _LOCK, patience=0.0)
+def _alone(path: Path, patience: float) -> Iterator[None]:
+    """Hold the lock of re-encoding. Raises UsageError where another process has it for longer than ``patience``."""
+    lock = write_lock(path / _LOCK, patience=patience)
     try:
         lock.__enter__()
     except CollectionError:

@@ -15,7 +15,7 @@ from deephash.collection import Collection
 from deephash.collection.label_words import parse_labels
 from deephash.collection.seen import SeenItems
 from deephash.data.protocols import split_checksum
-from deephash.encoding import CodeEncoder
+from deephash.encoding import CodeEncoder, open_encoder
 from deephash.errors import UsageError
 from deephash.evaluation.listed import ListedPairs
 from deephash.evaluation.relevance import Relevance, relevance_from_labels
@@ -35,7 +35,7 @@ class Sample:
     """Rows of a collection, a fifth of which ask for the others.
 
     Attributes:
-        old_queries: the codes that the asking rows have; n.
+        old_queries: the codes that the current model gives to those who ask; n.
         old_items: the codes that the others have; m.
         new_queries: those of the new model, n.
         new_items: m.
@@ -72,7 +72,7 @@ def draw_sample(
     """Draw rows that neither model was trained on, and encode them with the new one.
 
     Args:
-        collection: at its current version; its codes are those of its current model.
+        collection: at its current version; rows of models that its current one cannot be compared with are left out.
         new: what is to be the next model.
         new_folder: where that lies, and says what it was trained on.
         label: attribute that says which items belong together; those without are left out where any has one.
@@ -104,7 +104,7 @@ def draw_sample(
     asks, items = slice(0, count), slice(count, None)
     relevance, words = _relevance(facts[label], rows, made.vectors, count, by_label, label)
     return Sample(
-        old_queries=codes[rows[asks]],
+        old_queries=_asked_today(collection, ids[rows[asks]], codes[rows[asks]]),
         old_items=codes[rows[items]],
         new_queries=made.codes[asks],
         new_items=made.codes[items],
@@ -115,6 +115,18 @@ def draw_sample(
         checksum=split_checksum({"query": ids[rows[asks]], "database": ids[rows[items]]})[: len("sha256:") + 12],
         seed=seed,
     )
+
+
+def _asked_today(collection: Collection, ids: NDArray[np.int64], stored: BinaryCodes) -> BinaryCodes:
+    """Return codes by the current model: that encodes today's queries, whichever older one made the stored codes."""
+    current = collection.current.number
+    older = np.array([row for row, item in enumerate(collection.items(ids)) if item.model_version < current], np.int64)
+    if not len(older):
+        return stored
+    made = encoded(collection, ids[older], open_encoder(collection.model_path), "measuring what is there")
+    packed = stored.packed.copy()
+    packed[older[made.places]] = made.codes.packed
+    return BinaryCodes(packed, stored.num_bits, stored.num_levels)
 
 
 def _facts(collection: Collection, ids: NDArray[np.int64], label: str) -> dict[str, list[Any]]:
@@ -129,9 +141,10 @@ def _facts(collection: Collection, ids: NDArray[np.int64], label: str) -> dict[s
 
 
 def _able(collection: Collection, facts: dict[str, list[Any]], new: Path | None) -> tuple[NDArray[np.bool_], bool]:
-    """Return the rows that neither model was trained on; all of them, and False, where these are too few."""
+    """Return the rows that no model involved was trained on; all of them, and False, where these are too few."""
     able = np.ones(len(facts["uri"]), bool)
-    for folder in (collection.model_path, new):
+    mine = [each.fingerprint for each in collection.model_versions if each.column == collection.current.column]
+    for folder in (*map(collection.path_of_model, mine), new):
         seen = None if folder is None else SeenItems.load(folder)
         if seen is not None:
             able &= ~seen.mask(facts["content_hash"], facts["uri"])

@@ -111,7 +111,7 @@ def publish(
         same_space=compatible or same_space,
         vector_dim=model.vector_dim() if collection.has_vectors else None,
         evidence={"forced": force and not compatible} | ({} if verdict is None else verdict.to_record()),
-        after=collection.current.number,
+        after=collection.current,
     )
 
 

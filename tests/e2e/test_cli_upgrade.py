@@ -176,6 +176,19 @@ def test_a_training_free_model_is_fitted_anew_to_what_the_folder_holds_by_now(de
     assert Collection.open(tmp_path / "itq.dh").rows_by_model() == {1: 0, 2: 120}
 
 
+def test_what_is_said_of_codes_follows_the_column_that_is_current(deephash, world, path):
+    for model, more, words in (
+        ("long", [], "they have codes of their own"),
+        ("two", [], "they have codes of their own"),
+        ("one", ["--same-space"], "their codes lie beside the old ones"),
+    ):
+        done = deephash("upgrade", path, "--model", world / model, "--force", "--re-encode", "now", *more)
+        assert done.returncode == 0, done.stderr
+        assert words in done.stdout
+    column = Collection.open(path).current.column
+    assert column == Collection.open(path).model_versions[-2].column != "code"
+
+
 @pytest.mark.parametrize(("words", "code", "message"), [
     ([], 2, "say what to do: --model RUN, --refit, or --re-encode now"),
     (["--refit", "--bits", "8"], 2, "leave out --model, --bits and --weights"),
@@ -183,6 +196,9 @@ def test_a_training_free_model_is_fitted_anew_to_what_the_folder_holds_by_now(de
     (["--model", "{world}/one"], 2, "there is nothing to upgrade"),
     (["--model", "{world}/two", "--same-space"], 2, "--same-space overrides the gate"),
     (["--model", "{world}/two", "--margin", "2"], 2, "margin, of mAP,"),
+    (["--re-encode", "now", "--dry-run"], 2, "--dry-run measures a newer model"),
+    (["--model", "{world}/two", "--seed", "-1"], 2, "seed is 0 to 4294967295, not -1"),
+    (["--re-encode", "now", "--workers", "0"], 2, "workers, the number of threads,"),
     (["--model", "{world}/two", "--sample", "0"], 2, "sample, the number of rows,"),
     (["--model", "{world}/two", "--label", "colour"], 2, "no attribute 'colour'"),
     (["--model", "{world}/two", "--sample", "20"], 2, "--force publishes without measuring"),

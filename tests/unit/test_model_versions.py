@@ -7,6 +7,7 @@ import pytest
 
 from deephash.codes import BinaryCodes
 from deephash.collection import Collection, schema
+from deephash.collection.hubs import complete_hub_biases, hub_correction, store_hub_bank
 from deephash.collection.model_versions import as_metadata
 from deephash.errors import CollectionDamaged, IncompatibleModel, UsageError
 
@@ -127,9 +128,10 @@ def test_whoever_encoded_by_the_model_before_is_refused(collection, write):
 
 
 def test_two_upgrades_at_once_and_the_same_model_twice(collection):
-    collection.publish(Named("two"), same_space=True, vector_dim=3, after=1)
-    with pytest.raises(UsageError, match="upgraded to model version 2 meanwhile; measure against that one"):
-        collection.publish(Named("three"), same_space=True, vector_dim=3, after=1)
+    first = collection.current
+    collection.publish(Named("two"), same_space=True, vector_dim=3, after=first)
+    with pytest.raises(UsageError, match=r"brought to model version 2, Toy \(two\), meanwhile; measure against that"):
+        collection.publish(Named("three"), same_space=True, vector_dim=3, after=first)
     with pytest.raises(UsageError, match=r"has Toy \(two\) already"):
         collection.publish(Named("two"), same_space=True, vector_dim=3)
     with pytest.raises(UsageError, match="24 bits"):
@@ -137,20 +139,54 @@ def test_two_upgrades_at_once_and_the_same_model_twice(collection):
 
 
 def test_rows_take_a_new_code_only_where_they_are_what_was_encoded(collection):
-    collection.publish(Named("two", 24), same_space=False, vector_dim=5)
+    first, second = collection.current, collection.publish(Named("two", 24), same_space=False, vector_dim=5)
     collection.remove([1])
     made = codes(4, 24, seed=5)
     done = collection.recode(
-        [0, 1, 2, 3], made, content_hashes=["hash0", "hash1", "changed", "hash3"], vectors=np.ones((4, 5)), version=2
+        [0, 1, 2, 3],
+        made,
+        content_hashes=["hash0", "hash1", "changed", "hash3"],
+        vectors=np.ones((4, 5)),
+        version=second,
     )
     assert done == 2  # 1 is gone, 2 has another picture by now
     assert collection.codes()[0].tolist() == [0, 3]
     assert collection.codes()[1] == BinaryCodes.concatenate([made[0:1], made[3:4]])
     assert collection.vectors([0, 3]).shape == (2, 5)
-    assert collection.recode([0], made[0:1], content_hashes=["hash0"], version=2) == 0
-    with pytest.raises(UsageError, match="has model version 2 by now, not 1"):
-        collection.recode([0], made[0:1], content_hashes=["hash0"], version=1)
+    assert collection.recode([0], made[0:1], content_hashes=["hash0"], version=second) == 0
+    with pytest.raises(UsageError, match=r"has model version 2, Toy \(two\), by now, not 1, Toy \(one\)"):
+        collection.recode([0], made[0:1], content_hashes=["hash0"], version=first)
     collection.check()
+
+
+def test_a_number_that_came_again_after_a_restore_is_not_taken_for_the_model(collection):
+    before = collection.version
+    lost = collection.publish(Named("two", 24), same_space=False, vector_dim=5)
+    collection.restore(before)
+    collection.publish(Named("three", 24), same_space=False, vector_dim=5)
+    assert collection.current.number == lost.number
+    with pytest.raises(UsageError, match=r"model version 2, Toy \(three\), by now, not 2, Toy \(two\)"):
+        collection.recode([0], codes(1, 24), content_hashes=["hash0"], version=lost)
+    with pytest.raises(UsageError, match=r"brought to model version 2, Toy \(three\), meanwhile"):
+        collection.publish(Named("four"), same_space=False, vector_dim=5, after=lost)
+    assert len(collection.codes()[0]) == 0
+
+
+def test_a_bank_of_hubs_waits_until_all_rows_are_of_one_model(collection):
+    store_hub_bank(collection, "image", codes(5, seed=7))
+    second = collection.publish(Named("two", 24), same_space=False, vector_dim=5)
+    with pytest.raises(UsageError, match=f"{COUNT} of {COUNT} rows of .* bring all rows to one model first"):
+        store_hub_bank(collection, "image", codes(5, 24, seed=7))
+    assert list(collection.path.glob("hub_bank_image_*")) == []
+    collection.append(uris=uris(1, "new"), codes=codes(1, 24), vectors=np.ones((1, 5)))
+    assert complete_hub_biases(collection) == 0
+    hashes = [f"hash{row}" for row in range(COUNT)]
+    collection.recode(
+        range(COUNT), codes(COUNT, 24), content_hashes=hashes, vectors=np.ones((COUNT, 5)), version=second
+    )
+    with pytest.raises(UsageError, match="have no hub bias for image queries yet"):
+        hub_correction(collection, "image")  # those of the first model's codes are void
+    assert store_hub_bank(collection, "image", codes(5, 24, seed=7)) == COUNT + 1
 
 
 def test_a_column_of_that_name_which_is_the_users_is_kept_and_an_upgrade_says_so(tmp_path, monkeypatch):

@@ -126,6 +126,26 @@ def test_a_worse_model_passes_neither(collection):
     assert not found.is_better
 
 
+def test_the_queries_of_today_are_those_of_the_current_model_though_an_older_one_made_the_codes(
+    collection, monkeypatch
+):
+    current = Painted(1, 5)
+    publish(collection, current, measure(collection, current, None, Judging()))
+    assert collection.rows_by_model()[2] == 0
+    monkeypatch.setattr("deephash.upgrades.sample.open_encoder", lambda folder: current)
+    found = measure(collection, Painted(1, 22), None, Judging())
+    assert not found.is_compatible  # better than the first, worse than what answers
+    assert found.keep.difference < 0
+    assert measure(collection, Painted(1, 0), None, Judging()).keep.difference > 0
+
+
+def test_where_nobody_has_a_right_answer_nothing_can_be_measured_and_force_goes_on(collection):
+    with pytest.raises(
+        TooFewRows, match=r"no query of the sample has a right answer .*items of the same uri.*--label"
+    ):
+        measure(collection, Painted(1, 10), None, Judging(label="uri"))
+
+
 def test_a_margin_refuses_what_is_only_a_little_better(collection):
     found = measure(collection, Painted(1, 10), None, Judging(margin=0.9))
     assert not found.is_compatible
