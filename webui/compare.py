@@ -10,7 +10,7 @@ import numpy as np
 from deephash.codes.binary import bytes_per_code
 from deephash.collection import Item
 from deephash.errors import UsageError
-from deephash.search import Options, Query
+from deephash.search import Hit, Options, Query
 
 from .results import thumbnail_url
 from .workspace import RERANKED, Workspace
@@ -34,7 +34,7 @@ class Variant:
 
 @dataclass(frozen=True)
 class Side:
-    """One half of a comparison: hits as (item, distance), and what they cost.
+    """One half of a comparison: hits as (item, hit), and what they cost.
 
     Attributes:
         variant: what was asked.
@@ -48,7 +48,7 @@ class Side:
     variant: Variant
     num_bits: int
     vector_bytes: int
-    hits: tuple[tuple[Item, int], ...]
+    hits: tuple[tuple[Item, Hit], ...]
     encode_ms: float
     search_ms: float
 
@@ -121,7 +121,7 @@ def _ask(workspace: Workspace, query: Query, variant: Variant, k: int) -> Side:
         raise UsageError("re-ranking compares vectors of one picture, phrase or item; leave the other parts out")
     collection = answer.snapshot.collection
     items = collection.items([hit.id for hit in answer.hits])
-    hits = tuple(zip(items, (hit.distance for hit in answer.hits)))
+    hits = tuple(zip(items, answer.hits))
     kept = 2 * (collection.vector_dim or 0) if variant.reranked else 0  # float16
     return Side(variant, answer.num_bits, kept, hits, answer.encode_ms, answer.search_ms)
 
@@ -151,11 +151,11 @@ def _side(side: Side, moves: list[int | None]) -> str:
     cards = "".join(
         f'<div class="dh-card" role="listitem"><button class="dh-hit" data-id="{item.id}" '
         f'data-collection="{escape(side.variant.name, quote=True)}" '
-        f'aria-label="Result {rank}: {escape(item.uri, quote=True)}, distance {distance} of {side.num_bits}">'
+        f'aria-label="Result {rank}: {escape(item.uri, quote=True)}, distance {hit.distance} of {hit.num_bits}">'
         f'<img src="{thumbnail_url(side.variant.name, item.id, 160)}" alt="{escape(item.uri, quote=True)}" '
         f'loading="lazy">'
-        f'<span class="dh-facts"><b>{distance}</b><small>/{side.num_bits}</small>{_move(move)}</span></button></div>'
-        for rank, ((item, distance), move) in enumerate(zip(side.hits, moves), start=1)
+        f'<span class="dh-facts"><b>{hit.distance}</b><small>/{hit.num_bits}</small>{_move(move)}</span></button></div>'
+        for rank, ((item, hit), move) in enumerate(zip(side.hits, moves), start=1)
     )
     return (
         f"<section><h3>{escape(str(side.variant))} <small>{_bytes(side)} an item · "

@@ -76,6 +76,9 @@ def model_versions(schema: pa.Schema) -> tuple[ModelVersion, ...]:
         lost = [each.column for each in found if each.column not in columns]
         if lost:
             raise Unfit(f"{SOURCE} names a column {lost[0]!r} that is not there")
+        for name in {each.vectors for each in found} & set(schema.names):
+            if not pa.types.is_fixed_size_list(schema.field(name).type) or name in columns:
+                raise Unfit(f"{SOURCE} names a column {name!r} that holds no vectors")
         if [each.number for each in found] != list(range(1, len(found) + 1)):
             raise Unfit(f"{SOURCE} has a number twice or none")
     return found

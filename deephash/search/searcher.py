@@ -178,7 +178,7 @@ class Searcher:
                 notes.append(f"{len(shard):,} items of {shard.model.called} were left out: {error}")
                 continue
             if own is not None:
-                encoded = encoded if options.bits is None else encoded.prefix(options.bits)
+                encoded = encoded if options.bits is None else encoded.prefix(shard.index.num_bits)
                 asked.append(_Asked(shard, query, encoded, own))
         if not asked:
             raise UsageError("no model of the collection can be asked this; " + "; ".join(notes))

@@ -188,5 +188,7 @@ class Snapshot:
         return (next(iter(holders.values())) if holders else self.current).codes_of(ids)
 
     def prefix(self, bits: int) -> Snapshot:
-        """Return this version with only the first ``bits`` of its codes."""
-        return Snapshot(self.collection, tuple(shard.prefix(bits) for shard in self.shards))
+        """Return this version with only the first ``bits`` of its codes; shorter codes of other models stay whole."""
+        first, *others = self.shards
+        cut = [shard.prefix(min(bits, shard.index.num_bits)) for shard in others]
+        return Snapshot(self.collection, (first.prefix(bits), *cut))

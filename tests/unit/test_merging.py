@@ -102,6 +102,40 @@ def test_a_cut_off_in_bits_is_the_same_probability_for_every_model(searcher):
     assert {hit.num_bits for hit in answer.hits} == {32, 64}
 
 
+def test_a_cut_off_is_of_the_current_model_though_no_item_has_its_code_yet(tmp_path, monkeypatch, searcher):
+    collection = Collection.open(searcher.path)
+    collection.remove(collection.codes()[0])
+    assert len(searcher.snapshot.current) == 0
+    answer = searcher.ask(words(4), Options(OLD, max_distance=24))
+    current, old = searcher.snapshot.shards
+    wanted = {
+        hit.id
+        for hit in searcher.ask(words(4), Options(OLD)).hits
+        if old.by_chance[hit.distance] <= current.by_chance[24]
+    }
+    assert {hit.id for hit in answer.hits} == wanted
+    assert 0 < len(wanted) < OLD
+
+
+def test_the_first_bits_of_long_codes_leave_shorter_codes_whole(searcher):
+    answer = searcher.ask(words(2), Options(OLD + NEW, bits=48))
+    assert {(hit.num_bits, hit.model_version) for hit in answer.hits} == {(32, 1), (48, 2)}
+    assert len(answer.hits) == OLD + NEW
+    with pytest.raises(UsageError, match="a prefix of 64-bit codes"):
+        searcher.ask(words(2), Options(5, bits=65))
+
+
+def test_the_comparison_shows_each_distance_beside_the_bits_of_its_own_model(searcher):
+    from webui.compare import Comparison, Side, Variant, comparison_html
+
+    answer = searcher.ask(words(3), Options(OLD + NEW))
+    items = searcher.collection.items([hit.id for hit in answer.hits])
+    side = Side(Variant("x"), answer.num_bits, 0, tuple(zip(items, answer.hits)), 0.0, 0.0)
+    page = comparison_html(Comparison(answer.query, side, side, 1.0, 1.0, (0,) * len(items)))
+    assert page.count("<small>/32</small>") == 2 * OLD
+    assert page.count("<small>/64</small>") == 2 * NEW
+
+
 def test_filters_reach_every_model_and_can_name_one(searcher):
     of_one = searcher.ask(words(1), Options(500, where="model_version = 1"))
     assert len(of_one.hits) == OLD
