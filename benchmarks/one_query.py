@@ -52,6 +52,7 @@ def measured(path: Path) -> dict[str, float]:
     place = workspace.place()
     searcher: Searcher = place.searcher
     snapshot = searcher.snapshot
+    index = getattr(snapshot, "current", snapshot).index  # 0.1.0 knew no shards
     draw = np.random.default_rng(1)
     items = [int(item) for item in draw.choice(snapshot.ids, QUERIES + 3, replace=False)]
     codes = [searcher.code_of(item) for item in items]
@@ -70,7 +71,7 @@ def measured(path: Path) -> dict[str, float]:
         assert answer.counts.sum() <= len(snapshot.ids)
 
     return {
-        "bare scan": timed(lambda number: snapshot.index.search(codes[number], 24)),
+        "bare scan": timed(lambda number: index.search(codes[number], 24)),
         "by_codes": timed(lambda number: searcher.by_codes(codes[number], 24)),
         "page": timed(shown),
         "page, label = c3": timed(lambda number: shown(number, "label = c3")),
