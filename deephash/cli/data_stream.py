@@ -13,6 +13,7 @@ from deephash.data.building import build_data
 from deephash.data.stream_drawing import class_stream, domain_stream, extended, modality_stream
 from deephash.data.streams import PARTS, STREAM_NAME, Stream, read_stream
 from deephash.errors import UsageError, did_you_mean
+from deephash.numbers import whole
 from deephash.training.configurations import find_config, read_settings
 
 _BY_SUFFIX = {".csv": "Manifest", ".parquet": "Manifest", ".tsv": "Manifest", ".npz": "FeatureFile"}
@@ -61,6 +62,7 @@ def stream(
     given = [name for name, value in kinds.items() if value is not None]
     if len(given) != 1:
         raise UsageError(f"say what arrives, by one of {', '.join(kinds)}; given: {', '.join(given) or 'none'}")
+    whole(seed, "seed", most=2**32 - 1)
     old = None if extend is None else _extended(extend)
     description = _described(spec, option) if old is None or spec is not None else dict(old.data)
     data = build_data(description, spec or str(extend))

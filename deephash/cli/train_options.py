@@ -139,7 +139,16 @@ def _hook(family: str, word: str) -> list[str]:
     if name not in _HOOKS[family]:
         raise UsageError(f"{family} knows no {name!r}{did_you_mean(name, list(_HOOKS[family]))}")
     made, option = _HOOKS[family][name]
+    if colon and option == "weight":
+        _require_float(f"{family} {name}:WEIGHT", value)
     return [f"{_CALLBACKS}+={made}", *([f"{_CALLBACKS}.{option}={value}"] if colon else [])]
+
+
+def _require_float(name: str, text: str) -> None:
+    try:
+        float(text)
+    except ValueError:
+        raise UsageError(f"{name} takes a number, not {text!r}") from None
 
 
 def _values(queue: list[str], *, many: bool) -> list[str]:

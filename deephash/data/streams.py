@@ -105,8 +105,11 @@ class Stream:
         return f"sha256:{digest.hexdigest()}"
 
     def save(self, path: str | Path) -> None:
-        """Write the file, whole or not at all."""
+        """Write the file, whole or not at all. Raises UsageError for a folder."""
         target = Path(path)
+        if target.is_dir():
+            raise UsageError(f"{target} is a folder; name the file to write, for example {target / STREAM_NAME}")
+        target.parent.mkdir(parents=True, exist_ok=True)
         partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
         partial.write_text(json.dumps(_record(self), indent=1, ensure_ascii=False) + "\n", encoding="utf8")
         os.replace(partial, target)

@@ -109,6 +109,7 @@ WRONG = [
     ),
     (["train", "--continue-from", "nothing"], "is no run that can be continued"),
     (["train", "--continue-from", "one", "--compatible", "hoo"], "did you mean 'hoc'"),
+    (["train", "--continue-from", "one", "--compatible", "hoc:x"], "--compatible hoc:WEIGHT takes a number, not 'x'"),
     (["train", "--config", "orthohash/digits_64", "--compatible", "hoc"], "give --continue-from RUN"),
     (["train", "--config", "orthohash/digits_64", "--replay", "5"], "give --stream FILE or --continue-from RUN"),
     (["train", "--config", "orthohash/digits_64", "--epochs", "0"], "must be at least 1"),
@@ -118,6 +119,8 @@ WRONG = [
     (["evaluate", "one_task2", "one", "--lifelong"], "stands in place 1"),
     (["data", "stream", "digits", "--out", "x.json"], "say what arrives"),
     (["data", "stream", "digits", "--tasks", "5,x", "--out", "x.json"], "numbers of classes"),
+    (["data", "stream", "digits", "--tasks", "5,5", "--seed", "-3", "--out", "x.json"], "seed is 0 to 4294967295"),
+    (["data", "stream", "digits", "--tasks", "5,5", "--out", "one"], "one is a folder; name the file to write"),
     (["data", "stream", "digitz", "--tasks", "5,5", "--out", "x.json"], "did you mean 'digits'"),
 ]
 
