@@ -215,7 +215,7 @@ def test_nobody_sets_the_model_of_a_row_by_hand(collection):
     ('{"versions": []}', "length of 0"),
     ('{"versions": [{"number": 1, "column": "gone", "model": "x"}]}', "names a column 'gone' that is not there"),
     ('{"versions": [{"number": 1, "column": "code", "model": "x", "vectors": "uri"}]}', "'uri' that holds no vectors"),
-    ('{"versions": [{"number": 1, "column": "code", "model": "x", "vectors": "code"}]}', "'code' that holds no vectors"),
+    ('{"versions": [{"number": 1, "column": "code", "model": "x", "vectors": "code"}]}', "that holds no vectors"),
     ('{"versions": [{"number": 3, "column": "code", "model": "x"}]}', "a number twice or none"),
     ('{"versions": [{"number": 1, "column": "code", "model": "x", "fingerprint": "../x"}]}', "not of the right form"),
 ])  # fmt: skip
