@@ -220,7 +220,13 @@ def _code_of(place: Place, item: int | None) -> BinaryCodes:
     ids, codes = place.searcher.collection.codes()
     found = np.flatnonzero(ids == item)
     if not len(found):
-        raise UsageError(f"{place.name} has no item {item}")
+        known = item in place.searcher.collection.ids()
+        raise UsageError(
+            f"item {item} of {place.name} has a code of an older model only, and the current one is attacked; name an "
+            f"item that was encoded by it: those of model_version = {place.searcher.collection.current.number}"
+            if known
+            else f"{place.name} has no item {item}"
+        )
     return codes[found]
 
 

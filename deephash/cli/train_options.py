@@ -51,6 +51,10 @@ def read_options(words: Sequence[str]) -> TrainOptions:
     """Sort friendly options from the rest. Raises UsageError where a value is missing or not a number."""
     given, flags, rest = _sorted_out(words)
     _require_apart(given)
+    if "from_scratch" in flags and "continue_from" not in given:
+        raise UsageError(
+            "--from-scratch keeps codes and class targets of a run under fresh weights: --continue-from RUN"
+        )
     if "epochs" in given:
         starts = given.keys() & {"continue_from", "start"}
         _number("--epochs", given["epochs"][-1], least=0 if starts else 1)

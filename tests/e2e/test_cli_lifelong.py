@@ -111,6 +111,7 @@ WRONG = [
     (["train", "--continue-from", "one", "--compatible", "hoo"], "did you mean 'hoc'"),
     (["train", "--continue-from", "one", "--compatible", "hoc:x"], "--compatible hoc:WEIGHT takes a number, not 'x'"),
     (["train", "--config", "orthohash/digits_64", "--compatible", "hoc"], "give --continue-from RUN"),
+    (["train", "--config", "orthohash/digits_64", "--from-scratch"], "under fresh weights: --continue-from RUN"),
     (["train", "--config", "orthohash/digits_64", "--replay", "5"], "give --stream FILE or --continue-from RUN"),
     (["train", "--config", "orthohash/digits_64", "--epochs", "0"], "must be at least 1"),
     (["train", "--config", "orthohash/digits_64", "--reserve", "900", "--bits", "8"], "reserve fewer rows"),
