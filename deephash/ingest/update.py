@@ -30,6 +30,8 @@ from deephash.collection.hubs import complete_hub_biases
 from deephash.encoding import CodeEncoder, open_encoder
 from deephash.encoding.opening import Source
 from deephash.encoding.port import Engine, Precision
+from deephash.encoding.portable import towers_of
+from deephash.encoding.record import read_model_record
 from deephash.errors import DataError, UsageError
 from deephash.ingest.encoder import Batch, Job, StreamEncoder, precision_of
 from deephash.numbers import whole
@@ -245,8 +247,10 @@ def _foretold(plan: FolderPlan, skipped: Sequence[Skipped]) -> IngestReport:
 
 
 def engine_of(collection: Collection) -> Engine:
-    """Return what computed the codes of a collection; ``auto`` where that was not noted."""
-    noted = collection.card.notes.get("engine")
+    """Return what computed the codes of a collection; ``auto`` where that was not noted, or its model of now cannot."""
+    noted, folder = collection.card.notes.get("engine"), collection.model_path
+    if noted == "onnx" and folder is not None and not towers_of(read_model_record(folder)):
+        return "auto"  # noted of the first model; one that it was upgraded to need not have a portable encoder
     return noted if noted in ("onnx", "torch") else "auto"
 
 

@@ -176,6 +176,20 @@ def test_a_training_free_model_is_fitted_anew_to_what_the_folder_holds_by_now(de
     assert Collection.open(tmp_path / "itq.dh").rows_by_model() == {1: 0, 2: 120}
 
 
+def test_pictures_are_added_by_a_model_without_a_portable_encoder(deephash, world, path):
+    assert deephash("upgrade", path, "--model", world / "two", "--force").returncode == 0
+    opened = Collection.open(path)
+    assert opened.card.notes["engine"] == "onnx"  # of the first model
+    file = opened.model_path / "model.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"portable": {"reason": "a layer that ONNX lacks"}}))
+    new = world / "pictures" / "dark" / "late.png"
+    Image.new("RGB", (8, 8), (9, 99, 9)).save(new)
+    done = deephash("index", world / "pictures", "--out", path)
+    new.unlink()
+    assert done.returncode == 0, done.stderr
+    assert Collection.open(path).rows_by_model() == {1: 120, 2: 1}
+
+
 def test_what_is_said_of_codes_follows_the_column_that_is_current(deephash, world, path):
     for model, more, words in (
         ("long", [], "they have codes of their own"),
