@@ -88,18 +88,13 @@ def draw_sample(
     ids, codes = collection.codes()
     facts = _facts(collection, ids, label)
     able, held_out = _able(collection, facts, new_folder)
-    labelled = np.array([bool(word) for word in facts[label]]) & able
+    labelled = np.array([bool(word) for word in facts[label]], bool) & able
     by_label = len({word for word, is_there in zip(facts[label], labelled) if is_there}) > 1
     rows = np.flatnonzero(labelled if by_label else able)
     rows = np.random.RandomState(seed).permutation(rows)[:most]  # its stream is frozen for good
     made = encoded(collection, ids[rows], new, "measuring", with_vectors=judge_by_vectors and not by_label)
     rows = rows[made.places]
-    if len(rows) < LEAST_ROWS:
-        raise TooFewRows(
-            f"an upgrade is measured on at least {LEAST_ROWS} rows; {len(rows)} of {len(ids):,} have "
-            f"{f'a {label} and ' if by_label else ''}a picture that can be read and is what was indexed. "
-            "--force publishes without measuring"
-        )
+    _require_enough(collection, len(rows), len(ids), f"a {label} and " if by_label else "")
     count = min(MOST_QUERIES, int(QUERY_SHARE * len(rows)))
     asks, items = slice(0, count), slice(count, None)
     relevance, words = _relevance(facts[label], rows, made.vectors, count, by_label, label)
@@ -115,6 +110,22 @@ def draw_sample(
         checksum=split_checksum({"query": ids[rows[asks]], "database": ids[rows[items]]})[: len("sha256:") + 12],
         seed=seed,
     )
+
+
+def _require_enough(collection: Collection, usable: int, of: int, also: str) -> None:
+    if usable < LEAST_ROWS:
+        foreign = len(collection) - of
+        raise TooFewRows(
+            f"an upgrade is measured on at least {LEAST_ROWS} rows; {usable} of {of:,} have {also}a picture that can "
+            "be read and is what was indexed. "
+            + (
+                f"{foreign:,} more have codes of an older model: bring them to the current one first, "
+                if foreign
+                else ""
+            )
+            + (f"deephash upgrade {collection.path} --re-encode now; or " if foreign else "")
+            + "--force publishes without measuring"
+        )
 
 
 def _asked_today(collection: Collection, ids: NDArray[np.int64], stored: BinaryCodes) -> BinaryCodes:

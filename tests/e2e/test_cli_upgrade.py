@@ -128,6 +128,32 @@ def test_lazily_goes_on_when_the_command_has_ended_and_two_do_not_work_at_once(d
     )
 
 
+def test_who_encodes_behind_waits_for_one_that_is_about_to_end(path):
+    from threading import Event, Thread
+
+    from deephash.collection.lock import write_lock
+    from deephash.errors import UsageError
+    from deephash.upgrades import reencode
+
+    held, ended = Event(), Event()
+
+    def another():
+        with write_lock(path / "re-encode.lock"):
+            held.set()
+            time.sleep(0.5)
+            ended.set()
+
+    thread = Thread(target=another)
+    thread.start()
+    assert held.wait(10)
+    with pytest.raises(UsageError, match="being encoded anew by another process already"), reencode._alone(path, 0.0):
+        pass
+    assert not ended.is_set()
+    with reencode._alone(path, 20.0):
+        assert ended.is_set()
+    thread.join()
+
+
 def is_running(process):
     try:
         os.kill(process, 0)

@@ -139,10 +139,19 @@ def test_the_queries_of_today_are_those_of_the_current_model_though_an_older_one
     assert measure(collection, Painted(1, 0), None, Judging()).keep.difference > 0
 
 
-def test_where_nobody_has_a_right_answer_nothing_can_be_measured_and_force_goes_on(collection):
+def test_where_no_row_has_a_code_of_the_current_model_the_others_come_first(collection):
+    publish(collection, Painted(2, 10, bits=64), None, force=True)
+    assert len(collection.codes()[0]) == 0
     with pytest.raises(
-        TooFewRows, match=r"no query of the sample has a right answer .*items of the same uri.*--label"
+        TooFewRows, match=r"0 of 0 have a picture .*200 more have codes of an older model.*--re-encode now"
     ):
+        measure(collection, Painted(3, 10), None, Judging())
+    publish(collection, Painted(3, 10), None, force=True)
+    assert collection.rows_by_model() == {1: 200, 2: 0, 3: 0}
+
+
+def test_where_nobody_has_a_right_answer_nothing_can_be_measured_and_force_goes_on(collection):
+    with pytest.raises(TooFewRows, match=r"no query of the sample has a right answer .*items of the same uri.*--label"):
         measure(collection, Painted(1, 10), None, Judging(label="uri"))
 
 
