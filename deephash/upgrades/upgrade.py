@@ -8,6 +8,7 @@ from pathlib import Path
 from deephash.collection import Collection
 from deephash.collection.model_versions import ModelVersion
 from deephash.encoding import CodeEncoder
+from deephash.encoding.opening import folder_of
 from deephash.errors import IncompatibleModel, UsageError
 from deephash.upgrades.gate import Verdict, judge
 from deephash.upgrades.sample import TooFewRows, draw_sample
@@ -39,14 +40,20 @@ class Judging:
 
 
 def measure(
-    collection: Collection, model: CodeEncoder, folder: Path | None, how: Judging, *, same_network: bool = False
+    collection: Collection,
+    model: CodeEncoder,
+    folder: str | Path | None,
+    how: Judging,
+    *,
+    same_network: bool = False,
 ) -> Verdict:
     """Judge a model that is to replace the current one.
 
     Args:
         collection: what is to be upgraded.
         model: the newer one.
-        folder: where it lies and says what it was trained on; None for one in memory that was fitted, not trained.
+        folder: the run or model folder where it lies, which says what it was trained on; None for one in memory that
+            was fitted, not trained.
         how: see :class:`Judging`.
         same_network: the model stands on the network of the current one, so that without labels the nearest by its
             vectors are what both codes should find.
@@ -56,8 +63,9 @@ def measure(
         UsageError: it is the current model, or reads no pictures.
     """
     require_replaceable(collection, model)
+    where = None if folder is None else folder_of(folder)
     drawn = draw_sample(
-        collection, model, folder, label=how.label, most=how.sample, seed=how.seed, judge_by_vectors=same_network
+        collection, model, where, label=how.label, most=how.sample, seed=how.seed, judge_by_vectors=same_network
     )
     return judge(drawn, margin=how.margin, seed=how.seed)
 

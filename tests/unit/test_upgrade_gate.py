@@ -192,7 +192,7 @@ def test_rows_that_a_model_was_trained_on_are_not_asked(collection, tmp_path):
     folder = tmp_path / "new"
     folder.mkdir()
     SeenItems.of(contents=[item.content_hash for item in items[:100]]).save(folder)
-    found = measure(collection, Painted(1, 10), folder, Judging())
+    found = measure(collection, Painted(1, 10), str(folder), Judging())
     assert found.held_out
     assert Protocol.parse(found.protocol).num_queries == 20  # a fifth of the hundred others
     SeenItems.of(contents=[item.content_hash for item in items]).save(folder)
