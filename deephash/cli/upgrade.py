@@ -137,9 +137,11 @@ def _newer(opened: Collection, model: str | None, refit: bool, bits: int | None,
 def _exchanged(asked: _Asked, newer: Source, refit: bool, device: str, *, quiet: bool) -> dict[str, Any]:
     """Measure, and publish where that is allowed. Returns what --json prints of it."""
     from deephash.encoding import open_encoder
-    from deephash.upgrades.upgrade import NotPublished, TooFewRows, measure, publish, refusal
+    from deephash.upgrades.upgrade import NotPublished, TooFewRows, measure, publish, refusal, require_all_modalities
 
     encoder = open_encoder(newer, device=device)
+    if not asked.force:
+        require_all_modalities(asked.collection, encoder)  # before anything is encoded
     folder = newer if isinstance(newer, Path) else None
     before, column = asked.collection.version, asked.collection.current.column
     verdict = None

@@ -9,11 +9,21 @@ from deephash.collection import Collection
 from deephash.collection.model_versions import ModelVersion
 from deephash.encoding import CodeEncoder
 from deephash.encoding.opening import folder_of
+from deephash.encoding.record import read_model_record
 from deephash.errors import IncompatibleModel, UsageError
 from deephash.upgrades.gate import Verdict, judge
 from deephash.upgrades.sample import TooFewRows, draw_sample
 
-__all__ = ["Judging", "NotPublished", "TooFewRows", "measure", "publish", "refusal", "require_replaceable"]
+__all__ = [
+    "Judging",
+    "NotPublished",
+    "TooFewRows",
+    "measure",
+    "publish",
+    "refusal",
+    "require_all_modalities",
+    "require_replaceable",
+]
 
 
 class NotPublished(IncompatibleModel):
@@ -87,6 +97,17 @@ def require_replaceable(collection: Collection, model: CodeEncoder) -> None:
         )
 
 
+def require_all_modalities(collection: Collection, model: CodeEncoder) -> None:
+    """Raise UsageError where ``model`` lacks what the current model reads, so that nobody could ask by it any more."""
+    folder = collection.model_path
+    asked = () if folder is None else read_model_record(folder)["modalities"]
+    if lost := [name for name in asked if name not in model.modalities]:
+        raise UsageError(
+            f"{collection.path} is searched by {' and '.join(asked)}, and {model.method} reads no "
+            f"{' and no '.join(lost)}; give a model that does, or --force to do without"
+        )
+
+
 def publish(
     collection: Collection,
     model: CodeEncoder,
@@ -108,11 +129,14 @@ def publish(
         same_space: with ``force``, mix the codes of both models although nothing says that they can be compared.
 
     Raises:
-        UsageError: the collection was upgraded by somebody else meanwhile, or ``same_space`` without ``force``.
+        UsageError: the collection was upgraded by somebody else meanwhile, or without ``force``, ``same_space`` or a
+            model that lacks a modality of the current one.
     """
     if same_space and not force:
         raise UsageError("--same-space overrides the gate and is taken together with --force only")
     require_replaceable(collection, model)
+    if not force:
+        require_all_modalities(collection, model)
     compatible = verdict is not None and verdict.is_compatible
     return collection.publish(
         model,

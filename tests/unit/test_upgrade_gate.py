@@ -1,5 +1,6 @@
 """The gate: compatible codes pass, independent ones do not, and where nothing can be judged it says why."""
 
+import json
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -63,7 +64,9 @@ class Painted:
 
     def save(self, directory):
         directory.mkdir()
-        (directory / "model.json").write_text("{}")
+        record = {"format_version": 1, "deephash": "0", "class": "Painted", "num_bits": self.num_bits, "init_args": {}}
+        record |= {"modalities": ["image"], "fingerprint": "0" * 16, "weights_sha256": "0" * 64}
+        (directory / "model.json").write_text(json.dumps(record))
 
 
 @pytest.fixture
@@ -153,6 +156,16 @@ def test_where_no_row_has_a_code_of_the_current_model_the_others_come_first(coll
 def test_where_nobody_has_a_right_answer_nothing_can_be_measured_and_force_goes_on(collection):
     with pytest.raises(TooFewRows, match=r"no query of the sample has a right answer .*items of the same uri.*--label"):
         measure(collection, Painted(1, 10), None, Judging(label="uri"))
+
+
+def test_a_model_that_reads_less_than_the_current_one_takes_force(collection):
+    record = collection.model_path / "model.json"
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"modalities": ["image", "text"]}))
+    found = measure(collection, Painted(1, 10), None, Judging())
+    assert found.is_compatible
+    with pytest.raises(UsageError, match=r"is searched by image and text, and Painted reads no text; .*--force"):
+        publish(collection, Painted(1, 10), found)
+    assert publish(collection, Painted(1, 10), found, force=True).column == "code"
 
 
 def test_a_margin_refuses_what_is_only_a_little_better(collection):
