@@ -59,7 +59,7 @@ class ModelVersion:
             return "compatible"
         if self.evidence.get("forced"):
             return "not shown to be compatible; forced"
-        return "not compatible; all encoded anew"
+        return "not compatible; rows are encoded anew"
 
 
 def model_versions(schema: pa.Schema) -> tuple[ModelVersion, ...]:

@@ -132,9 +132,13 @@ class CollectionWriter(CollectionReader):
             save_model(self.path, model)
             self._number_rows()
             spec = describe_codes(layout, model)
-            column = current.column if same_space else self._new_column("code", print_, spec.field)
-            vectors = current.vectors
-            if self.has_vectors:
+            before = next((each for each in reversed(self.model_versions) if each.fingerprint == print_), None)
+            if before is not None:  # a model that comes back finds the codes that it made
+                column, vectors = before.column, before.vectors
+            else:
+                column = current.column if same_space else self._new_column("code", print_, spec.field)
+                vectors = current.vectors
+            if self.has_vectors and before is None:
                 kind = pa.list_(pa.float16(), vector_dim or 1)
                 vectors = self._new_column("vector", print_, lambda name: pa.field(name, kind))
             now = datetime.now(UTC).isoformat(timespec="seconds")

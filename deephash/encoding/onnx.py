@@ -23,8 +23,9 @@ from deephash.codes import BinaryCodes, CodeLayout
 from deephash.encoding.port import CodeEncoder, Encoded, Modality, Precision, Row
 from deephash.encoding.portable import ENTRY, file_name, read_tower, towers_of
 from deephash.encoding.readers import Reader, reader_of
-from deephash.encoding.record import read_model_record
+from deephash.encoding.record import COPY_AGAIN, read_model_record
 from deephash.errors import CollectionDamaged, UsageError
+from deephash.foreign.names import printable
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -133,8 +134,15 @@ class OnnxEncoder:
         yield lambda: None
 
     def save(self, directory: Path) -> None:
-        """Copy the model folder, what torch needs of it included."""
-        shutil.copytree(self.folder, directory, symlinks=False)
+        """Copy the model folder, what torch needs of it included.
+
+        Raises:
+            CollectionDamaged: something in it is no file of its own, such as a link to one elsewhere.
+        """
+        for path in sorted(self.folder.rglob("*")):
+            if path.is_symlink() or not (path.is_file() or path.is_dir()):
+                raise CollectionDamaged(f"{printable(path)} is no file of the model folder itself; {COPY_AGAIN}")
+        shutil.copytree(self.folder, directory)
 
     def _reader(self, modality: str) -> Reader:
         if modality not in self._readers:

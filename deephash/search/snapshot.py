@@ -66,15 +66,16 @@ class Shard:
     def chance(self) -> Chance | None:
         """How far apart unrelated items are; measured once a version.
 
-        Where models that cannot be compared made the codes, it is what each made of the same pictures when they were
-        compared: a few new items alone say little, and may all be alike.
+        Where others have codes of models that cannot be compared, it is what each model made of the same pictures when
+        they were compared: a few new items alone say little, and may all be alike.
         """
         ids = self.index.ids
-        measured = self._measured()
-        if measured is not None and len(self.collection.spaces) > 1:
-            return chance_of(measured, len(self.collection))
-        if len(ids) < LEAST_MEASURED and len(self.collection.spaces) > 1:
-            return None
+        if len(ids) < len(self.collection):
+            measured = self._measured()
+            if measured is not None:
+                return chance_of(measured, len(self.collection))
+            if len(ids) < LEAST_MEASURED:
+                return None
         return chance_among(len(ids), lambda places: self.index.codes_of(ids[places]))
 
     def _measured(self) -> NDArray[np.int64] | None:

@@ -208,3 +208,14 @@ def test_the_probability_is_that_of_unrelated_items_where_related_ones_are_near(
     counts = np.bincount(np.concatenate([unrelated, related]), minlength=65)
     found = probabilities(chance_of(counts, 1000), 64)
     assert found[2] < 1e-9  # though a tenth of all pairs lie within it
+
+
+def test_when_all_items_are_of_one_model_chance_is_measured_among_them(path, searcher):
+    mixed = searcher.snapshot.current
+    assert mixed.chance is not None
+    collection = Collection.open(path)
+    collection.remove(collection.codes("code")[0])
+    alone = searcher.snapshot.current
+    assert len(alone) == NEW
+    assert alone.chance.share.sum() == pytest.approx(1.0)
+    assert round(alone.chance.share[alone.chance.share > 0].min() * NEW * (NEW - 1) / 2) >= 1  # every pair counted

@@ -240,3 +240,16 @@ def test_the_second_try_of_an_interrupted_upgrade_takes_what_is_there(collection
     assert len(again.code_columns) == columns == 2
     assert again.rows_by_model() == {1: COUNT + 1, 2: 0}
     again.check()
+
+
+def test_a_model_that_comes_back_finds_its_own_codes(collection):
+    before = collection.codes("code")[1]
+    collection.publish(Named("two", 24), same_space=False, vector_dim=5)
+    collection.append(uris=uris(4, "new"), codes=codes(4, 24), vectors=np.ones((4, 5)))
+    back = collection.publish(Named("one"), same_space=False, vector_dim=3)
+    assert (back.column, back.vectors) == ("code", "vector")
+    assert collection.codes()[1] == before
+    assert len(collection.code_columns) == 2
+    assert [each.number for each in collection.spaces] == [3, 2]
+    assert collection.vectors([0]).shape == (1, 3)
+    collection.check()

@@ -250,6 +250,14 @@ def test_a_strange_description_of_a_reader_is_refused(folder, change, message):
         open_encoder(folder)
 
 
+def test_a_link_in_a_strangers_folder_is_not_copied_into_a_collection(folder, tmp_path):
+    (tmp_path / "private").write_text("mine")
+    (folder / "notes.txt").symlink_to(tmp_path / "private")
+    with pytest.raises(CollectionDamaged, match="is no file of the model folder itself"):
+        open_encoder(folder).save(tmp_path / "copy")
+    assert not (tmp_path / "copy").exists()
+
+
 def test_what_a_portable_encoder_cannot_do_is_said(folder, monkeypatch):
     with pytest.raises(UsageError, match="computes in fp32, not bf16"):
         open_encoder(folder, engine="onnx", precision="bf16")
