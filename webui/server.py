@@ -14,6 +14,8 @@ from deephash.errors import UsageError
 
 from .callers import LOOPBACK
 
+PATIENCE = 10.0  # seconds
+
 
 def run(
     paths: Sequence[str | Path],
@@ -36,7 +38,8 @@ def run(
     from .workspace import Workspace
 
     workspace = Workspace(paths, read_only=read_only, index=index, reports=reports)
-    threading.Thread(target=workspace.warm_up, daemon=True).start()
+    warming = threading.Thread(target=workspace.warm_up, daemon=True)
+    warming.start()
     app = build_app(workspace, host=host, user=user, password=password, names=names)
     address = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}/"
     if host not in LOOPBACK and user is None:
@@ -44,7 +47,10 @@ def run(
     print(f"deephash serves {', '.join(workspace.names)} at {address} (Ctrl-C stops)", file=sys.stderr, flush=True)
     if open_browser:
         webbrowser.open(address)
-    _run(app, listening)
+    try:
+        _run(app, listening)
+    finally:
+        warming.join(PATIENCE)  # Python ends under a thread that computes in C++ with an abort
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -89,7 +89,7 @@ def test_shorter_codes_are_those_of_this_workspace_and_this_version(workspace, t
             snapshot = one.place("few").searcher.snapshot
             bits = snapshot.codes_of(snapshot.ids).prefix(8).bits()
             expected = np.sort((bits != snapshot.codes_of([1]).prefix(8).bits()).sum(axis=1))[:10]
-            assert [distance for _, distance in found.left.hits] == expected.tolist()
+            assert [hit.distance for _, hit in found.left.hits] == expected.tolist()
             Collection.open(snapshot.collection.path).remove([found.left.hits[3][0].id])
 
 
