@@ -8,13 +8,10 @@ them; models that compare by cosine divide by the norm.
 
 from __future__ import annotations
 
-import logging
 import os
 import shutil
 import socket
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -26,6 +23,7 @@ from torch import Tensor, nn
 
 from deephash.backbones.pictures import PictureEncoder
 from deephash.backbones.pretrained import hub_folders
+from deephash.backbones.quiet import quiet
 from deephash.backbones.spec import Backbone
 from deephash.backbones.text import TextEncoder
 from deephash.backbones.weights import find_weights, names_a_file, require_finite_weights
@@ -250,7 +248,7 @@ def _create(architecture: str, image_size: int | None, options: dict[str, Any]) 
     from open_clip import create_model
 
     try:
-        with _without_warnings():  # open_clip warns that weights are not loaded; they are, right after
+        with quiet():  # open_clip warns that weights are not loaded; they are, right after
             model = create_model(architecture, force_image_size=image_size, pretrained_text=False, **options)
     except (OSError, RuntimeError) as error:
         reason = str(error).split("\n")[0]
@@ -262,19 +260,6 @@ def _create(architecture: str, image_size: int | None, options: dict[str, Any]) 
     if not hasattr(model, "encode_text") or hasattr(model, "text_decoder"):
         raise UsageError(f"clip:{architecture} is a captioner; choose a plain CLIP such as ViT-B-32")
     return model
-
-
-@contextmanager
-def _without_warnings() -> Iterator[None]:
-    """Keep warnings and the root logger's warnings to oneself meanwhile."""
-    before = logging.root.manager.disable
-    logging.disable(max(before, logging.WARNING))
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)
 
 
 def _custom(spec: Backbone, options: dict[str, Any]) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import tempfile
 from importlib.util import find_spec
@@ -11,13 +12,14 @@ from typing import Any
 
 import torch
 
+from deephash.backbones.quiet import quiet
 from deephash.collection.card import replace_file
 from deephash.encoding.portable import ENTRY, file_name
 from deephash.encoding.record import JSON_NAME
 from deephash.errors import UsageError
 from deephash.models.base import HashModel
 from deephash.models.loading import load_model
-from deephash.models.portable import Tower, example_rows, export_portable, quietly
+from deephash.models.portable import Tower, example_rows, export_portable
 
 
 def make_portable(folder: Path) -> dict[str, Any]:
@@ -69,6 +71,6 @@ def _traced(model: HashModel, modality: str, out: Path) -> Path:
     if reads is None:
         raise UsageError(f"what {model.encoders[modality].spec.name} reads has no form without deephash")
     tower, path = Tower(model, modality).eval(), out / file_name(modality).replace(".onnx", ".pt")
-    with torch.no_grad(), quietly():
+    with torch.no_grad(), quiet(logging.ERROR):
         torch.jit.trace(tower, (example_rows(reads, model.device),), check_trace=False).save(str(path))
     return path

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import warnings
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
@@ -20,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from deephash.backbones.quiet import quiet
 from deephash.encoding.portable import OPSET, TOLERANCE, file_name
 
 
@@ -54,7 +53,7 @@ def export_portable(model: Exportable, folder: Path) -> dict[str, Any]:
     try:
         if find_spec("onnx") is None or find_spec("onnxruntime") is None:
             raise NotPortable("onnx and onnxruntime are not installed")
-        with model.evaluating(), torch.inference_mode(False), torch.no_grad(), quietly():
+        with model.evaluating(), torch.inference_mode(False), torch.no_grad(), quiet(logging.ERROR):
             towers = {name: _exported(model, name, folder, written) for name in model.encoders}
         return {
             "towers": towers,
@@ -135,16 +134,3 @@ def _difference(path: Path, names: list[str], rows: Tensor, found: tuple[Tensor,
     if not difference <= TOLERANCE * max(1.0, float(np.abs(codes).max(initial=0.0))):
         raise NotPortable(f"its codes in ONNX differ from torch's by up to {difference:.2g}")
     return difference
-
-
-@contextmanager
-def quietly() -> Iterator[None]:
-    """Keep the exporter's remarks to oneself."""
-    before = logging.root.manager.disable
-    logging.disable(max(before, logging.ERROR))
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)
