@@ -17,7 +17,7 @@ from deephash.encoding.readers import clip_row
 from deephash.encoding.word_pieces import WordPieces
 from deephash.errors import CollectionDamaged, UsageError
 from deephash.ingest import index_folder
-from deephash.models import ITQ, OrthoHash, load_model
+from deephash.models import ITQ, CSCENet, OrthoHash, load_model
 from deephash.models.encoder import TorchEncoder
 from deephash.models.exporting import make_portable
 from deephash.models.portable import export_portable
@@ -113,6 +113,17 @@ def test_a_fitted_model_in_memory_is_saved_first_and_then_encodes_without_torch(
     searcher = Searcher.open(tmp_path / "x.dh")
     assert searcher.encoder.model.engine == "onnx"
     assert searcher.collection.codes()[1] == model.encode_images(files)
+
+
+def test_a_binarisation_of_its_own_goes_along(tmp_path):
+    torch.manual_seed(0)
+    backbone = Backbone("timm-stages:test_resnet", weights=None, image_size=128)
+    model = CSCENet(num_bits=32, num_classes=5, backbone=backbone).eval()
+    model.save(tmp_path / "model")
+    here, there = TorchEncoder(model), open_encoder(tmp_path / "model")
+    assert (there.engine, there.is_mixable) == ("onnx", False)
+    rows = rows_of(there, pictures(6))
+    assert there.encode("image", rows).codes == here.encode("image", rows).codes
 
 
 def test_both_towers_of_clip(tmp_path):
