@@ -155,7 +155,7 @@ def test_the_worst_case_is_no_better_than_any_attack(run, tmp_path, capsys):
 
 
 def test_an_interrupted_attack_goes_on(run, tmp_path):
-    words = ["attack", str(run), "--attack", "pgd", "--queries", "40", "--steps", "60", "--batch-size", "2"]
+    words = ["attack", str(run), "--attack", "pgd", "--queries", "40", "--steps", "240", "--batch-size", "2"]
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     assert main([*words, "--out", str(whole)]) == 0
     program = [str(Path(sys.executable).with_name("deephash")), *words, "--out", str(broken)]

@@ -37,7 +37,7 @@ def world(tmp_path_factory):
         file = folder / "pictures" / ("dark" if row % 2 else "light") / f"{row:03}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(rng.integers(0, 256, (8, 8, 3), np.uint8) // (1 + row % 2)).save(file)
-    for name, bits, seed in (("one", 16, 0), ("two", 16, 1), ("long", 32, 2)):
+    for name, bits, seed in (("one", 16, 0), ("two", 16, 1), ("long", 32, 2), ("three", 16, 3)):
         tiny_model(bits, seed).save(folder / name)
     assert (
         main(["index", str(folder / "pictures"), "--out", str(folder / "made.dh"), "--model", str(folder / "one")]) == 0
@@ -220,7 +220,7 @@ def test_what_is_said_of_codes_follows_the_column_that_is_current(deephash, worl
     for model, more, words in (
         ("long", [], "they have codes of their own"),
         ("two", [], "they have codes of their own"),
-        ("one", ["--same-space"], "their codes lie beside the old ones"),
+        ("three", ["--same-space"], "their codes lie beside the old ones"),
     ):
         done = deephash("upgrade", path, "--model", world / model, "--force", "--re-encode", "now", *more)
         assert done.returncode == 0, done.stderr
