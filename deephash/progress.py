@@ -2,10 +2,11 @@
 
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from typing import TypeVar
 
 T = TypeVar("T")
+B = TypeVar("B", bound=Sized)
 
 
 def track(items: Iterable[T], label: str, *, total: int | None = None, unit: str = "it") -> Iterator[T]:
@@ -28,3 +29,11 @@ def track(items: Iterable[T], label: str, *, total: int | None = None, unit: str
         disable=os.environ.get("DEEPHASH_QUIET") == "1",
         leave=live,
     )
+
+
+def track_batches(batches: Iterable[B], label: str, *, total: int, unit: str = "it") -> Iterator[B]:
+    """Yield ``batches`` while a bar counts what is in them, ``total`` in all; empty ones are passed over."""
+    parts = ((batch, place) for batch in batches for place in range(len(batch)))
+    for batch, place in track(parts, label, total=total, unit=unit) if total else ():
+        if place == 0:
+            yield batch

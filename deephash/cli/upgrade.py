@@ -79,15 +79,14 @@ def upgrade(
         json: print one JSON object.
     """
     from deephash.collection import Collection
-    from deephash.upgrades.upgrade import Judging
+    from deephash.upgrades.upgrade import Judging, require_forced
 
     whole(sample, "sample, the number of rows,", least=1)
     whole(seed, "seed", most=2**32 - 1)
     if workers is not None:
         whole(workers, "workers, the number of threads,", least=1)
     judging = Judging(label, sample, real(margin, "margin, of mAP,", least=0, most=1), seed)
-    if same_space and not force:
-        raise UsageError("--same-space overrides the gate and is taken together with --force only")
+    require_forced(same_space, force)  # before anything is measured
     opened = Collection.open(collection)
     asked = _Asked(opened, judging, wanted=re_encode != "no", force=force, same_space=same_space, dry_run=dry_run)
     record: dict[str, Any] = {"collection": str(collection)}
@@ -191,17 +190,15 @@ def _tell_targets(collection: Collection, folder: Path | None) -> None:
 
 
 def _show(verdict: Verdict) -> None:
-    def cell(name: str) -> str:
-        return f"{verdict.figures[name]:.4f}" if name in verdict.figures else "-"
-
-    rows = [("old queries", cell("old/old"), ""), ("new queries", cell("new/old"), cell("new/new"))]
+    found = verdict.figures
+    rows = [("old queries", found["old/old"], ""), ("new queries", found.get("new/old", "-"), found["new/new"])]
     what = "overlap with the old answers" if verdict.renew is None else "mAP"
     print(f"{what}, relevant: {verdict.relevance}")
     print(table(rows, ("", "old codes", "new codes")))
-    for name, found in (("new queries on old codes", verdict.keep), ("everything encoded anew", verdict.renew)):
-        if found is not None:
-            low, high = found.interval
-            print(f"{name}: {found.difference:+.4f} (95 % of the differences: {low:+.4f} to {high:+.4f})")
+    for name, gain in (("new queries on old codes", verdict.keep), ("everything encoded anew", verdict.renew)):
+        if gain is not None:
+            low, high = gain.interval
+            print(f"{name}: {gain.difference:+.4f} (95 % of the differences: {low:+.4f} to {high:+.4f})")
     print(verdict.protocol)
 
 

@@ -13,9 +13,8 @@ from typing import Any
 from deephash.errors import CollectionDamaged
 from deephash.foreign import read_json, refused_as, require_schema, require_version
 
-FORMAT_VERSION = (
-    2  # of a collection that was upgraded to another model; all others stay at 1, and old readers open them
-)
+# Of a collection that was upgraded to another model; all others stay at 1, so that older readers open them.
+FORMAT_VERSION = 2
 _FILE, _FORMAT = "collection.json", "deephash collection"
 
 

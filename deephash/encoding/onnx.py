@@ -165,21 +165,28 @@ if TYPE_CHECKING:
 
 def _opened(folder: Path, modality: str, tower: Any) -> InferenceSession:
     """Return a tower ready to run. Raises CollectionDamaged for what onnxruntime or we do not take."""
-    import onnxruntime
-
     content = read_tower(folder, modality, tower)
     if _ELSEWHERE in content:
         raise CollectionDamaged(
             f"{folder / file_name(modality)} names other files, which are not read; export it again"
         )
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 4
     try:
-        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        return session_of(content)
     except Exception as error:  # onnxruntime raises several kinds, all with the reason
+        from onnxruntime import __version__ as version
+
         reason = " ".join(str(error).split())[:200]
         raise CollectionDamaged(
-            f"{folder / file_name(modality)} cannot be run by onnxruntime {onnxruntime.__version__}: {reason}; take "
-            "--engine torch, or export it again: deephash models export"
+            f"{folder / file_name(modality)} cannot be run by onnxruntime {version}: {reason}; take --engine torch, or "
+            "export it again: deephash models export"
         ) from None
+
+
+def session_of(graph: bytes) -> InferenceSession:
+    """Return a graph ready to run, in one thread on the CPU and without a word."""
+    from onnxruntime import InferenceSession, SessionOptions
+
+    options = SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    return InferenceSession(graph, options, providers=["CPUExecutionProvider"])

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from deephash.collection.card import is_collection
+from deephash.collection.reader import CollectionReader
 from deephash.encoding.port import CodeEncoder, Engine, Precision
 from deephash.encoding.portable import towers_of
 from deephash.encoding.record import model_folder, read_model_record
@@ -55,6 +56,20 @@ def open_encoder(
     return opened.at(precision or "fp32")
 
 
+def engine_of(collection: CollectionReader, source: Source) -> Engine:
+    """Return what computed the codes of a collection, where it can go on computing them here; else ``auto``.
+
+    It was noted of the first model: ``source``, which the collection may have been upgraded to, need not carry a
+    portable encoder. Neither torch nor onnxruntime need be installed.
+    """
+    noted = collection.card.notes.get("engine")
+    if noted == "torch" and find_spec("torch") is not None:
+        return "torch"
+    if noted == "onnx" and isinstance(source, (str, Path)) and find_spec("onnxruntime") is not None:
+        return "onnx" if towers_of(read_model_record(folder_of(source))) else "auto"
+    return "auto"
+
+
 def _torch() -> Any:
     if find_spec("torch") is None:
         raise UsageError(
@@ -66,7 +81,7 @@ def _torch() -> Any:
 
 def _takes_onnx(folder: Path, device: str | None, precision: Precision | None, engine: Engine) -> bool:
     """Say whether the portable encoder computes. Raises UsageError where it is asked for and cannot."""
-    if engine == "torch":
+    if engine == "torch" or (engine == "auto" and device == "auto" and _has_gpu()):
         return False
     record = read_model_record(folder)
     lacking = _what_is_lacking(record, device, precision)
@@ -78,7 +93,7 @@ def _takes_onnx(folder: Path, device: str | None, precision: Precision | None, e
 def _what_is_lacking(record: dict[str, Any], device: str | None, precision: Precision | None) -> str:
     if precision not in (None, "fp32"):
         return f"a portable encoder computes in fp32, not {precision}"
-    if device not in (None, "auto", "cpu") or (device == "auto" and _has_gpu()):
+    if device not in (None, "auto", "cpu"):
         return "a portable encoder computes on the CPU"
     if not towers_of(record):
         reason = (record.get("portable") or {}).get("reason")

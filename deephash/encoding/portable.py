@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from deephash.encoding.record import COPY_AGAIN, read_model_record
+from deephash.encoding.record import COPY_AGAIN, read_model_record, require_weights
 from deephash.errors import CollectionDamaged
 from deephash.foreign import read_bytes, refused_as
-from deephash.foreign.files import open_regular
 from deephash.foreign.names import printable
 
 ENTRY = "portable"
@@ -34,11 +33,7 @@ def file_name(modality: str) -> str:
 def check_model_folder(folder: Path) -> None:
     """Read a model folder whole. Raises CollectionDamaged where a file is not the one that its record describes."""
     record = read_model_record(folder)
-    path = folder / "model.safetensors"
-    with refused_as(CollectionDamaged, COPY_AGAIN), open_regular(path) as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
-    if digest != record["weights_sha256"]:
-        raise CollectionDamaged(f"{printable(path)} is not the file that model.json describes; {COPY_AGAIN}")
+    require_weights(folder, record)
     for modality, tower in towers_of(record).items():
         read_tower(folder, modality, tower)
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from deephash.errors import CollectionDamaged
-from deephash.foreign import Absent, read_json, refused_as, require_schema, require_version
+from deephash.foreign import Absent, read_json, refused_as, require_regular, require_schema, require_version
 
 FORMAT_VERSION = 2  # 1 had another rule of fingerprints, see models/storage.py
-JSON_NAME = "model.json"
+JSON_NAME, TENSORS_NAME = "model.json", "model.safetensors"
 COPY_AGAIN = "copy the model folder again, or train again"
 
 
@@ -49,6 +50,22 @@ def read_model_record(directory: str | Path) -> dict[str, Any]:
             f"{directory} holds no {JSON_NAME}, so it is no model folder; `deephash train` writes one to RUN/model"
         ) from None
     return record
+
+
+def sha256(path: Path) -> str:
+    """Return the digest of a file in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def require_weights(folder: Path, record: Mapping[str, Any]) -> int:
+    """Return the size of ``model.safetensors`` in bytes. Raises CollectionDamaged unless it is what its record says."""
+    path = folder / TENSORS_NAME
+    with refused_as(CollectionDamaged, f"the model cannot be read without it; {COPY_AGAIN}"):
+        size = require_regular(path)
+    if sha256(path) != record["weights_sha256"]:
+        raise CollectionDamaged(f"{path} is not the file that {JSON_NAME} describes; {COPY_AGAIN}")
+    return size
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -28,14 +28,12 @@ from deephash.collection.folder import (
 )
 from deephash.collection.hubs import complete_hub_biases
 from deephash.encoding import CodeEncoder, open_encoder
-from deephash.encoding.opening import Source
+from deephash.encoding.opening import Source, engine_of
 from deephash.encoding.port import Engine, Precision
-from deephash.encoding.portable import towers_of
-from deephash.encoding.record import read_model_record
 from deephash.errors import DataError, UsageError
 from deephash.ingest.encoder import Batch, Job, StreamEncoder, precision_of
 from deephash.numbers import whole
-from deephash.progress import track
+from deephash.progress import track_batches
 
 _COMMIT_ROWS, _COMMIT_SECONDS, _MANY_FILES = 512, 10.0, 64
 _SAMPLE = 64  # pictures encoded in both precisions to show how many bits flip
@@ -141,7 +139,7 @@ def index_folder(
         return _foretold(plan, listing.skipped)
     chosen = _own_model(collection, target) if model is None else model
     if collection is not None and engine == "auto" and precision == "fp32":
-        engine = engine_of(collection)
+        engine = engine_of(collection, chosen)
     encoder = open_encoder(chosen, device=device, precision=precision, engine=_first_engine(chosen, engine))
     if collection is None:
         collection, encoder = _created(target, encoder, root, keep_vectors, device, engine)
@@ -191,10 +189,7 @@ class _Update:
 
     def _batches(self, jobs: Sequence[Job], batch_size: int, workers: int | None) -> Iterator[Batch]:
         batches = self.encoder.stream(jobs, batch_size=batch_size, workers=workers)
-        files = ((batch, place) for batch in batches for place in range(len(batch)))  # so that the bar counts files
-        for batch, place in track(files, "indexing", total=len(jobs), unit=" pictures") if jobs else ():
-            if place == 0:
-                yield batch
+        return track_batches(batches, "indexing", total=len(jobs), unit=" pictures")
 
     def _rename(self) -> None:
         moved = self.plan.renamed
@@ -244,14 +239,6 @@ def _foretold(plan: FolderPlan, skipped: Sequence[Skipped]) -> IngestReport:
         unchanged=plan.unchanged,
         skipped=list(skipped),
     )
-
-
-def engine_of(collection: Collection) -> Engine:
-    """Return what computed the codes of a collection; ``auto`` where that was not noted, or its model of now cannot."""
-    noted, folder = collection.card.notes.get("engine"), collection.model_path
-    if noted == "onnx" and folder is not None and not towers_of(read_model_record(folder)):
-        return "auto"  # noted of the first model; one that it was upgraded to need not have a portable encoder
-    return noted if noted in ("onnx", "torch") else "auto"
 
 
 def _first_engine(chosen: Source, engine: Engine) -> Engine:

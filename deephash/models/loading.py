@@ -24,17 +24,24 @@ from deephash.backbones import Backbone
 from deephash.backbones.weights import names_a_file
 from deephash.codes import BinaryCodes
 from deephash.collection.seen import SeenItems
-from deephash.encoding.record import COPY_AGAIN, JSON_NAME, model_folder, read_model_record
+from deephash.encoding.record import (
+    COPY_AGAIN,
+    JSON_NAME,
+    TENSORS_NAME,
+    model_folder,
+    read_model_record,
+    require_weights,
+)
 from deephash.encoding.targets import TargetTable
 from deephash.errors import CollectionDamaged, DeephashError, UsageError, did_you_mean
-from deephash.foreign import refused_as, require_regular, require_schema
+from deephash.foreign import refused_as, require_schema
 from deephash.foreign.network import downloads_allowed, without_network
 from deephash.models.allocation import AllocationLimit
 from deephash.models.argument_schema import revive, schema_of_call
 from deephash.models.base import HashModel
 from deephash.models.catalogue import methods
 from deephash.models.stationary import Stationary
-from deephash.models.storage import CODES_NAME, TENSORS_NAME, has_assets, sha256
+from deephash.models.storage import CODES_NAME, has_assets
 
 Shapes = dict[str, tuple[int, ...]]
 _FETCHING = re.compile(r"pretrained|checkpoint|cache_dir|^hf_|url")  # options by which libraries read other files
@@ -81,11 +88,7 @@ def _class_named(name: str, folder: Path) -> type[HashModel]:
 
 def _header(record: Mapping[str, Any], folder: Path) -> tuple[Shapes, int]:
     """Return the shapes that ``model.safetensors`` holds and its size in bytes, without reading the tensors."""
-    path = folder / TENSORS_NAME
-    with refused_as(CollectionDamaged, f"the model cannot be read without it; {COPY_AGAIN}"):
-        size = require_regular(path)
-    if sha256(path) != record["weights_sha256"]:
-        raise CollectionDamaged(f"{path} is not the file that {JSON_NAME} describes; {COPY_AGAIN}")
+    path, size = folder / TENSORS_NAME, require_weights(folder, record)
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}, size  # noqa: SIM118

@@ -7,7 +7,6 @@ record and keeps the torch path.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from contextlib import AbstractContextManager
 from importlib.util import find_spec
@@ -19,7 +18,9 @@ import torch
 from torch import Tensor, nn
 
 from deephash.backbones.quiet import quiet
+from deephash.encoding.onnx import session_of
 from deephash.encoding.portable import OPSET, TOLERANCE, file_name
+from deephash.encoding.record import sha256
 
 
 class Exportable(Protocol):
@@ -100,7 +101,7 @@ def _exported(model: Exportable, modality: str, folder: Path, written: list[Path
     found = tower(rows)
     difference = _difference(path, names, rows, found)
     return {
-        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "sha256": sha256(path),
         "reads": reads,
         "vector_dim": int(found[1].shape[1]),
         "difference": difference,
@@ -122,11 +123,7 @@ def example_rows(reads: dict[str, Any], device: torch.device) -> Tensor:
 
 def _difference(path: Path, names: list[str], rows: Tensor, found: tuple[Tensor, ...]) -> float:
     """Return how far the continuous codes are from torch's, one row at a time. Raises NotPortable where too far."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    session = session_of(path.read_bytes())
     run = [session.run(names, {"rows": row[None]}) for row in rows.cpu().numpy()]
     made = np.concatenate([outputs[0] for outputs in run])
     codes = found[0].cpu().numpy()

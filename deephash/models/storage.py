@@ -6,7 +6,6 @@ of the backbone included, lie beside it: a model folder works without network an
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 import json
 import os
@@ -23,14 +22,14 @@ from deephash.backbones import Backbone, Encoder
 from deephash.codes import BinaryCodes
 from deephash.collection.seen import SeenItems
 from deephash.encoding.portable import ENTRY as PORTABLE
-from deephash.encoding.record import JSON_NAME
+from deephash.encoding.record import JSON_NAME, TENSORS_NAME, sha256
 from deephash.encoding.targets import TargetTable
 from deephash.errors import UsageError
 from deephash.models.optimizers import Optimizer
 from deephash.models.portable import export_portable
 from deephash.version import __version__
 
-TENSORS_NAME, CODES_NAME, CARD_NAME = "model.safetensors", "learned_codes.npz", "README.md"
+CODES_NAME, CARD_NAME = "learned_codes.npz", "README.md"
 
 
 class Saveable(Protocol):
@@ -137,12 +136,6 @@ def _card(record: Mapping[str, Any]) -> str:
         '```python\nfrom deephash import load_model\n\nmodel = load_model("this folder")\n```\n\n'
         f"```json\n{json.dumps(record['init_args'], indent=2)}\n```\n"
     )
-
-
-def sha256(path: Path) -> str:
-    """Return the digest of a file in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 # Constructor arguments as JSON ---------------------------------------------------------------------

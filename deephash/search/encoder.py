@@ -6,7 +6,6 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from deephash.collection.model_versions import ModelVersion
 from deephash.collection.reader import CollectionReader
 from deephash.encoding import CodeEncoder, open_encoder, read_model_record
 from deephash.encoding.composed import change_by_words, compose_picture, continuous_codes, neutral_codes
-from deephash.encoding.opening import Source, folder_of
+from deephash.encoding.opening import Source, engine_of, folder_of
 from deephash.encoding.port import Engine, Modality, Row
 from deephash.encoding.record import description_of
 from deephash.errors import IncompatibleModel, UsageError
@@ -264,12 +263,6 @@ def _modality(part: Part) -> Modality:
     return part.kind
 
 
-def engine_of(collection: CollectionReader) -> Engine:
-    """Return what computed the codes of a collection, where that is installed here; else whatever there is."""
-    noted = collection.card.notes.get("engine")
-    return "torch" if noted == "torch" and find_spec("torch") is not None else "auto"
-
-
 class QueryEncoders:
     """The encoders of a collection's models, each loaded at its first query.
 
@@ -290,7 +283,7 @@ class QueryEncoders:
             IncompatibleModel: its codes cannot be compared with those of ``model``.
         """
         chosen = collection.path_of_model(model.fingerprint) if source is None else source
-        engine = engine_of(collection) if self._engine == "auto" else self._engine
+        engine = engine_of(collection, chosen) if self._engine == "auto" else self._engine
         encoder = QueryEncoder(chosen, model.fingerprint, self._name, engine)
         self._known[model.fingerprint] = encoder
         return encoder

@@ -16,7 +16,7 @@ from deephash.collection.reader import Item
 from deephash.encoding import CodeEncoder
 from deephash.errors import UsageError
 from deephash.ingest.encoder import Batch, StreamEncoder, precision_of
-from deephash.progress import track
+from deephash.progress import track_batches
 
 BATCH = 32
 CHANGED = "its picture changed since it was indexed; deephash index takes the new one"
@@ -40,6 +40,9 @@ class Made:
     vectors: NDArray[np.float32] | None
     skipped: list[Skipped]
 
+    def __len__(self) -> int:
+        return len(self.places) + len(self.skipped)
+
 
 def pictures_of(collection: Collection) -> list[Path]:
     """Return where the pictures of all rows lie, those that are gone left out."""
@@ -52,7 +55,7 @@ def encoded(
 ) -> Made:
     """Return the codes of rows whose pictures are there, unchanged and readable; a bar counts them."""
     batches = encode_rows(collection, ids, encoder, with_vectors=with_vectors)
-    parts = list(counted(batches, label, len(ids)))
+    parts = list(track_batches(batches, label, total=len(ids), unit=" pictures"))
     vectors = [part.vectors for part in parts if part.vectors is not None]
     return Made(
         np.concatenate([np.empty(0, np.int64), *(part.places for part in parts)]),
@@ -61,14 +64,6 @@ def encoded(
         np.concatenate(vectors) if vectors else None,
         [each for part in parts for each in part.skipped],
     )
-
-
-def counted(parts: Iterator[Made], label: str, total: int) -> Iterator[Made]:
-    """Yield ``parts``; a bar counts their rows, those that were skipped too."""
-    rows = ((part, turn) for part in parts for turn in range(len(part.places) + len(part.skipped)))
-    for part, turn in track(rows, label, total=total, unit=" pictures") if total else ():
-        if turn == 0:
-            yield part
 
 
 def encode_rows(

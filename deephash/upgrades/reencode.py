@@ -22,7 +22,8 @@ from deephash.collection.lock import write_lock
 from deephash.collection.schema import MODEL_VERSION
 from deephash.encoding import CodeEncoder, open_encoder
 from deephash.errors import CollectionError, UsageError
-from deephash.upgrades.pictures import Made, counted, encode_rows
+from deephash.progress import track_batches
+from deephash.upgrades.pictures import Made, encode_rows
 
 LOG = "re-encode.log"
 _LOCK = "re-encode.lock"
@@ -95,7 +96,9 @@ class _Work:
         """Do everything; on Ctrl-C commit what is encoded and let the interrupt through."""
         committed = time.monotonic()
         try:
-            for made in counted(self._parts(encoder, workers), "encoding anew", len(self.ids)):
+            for made in track_batches(
+                self._parts(encoder, workers), "encoding anew", total=len(self.ids), unit=" pictures"
+            ):
                 self.report.skipped += made.skipped
                 if sum(len(each.places) for _, each in self.waiting) >= _COMMIT_ROWS or (
                     time.monotonic() - committed > _COMMIT_SECONDS

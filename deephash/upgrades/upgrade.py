@@ -22,6 +22,7 @@ __all__ = [
     "publish",
     "refusal",
     "require_all_modalities",
+    "require_forced",
     "require_replaceable",
 ]
 
@@ -108,6 +109,12 @@ def require_all_modalities(collection: Collection, model: CodeEncoder) -> None:
         )
 
 
+def require_forced(same_space: bool, force: bool) -> None:
+    """Raise UsageError where codes are to be mixed without ``force``."""
+    if same_space and not force:
+        raise UsageError("--same-space overrides the gate and is taken together with --force only")
+
+
 def publish(
     collection: Collection,
     model: CodeEncoder,
@@ -132,8 +139,7 @@ def publish(
         UsageError: the collection was upgraded by somebody else meanwhile, or without ``force``, ``same_space`` or a
             model that lacks a modality of the current one.
     """
-    if same_space and not force:
-        raise UsageError("--same-space overrides the gate and is taken together with --force only")
+    require_forced(same_space, force)
     require_replaceable(collection, model)
     if not force:
         require_all_modalities(collection, model)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,16 +14,8 @@ from deephash.collection import Collection
 from deephash.models import load_model
 from deephash.search import Searcher
 from tests.e2e.collection_child import tiny_model
-from tests.e2e.test_kill_collection import Victims, unfinished
-
-
-@pytest.fixture
-def victims() -> Iterator[Victims]:
-    started = Victims()
-    yield started
-    started.parent.stdin.close()
-    assert started.parent.wait(60) == 0
-    started.parent.stdout.close()
+from tests.e2e.test_kill_collection import unfinished
+from tests.e2e.victims import Victims
 
 
 @pytest.fixture

@@ -282,6 +282,21 @@ def test_what_a_portable_encoder_cannot_do_is_said(folder, monkeypatch):
         open_encoder(tiny_model(), engine="onnx")
 
 
+def test_where_there_is_a_gpu_torch_computes_unless_a_collection_goes_on_without(folder, tmp_path, monkeypatch):
+    from deephash.encoding import opening
+    from deephash.encoding.opening import engine_of
+
+    (tmp_path / "p").mkdir()
+    pictures(1)[0].save(tmp_path / "p" / "0.png")
+    index_folder(tmp_path / "p", tmp_path / "x.dh", folder)
+    made = Searcher.open(tmp_path / "x.dh").collection
+    monkeypatch.setattr(opening, "_has_gpu", lambda: True)
+    assert open_encoder(folder, device="auto").engine == "torch"
+    assert open_encoder(folder, device="auto", engine=engine_of(made, folder)).engine == "onnx"
+    monkeypatch.setattr(opening, "find_spec", lambda name: None if name == "onnxruntime" else object())
+    assert engine_of(made, folder) == "auto"
+
+
 def test_without_onnxruntime_torch_takes_over_with_one_line(folder, monkeypatch, caplog):
     from deephash.encoding import opening
 
