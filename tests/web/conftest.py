@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -38,6 +39,27 @@ FLAGS = [
 ]
 
 
+class Listening(socket.socket):
+    """A listening socket that can end what it accepted, as the end of a process does.
+
+    Uvicorn leaves a connection open that it accepts while it shuts down, and in a thread nothing else closes it; a
+    browser, which knows no better, sends its next request there and waits for ever.
+    """
+
+    def __init__(self, fileno: int) -> None:
+        super().__init__(fileno=fileno)
+        self.accepted: list[socket.socket] = []
+
+    def accept(self) -> tuple[socket.socket, object]:
+        connection, address = super().accept()
+        self.accepted.append(connection)
+        return connection, address
+
+    def hang_up(self) -> None:
+        for connection in self.accepted:
+            connection.close()
+
+
 @dataclass
 class Server:
     """A server in a thread; it can be stopped and started again on the same port."""
@@ -50,12 +72,12 @@ class Server:
     port: int = 0
 
     def start(self) -> Server:
-        socket = listen("127.0.0.1", self.port)
-        self.port = socket.getsockname()[1]
+        self.listening = Listening(fileno=listen("127.0.0.1", self.port).detach())
+        self.port = self.listening.getsockname()[1]
         self.workspace = Workspace(self.paths, read_only=self.read_only, reports=self.reports, index="faiss:flat")
         self.guard = build_app(self.workspace, user=self.user, password=self.password)
         self.uvicorn = uvicorn.Server(uvicorn.Config(self.guard, log_level="error", timeout_graceful_shutdown=1))
-        self.thread = threading.Thread(target=self.uvicorn.run, kwargs={"sockets": [socket]}, daemon=True)
+        self.thread = threading.Thread(target=self.uvicorn.run, kwargs={"sockets": [self.listening]}, daemon=True)
         self.thread.start()
         deadline = time.monotonic() + 60
         while not self.uvicorn.started:
@@ -67,6 +89,7 @@ class Server:
         self.uvicorn.should_exit = True
         self.thread.join(20)
         assert not self.thread.is_alive()
+        self.listening.hang_up()
 
     @property
     def address(self) -> str:
