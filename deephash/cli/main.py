@@ -42,6 +42,8 @@ COMMANDS = {
     "doctor": "check this installation",
 }
 
+ON_COLLECTIONS = ("index", "upgrade", "search", "serve", "collection", "dedup", "encode", "evaluate")
+
 OVERVIEW = f"""\
 deephash {__version__}: deep hashing for image and cross-modal retrieval
 
@@ -91,6 +93,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
+class _Hidden:
+    """A finder that says of one package that it is not installed."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+        if name == self.name:
+            raise ModuleNotFoundError(f"no module named {name!r} at this moment", name=name)
+
+
+def _import_tables() -> None:
+    """Import what Lance stands on without pandas, which it would load to no use: that takes longer than all the rest.
+
+    Whoever asks for pandas later, as ``Table.to_pandas`` does, finds it.
+    """
+    if "pandas" in sys.modules or "pyarrow.dataset" in sys.modules:
+        return
+    hidden = _Hidden("pandas")
+    sys.meta_path.insert(0, hidden)  # type: ignore[arg-type]
+    try:
+        import pyarrow.dataset  # noqa: F401
+    except ImportError:
+        pass  # said where it is needed
+    finally:
+        sys.meta_path.remove(hidden)  # type: ignore[arg-type]
+
+
 def _dispatch(words: list[str]) -> int:
     if "--quiet" in words:
         words.remove("--quiet")
@@ -110,6 +140,8 @@ def _dispatch(words: list[str]) -> int:
     command, *rest = words
     if command not in COMMANDS:
         raise UsageError(f"unknown command {command!r}" + did_you_mean(command, list(COMMANDS)))
+    if command in ON_COLLECTIONS:
+        _import_tables()
     module = import_module(f"deephash.cli.{command}")
     if hasattr(module, "run"):
         return int(module.run(rest) or 0)

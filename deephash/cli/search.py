@@ -5,11 +5,9 @@ from __future__ import annotations
 import os
 import re
 import sys
-import urllib.request
 import webbrowser
 from pathlib import Path
 from typing import Annotated
-from urllib.error import URLError
 
 from cyclopts import Parameter
 
@@ -161,11 +159,13 @@ def _weighted(searcher: Searcher, text: str, sign: float) -> Part:
 
 
 def _download(address: str) -> bytes:
+    import urllib.request  # which most searches can do without
+
     request = urllib.request.Request(address, headers={"User-Agent": "deephash"})
     try:
         with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
             data: bytes = answer.read(LARGEST_DOWNLOAD + 1)
-    except (URLError, OSError, ValueError) as error:
+    except (OSError, ValueError) as error:  # URLError is an OSError
         raise DataError(f"{address}: {getattr(error, 'reason', error)}; save the picture and give its path") from None
     if len(data) > LARGEST_DOWNLOAD:
         raise DataError(f"{address}: larger than {LARGEST_DOWNLOAD >> 20} MiB; save the picture and give its path")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from datetime import datetime
 from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
 from io import BytesIO
 from struct import error as StructError
 from typing import Any, NamedTuple
@@ -26,6 +28,7 @@ from deephash.pictures.rgb import rgb_bytes, spoken, to_rgb, value_facts
 from deephash.pictures.value_range import OUTLIERS
 
 _FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "AVIF", "JPEG2000", "PPM", "ICO")
+_READERS = ("Jpeg", "Mpo", "Png", "WebP", "Gif", "Bmp", "Tiff", "Avif", "Jpeg2K", "Ppm", "Ico")  # Pillow's plugins
 _NOT_THIS_FORMAT = (SyntaxError, IndexError, TypeError, KeyError, EOFError, StructError)
 THIN = 16  # how many times its shorter side a picture may be long before only its middle counts
 _MOST_REDUCTION = 32  # a thousandth of the pixels; more would only make the bands of rows higher
@@ -43,7 +46,9 @@ class Decoded(NamedTuple):
 @cache
 def formats() -> list[str]:
     """Return the formats that are read, by Pillow's names."""
-    Image.init()
+    for name in _READERS:  # Image.init() loads three dozen more, which nothing here reads, at every start
+        if find_spec(f"PIL.{name}ImagePlugin"):  # AVIF came late
+            import_module(f"PIL.{name}ImagePlugin")
     return [name for name in _FORMATS if name in Image.OPEN]  # AVIF and WebP depend on how Pillow was built
 
 

@@ -131,7 +131,7 @@ def looks_like_picture(name: str) -> bool:
 @cache
 def _suffixes() -> frozenset[str]:
     names = {*formats(), "MPO"}  # which the reader of JPEG opens
-    return frozenset(suffix for suffix, name in Image.registered_extensions().items() if name in names)
+    return frozenset(suffix for suffix, name in Image.EXTENSION.items() if name in names)
 
 
 def _with_facts(decoded: Decoded) -> tuple[Image.Image, PictureFacts]:

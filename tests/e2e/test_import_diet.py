@@ -13,7 +13,7 @@ from deephash.ingest import index_folder
 from tests.e2e.collection_child import tiny_model
 
 HEAVY = ("torch", "torchvision", "lightning", "timm", "torchmetrics", "open_clip", "sklearn", "matplotlib", "gradio",
-         "numba", "scipy", "faiss", "lance", "onnxruntime", "pyarrow")  # fmt: skip
+         "numba", "scipy", "faiss", "lance", "onnxruntime", "pyarrow", "pandas")  # fmt: skip
 PROBE = f"""
 import contextlib, io, json, sys
 from deephash.cli.main import main
