@@ -34,6 +34,8 @@ TOWARDS = ("p2p", "dhta", "tha", "prosgan", "mainstay-t", "sdha-t")
 OTHERS = ("collide", "evade", "universal")
 METHODS = ("OrthoHash", "CSQ", "DPSH", "HashNet")
 DEFENCES = ("none", "saat", "cgat", "atrdh")
+NOISE = "noise:0.25"  # a defence that is certified
+RADIUS = 0.25  # of a certificate: L2, in units of the pixel range
 DEFENDED = ("apgd", "hag", "sdha", "mainstay", "square")  # what a defended model is judged by
 SLOW = ("tha", "prosgan")  # which train a network before
 STEPS = {"square": 500, "prosgan": 1000, "universal": 100}
@@ -46,7 +48,9 @@ def cells(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Yield digits first, then CIFAR method by method, what takes long last."""
     attacks = (*AWAY, *TOWARDS, *OTHERS)
     yield from (_cell("digits", "OrthoHash", "none", 0, attack) for attack in attacks)
+    judged = (*DEFENDED, "certified")
     yield from (_cell("digits", "OrthoHash", name, 0, attack) for name in DEFENCES[1:] for attack in DEFENDED)
+    yield from (_cell("digits", "OrthoHash", NOISE, 0, attack) for attack in judged)
     if options.cifar is None:
         return
     quick = [attack for attack in attacks if attack not in SLOW]
@@ -54,13 +58,16 @@ def cells(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
         yield from (_cell("cifar", method, "none", seed, attack) for method in METHODS for attack in quick)
         yield from (_cell("cifar", "OrthoHash", name, seed, attack) for name in DEFENCES[1:] for attack in DEFENDED)
         yield from (_cell("cifar", victim, "none", seed, f"from {other}") for victim in METHODS for other in METHODS)
-        yield from (_cell("cifar", "OrthoHash", "none", seed, attack) for attack in SLOW)
-        yield from (_cell("cifar", method, "saat", seed, attack) for method in METHODS[1:] for attack in DEFENDED)
-        for defence in DEFENCES:
-            yield from (_cell("cifar", "OrthoHash", defence, seed, "apgd", epsilon) for epsilon in SMALLER)
-        for method in METHODS[1:]:
-            yield from (_cell("cifar", method, "saat", seed, "apgd", epsilon) for epsilon in SMALLER)
-        yield from (_cell("cifar", method, "none", seed, attack) for method in METHODS[1:] for attack in SLOW)
+        yield from (_cell("cifar", method, "none", seed, "tha") for method in METHODS)
+        yield from (_cell("cifar", method, NOISE, seed, attack) for method in METHODS for attack in judged)
+        for method in METHODS:
+            for name in DEFENCES[1:]:
+                yield from (_cell("cifar", method, name, seed, attack) for attack in DEFENDED)
+        for method in METHODS:
+            for name in DEFENCES[:2]:
+                yield from (_cell("cifar", method, name, seed, "apgd", epsilon) for epsilon in SMALLER)
+        yield _cell("cifar", "OrthoHash", "none", seed, "prosgan")
+    yield from (_cell("cifar", method, "none", 0, "prosgan") for method in METHODS[1:])
 
 
 def _cell(data: str, method: str, defence: str, seed: int, attack: str, epsilon: float = EPSILON) -> dict[str, Any]:
@@ -69,7 +76,7 @@ def _cell(data: str, method: str, defence: str, seed: int, attack: str, epsilon:
 
 def trained(options: argparse.Namespace, data: str, method: str, defence: str, seed: int) -> Path:
     """Return the run of a model; train it where it is not there."""
-    folder: Path = options.runs / f"{data}-{method}-{defence}-{seed}"
+    folder: Path = options.runs / f"{data}-{method}-{defence.replace(':', '-')}-{seed}"
     record = folder / "run.json"
     if record.is_file() and json.loads(record.read_text()).get("test_scores"):
         return folder
@@ -89,9 +96,31 @@ def trained(options: argparse.Namespace, data: str, method: str, defence: str, s
     words += ["--seed", str(seed), "--out", str(folder)]
     if (folder / "last.ckpt").is_file():  # it was interrupted
         words = ["train", "--resume", str(folder)]
-    program = [str(Path(sys.executable).with_name("deephash")), *words]
-    subprocess.run(program, check=True, stdout=subprocess.DEVNULL, env={**os.environ, "DEEPHASH_QUIET": "1"})
+    deephash(words)
     return folder
+
+
+def deephash(words: list[str]) -> str:
+    """Run a command as anybody would, and return what it printed."""
+    program = [str(Path(sys.executable).with_name("deephash")), *words]
+    environment = {**os.environ, "DEEPHASH_QUIET": "1"}
+    return subprocess.run(program, check=True, stdout=subprocess.PIPE, text=True, env=environment).stdout
+
+
+def certify(run: Path, queries: int) -> Row:
+    """Return what no attack within the radius can take from the smoothed codes of a run."""
+    folder = run.parent / "certificates" / run.name
+    sigma = NOISE.partition(":")[2]
+    words = ["certify", str(run), "--sigma", sigma, "--radius", str(RADIUS), "--queries", str(queries)]
+    report = json.loads(deephash([*words, "--out", str(folder), "--json"]))
+    figures = {figure["metric"]: figure for figure in report["figures"]}
+    bound = figures[f"certified mAP@all l2<={RADIUS}"]
+    return {
+        "mAP@all": figures["mAP@all"]["value"],
+        "certified mAP@all": bound["value"],
+        "queries": queries,
+        "protocol": bound["protocol"],
+    }
 
 
 @cache
@@ -114,6 +143,8 @@ def measure(
     from deephash.models import load_model
 
     folder = trained(options, data, method, defence, seed)
+    if attack == "certified":
+        return certify(folder, QUERIES[data])
     victim = subject(folder, QUERIES[data])
     name, targeted = attack.removesuffix("-t"), attack.endswith("-t") or attack in TOWARDS
     rule, source = None, None
@@ -179,10 +210,10 @@ def _table(rows: list[Row], data: str, targeted: bool, seeds: int) -> str:
 
 def _defence_table(rows: list[Row], seeds: int) -> str:
     attacks = [name for name in DEFENDED if any(row["attack"] == name and row["defence"] != "none" for row in rows)]
-    head = ["method", "defence", "clean mAP", *attacks, "lowest"]
+    head = ["method", "defence", "clean mAP", *attacks, "lowest", f"certified, L2 {RADIUS}"]
     lines = [head, ["---"] * len(head)]
     for method in dict.fromkeys(row["method"] for row in rows):
-        for defence in DEFENCES:
+        for defence in (*DEFENCES, NOISE):
             own = [row for row in rows if (row["method"], row["defence"]) == (method, defence)]
             if not any(row["attack"] in attacks for row in own):
                 continue
@@ -190,7 +221,8 @@ def _defence_table(rows: list[Row], seeds: int) -> str:
                 _mean([row for row in own if row["attack"] == name], seeds, "attacked mAP@all") for name in attacks
             ]
             values = [row["attacked mAP@all"] for row in own if row["attack"] in attacks]
-            lines.append([method, defence, _mean(own[:1], 1, "mAP@all"), *figures, f"{min(values):.3f}"])
+            bound = _mean(own, seeds, "certified mAP@all")
+            lines.append([method, defence, _mean(own[:1], 1, "mAP@all"), *figures, f"{min(values):.3f}", bound])
     return f"mAP under attack, with and without a defence\n\n{_lines(lines)}"
 
 
