@@ -1,4 +1,4 @@
-"""HTML and SVG of the numbers behind the pictures: bits, the histogram of distances, the cut-off."""
+"""HTML and SVG of the numbers behind the pictures: bits, the histogram of distances, the line in it."""
 
 from __future__ import annotations
 
@@ -43,16 +43,16 @@ def _grouped(text: str, size: int = 8) -> str:
 
 
 def histogram_html(answer: Answer) -> str:
-    """Return the distances of this query to all items, the chance curve, and the cut-off slider beneath."""
+    """Return the distances of this query to all items, the chance curve, the line, and the cut-off slider beneath."""
     top = len(answer.counts) - 1
-    cutoff = top if answer.options.max_distance is None else min(answer.options.max_distance, top)
+    cutoff = top if answer.radius is None else min(answer.radius, top)
     within, bits = int(answer.counts[: cutoff + 1].sum()), counted(cutoff, "bit")
     counts = ",".join(str(int(count)) for count in answer.counts)
     return (
         f'<section class="dh-histogram" data-counts="{counts}" aria-label="Distances of this query to all items">'
         f"<h3>Distances <small>of this query to all items</small></h3>"
         f'<svg viewBox="0 0 {WIDTH:g} {HEIGHT:g}" preserveAspectRatio="none" role="img" '
-        f'aria-label="{_in_words(answer)}">{_bars(answer)}{_chance_line(answer)}'
+        f'aria-label="{_in_words(answer)}">{_bars(answer)}{_chance_line(answer)}{_line(answer)}'
         f'<rect class="beyond" x="{_x(cutoff + 1, top):.2f}" y="0" width="{WIDTH - _x(cutoff + 1, top):.2f}" '
         f'height="{BASE:g}"/></svg>'
         f'<input class="dh-cutoff" type="range" min="0" max="{top}" value="{cutoff}" step="1" '
@@ -85,13 +85,23 @@ def _chance_line(answer: Answer) -> str:
     return f'<polyline class="chance" points="{points}"/>'
 
 
-def _suggestion(answer: Answer) -> str:
-    if answer.chance is None or answer.chance.cutoff < 0:
+def _line(answer: Answer) -> str:
+    """Return the upright line behind which hits mean nothing."""
+    verdict = answer.verdicts[0]
+    if verdict.basis == "none":
         return ""
-    chance = answer.chance
+    x = _x(verdict.cut + 1, len(answer.counts) - 1)
+    return f'<line class="cut" x1="{x:.2f}" x2="{x:.2f}" y1="0" y2="{BASE:g}"/>'
+
+
+def _suggestion(answer: Answer) -> str:
+    """Offer to end the list at the line; nobody is made to."""
+    verdict = answer.verdicts[0]
+    if verdict.basis == "none" or verdict.cut < 0:
+        return ""
     return (
-        f' <button class="dh-suggest" data-cutoff="{chance.cutoff}" title="{chance.reason.capitalize()}">'
-        f"use {chance.cutoff}</button>"
+        f' <button class="dh-suggest" data-cutoff="{verdict.cut}" title="Leave out what lies beyond the line">'
+        f"end at the line, {verdict.cut}</button>"
     )
 
 
@@ -100,8 +110,25 @@ def _legend(answer: Answer) -> str:
         return '<p class="dh-legend">Chance level: too few items to tell.</p>'
     chance = answer.chance
     return (
-        f'<p class="dh-legend"><span class="key"></span> chance: random pairs are {chance.mean:.0f} ± '
-        f"{chance.deviation:.0f} bits apart; {chance.reason}. Heights are square roots.</p>"
+        f'<p class="dh-legend"><span class="key"></span> random pairs: {chance.mean:.0f} ± '
+        f"{chance.deviation:.0f} bits apart. {_line_words(answer)} Heights are square roots.</p>"
+    )
+
+
+def _line_words(answer: Answer) -> str:
+    """Say what the line is, and what it is drawn from."""
+    verdict = answer.verdicts[0]
+    if verdict.basis == "none":
+        return "Too few items are searched to draw a line."
+    if verdict.basis == "relevance":
+        where = f"within {counted(verdict.cut, 'bit')}" if verdict.cut >= 0 else "at no distance"
+        return f'<span class="cut"></span> likely, by known pairs: {where}.'
+    if verdict.cut < 0:
+        return '<span class="cut"></span> nothing is nearer than chance.'
+    false = max(verdict.rates[verdict.cut], 0.001)
+    return (
+        f'<span class="cut"></span> nearer than chance: within {counted(verdict.cut, "bit")}; of these about '
+        f"{100 * false:.2g} % are expected by chance."
     )
 
 

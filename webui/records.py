@@ -32,6 +32,11 @@ class HitRecord(BaseModel):
     by_chance: float | None = Field(
         description="probability that an unrelated item lies so near, where models are merged"
     )
+    word: str | None = Field(
+        description="likely, nearer than chance, unlikely or by chance; null where none can be said"
+    )
+    probability: float | None = Field(description="that it is right, where known pairs tell")
+    expected: float | None = Field(description="unrelated items that chance puts so near")
 
 
 class AskedRecord(BaseModel):
@@ -47,7 +52,16 @@ class ChanceRecord(BaseModel):
 
     mean: float
     sd: float
-    cutoff: int
+
+
+class VerdictRecord(BaseModel):
+    """Which distances mean something for this query."""
+
+    basis: str = Field(description="relevance: known pairs; chance: no labels; none: too few items")
+    cut: int | None = Field(description="the line: farthest distance that is likely, or nearer than chance; -1: none")
+    match: bool = Field(description="whether a hit lies above the line")
+    headline: str = Field(description="no match, and why; else empty")
+    why: str = Field(description="what else should be known; may be empty")
 
 
 class AnswerRecord(BaseModel):
@@ -59,6 +73,7 @@ class AnswerRecord(BaseModel):
     total: int = Field(description="items of the collection")
     nearest: int | None = Field(description="smallest distance of an item that passes the filter")
     chance: ChanceRecord | None
+    verdict: VerdictRecord
     encode_ms: float
     search_ms: float
     notes: list[str] = Field(description="what was left out, and why")

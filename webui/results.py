@@ -21,13 +21,28 @@ def results_html(answer: Answer, *, removable: bool = False) -> str:
     codes = [code.hex()[0] for code in answer.codes]
     cards = []
     for position in range(len(answer.hits)):
+        cards += [_line_html(answer)] if position == answer.line else []
         if answer.leaders and answer.leaders[position] != position:
             continue
-        folded = sum(leader == position for leader in answer.leaders) - 1 if answer.leaders else 0
         code = codes[position] if answer.is_comparable(answer.hits[position]) else ""
-        cards.append(_card(answer, position, code, folded, removable))
+        cards.append(_card(answer, position, code, removable))
+    shown = sum("dh-card" in card for card in cards)
     link = _permalink(answer)
-    return f'<div class="dh-grid" role="list" aria-label="{len(cards)} results"{link}>{"".join(cards)}</div>'
+    grid = f'<div class="dh-grid" role="list" aria-label="{counted(shown, "result")}"{link}>{"".join(cards)}</div>'
+    return _no_match_html(answer) + grid
+
+
+def _line_html(answer: Answer) -> str:
+    """Return the line behind the last result that means something: what follows stays visible, greyed."""
+    return f'<div class="dh-line" role="listitem"><span>{escape(answer.beyond)}</span></div>'
+
+
+def _no_match_html(answer: Answer) -> str:
+    if not answer.headline:
+        return ""
+    why = answer.headline.removeprefix("no match: ")
+    text = f"{why[0].upper()}{why[1:]}. What is nearest all the same is below."
+    return message_html("No match", text)
 
 
 def _permalink(answer: Answer) -> str:
@@ -42,19 +57,19 @@ def _permalink(answer: Answer) -> str:
     return f' data-link="?{escape(urlencode({"collection": answer.name, **asked}), quote=True)}"'
 
 
-def _card(answer: Answer, position: int, code: str, folded: int, removable: bool) -> str:
-    hit, remark = answer.hits[position], answer.remarks[position]
+def _card(answer: Answer, position: int, code: str, removable: bool) -> str:
+    hit, remark, word = answer.hits[position], answer.remarks[position], answer.word(answer.hits[position])
     name = hit.uri.rsplit("/", 1)[-1]
     label = (
         f"Result {hit.rank}: {name}, distance {hit.distance} of {hit.num_bits} bits, "
-        f"similarity {hit.similarity:.2f}. Search with this picture"
+        f"similarity {hit.similarity:.2f}{', ' * bool(word)}{word}. Search with this picture"
     )
-    near = " dh-far" if _is_far(answer, hit) else ""
-    notes = [escape(remark)] if remark else []
+    near = "" if answer.is_above(hit) else " dh-far"
+    notes = [f'<b class="dh-word">{escape(word)}</b>'] if word else []
+    notes += [escape(remark)] if remark else []
     notes += [] if hit.score is None else [f"vectors: {hit.score:.3f}"]
     notes += [] if hit.by_chance is None else [f"model {hit.model_version}, {_probability(hit.by_chance)} by chance"]
-    if folded > 0:
-        notes.append(f"+ {folded} near-duplicate{'s' * (folded > 1)}")
+    notes += [answer.folded(position)] if answer.folded(position) else []
     share = 100 * hit.distance / hit.num_bits
     return (
         f'<div class="dh-card{near}" role="listitem" data-distance="{hit.distance}">'
@@ -68,14 +83,6 @@ def _card(answer: Answer, position: int, code: str, folded: int, removable: bool
         f'<span class="dh-path" title="{escape(hit.uri, quote=True)}"><bdi>{escape(hit.uri)}</bdi></span>'
         f'<span class="dh-note">{" · ".join(notes)}</span></button>{_tools(hit, name, removable)}</div>'
     )
-
-
-def _is_far(answer: Answer, hit: Hit) -> bool:
-    """Say whether chance explains a hit; one of another model is held against what is as probable there."""
-    cutoff = -1 if answer.chance is None else answer.chance.cutoff
-    if hit.by_chance is None or cutoff < 0:
-        return hit.distance > cutoff >= 0
-    return hit.by_chance > float(answer.shard.by_chance[cutoff])
 
 
 def _probability(share: float) -> str:
@@ -105,7 +112,7 @@ def thumbnail_url(name: str, item: int, side: int = 256) -> str:
 
 def nothing_found_html(answer: Answer) -> str:
     """Say why there is no answer, and what would give one."""
-    nearest, cutoff = answer.nearest, answer.options.max_distance
+    nearest, cutoff = answer.nearest, answer.radius
     if answer.total == 0:
         return message_html("The collection is empty", "Add pictures on the Collection page, or run deephash index.")
     if nearest is None:
@@ -165,8 +172,10 @@ def status_html(answer: Answer) -> str:
         _order(answer),
         _download(answer),
     ]
+    verdict = answer.verdicts[0]
+    notes = [*answer.notes, *([] if verdict.basis == "none" else [verdict.why])]
     # Each part keeps its dot, so that a line never ends in one.
-    said = " ".join(f"<span>{part}</span>" for part in [*parts, *map(escape, answer.notes)] if part)
+    said = " ".join(f"<span>{part}</span>" for part in [*parts, *map(escape, notes)] if part)
     return f'<p class="dh-status dh-parts" role="status">{said}</p>'
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import FastAPI, File, Form, Query, Request, UploadFile
 from fastapi import Path as InPath
 from fastapi.responses import HTMLResponse, JSONResponse, Response
+from pydantic import Field
 from starlette.exceptions import HTTPException
 
 from deephash.errors import CollectionError, DataError, DeephashError, UsageError
@@ -29,6 +30,8 @@ from .workspace import MAX_ANSWERS, RERANKED, Workspace
 WHICH = "collection; the first one where left out"
 Name = Annotated[str | None, Query(description=WHICH)]
 Item = Annotated[int, InPath(ge=0, lt=TOO_LARGE, description="id of an item")]
+Radius = Annotated[int, Field(ge=0, le=MOST_BITS)]
+FARTHEST = "at most so many bits away; auto: what is likely, or nearer than chance"
 DOCUMENTATION = Path(__file__).with_name("api.html")
 
 
@@ -51,7 +54,7 @@ def _add_searching(app: FastAPI, workspace: Workspace) -> None:
         id: Annotated[int | None, Form(ge=0, lt=TOO_LARGE, description="an item of the collection")] = None,
         collection: Annotated[str | None, Form(description=WHICH)] = None,
         k: Annotated[int, Form(ge=1, le=MAX_ANSWERS, description="at most so many answers")] = 10,
-        max_distance: Annotated[int | None, Form(ge=0, le=MOST_BITS, description="at most so many bits away")] = None,
+        max_distance: Annotated[Radius | Literal["auto"] | None, Form(description=FARTHEST)] = None,
         where: Annotated[str, Form(max_length=1000, description='such as: label = "cat"')] = "",
         beta: Annotated[float, Form(ge=0, le=1, description="picture and words: 0 picture, 1 words")] = 0.5,
         alpha_text: Annotated[float, Form(ge=-2, le=4, description="picture and words: reach of the words")] = 1.0,

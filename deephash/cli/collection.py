@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import numpy as np
 from cyclopts import Parameter
 
+from deephash.cli.calibrate import calibrate
 from deephash.cli.hubs import hubs
 from deephash.cli.models_of import model_records, models_text
 from deephash.cli.output import note, print_json, table
@@ -352,6 +353,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "update": update,
     "verify": verify,
     "hubs": hubs,
+    "calibrate": calibrate,
     "versions": versions,
     "restore": restore,
     "compact": compact,

@@ -7,7 +7,7 @@ import re
 import sys
 import webbrowser
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -15,7 +15,7 @@ from deephash.cli.output import note, print_json
 from deephash.encoding.port import Engine
 from deephash.errors import DataError, UsageError
 from deephash.pictures import looks_like_picture
-from deephash.search import Answer, Options, Part, Query, Searcher
+from deephash.search import Answer, Hit, Options, Part, Query, Searcher
 
 LARGEST_DOWNLOAD = 32 << 20
 PATIENCE = 15.0  # seconds for a picture from the network
@@ -38,7 +38,7 @@ def search(
     plus: Annotated[list[str], Parameter(negative="")] = [],  # noqa: B006 - read only; None would read "[default: None]"
     minus: Annotated[list[str], Parameter(negative="")] = [],  # noqa: B006
     where: str | None = None,
-    max_distance: int | None = None,
+    max_distance: int | Literal["auto"] | None = None,
     group_duplicates: bool = False,
     rerank: int = 0,
     correct_hubs: bool = False,
@@ -56,6 +56,7 @@ def search(
     $ deephash search pictures.dh cat.jpg
     $ deephash search pictures.dh "two dogs on a beach" -k 20 --where 'year >= 2019'
     $ deephash search pictures.dh id:123 --max-distance 12
+    $ deephash search pictures.dh cat.jpg --max-distance auto
     $ deephash search pictures.dh cat.jpg --plus "on a sofa" --minus 0.5:dog.jpg
     $ deephash search pictures.dh --image street.jpg --text "at night" --beta 0.7 --minus people
     $ deephash search pictures.dh "at the sea" --correct-hubs
@@ -72,7 +73,7 @@ def search(
         plus: move the query towards this too (a query like the first one, optionally ``WEIGHT:QUERY``).
         minus: move the query away from this.
         where: only items that pass, for example ``label = cat and year >= 2019``.
-        max_distance: only answers at most so many bits away.
+        max_distance: only answers at most so many bits away; ``auto`` those that are likely, or nearer than chance.
         group_duplicates: show one of each group of near-duplicates.
         rerank: reorder so many of the nearest codes by the stored vectors (``deephash index --keep-vectors``).
         correct_hubs: add to each distance what ``deephash collection hubs`` found the item too near to every query by.
@@ -94,6 +95,8 @@ def search(
     if not answer.hits:
         note(_nothing(searcher, answer))
         return 1
+    if answer.headline:
+        note(answer.headline)
     shown = _shown(answer)
     if json:
         _print_records(answer, shown)
@@ -108,7 +111,7 @@ def search(
             note(f"#{answer.hits[place].rank:<5} {codes[place]}")
     if open:
         _open(answer)
-    return 0
+    return 0 if answer.is_match else 1
 
 
 def _asked(searcher: Searcher, query: str | None, image: str | None, text: str | None, beta: float) -> list[Part]:
@@ -177,22 +180,23 @@ def _nothing(searcher: Searcher, answer: Answer) -> str:
         return f"{searcher.path} is empty; fill it with: deephash index PICTURES --out {searcher.path}"
     if answer.nearest is None:
         return f"no item passes --where {answer.options.where!r}"
+    if answer.options.max_distance == "auto":
+        return f"no match: nothing is likely, or nearer than chance (nearest is {answer.nearest})"
     return f"no match within {answer.options.max_distance} bits (nearest is {answer.nearest})"
 
 
 def _shown(answer: Answer) -> list[tuple[int, str]]:
-    """Return (place, remark) of the hits to show: all, or the best of each group of near-duplicates."""
+    """Return (place, remark) of the hits to show: all, or the best of each group of nearly equal codes."""
     leaders = answer.leaders
     if not leaders:
         return list(enumerate(answer.remarks))
-    folded = {place: leaders.count(place) - 1 for place in set(leaders)}
-    more = {place: f"+ {count} near-duplicates" if count else "" for place, count in folded.items()}
-    return [(place, "; ".join(filter(None, [answer.remarks[place], more[place]]))) for place in sorted(folded)]
+    best = [place for place, leader in enumerate(leaders) if leader == place]
+    return [(place, "; ".join(filter(None, [answer.remarks[place], answer.folded(place)]))) for place in best]
 
 
 def _print_records(answer: Answer, shown: list[tuple[int, str]]) -> None:
     for place, _ in shown:
-        print_json(answer.hits[place].to_record() | {"query": answer.query.label})
+        print_json(answer.hit_record(answer.hits[place]) | {"query": answer.query.label})
 
 
 def _print_paths(answer: Answer, shown: list[tuple[int, str]], end: str) -> None:
@@ -217,20 +221,35 @@ def _print_table(answer: Answer, shown: list[tuple[int, str]]) -> None:
         f"query  {answer.query.label}   model {answer.model}   {answer.num_bits} bit   "
         f"{answer.total:,} items   {answer.search_ms:.1f} ms (+{answer.encode_ms:.0f} ms encode)"
     )
-    wide = max(4, *(len(hit.uri) for hit in hits))
-    ranks = max(2, len(str(hits[-1].rank)))
-    far = max(3, len(str(hits[-1].distance)))
-    order = "" if hits[0].corrected is None else "  d + bias"
-    order += "  model   by chance" if answer.is_merged else ""
-    print(f"{'#':>{ranks}}  {'d':>{far}}    sim{order}  path")
-    for hit, (_, text) in zip(hits, shown):
-        by = "" if hit.corrected is None else f"  {hit.corrected:8.1f}"
-        by += "" if hit.by_chance is None else f"  {hit.model_version:5}  {hit.by_chance:10.2g}"
-        line = f"{hit.rank:>{ranks}}  {hit.distance:>{far}}  {hit.similarity:.3f}{by}  {hit.uri:<{wide}}  {text}"
-        print(line.rstrip())
+    _print_rows(answer, hits, [text for _, text in shown])
     if answer.is_merged:
         note(MERGED)
     for each in answer.notes:
         note(each)
+    if answer.verdicts[0].why:
+        note(answer.verdicts[0].why)
     if answer.chance is not None:
         note(str(answer.chance))
+
+
+def _print_rows(answer: Answer, hits: list[Hit], remarks: list[str]) -> None:
+    """Print the table, and the line behind the last hit that means something."""
+    wide = max(4, *(len(hit.uri) for hit in hits))
+    ranks = max(2, len(str(hits[-1].rank)))
+    far = max(3, len(str(hits[-1].distance)))
+    words = [answer.word(hit) for hit in hits]
+    said = max(map(len, words))
+    order = "" if hits[0].corrected is None else "  d + bias"
+    order += "  model   by chance" if answer.is_merged else ""
+    order += f"  {'is':<{said}}" if said else ""
+    print(f"{'#':>{ranks}}  {'d':>{far}}    sim{order}  path")
+    line = None if answer.line is None else [hit.rank for hit in answer.hits][answer.line]
+    for hit, word, text in zip(hits, words, remarks):
+        if line is not None and hit.rank >= line:
+            print(f"{'-' * ranks}  {answer.beyond}")
+            line = None
+        by = "" if hit.corrected is None else f"  {hit.corrected:8.1f}"
+        by += "" if hit.by_chance is None else f"  {hit.model_version:5}  {hit.by_chance:10.2g}"
+        by += f"  {word:<{said}}" if said else ""
+        row = f"{hit.rank:>{ranks}}  {hit.distance:>{far}}  {hit.similarity:.3f}{by}  {hit.uri:<{wide}}  {text}"
+        print(row.rstrip())

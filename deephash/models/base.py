@@ -21,6 +21,7 @@ from deephash.errors import UsageError
 from deephash.numbers import whole
 
 if TYPE_CHECKING:
+    from deephash.collection.pair_counts import PairCounts
     from deephash.collection.seen import SeenItems
     from deephash.encoding.targets import TargetTable
 
@@ -60,6 +61,7 @@ class HashModel(LightningModule, ABC):
     format_version: int = FORMAT_VERSION  # whose rule its fingerprint follows; a model of an older folder keeps that
     learned_codes: BinaryCodes | None = None  # of training items [M N], solved as by DLCH
     seen: SeenItems | None = None  # what it was trained on, for evaluations to tell
+    known_pairs: Sequence[PairCounts] = ()  # of its validation part, for searches to tell what is likely
 
     def __init__(self, num_bits: int, backbones: Mapping[str, Backbone]) -> None:
         super().__init__()

@@ -23,6 +23,7 @@ from safetensors.torch import load_file
 from deephash.backbones import Backbone
 from deephash.backbones.weights import names_a_file
 from deephash.codes import BinaryCodes
+from deephash.collection.pair_counts import load_pair_counts
 from deephash.collection.seen import SeenItems
 from deephash.encoding.record import (
     COPY_AGAIN,
@@ -173,6 +174,7 @@ def _fill(model: HashModel, record: Mapping[str, Any], folder: Path) -> None:
             raise CollectionDamaged(f"{folder / CODES_NAME} holds {codes.describe()}, not of {model.num_bits} bits")
         model.learned_codes = codes
     model.seen = SeenItems.load(folder)
+    model.known_pairs = load_pair_counts(folder)
     if isinstance(model, Stationary) and (table := TargetTable.load(folder)) is not None:
         model.target_classes = table.names[: model.num_classes]
     model.format_version = record["format_version"]

@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
@@ -20,6 +20,7 @@ from safetensors.torch import save_file
 
 from deephash.backbones import Backbone, Encoder
 from deephash.codes import BinaryCodes
+from deephash.collection.pair_counts import PairCounts, save_pair_counts
 from deephash.collection.seen import SeenItems
 from deephash.encoding.portable import ENTRY as PORTABLE
 from deephash.encoding.record import JSON_NAME, TENSORS_NAME, sha256
@@ -42,6 +43,7 @@ class Saveable(Protocol):
     supervised: ClassVar[bool]
     learned_codes: BinaryCodes | None
     seen: SeenItems | None
+    known_pairs: Sequence[PairCounts]
 
     @property
     def encoders(self) -> Any: ...  # noqa: D102
@@ -85,6 +87,8 @@ def _write(model: Saveable, folder: Path, portable: bool) -> None:
         model.learned_codes.save(folder / CODES_NAME)
     if model.seen is not None:
         model.seen.save(folder)
+    if model.known_pairs:
+        save_pair_counts(folder, model.known_pairs)
     if (table := model.target_table()) is not None:
         table.save(folder)
     record = describe(model) | {"weights_sha256": sha256(folder / TENSORS_NAME)}

@@ -104,7 +104,7 @@ def mean_average_precision_of(
     scores = {}
     for task in tasks_of(model):
         sides = zip((query, database), direction_of(model, task or None)[1], strict=True)
-        (asking, asked), (answering, searched) = (_labelled(model, data, name, modality) for name, modality in sides)
+        (asking, asked), (answering, searched) = (labelled_codes(model, data, *side) for side in sides)
         if not len(asking) or not len(answering):
             continue
         with warnings.catch_warnings():
@@ -115,7 +115,7 @@ def mean_average_precision_of(
     return scores
 
 
-def _labelled(
+def labelled_codes(
     model: HashModel, data: HashDataModule, split_name: str, modality: str | None
 ) -> tuple[BinaryCodes, NDArray[Any]]:
     """Return codes and labels alone: this runs after every epoch, and a feature table takes a second to copy."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,10 +12,15 @@ from numpy.typing import NDArray
 from deephash.codes import BinaryCodes
 from deephash.search.chance import Chance
 from deephash.search.hits import Hit, group_near_duplicates, remarks_on
-from deephash.search.query import Options, Query
+from deephash.search.query import AUTO, Options, Query
+from deephash.search.second_look import copies_among, has_class_codes
+from deephash.search.verdict import Searched, Verdict, verdicts
 
 if TYPE_CHECKING:
     from deephash.search.snapshot import Shard, Snapshot
+
+
+Space: TypeAlias = "tuple[Shard, BinaryCodes, NDArray[np.int64]]"
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +41,8 @@ class Answer:
         encode_ms: time for the code; near 0 where it was known.
         search_ms: time for everything after it.
         notes: what the person should know about this answer, such as whose codes were left out.
+        itself: the item that asked, where one did and it is among those searched.
+        spaces: for each space of codes that was asked, its items, the query's code and the counts there.
     """
 
     name: str
@@ -51,6 +58,8 @@ class Answer:
     encode_ms: float
     search_ms: float
     notes: tuple[str, ...] = ()
+    itself: int | None = None
+    spaces: tuple[Space, ...] = ()
 
     @property
     def is_merged(self) -> bool:
@@ -70,6 +79,12 @@ class Answer:
     def num_bits(self) -> int:
         """Bits compared."""
         return self.code.layout.total_bits
+
+    @property
+    def radius(self) -> int | None:
+        """Distance in bits beyond which hits were left out, None for none; of ``auto`` that of the line."""
+        asked = self.options.max_distance
+        return self.verdicts[0].cut if asked == AUTO else asked
 
     @property
     def reranked(self) -> bool:
@@ -115,28 +130,137 @@ class Answer:
 
     @property
     def leaders(self) -> list[int]:
-        """For each hit the position of the best of its near-duplicates, where they are asked to be grouped."""
+        """For each hit the position of the best with nearly its code, where such hits are asked to be grouped."""
         return self._groups if self.options.group else []
+
+    @cached_property
+    def copies(self) -> set[tuple[int, int]]:
+        """Pairs of ids, the better one first, of hits with nearly the same code whose pixels agree as well.
+
+        Of class codes none: there nearly all hits have nearly the same code, and it says nothing of their pixels.
+        """
+        pairs = [
+            (self.hits[leader].id, hit.id)
+            for hit, leader in zip(self.hits, self._groups)
+            if self.hits[leader] is not hit and hit.distance > 0
+        ]
+        collection = self.snapshot.collection
+        if not pairs or has_class_codes(collection, self.shard.model.column):
+            return set()
+        return copies_among(collection, pairs)
+
+    def folded(self, position: int) -> str:
+        """Return how many hits are grouped under the one at ``position``, and as what; empty where none are."""
+        others = [place for place, leader in enumerate(self.leaders) if leader == position != place]
+        if not others:
+            return ""
+        sure = all((self.hits[position].id, self.hits[place].id) in self.copies for place in others)
+        what = f"near-duplicate{'s' * (len(others) > 1)}" if sure else "of nearly this code"
+        return f"+ {len(others)} {what}"
 
     @cached_property
     def remarks(self) -> list[str]:
         """What is special about each hit: the same code, a near-duplicate, a tie."""
-        return remarks_on(self.hits, self._groups)
+        same = [bool(self.codes[leader] == self.codes[place]) for place, leader in enumerate(self._groups)]
+        return remarks_on(self.hits, self._groups, same, self.copies)
+
+    # What the distances mean -------------------------------------------------------------------------
+
+    @cached_property
+    def verdicts(self) -> list[Verdict]:
+        """What each distance means in each of ``spaces``; measured without the item that asked."""
+        kind = None if self.query.only is None else self.query.only.kind
+        modality = {"item": "image", "image": "image", "text": "text"}.get(kind or "")
+        return verdicts([self._searched(*space, modality) for space in self.spaces])
+
+    def _searched(self, shard: Shard, code: BinaryCodes, counts: NDArray[np.int64], modality: str | None) -> Searched:
+        everywhere = shard.index.counts(code) if self.options.where else counts
+        if self.itself is None or self.itself not in shard:
+            return Searched(shard, counts, everywhere, modality)
+        own = (np.arange(len(counts)) == 0).astype(np.int64)
+        return Searched(shard, np.maximum(counts - own, 0), np.maximum(everywhere - own, 0), modality)
+
+    def verdict_on(self, hit: Hit) -> Verdict:
+        """Return what the distances of the hit's own space of codes mean."""
+        alone = len(self.spaces) == 1
+        places = (place for place, (shard, _, _) in enumerate(self.spaces) if alone or hit.id in shard)
+        return self.verdicts[next(places)]
+
+    def is_above(self, hit: Hit) -> bool:
+        """Say whether a hit lies above the line; the item that asked always does."""
+        return hit.id == self.itself or self.verdict_on(hit).is_above(hit.distance)
+
+    @property
+    def is_match(self) -> bool:
+        """Whether any hit lies above the line."""
+        return any(map(self.is_above, self.hits))
+
+    @property
+    def line(self) -> int | None:
+        """Behind how many hits the line is drawn; None where all are above it, or nothing can be said."""
+        above = [place for place, hit in enumerate(self.hits) if self.is_above(hit)]
+        place = above[-1] + 1 if above else 0
+        return place if place < len(self.hits) else None
+
+    def word(self, hit: Hit) -> str:
+        """Return what a hit is, in a word and a number, such as ``likely, 97 %``; empty where nothing can be said."""
+        if hit.id == self.itself:
+            return "the query itself"
+        verdict = self.verdict_on(hit)
+        return ", ".join(filter(None, [verdict.word(hit.distance), verdict.number(hit.distance)]))
+
+    def as_far_as_the_line(self) -> Answer:
+        """Return the same answer without the hits beyond the line."""
+        return replace(self, hits=[hit for hit in self.hits if self.is_above(hit)])
+
+    @property
+    def beyond(self) -> str:
+        """What is said of the hits beyond the line."""
+        by_pairs = self.verdicts[0].basis == "relevance"
+        return "not likely from here on" if by_pairs else "no nearer than chance from here on"
+
+    @property
+    def headline(self) -> str:
+        """``no match`` and why, where hits were found and none lies above the line; else empty."""
+        if self.is_match or not self.hits:
+            return ""
+        first = self.hits[0]
+        verdict = self.verdict_on(first)
+        why = f"the nearest, at {first.distance} of {first.num_bits} bits, is "
+        if verdict.relevance is not None:
+            return f"no match: {why}unlikely ({verdict.number(first.distance)})"
+        return f"no match: {why}no nearer than chance ({verdict.number(first.distance)} so near)"
+
+    def hit_record(self, hit: Hit) -> dict[str, Any]:
+        """Return one hit as JSON values, with what its distance means."""
+        verdict = self.verdict_on(hit)
+        said = verdict.basis != "none" and hit.id != self.itself
+        relevance = verdict.relevance if said else None
+        return hit.to_record() | {
+            "word": verdict.word(hit.distance) if said else None,
+            "probability": None if relevance is None else round(float(relevance[hit.distance]), 4),
+            "expected": float(f"{verdict.expected[hit.distance]:.3g}") if said else None,
+        }
 
     def to_record(self) -> dict[str, Any]:
         """Return the answer as JSON values."""
-        chance = self.chance
+        chance, verdict = self.chance, self.verdicts[0]
         return {
             "collection": self.name,
             "query": {"kind": self.query.kind, "label": self.query.label, "hex": self.code.hex()[0]},
             "num_bits": self.num_bits,
             "total": self.total,
             "nearest": self.nearest,
-            "chance": None
-            if chance is None
-            else {"mean": chance.mean, "sd": chance.deviation, "cutoff": chance.cutoff},
+            "chance": None if chance is None else {"mean": chance.mean, "sd": chance.deviation},
+            "verdict": {
+                "basis": verdict.basis,
+                "cut": verdict.cut if verdict.basis != "none" else None,
+                "match": self.is_match,
+                "headline": self.headline,
+                "why": verdict.why,
+            },
             "encode_ms": round(self.encode_ms, 3),
             "search_ms": round(self.search_ms, 3),
             "notes": list(self.notes),
-            "hits": [hit.to_record() for hit in self.hits],
+            "hits": [self.hit_record(hit) for hit in self.hits],
         }

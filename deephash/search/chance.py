@@ -1,4 +1,4 @@
-"""How far apart unrelated items of a collection are, and the cut-off that follows."""
+"""How far apart unrelated items of a collection are: the chance level, and the null that follows."""
 
 from __future__ import annotations
 
@@ -11,50 +11,46 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deephash.codes import BinaryCodes
+from deephash.evaluation.null import Null, fit_null
 
 CHANCE_PAIRS = 20_000  # the 1 % point of 20,000 pairs has a standard error of 0.07 percentage points
 CHANCE_TAIL = 0.01
-GROUP_SHARE = 0.95
 PEAK = 2.0  # related pairs stand apart where their peak is so many times as high as the valley behind it
 
 
 @dataclass(frozen=True, slots=True)
 class Chance:
-    """How far apart two unrelated items of a collection are.
+    """How far apart two random items of a collection are.
 
     Attributes:
         mean: mean distance of random pairs, in bits.
         deviation: its standard deviation.
-        cutoff: the largest distance that chance does not explain; -1 where there is none, as when most items share one
-            code, or when there are so many items that even equal codes are expected by chance. Within it lie at most
-            1 % of random pairs, and fewer than one unrelated item is expected there. Where the collection falls into
-            groups (:attr:`grouped`), 95 % of the pairs of one group lie within it instead of that 1 %.
-        share: float64 [K + 1], the share of random pairs at each distance.
-        grouped: whether related pairs stand apart from the others, as with codes of classes.
+        counts: int64 [K + 1], random pairs at each distance.
+        valley: where related pairs stand apart from the others, as with codes of classes, the distance between the two;
+            None where they do not.
     """
 
     mean: float
     deviation: float
-    cutoff: int
-    share: NDArray[np.float64]
-    grouped: bool = False
+    counts: NDArray[np.int64]
+    valley: int | None = None
 
     @property
-    def nearer(self) -> float:
-        """Share of random pairs that reach the cut-off or stay below it."""
-        return float(self.share[: self.cutoff + 1].sum())
+    def share(self) -> NDArray[np.float64]:
+        """Share of random pairs at each distance, float64 [K + 1]."""
+        return np.asarray(self.counts / self.counts.sum())
 
     @property
-    def reason(self) -> str:
-        """Why the cut-off is where it is, in a few words."""
-        if self.cutoff < 0:
-            return "no cut-off: chance alone gives equal codes"
-        if self.grouped:
-            return f"cut-off {self.cutoff}, as in one group: {100 * self.nearer:.0f} % of random pairs lie within it"
-        return f"cut-off {self.cutoff}: by chance, fewer than one item is expected within it"
+    def related(self) -> float:
+        """Share of random pairs that stand apart as related, 0 where none do."""
+        return 0.0 if self.valley is None else float(self.share[: self.valley + 1].sum())
+
+    def null(self) -> Null:
+        """Fit the distances of unrelated items alone, see :func:`~deephash.evaluation.null.fit_null`."""
+        return fit_null(self.counts, least=0 if self.valley is None else self.valley + 1)
 
     def __str__(self) -> str:
-        return f"chance level for this collection: {self.mean:.0f} ± {self.deviation:.0f} bits; {self.reason}"
+        return f"chance level for this collection: {self.mean:.0f} ± {self.deviation:.0f} bits"
 
 
 def chance_level(codes: BinaryCodes, *, pairs: int = CHANCE_PAIRS, seed: int = 0) -> Chance | None:
@@ -76,23 +72,15 @@ def chance_among(
         second = (first + generator.integers(1, total, pairs)) % total  # never the item itself
     one, other = codes_at(first), codes_at(second)
     differing = np.bitwise_count(one.packed ^ other.packed).sum(axis=1, dtype=np.int64)
-    return chance_of(np.bincount(differing, minlength=one.layout.max_distance + 1), total)
+    return chance_of(np.bincount(differing, minlength=one.layout.max_distance + 1))
 
 
-def chance_of(counts: NDArray[np.int64], total: int) -> Chance:
-    """Read random pairs: ``counts`` [K L + 1] of them lie at each distance, ``total`` items are searched."""
+def chance_of(counts: NDArray[np.int64]) -> Chance:
+    """Read random pairs: ``counts`` [K L + 1] of them lie at each distance."""
     share = counts / counts.sum()
-    valley = _valley(share)
-    if valley is None:
-        cutoff, chances = _quantile(share, CHANCE_TAIL), float(total)
-    else:  # items of one group come or go together, so there are as many chances as groups
-        together = float(share[: valley + 1].sum())
-        cutoff, chances = _quantile(share, GROUP_SHARE * together) + 1, 1 / together
-    cutoff = max(-1, min(cutoff, unexplained(share, chances)))
     distances = np.arange(len(share))
     mean = float(share @ distances)
-    deviation = sqrt(float(share @ (distances - mean) ** 2))
-    return Chance(mean, deviation, cutoff, share, valley is not None)
+    return Chance(mean, sqrt(float(share @ (distances - mean) ** 2)), counts, _valley(share))
 
 
 def is_histogram(counts: object, max_distance: int) -> bool:
@@ -100,23 +88,6 @@ def is_histogram(counts: object, max_distance: int) -> bool:
     if not isinstance(counts, list) or len(counts) != max_distance + 1:
         return False
     return all(isinstance(each, int) and 0 <= each < 1 << 40 for each in counts) and sum(counts) > 0
-
-
-def probabilities(chance: Chance | None, max_distance: int) -> NDArray[np.float64]:
-    """Return the probability that an unrelated item lies within each distance, float64 [max_distance + 1], rising.
-
-    It is the normal tail of :func:`unexplained`, as fine at distances that no random pair reaches. Without pairs the
-    bits are taken to be independent.
-    """
-    from scipy.special import ndtr  # not before it is needed: it would slow down every start
-
-    middle, spread = (max_distance / 2, sqrt(max_distance) / 2) if chance is None else _unrelated(chance.share)
-    return np.asarray(ndtr((np.arange(max_distance + 1) + 0.5 - middle) / max(spread, 0.5)))
-
-
-def _quantile(share: NDArray[np.float64], part: float) -> int:
-    """Return the largest distance that at most ``part`` of random pairs reach or stay below, or -1."""
-    return int(np.searchsorted(np.cumsum(share), part, side="right")) - 1
 
 
 def unexplained(share: NDArray[np.float64], chances: float) -> int:

@@ -16,7 +16,7 @@ from deephash.numbers import whole
 from deephash.search.encoder import Encoded
 from deephash.search.hits import Hit
 from deephash.search.narrowing import Among
-from deephash.search.query import Options, Query
+from deephash.search.query import AUTO, Options, Query
 from deephash.search.snapshot import Shard
 
 BEYOND = 64  # further neighbours, among which ties at the last hit's distance mostly end
@@ -24,11 +24,12 @@ BEYOND = 64  # further neighbours, among which ties at the last hit's distance m
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """Hits, best first, how many items lie at each distance, and which engine answered."""
+    """Hits, best first, how many items lie at each distance, which engine answered, and the item that asked itself."""
 
     hits: list[Hit]
     counts: NDArray[np.int64]
     engine: str
+    itself: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +63,8 @@ def find(shard: Shard, query: Query, encoded: Encoded, options: Options) -> Foun
     ordered = _ordered(shard, among, query, encoded, options, k).within(farthest)
     how = among.explain(int(counts.sum()), len(shard))
     engine = shard.index.explain() + (f"\nfilter: {how}" if how else "")
-    return Found(_hits(shard, code, ordered, lambda far: int(counts[far])), counts, engine)
+    itself = query.item if query.item is not None and query.item in among else None
+    return Found(_hits(shard, code, ordered, lambda far: int(counts[far])), counts, engine, itself)
 
 
 def find_hits(shard: Shard, query: Query, encoded: Encoded, options: Options) -> list[Hit]:
@@ -91,7 +93,9 @@ def _checked(shard: Shard, code: BinaryCodes, options: Options) -> tuple[int, in
     """Return k and the farthest distance that is asked for."""
     _check(shard, code)
     k = whole(options.k, "k, the number of answers,", least=1)
-    return k, None if options.max_distance is None else whole(options.max_distance, "max_distance, in bits,")
+    if options.max_distance is None or options.max_distance == AUTO:
+        return k, None
+    return k, whole(options.max_distance, "max_distance, in bits,")
 
 
 def _ordered(shard: Shard, among: Among, query: Query, encoded: Encoded, options: Options, k: int) -> _Ordered:

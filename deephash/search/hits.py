@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -78,31 +78,40 @@ def group_near_duplicates(codes: BinaryCodes, radius: int) -> list[int]:
     return belongs
 
 
-def remarks(hits: Sequence[Hit], codes: BinaryCodes, *, near: int | None = None) -> list[str]:
+def remarks(
+    hits: Sequence[Hit], codes: BinaryCodes, *, copies: Set[tuple[int, int]] = frozenset(), near: int | None = None
+) -> list[str]:
     """Say in a few words what is special about each hit: the same code, a near-duplicate, a tie.
 
     Args:
         hits: the answers, in order.
         codes: their codes, same order.
-        near: radius in bits of a near-duplicate; a thirty-second of the code length by default.
+        copies: pairs of item ids whose pixels were looked at and agree; codes alone make nobody a near-duplicate.
+        near: radius in bits within which copies are told; a thirty-second of the code length by default.
     """
     if not hits:
         return []
-    return remarks_on(hits, group_near_duplicates(codes, hits[0].num_bits // 32 if near is None else near))
+    groups = group_near_duplicates(codes, hits[0].num_bits // 32 if near is None else near)
+    same = [bool((codes.packed[leader] == codes.packed[place]).all()) for place, leader in enumerate(groups)]
+    return remarks_on(hits, groups, same, copies)
 
 
-def remarks_on(hits: Sequence[Hit], groups: Sequence[int]) -> list[str]:
-    """Do what :func:`remarks` does, where the near-duplicates are grouped already."""
-    return [_remark(hits, groups, position) for position in range(len(hits))]
+def remarks_on(
+    hits: Sequence[Hit], groups: Sequence[int], same: Sequence[bool], copies: Set[tuple[int, int]]
+) -> list[str]:
+    """Do what :func:`remarks` does, where hits are grouped already; ``same``: which have their leader's very code."""
+    return [_remark(hits, position, hits[leader], same[position], copies) for position, leader in enumerate(groups)]
 
 
-def _remark(hits: Sequence[Hit], groups: Sequence[int], position: int) -> str:
-    hit, leader = hits[position], groups[position]
+def _remark(hits: Sequence[Hit], position: int, leader: Hit, same: bool, copies: Set[tuple[int, int]]) -> str:
+    hit = hits[position]
     parts = []
     if hit.distance == 0:
         parts.append("same code as the query")
-    elif leader != position:
-        parts.append(f"near-duplicate of #{hits[leader].rank}")
+    elif (leader.id, hit.id) in copies:
+        parts.append(f"near-duplicate of #{leader.rank}")
+    elif leader is not hit and same:
+        parts.append(f"same code as #{leader.rank}")
     first_of_tie = position == 0 or hits[position - 1].distance != hit.distance
     if hit.tie_size > 1 and first_of_tie:
         parts.append(f"tie: {hit.tie_size:,} items at {hit.distance}")

@@ -10,7 +10,7 @@ import numpy as np
 
 from deephash.search.finding import Found
 from deephash.search.hits import Hit
-from deephash.search.query import Options
+from deephash.search.query import AUTO, Options
 from deephash.search.snapshot import Shard
 
 
@@ -34,7 +34,7 @@ def options_of(shard: Shard, current: Shard, options: Options) -> Options | None
 
     None where not even an equal code is so improbable.
     """
-    if shard is current or options.max_distance is None:
+    if shard is current or options.max_distance is None or options.max_distance == AUTO:
         return options
     asked = min(options.max_distance, len(current.by_chance) - 1)
     reach = int(np.searchsorted(shard.by_chance, current.by_chance[asked], side="right")) - 1

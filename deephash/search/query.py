@@ -9,12 +9,13 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from deephash.collection.filters import Filter
 from deephash.errors import UsageError
 from deephash.numbers import real
 
+AUTO: Final = "auto"  # the radius that the line of an answer gives
 LONGEST_PHRASE = 400
 UNWANTED = -0.5  # weight of words that are not wanted beside words that are
 
@@ -145,7 +146,8 @@ class Options:
 
     Attributes:
         k: at most so many answers.
-        max_distance: cut-off in bits; None gives the nearest however far they are.
+        max_distance: cut-off in bits; None gives the nearest however far they are, ``auto`` those above the line:
+            likely, or nearer than chance.
         where: only items that pass, as ``Filter``, mapping or words (``label=cat and year>=2019``); None or empty for
             all.
         group: put near-duplicates under the best of their group.
@@ -155,7 +157,7 @@ class Options:
     """
 
     k: int = 10
-    max_distance: int | None = None
+    max_distance: int | Literal["auto"] | None = None
     where: Where = None
     group: bool = False
     rerank: int = 0

@@ -23,7 +23,7 @@ from deephash.search.encoder import Encoded, QueryEncoder, QueryEncoders
 from deephash.search.finding import find, find_hits
 from deephash.search.hits import Hit
 from deephash.search.merging import engines_of, merged, options_of
-from deephash.search.query import Options, Part, Query, Where, picture_and_words
+from deephash.search.query import AUTO, Options, Part, Query, Where, picture_and_words
 from deephash.search.snapshot import Shard, Snapshot
 
 
@@ -138,7 +138,7 @@ class Searcher:
         begun = time.perf_counter()
         found = [(one.shard, find(one.shard, one.query, one.encoded, one.options)) for one in asked]
         first, lone = found[0][1], len(found) == 1
-        return Answer(
+        answer = Answer(
             name=self.name,
             query=query,
             options=options,
@@ -152,7 +152,10 @@ class Searcher:
             encode_ms=1000 * (begun - started),
             search_ms=1000 * (time.perf_counter() - begun),
             notes=tuple(notes),
+            itself=next((one.itself for _, one in found if one.itself is not None), None),
+            spaces=tuple((one.shard, one.encoded.code, each.counts) for one, (_, each) in zip(asked, found)),
         )
+        return answer.as_far_as_the_line() if options.max_distance == AUTO else answer
 
     def _cut(self, snapshot: Snapshot, options: Options) -> Snapshot:
         return snapshot if options.bits is None else snapshot.prefix(options.bits)
@@ -187,7 +190,7 @@ class Searcher:
     def _hits(self, query: Query, options: Options) -> list[Hit]:
         """Return the hits of :meth:`ask`, for callers who look at nothing else of the answer."""
         snapshot = self._cut(self.snapshot, options)
-        if len(snapshot.shards) > 1:
+        if len(snapshot.shards) > 1 or options.max_distance == AUTO:
             return self.ask(query, options).hits
         (one,), _ = self._asked(snapshot, query, options)
         return find_hits(one.shard, query, one.encoded, options)
@@ -271,6 +274,8 @@ class Searcher:
         if len(code) != 1:
             raise UsageError(f"one code is searched at a time, not {len(code)}; call by_codes for each row")
         shard, asked = self.snapshot.current, Options(k, **options)
+        if asked.max_distance == AUTO:
+            raise UsageError("max_distance='auto' needs all counts: ask(Query.of(Part('code', code)), Options(...))")
         encoded = Encoded(code, None if vector is None else np.asarray(vector, np.float32))
         return find_hits(shard, Query.of(Part("code", code)), encoded, asked)
 

@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 from deephash.codes import BinaryCodes
 from deephash.collection import Collection
 from deephash.collection.model_versions import ModelVersion
+from deephash.collection.pair_counts import PairCounts, known_pairs_of
 from deephash.errors import UsageError
+from deephash.evaluation.null import Null, independent_null
 from deephash.index import open_index
 from deephash.index.ids import UnknownIds
-from deephash.search.chance import Chance, chance_among, chance_of, is_histogram, probabilities
+from deephash.search.chance import Chance, chance_among, chance_of, is_histogram
 from deephash.search.narrowing import Narrowing, Selections
 
 if TYPE_CHECKING:
@@ -73,7 +75,7 @@ class Shard:
         if len(ids) < len(self.collection):
             measured = self._measured()
             if measured is not None:
-                return chance_of(measured, len(self.collection))
+                return chance_of(measured)
             if len(ids) < LEAST_MEASURED:
                 return None
         return chance_among(len(ids), lambda places: self.index.codes_of(ids[places]))
@@ -88,9 +90,19 @@ class Shard:
         return None
 
     @cached_property
+    def null(self) -> Null:
+        """How far away unrelated items lie; of independent bits where there are no pairs to measure."""
+        return independent_null(self.index.layout.max_distance) if self.chance is None else self.chance.null()
+
+    @property
     def by_chance(self) -> NDArray[np.float64]:
         """Probability that an unrelated item lies within each distance, float64 [K L + 1]."""
-        return probabilities(self.chance, self.index.layout.max_distance)
+        return self.null.within
+
+    @cached_property
+    def known_pairs(self) -> tuple[PairCounts, ...]:
+        """Known pairs of these codes, one table a direction: of the collection's own rows, else of the model's run."""
+        return known_pairs_of(self.collection, self.model, self.index.layout.max_distance)
 
     @cached_property
     def narrowing(self) -> Narrowing:

@@ -16,14 +16,15 @@ from lightning import Callback, Trainer
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.trainer.states import TrainerStatus
 
+from deephash.collection.pair_counts import save_pair_counts
 from deephash.data.datamodule import HashDataModule
 from deephash.data.stream_task import StreamTask
 from deephash.errors import UsageError
-from deephash.models import BatchHook, HashModel, ObjectiveHashModel
-from deephash.models.exporting import make_portable
+from deephash.models import BatchHook, HashModel, ObjectiveHashModel, load_model
 from deephash.models.objective import batch_hooks
 from deephash.models.warm_start import WarmStart
-from deephash.training.callbacks import ModelSaver, RetrievalEvaluation, TrainingProgress
+from deephash.scoring.known_pairs import known_pairs
+from deephash.training.callbacks import ModelSaver, RetrievalEvaluation, TrainingProgress, can_validate
 from deephash.training.inheritance import NOTHING, Inheritance
 from deephash.training.lineage import (
     Ancestor,
@@ -31,6 +32,7 @@ from deephash.training.lineage import (
     store_new_codes,
     take_over_codes,
 )
+from deephash.training.portability import make_run_portable
 from deephash.training.run_folder import RunFolder
 
 # What a Trainer does here unless told otherwise: the run folder, its bar and its models are deephash's own.
@@ -119,6 +121,7 @@ def fit(
         run.update(hooks=[type(hook).__name__ for hook in hooks])
     if trainer.max_epochs != 0:
         model.seen = data.seen_items() if model.seen is None else model.seen | data.seen_items()
+    model.known_pairs = ()  # those of a model that it begins with are of other codes
     saver = next(callback for callback in trainer.callbacks if isinstance(callback, ModelSaver))  # type: ignore[attr-defined]
     if resume:
         _start_from_itself(trainer, saver.folder / "last")
@@ -140,20 +143,26 @@ def fit(
     model.eval()
     if trainer.max_epochs == 0:
         saver.keep(model)
+    _keep_known_pairs(trainer, saver, model, data)
     seconds = time.monotonic() - began
     run.write_splits(data)  # once more: unreadable pictures were found on the way
     if isinstance(data, StreamTask) and trainer.is_global_zero:
         run.update(codes=len(store_new_codes(run.path, data)))
-    _make_portable(trainer, saver)
+    if trainer.is_global_zero and (saver.folder / "model").is_dir():
+        make_run_portable(saver.folder / "model", data)  # once; of each epoch's model it would only cost time
     best = {"best_epoch": saver.best_epoch, "best_validation_map": saver.best_score}
     run.finish(status="finished", seconds=round(seconds, 2), epochs=trainer.current_epoch, notes=data.notes, **best)
     return seconds
 
 
-def _make_portable(trainer: Trainer, saver: ModelSaver) -> None:
-    """Give the run's model its encoder without torch, once; of each epoch's it would only cost time."""
-    if trainer.is_global_zero and (saver.folder / "model").is_dir():
-        make_portable(saver.folder / "model")
+def _keep_known_pairs(trainer: Trainer, saver: ModelSaver, model: HashModel, data: HashDataModule) -> None:
+    """Write into the run's model how far apart right and wrong pairs of its validation part lie, for searches."""
+    folder = saver.folder / "model"
+    if not trainer.is_global_zero or not folder.is_dir() or not can_validate(data):
+        return
+    best = load_model(folder).to(model.device)
+    save_pair_counts(folder, known_pairs(best, data))
+    data.attach(model)
 
 
 def _take_codes_over(run: RunFolder, data: HashDataModule, ancestor: Ancestor | None, *, resume: bool) -> None:

@@ -44,9 +44,11 @@ def test_a_table_for_people(capfd, monkeypatch, indexed):
     code, out, err = search(capfd, monkeypatch, indexed, "photos.dh", "photos/chair/image_0001.jpg", "-k", "3")
     lines = out.splitlines()
     assert code == 0
-    assert lines[0].split() == ["#", "d", "sim", "path"]
-    assert re.match(r"\s*1\s+0\s+1\.000\s+chair/image_0001\.jpg\s+same code as the query$", lines[1])
-    assert len(lines) == 4
+    assert lines[0].split() == ["#", "d", "sim", "is", "path"]
+    word = r"nearer than chance, under 0\.01 expected"
+    assert re.match(rf"\s*1\s+0\s+1\.000\s+{word}\s+chair/image_0001\.jpg\s+same code as the query$", lines[1])
+    assert [line for line in lines if line.endswith("no nearer than chance from here on")] == lines[2:3]
+    assert len(lines) == 5
     assert "60 bit" in err
     assert "64 items" in err
     assert "chance level for this collection" in err
@@ -82,7 +84,8 @@ def test_nothing_within_the_distance_is_exit_code_one(capfd, monkeypatch, indexe
 def test_plus_minus_folding_and_explanation(capfd, monkeypatch, indexed):
     words = ["photos.dh", "id:3", "--plus", "1:id:30", "--minus", "id:9", "--group-duplicates", "--explain", "-k", "5"]
     code, out, err = search(capfd, monkeypatch, indexed, *words)
-    assert code == 0
+    assert code == 1  # a mixture of three pictures is near to nothing
+    assert "no match: the nearest" in err
     assert len(out.splitlines()) >= 2
     assert "engine: " in err
     assert "filter: " not in err

@@ -6,8 +6,9 @@ import pytest
 from deephash.codes import BinaryCodes
 from deephash.collection import Collection
 from deephash.errors import UsageError
+from deephash.evaluation.null import independent_null
 from deephash.search import Options, Part, Query, Searcher
-from deephash.search.chance import chance_of, probabilities
+from deephash.search.chance import chance_of
 from tests.unit.test_model_versions import Named
 
 OLD, NEW = 200, 80
@@ -194,11 +195,11 @@ def test_an_upgrade_reaches_a_searcher_that_is_open(tmp_path):
 
 def test_probabilities_rise_and_tell_rare_distances_apart():
     counts = np.bincount(np.random.default_rng(0).binomial(64, 0.5, 20_000), minlength=65)
-    found = probabilities(chance_of(counts, 1000), 64)
+    found = chance_of(counts).null().within
     assert (np.diff(found[:60]) > 0).all()
     assert found[32] == pytest.approx(0.55, abs=0.05)
-    plain = probabilities(None, 64)
-    assert found[:33] == pytest.approx(plain[:33], rel=0.6)
+    plain = independent_null(64).within
+    assert found[:33] == pytest.approx(plain[:33], rel=1)
     assert 0 < found[0] < 1e-12
 
 
@@ -206,7 +207,7 @@ def test_the_probability_is_that_of_unrelated_items_where_related_ones_are_near(
     generator = np.random.default_rng(0)
     unrelated, related = generator.binomial(64, 0.5, 18_000), generator.binomial(64, 0.02, 2_000)
     counts = np.bincount(np.concatenate([unrelated, related]), minlength=65)
-    found = probabilities(chance_of(counts, 1000), 64)
+    found = chance_of(counts).null().within
     assert found[2] < 1e-9  # though a tenth of all pairs lie within it
 
 
@@ -219,3 +220,18 @@ def test_when_all_items_are_of_one_model_chance_is_measured_among_them(path, sea
     assert len(alone) == NEW
     assert alone.chance.share.sum() == pytest.approx(1.0)
     assert round(alone.chance.share[alone.chance.share > 0].min() * NEW * (NEW - 1) / 2) >= 1  # every pair counted
+
+
+def test_the_line_of_a_merged_answer_is_of_all_its_models(searcher):
+    answer = searcher.ask(words(5), Options(OLD + NEW))
+    assert [verdict.basis for verdict in answer.verdicts] == ["chance", "chance"]
+    assert answer.headline.startswith("no match")  # random codes
+    assert searcher.ask(words(5), Options(20, max_distance="auto")).hits == []
+    ids = searcher.collection.codes("code")[0][:1].tolist()
+    before = searcher.tables[ONE]
+    searcher.tables[ONE] = BinaryCodes.concatenate([before[:5], searcher.snapshot.shards[1].codes_of(ids), before[6:]])
+    near = searcher.ask(words(5), Options(20))
+    assert near.hits[0].id == ids[0]
+    assert near.is_above(near.hits[0])
+    assert near.line == 1
+    assert [hit.id for hit in searcher.ask(words(5), Options(20, max_distance="auto")).hits] == ids

@@ -1,4 +1,4 @@
-"""The chance level and its cut-off: counted pairs, simulated unrelated queries, codes in groups."""
+"""The chance level and its null: counted pairs, simulated unrelated queries, codes in groups."""
 
 import numpy as np
 import pytest
@@ -27,59 +27,36 @@ def test_chance_of_a_small_collection_counts_every_pair():
     assert np.allclose(chance.share, np.bincount(distances, minlength=21) / len(distances))
 
 
-@pytest.mark.parametrize(("count", "bits"), [(100, 32), (300, 64), (5000, 64), (5000, 128)])
-def test_fewer_than_one_item_is_within_the_cutoff_of_an_unrelated_query(count, bits):
-    codes = random_codes(count, bits)
-    chance = chance_level(codes)
-    distances = hamming_distance(random_codes(400, bits, seed=1), codes)
-    within = [(distances <= chance.cutoff + more).sum(axis=1).mean() for more in (0, 2)]
-    assert within[0] < 1 < within[1]  # sound, and not stricter by more than two bits
-    assert chance.share[: chance.cutoff + 1].sum() <= 0.01
-    assert not chance.grouped
-    assert "fewer than one item" in str(chance)
-
-
-def test_the_more_items_the_stricter():
-    cutoffs = [chance_level(random_codes(count, 64)).cutoff for count in (50, 1000, 20_000)]
-    assert cutoffs == sorted(cutoffs, reverse=True)
-    assert cutoffs[0] > cutoffs[2]
-
-
 def test_sampled_chance_never_pairs_an_item_with_itself():
     codes = BinaryCodes.from_bits(np.eye(400, dtype=int))  # any two different items differ in exactly 2 bits
     assert chance_level(codes, pairs=500).mean == 2.0
 
 
-@pytest.mark.parametrize(
-    "codes",
-    [BinaryCodes.from_bits(np.ones((50, 8), int)), random_codes(2000, 8)],
-    ids=["one code", "eight items for each possible code"],
-)
-def test_where_chance_gives_equal_codes_there_is_no_cutoff(codes):
-    chance = chance_level(codes)
-    assert chance.cutoff == -1
-    assert chance.nearer == 0
-    assert "no cut-off" in str(chance)
-
-
 @pytest.mark.parametrize(("groups", "bits", "flipped"), [(10, 64, 0.01), (10, 64, 0.05), (4, 24, 0.0), (30, 48, 0.02)])
-def test_codes_of_classes_are_cut_at_the_rim_of_a_group(groups, bits, flipped):
+def test_codes_of_classes_leave_the_related_pairs_out_of_the_null(groups, bits, flipped):
     codes = in_groups(groups, 60, bits, flipped)
     distances = hamming_distance(codes, codes)
     same = np.equal.outer(np.arange(len(codes)) // 60, np.arange(len(codes)) // 60)
     chance = chance_level(codes)
-    assert chance.grouped
-    assert 0.9 <= (distances[same] <= chance.cutoff).mean() <= 1
-    assert (distances[~same] <= chance.cutoff).mean() < 0.01
-    assert chance.nearer == pytest.approx(1 / groups, rel=0.3)
-    assert "as in one group" in str(chance)
+    assert chance.related == pytest.approx(1 / groups, rel=0.3)
+    assert chance.null().middle == pytest.approx(distances[~same].mean(), abs=1.5)
+    assert chance.null().within[int(distances[same].max())] < 0.02
 
 
-def test_a_query_from_outside_is_no_match_among_groups():
-    """The toy collections of the demo: half the distance between groups let almost every strange picture in."""
-    codes = in_groups(10, 60, 64, 0.05)
-    nearest = hamming_distance(random_codes(300, 64, seed=2), codes).min(axis=1)
-    assert (nearest <= chance_level(codes).cutoff).mean() < 0.05
+@pytest.mark.parametrize(("count", "bits"), [(300, 64), (5000, 64), (5000, 128)])
+def test_the_null_of_codes_without_groups_is_that_of_an_unrelated_query(count, bits):
+    codes = random_codes(count, bits)
+    null = chance_level(codes).null()
+    distances = hamming_distance(random_codes(400, bits, seed=1), codes)
+    for quantile in (0.001, 0.01, 0.1, 0.5):
+        edge = int(np.searchsorted(null.within, quantile))
+        assert null.within[edge] == pytest.approx((distances <= edge).mean(), rel=0.25)
+    assert chance_level(codes).valley is None
+
+
+def test_where_chance_gives_equal_codes_the_null_says_so():
+    assert chance_level(BinaryCodes.from_bits(np.ones((50, 8), int))).null().within[0] > 0.9
+    assert 2000 * chance_level(random_codes(2000, 8)).null().within[0] == pytest.approx(2000 / 256, rel=0.3)
 
 
 @pytest.mark.parametrize("count", [0, 1])

@@ -39,8 +39,10 @@ def test_a_negative_radius_is_refused():
         group_near_duplicates(random_codes(2, 8), -1)
 
 
-def test_remarks_name_the_same_code_ties_and_near_duplicates():
-    codes = BinaryCodes.from_hex(["00" * 8, "00" * 7 + "0f", "00" * 7 + "0e", "ff" * 8])
-    hits = [hit(1, 0), hit(2, 4, tie=2), hit(3, 4, tie=2), hit(4, 64)]
-    assert remarks(hits, codes) == ["same code as the query", "tie: 2 items at 4", "near-duplicate of #2", ""]
+def test_remarks_name_the_same_code_ties_and_copies_that_were_looked_at():
+    codes = BinaryCodes.from_hex(["00" * 8, "00" * 7 + "0f", "00" * 7 + "0e", "ff" * 8, "ff" * 8])
+    hits = [hit(1, 0), hit(2, 4, tie=2), hit(3, 4, tie=2), hit(4, 64), hit(5, 64)]
+    same = ["same code as the query", "tie: 2 items at 4"]
+    assert remarks(hits, codes) == [*same, "", "", "same code as #4"]
+    assert remarks(hits, codes, copies={(2, 3), (4, 5)}) == [*same, "near-duplicate of #2", "", "near-duplicate of #4"]
     assert remarks([], codes[:0]) == []
