@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
+
+from deephash.encoding.port import Engine
 
 
 def serve(
@@ -18,6 +21,9 @@ def serve(
     index: str = "auto",
     open_browser: bool = False,
     names: Sequence[str] = (),
+    engine: Engine = "auto",
+    metrics: bool = False,
+    log_format: Literal["none", "json"] = "none",
 ) -> None:
     """Serve collections as a web page with a REST interface, until interrupted.
 
@@ -33,9 +39,13 @@ def serve(
         open_browser: open the page in the default browser.
         names: names by which visitors call the server, beside its addresses and the name of the machine; every other
             name is refused, because web sites can give themselves one that leads here.
+        engine: what encodes queries, see ``open_encoder``; by default what encoded each collection.
+        metrics: count and time queries, and give the figures to Prometheus at ``/metrics``.
+        log_format: ``json`` writes a line for every request to standard output.
 
     Raises:
-        UsageError: no path, a busy port, or one of user and password without the other.
+        UsageError: no path, a busy port, one of user and password without the other, or metrics without
+            prometheus-client.
         CollectionError: a collection that cannot be used.
     """
     from .server import run
@@ -51,4 +61,7 @@ def serve(
         index=index,
         open_browser=open_browser,
         names=names,
+        engine=engine,
+        metrics=metrics,
+        log_format=log_format,
     )

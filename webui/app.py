@@ -9,6 +9,7 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 from collections.abc import Collection
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import gradio as gr
 from fastapi import FastAPI
@@ -19,6 +20,7 @@ from .actions import MAX_UPLOAD_BYTES
 from .allowed import own_routes
 from .description import describe
 from .guard import Guard
+from .health import add_health_routes
 from .page import SearchPage
 from .panels import Panels
 from .routes import add_routes
@@ -26,6 +28,9 @@ from .turns import CONCURRENT, WAITING
 from .uploadroute import add_upload_route
 from .uploads import Uploads
 from .workspace import Workspace
+
+if TYPE_CHECKING:
+    from .metrics import Metrics
 
 HERE = Path(__file__).parent
 
@@ -78,6 +83,7 @@ def build_app(
     user: str | None = None,
     password: str | None = None,
     names: Collection[str] = (),
+    metrics: bool = False,
 ) -> Guard:
     """Return the ASGI app of a workspace, ready for any server.
 
@@ -87,12 +93,14 @@ def build_app(
         user: with ``password``, credentials every visitor must give.
         password: see ``user``.
         names: further names by which visitors call the server.
+        metrics: count and time queries, and give the figures at ``/metrics``; needs prometheus-client.
     """
     uploads = Uploads.of_this_process()
     page = build_page(workspace)
     app = FastAPI(title="deephash", version=__version__, docs_url=None, redoc_url=None, openapi_url="/api/openapi.json")
     add_routes(app, workspace)
     add_upload_route(app, uploads)
+    add_health_routes(app, workspace.readiness, _metrics(workspace) if metrics else None)
     describe(app, secured=user is not None)
     routes = own_routes(app)
     _mount(page, app)
@@ -107,6 +115,12 @@ def build_app(
         events={number: len(event.inputs) for number, event in page.fns.items()},
         uploads=uploads,
     )
+
+
+def _metrics(workspace: Workspace) -> Metrics:
+    from .metrics import Metrics
+
+    return Metrics(workspace)
 
 
 def _theme() -> gr.themes.Base:

@@ -8,13 +8,18 @@ import sys
 import threading
 import webbrowser
 from collections.abc import Collection, Sequence
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Literal, TypeAlias
 
+from deephash.encoding.port import Engine
 from deephash.errors import UsageError
 
 from .callers import LOOPBACK
+from .requestlog import RequestLog
 
 PATIENCE = 10.0  # seconds
+LogFormat: TypeAlias = Literal["none", "json"]
 
 
 def run(
@@ -29,18 +34,25 @@ def run(
     index: str,
     open_browser: bool,
     names: Collection[str] = (),
+    engine: Engine = "auto",
+    metrics: bool = False,
+    log_format: LogFormat = "none",
 ) -> None:
     """Serve until interrupted; see :func:`deephash.webui.serve`."""
     if (user is None) != (password is None) or user == "" or password == "" or ":" in (user or ""):
         raise UsageError("--user and --password go together; neither may be empty, and a user has no colon")
+    if metrics and find_spec("prometheus_client") is None:
+        raise UsageError("--metrics needs prometheus-client, which is not installed: pip install prometheus-client")
+    if log_format not in ("none", "json"):
+        raise UsageError(f"--log-format is none or json, not {log_format!r}")
     listening = listen(host, port)
     from .app import build_app
     from .workspace import Workspace
 
-    workspace = Workspace(paths, read_only=read_only, index=index, reports=reports)
+    workspace = Workspace(paths, read_only=read_only, index=index, reports=reports, engine=engine)
     warming = threading.Thread(target=workspace.warm_up, daemon=True)
     warming.start()
-    app = build_app(workspace, host=host, user=user, password=password, names=names)
+    app = build_app(workspace, host=host, user=user, password=password, names=names, metrics=metrics)
     address = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}/"
     if host not in LOOPBACK and user is None:
         print(f"warning: {host} is reachable from other machines and no --user/--password is set", file=sys.stderr)
@@ -48,7 +60,7 @@ def run(
     if open_browser:
         webbrowser.open(address)
     try:
-        _run(app, listening)
+        _run(RequestLog(app) if log_format == "json" else app, listening)
     finally:
         warming.join(PATIENCE)  # Python ends under a thread that computes in C++ with an abort
 

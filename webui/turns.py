@@ -23,19 +23,29 @@ class Turns:
         at_once: so many run.
         waiting: so many wait; whoever comes then gets :class:`ServerBusy`.
         patience: seconds after which a waiting one gets it too.
+
+    Attributes:
+        turned_away: how many got it so far.
     """
 
     def __init__(self, at_once: int = CONCURRENT, waiting: int = WAITING, patience: float = PATIENCE) -> None:
         self._places = threading.Semaphore(at_once)
         self._seats = threading.Semaphore(at_once + waiting)
         self._patience = patience
+        self._counting = threading.Lock()
+        self.turned_away = 0
 
     def __enter__(self) -> None:
         if not self._seats.acquire(blocking=False):
-            raise ServerBusy("the server is busy: too many searches are waiting already; try again in a moment")
+            raise self._turn_away("too many searches are waiting already")
         if not self._places.acquire(timeout=self._patience):
             self._seats.release()
-            raise ServerBusy("the server is busy: the searches before yours take too long; try again in a moment")
+            raise self._turn_away("the searches before yours take too long")
+
+    def _turn_away(self, why: str) -> ServerBusy:
+        with self._counting:
+            self.turned_away += 1
+        return ServerBusy(f"the server is busy: {why}; try again in a moment")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

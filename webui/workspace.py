@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -15,12 +16,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from deephash.codes import BinaryCodes
+from deephash.encoding.port import Engine
 from deephash.errors import UsageError, did_you_mean
 from deephash.search import Answer, Options, Part, Query, Searcher
 
+from .readiness import Readiness
 from .sketch import Paper, guess_paper
 from .thumbnails import Thumbnails, open_item
 from .turns import Turns
+from .watching import Watcher
 
 MAX_ANSWERS = 200
 RERANKED = 200  # so many of the nearest codes are put in order by stored vectors
@@ -62,6 +66,11 @@ class Workspace:
         read_only: nothing may be added or removed.
         index: which index answers, see ``open_index``.
         reports: ``report.json`` files for the evaluation page.
+        engine: what encodes queries, see ``open_encoder``; by default what encoded each collection.
+
+    Attributes:
+        readiness: how far :meth:`warm_up` has come.
+        watcher: told of every answer.
     """
 
     def __init__(
@@ -71,19 +80,22 @@ class Workspace:
         read_only: bool = False,
         index: str = "auto",
         reports: Sequence[str | Path] = (),
+        engine: Engine = "auto",
     ) -> None:
         if not paths:
             raise UsageError("no collection to serve; give at least one: deephash serve pictures.dh")
         self.places: dict[str, Place] = {}
         for path in paths:
             name = _free_name(Path(path).resolve().stem, self.places)
-            searcher = Searcher.open(path, index=index)
+            searcher = Searcher.open(path, index=index, engine=engine)
             searcher.name = name
             self.places[name] = Place(name, searcher)
         self.read_only = read_only
         self.reports = [Path(report) for report in reports]
         self.thumbnails = Thumbnails()
         self.turns = Turns()
+        self.readiness = Readiness()
+        self.watcher = Watcher()
 
     @property
     def names(self) -> list[str]:
@@ -101,22 +113,36 @@ class Workspace:
     def warm_up(self) -> None:
         """Load the models and answer once, so that the first visitor does not wait for it."""
         for place in self.places.values():
-            place.searcher.chance()
-            place.paper()
-            if len(place.searcher):
-                first = int(place.searcher.snapshot.ids[0])
-                place.searcher.by_id(first, 4)
-            if "image" in place.searcher.encoder.modalities:
-                place.searcher.encoder.encode("image", Image.new("RGB", (32, 32)))
+            try:
+                _warm_up(place)
+            except Exception:
+                self.readiness.failed(place.name)
+                raise
+            self.readiness.arrived()
 
     def encode(self, name: str, query: Query) -> BinaryCodes:
         """Return the query's code for one collection."""
-        place = self.place(name)
-        return place.searcher.encode(self._local(place, query)).code
+        place, started = self.place(name), time.perf_counter()
+        try:
+            code = place.searcher.encode(self._local(place, query)).code
+        except Exception as error:
+            self.watcher.failed(place.name, error)
+            raise
+        self.watcher.encoded(place.name, query.kind, time.perf_counter() - started)
+        return code
 
     def answer(self, name: str, query: Query, options: Options) -> Answer:
         """Ask one collection; ``rerank`` is left out where it cannot be had. Raises DeephashError."""
-        place = self.place(name)
+        place, started = self.place(name), time.perf_counter()
+        try:
+            answer = self._answer(place, query, options)
+        except Exception as error:
+            self.watcher.failed(place.name, error)
+            raise
+        self.watcher.answered(place.name, query.kind, time.perf_counter() - started, answer.encode_ms / 1000)
+        return answer
+
+    def _answer(self, place: Place, query: Query, options: Options) -> Answer:
         local = self._local(place, query)
         k = min(max(int(options.k), 1), MAX_ANSWERS)
         rerank = max(k, RERANKED) if options.rerank and place.searcher.can_rerank(local) else 0
@@ -162,6 +188,16 @@ class Workspace:
             return replace(part, value=item)
         home = self.place(name).searcher.collection
         return replace(part, kind="image", value=open_item(home, home.items([item])[0]))
+
+
+def _warm_up(place: Place) -> None:
+    place.searcher.chance()
+    place.paper()
+    if len(place.searcher):
+        first = int(place.searcher.snapshot.ids[0])
+        place.searcher.by_id(first, 4)
+    if "image" in place.searcher.encoder.modalities:
+        place.searcher.encoder.encode("image", Image.new("RGB", (32, 32)))
 
 
 def _free_name(stem: str, taken: dict[str, Any]) -> str:

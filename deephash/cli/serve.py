@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
+from deephash.encoding.port import Engine
 from deephash.errors import UsageError
 
 
@@ -17,6 +19,9 @@ def serve(
     report: list[Path] | None = None,
     index: str = "auto",
     hostname: list[str] | None = None,
+    engine: Engine = "auto",
+    metrics: bool = False,
+    log_format: Literal["none", "json"] = "none",
     open: bool = False,
 ) -> None:
     """Serve collections as a web page with a REST interface, until Ctrl-C.
@@ -24,6 +29,7 @@ def serve(
     $ deephash serve pictures.dh
     $ deephash serve old.dh new.dh --report runs/a/report.json     # compare two models side by side
     $ deephash serve pictures.dh --host 0.0.0.0 --read-only --user me --password secret
+    $ deephash serve pictures.dh --read-only --metrics --log-format json --hostname pictures.example   # behind a proxy
 
     Args:
         collections: made by ``deephash index``; the first is shown first.
@@ -35,6 +41,10 @@ def serve(
         report: report.json of an evaluation, shown on the evaluation page.
         index: which index answers.
         hostname: name by which visitors call this server, beside its addresses and the name of this machine.
+        engine: onnx encodes without torch, torch by the model's weights; auto takes what encoded each collection.
+        metrics: give figures to Prometheus at /metrics; whoever may see the page may read them.
+        log_format: json writes a line for every request to standard output: time, method, path, status, ms; none of
+            what was asked.
         open: open the page in the browser.
     """
     try:
@@ -53,4 +63,7 @@ def serve(
         index=index,
         open_browser=open,
         names=hostname or (),
+        engine=engine,
+        metrics=metrics,
+        log_format=log_format,
     )

@@ -74,7 +74,8 @@ def _torch() -> Any:
     if find_spec("torch") is None:
         raise UsageError(
             "torch is not installed, and this model carries no encoder that runs without it: make one where torch is "
-            "(deephash models export RUN), or pip install deephash[train]"
+            "(deephash models export RUN), or install torch here: "
+            "pip install torch torchvision lightning timm open-clip-torch torchmetrics"
         )
     return getattr(import_module(_TORCH[0]), _TORCH[1])
 

@@ -32,6 +32,8 @@ PASSES = {
     "/gradio_api/queue/join": "POST",
     "/gradio_api/upload": "POST",
     "/gradio_api/upload_progress": "GET",
+    "/healthz": "GET HEAD",
+    "/readyz": "GET HEAD",
     "/static/{path}": "GET",
     "/theme.css": "GET",
 }
