@@ -3,7 +3,7 @@
     git worktree add OLD dacb8e0; python benchmarks/one_query.py --old OLD [--rows 1000000]
 
 In one run, on the same collection of random 64-bit codes in eight classes: the bare scan, ``Searcher.by_codes``, what
-the page computes for an answer (hits, codes, histogram, chance, remarks), and the page with ``label = c3``. The peer is
+the page computes for an answer (hits, codes, histogram, chance, remarks, line), and the page with ``label = c3``. The peer is
 0.1.0 in OLD, in a process of its own; the two take turns, three rounds, and the median of each cell counts.
 """
 
@@ -69,6 +69,7 @@ def measured(path: Path) -> dict[str, float]:
         answer = workspace.answer(place.name, workspace.item_query(place.name, items[number]), Options(24, None, where))
         assert len(answer.hits) == len(answer.remarks) == 24
         assert answer.counts.sum() <= len(snapshot.ids)
+        getattr(answer, "line", None)  # what the hits mean, which 0.1.0 took from its cut-off
 
     return {
         "bare scan": timed(lambda number: index.search(codes[number], 24)),

@@ -119,9 +119,7 @@ def fit(
     _take_codes_over(run, data, inheritance.ancestor, resume=resume)
     if hooks:
         run.update(hooks=[type(hook).__name__ for hook in hooks])
-    if trainer.max_epochs != 0:
-        model.seen = data.seen_items() if model.seen is None else model.seen | data.seen_items()
-    model.known_pairs = ()  # those of a model that it begins with are of other codes
+    _note_what_it_learns_from(trainer, model, data)
     saver = next(callback for callback in trainer.callbacks if isinstance(callback, ModelSaver))  # type: ignore[attr-defined]
     if resume:
         _start_from_itself(trainer, saver.folder / "last")
@@ -143,25 +141,36 @@ def fit(
     model.eval()
     if trainer.max_epochs == 0:
         saver.keep(model)
-    _keep_known_pairs(trainer, saver, model, data)
     seconds = time.monotonic() - began
     run.write_splits(data)  # once more: unreadable pictures were found on the way
     if isinstance(data, StreamTask) and trainer.is_global_zero:
         run.update(codes=len(store_new_codes(run.path, data)))
     if trainer.is_global_zero and (saver.folder / "model").is_dir():
-        make_run_portable(saver.folder / "model", data)  # once; of each epoch's model it would only cost time
+        _complete(saver.folder / "model", model, data)
     best = {"best_epoch": saver.best_epoch, "best_validation_map": saver.best_score}
     run.finish(status="finished", seconds=round(seconds, 2), epochs=trainer.current_epoch, notes=data.notes, **best)
     return seconds
 
 
-def _keep_known_pairs(trainer: Trainer, saver: ModelSaver, model: HashModel, data: HashDataModule) -> None:
+def _note_what_it_learns_from(trainer: Trainer, model: HashModel, data: HashDataModule) -> None:
+    """Let the model remember its items; the known pairs of a model that it begins with are of other codes."""
+    if trainer.max_epochs != 0:
+        model.seen = data.seen_items() if model.seen is None else model.seen | data.seen_items()
+    model.known_pairs = ()
+
+
+def _complete(folder: Path, model: HashModel, data: HashDataModule) -> None:
+    """Give the run's model its known pairs and its portable encoder; once, not for each epoch's."""
+    if can_validate(data):
+        _keep_known_pairs(folder, model, data)
+    make_run_portable(folder, data)
+
+
+def _keep_known_pairs(folder: Path, model: HashModel, data: HashDataModule) -> None:
     """Write into the run's model how far apart right and wrong pairs of its validation part lie, for searches."""
-    folder = saver.folder / "model"
-    if not trainer.is_global_zero or not folder.is_dir() or not can_validate(data):
-        return
     best = load_model(folder).to(model.device)
-    save_pair_counts(folder, known_pairs(best, data))
+    if tables := known_pairs(best, data):
+        save_pair_counts(folder, tables)
     data.attach(model)
 
 

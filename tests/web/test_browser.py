@@ -143,8 +143,9 @@ def test_the_focus_is_seen_wherever_it_goes(visit, scheme):
 def test_another_collection_starts_without_filters_and_cutoff(visit):
     visit.open("?id=1")
     visit.wait_status("24 of 96")
-    visit.page.click(".dh-suggest")
-    visit.page.wait_for_selector("#dh-results .dh-card:nth-child(24)", state="detached")
+    visit.page.locator(".dh-cutoff").focus()
+    visit.page.keyboard.press("Home")
+    visit.page.wait_for_selector("#dh-results .dh-card:nth-child(2)", state="detached")
     visit.page.click("#dh-options button")
     visit.page.fill("#dh-where :is(input, textarea)", "label = accordion")
     choose(visit, "#dh-name", "digits")  # 32 bits, another model, no such label
@@ -232,7 +233,7 @@ def test_near_duplicates_fold_together(visit):
     assert len(visit.shown()) == 24
     visit.page.click("#dh-options button")
     visit.page.check("#dh-group input")
-    visit.page.wait_for_selector("#dh-results .dh-note:has-text('+ 9 near-duplicates')")
+    visit.page.wait_for_selector("#dh-results .dh-note:has-text('+ 9 of nearly this code')")
     assert len(visit.shown()) == 3  # one of each colour that is near enough
     visit.page.uncheck("#dh-group input")
     visit.page.wait_for_selector("#dh-results .dh-card:nth-child(24)")

@@ -59,6 +59,33 @@ def test_an_item_a_filter_and_a_cutoff(client):
     assert all(distance <= 20 for _, distance in near)
 
 
+def test_every_hit_has_a_word_and_the_line_ends_the_list_where_asked(client):
+    asked = {"id": 3, "collection": "digits", "k": 200}
+    answer = client.post("api/search", data=asked).json()
+    itself, *others = answer["hits"]
+    verdict = answer["verdict"]
+    assert (verdict["basis"], verdict["match"], verdict["headline"]) == ("chance", True, "")
+    assert (itself["id"], itself["word"]) == (3, None)
+    words = ["nearer than chance" if hit["distance"] <= verdict["cut"] else "by chance" for hit in others]
+    assert [hit["word"] for hit in others] == words
+    assert len(set(words)) == 2
+    assert all(hit["probability"] is None and hit["expected"] >= 0 for hit in others)
+    ended = client.post("api/search", data=asked | {"max_distance": "auto"}).json()
+    assert [hit["id"] for hit in ended["hits"]] == [
+        hit["id"] for hit in answer["hits"] if hit["distance"] <= verdict["cut"]
+    ]
+
+
+def test_noise_is_no_match(client):
+    noise = io.BytesIO()
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(noise, "PNG")
+    answer = client.post("api/search", files={"picture": ("noise.png", noise.getvalue())}, data={"k": 5}).json()
+    assert answer["verdict"]["match"] is False
+    assert answer["verdict"]["headline"].startswith("no match: the nearest, at")
+    assert [hit["word"] for hit in answer["hits"]] == ["by chance"] * 5
+
+
 def test_another_collection_by_its_name(client):
     answer = client.post("api/search", data={"id": 1, "collection": "digits"}).json()
     assert (answer["collection"], answer["num_bits"]) == ("digits", 32)
@@ -96,6 +123,7 @@ def test_stats_and_the_description_of_the_routes(client):
         ({"id": 1, "k": 0}, 422, "greater_than_equal"),
         ({"id": "../../etc/passwd"}, 422, "int_parsing"),
         ({"id": 1, "max_distance": -3}, 422, "greater_than_equal"),
+        ({"id": 1, "max_distance": "near"}, 422, "auto"),
     ],
 )
 def test_bad_questions_get_sentences(client, data, status, words):
