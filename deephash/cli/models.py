@@ -45,6 +45,7 @@ def info(folder: Path, *, json: bool = False) -> None:
         folder: RUN/model, or a run folder.
         json: one JSON object.
     """
+    from deephash.encoding.card import portable_facts
     from deephash.encoding.record import model_folder, read_model_record
 
     record = read_model_record(model_folder(folder))
@@ -53,36 +54,71 @@ def info(folder: Path, *, json: bool = False) -> None:
         return
     print(f"{record['class']}  {record['num_bits']} bits  fingerprint {record['fingerprint']}")
     print(f"reads {', '.join(record['modalities'])}; written by deephash {record['deephash']}")
+    for fact in portable_facts(record):
+        print(fact)
     for name, value in record["init_args"].items():
         print(f"  {printable(name):16} {printable(str(value))}")
 
 
 def export(
-    model: Path, /, *, format: Literal["onnx", "torchscript", "openvino"] = "onnx", out: Path | None = None
+    model: Path,
+    /,
+    *,
+    format: Literal["onnx", "torchscript", "openvino"] = "onnx",
+    out: Path | None = None,
+    pictures: Path | None = None,
+    precision: Literal["fp32", "int8"] = "fp32",
 ) -> int:
     """Write a model in a form that runs without deephash, or give its folder an encoder that runs without torch.
 
     $ deephash models export runs/orthohash                       # encoder.onnx beside the weights
+    $ deephash models export runs/orthohash --pictures ~/Pictures # and how many bits it decides otherwise than torch
+    $ deephash models export runs/orthohash --precision int8 --pictures ~/Pictures
     $ deephash models export runs/orthohash --format torchscript --out traced
 
     Args:
         model: a run or a model folder.
         format: onnx, torchscript or openvino; rows go in, ``continuous`` and ``vectors`` come out.
         out: a folder for the files; onnx goes into the model folder where this is left out.
+        pictures: a folder; on 64 of its pictures bits are compared with torch's, which the model's card then says.
+        precision: int8 adds an encoder in 8-bit integers, whose ranges are measured on 128 of the pictures; index
+            --precision int8 uses it.
     """
     from deephash.encoding.record import model_folder
-    from deephash.models.exporting import export_to, make_portable
+    from deephash.models.exporting import export_to
 
     folder = model_folder(model)
     if format == "onnx" and out is None:
-        made = make_portable(folder)
-        if "reason" in made:
-            raise UsageError(f"{folder} keeps to torch: {made['reason']}")
-        print(f"{folder}: {', '.join(made['towers'])}; opset {made['opset']}, codes differ by {made['difference']:.1g}")
+        _export_beside(folder, pictures, precision)
         return 0
+    if pictures is not None or precision != "fp32":
+        raise UsageError("--pictures and --precision go with the encoder in the model folder: no --format and no --out")
     for path in export_to(folder, folder / format if out is None else out, format):
         print(path)
     return 0
+
+
+def _export_beside(folder: Path, pictures: Path | None, precision: str) -> None:
+    from deephash.encoding.card import portable_facts
+    from deephash.encoding.flips import SAMPLE
+    from deephash.encoding.onnx import OnnxEncoder
+    from deephash.encoding.quantising import INT8_SAMPLE, quantise
+    from deephash.encoding.record import read_model_record
+    from deephash.encoding.samples import sample_rows
+    from deephash.models.exporting import compare_with_torch, make_portable
+
+    if precision == "int8" and pictures is None:
+        raise UsageError("--precision int8 measures ranges on pictures: add --pictures FOLDER")
+    made = make_portable(folder)
+    if "reason" in made:
+        raise UsageError(f"{folder} keeps to torch: {made['reason']}")
+    if pictures is not None:
+        rows = sample_rows(OnnxEncoder(folder), pictures, INT8_SAMPLE if precision == "int8" else SAMPLE)
+        compare_with_torch(folder, {"image": rows[:SAMPLE]})
+        if precision == "int8":
+            quantise(folder, rows)
+    for fact in portable_facts(read_model_record(folder)):
+        print(fact)
 
 
 COMMANDS = {"list": list_methods, "info": info, "export": export}

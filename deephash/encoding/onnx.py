@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from importlib.util import find_spec
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from deephash.codes import BinaryCodes, CodeLayout
 from deephash.encoding.port import CodeEncoder, Encoded, Modality, Precision, Row
-from deephash.encoding.portable import ENTRY, file_name, read_tower, towers_of
+from deephash.encoding.portable import ENTRY, INT8_NAME, file_name, read_tower, towers_of
 from deephash.encoding.readers import Reader, reader_of
 from deephash.encoding.record import COPY_AGAIN, read_model_record
 from deephash.errors import CollectionDamaged, UsageError
@@ -43,20 +43,24 @@ class OnnxEncoder:
 
     Args:
         folder: a model folder whose record describes portable towers.
+        precision: ``int8`` computes pictures in 8-bit integers, where the folder has such a tower.
 
     Raises:
         CollectionDamaged: the folder cannot be read, or carries no portable encoder.
+        UsageError: it has none of that precision.
     """
 
     engine = "onnx"
-    precision: Precision = "fp32"
     runs_on_cpu = True
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self._record = folder, read_model_record(folder)
+    def __init__(self, folder: Path, precision: Precision = "fp32") -> None:
+        self.folder, self._record, self.precision = folder, read_model_record(folder), precision
         self._towers = towers_of(self._record)
         if not self._towers:
             raise CollectionDamaged(f"{folder} carries no portable encoder; deephash models export {folder} makes one")
+        lacking = what_precision_lacks(self._record, precision)
+        if lacking:
+            raise UsageError(lacking)
         self.method = str(self._record["class"])
         self.num_bits, self.num_levels = int(self._record["num_bits"]), int(self._record.get("num_levels", 1))
         self.layout = CodeLayout(self.num_bits, self.num_levels)
@@ -123,10 +127,8 @@ class OnnxEncoder:
         return Encoded(BinaryCodes.from_bits(bits), values if continuous else None, found.get("vectors"))
 
     def at(self, precision: Precision) -> Self:
-        """Return itself. Raises UsageError for another precision, which torch computes."""
-        if precision != "fp32":
-            raise UsageError(f"a portable encoder computes in fp32; {precision} takes --engine torch")
-        return self
+        """Return the same model in another precision; itself where it has it. Raises UsageError where there is none."""
+        return self if precision == self.precision else type(self)(self.folder, precision)
 
     @contextmanager
     def in_threads(self) -> Iterator[Callable[[], None]]:
@@ -149,11 +151,17 @@ class OnnxEncoder:
             raise UsageError(f"this {self.method} reads {', '.join(self._readers)}, not {modality}")
         return self._readers[modality]
 
+    def _file(self, modality: str) -> tuple[Path, Mapping[str, Any]]:
+        tower = self._towers[modality]
+        if self.precision == "int8" and "int8" in tower:
+            return self.folder / INT8_NAME, tower["int8"]
+        return self.folder / file_name(modality), tower
+
     def _session(self, modality: str) -> InferenceSession:
         self._reader(modality)
         with self._lock:
             if modality not in self._sessions:
-                self._sessions[modality] = _opened(self.folder, modality, self._towers[modality])
+                self._sessions[modality] = _opened(*self._file(modality))
             return self._sessions[modality]
 
 
@@ -163,13 +171,23 @@ if TYPE_CHECKING:
         return encoder
 
 
-def _opened(folder: Path, modality: str, tower: Any) -> InferenceSession:
-    """Return a tower ready to run. Raises CollectionDamaged for what onnxruntime or we do not take."""
-    content = read_tower(folder, modality, tower)
-    if _ELSEWHERE in content:
-        raise CollectionDamaged(
-            f"{folder / file_name(modality)} names other files, which are not read; export it again"
+def what_precision_lacks(record: Mapping[str, Any], precision: Precision | None) -> str:
+    """Return why the portable encoder of a record cannot compute in a precision; empty where it can."""
+    if precision == "bf16":
+        return "a portable encoder computes in fp32 or int8; bf16 takes --engine torch"
+    if precision == "int8" and not any("int8" in tower for tower in towers_of(record).values()):
+        return (
+            "the model has no int8 encoder; its ranges are measured on pictures: "
+            "deephash models export MODEL --precision int8 --pictures FOLDER"
         )
+    return ""
+
+
+def _opened(path: Path, tower: Mapping[str, Any]) -> InferenceSession:
+    """Return a tower ready to run. Raises CollectionDamaged for what onnxruntime or we do not take."""
+    content = read_tower(path, tower)
+    if _ELSEWHERE in content:
+        raise CollectionDamaged(f"{path} names other files, which are not read; export it again")
     try:
         return session_of(content)
     except Exception as error:  # onnxruntime raises several kinds, all with the reason
@@ -177,7 +195,7 @@ def _opened(folder: Path, modality: str, tower: Any) -> InferenceSession:
 
         reason = " ".join(str(error).split())[:200]
         raise CollectionDamaged(
-            f"{folder / file_name(modality)} cannot be run by onnxruntime {version}: {reason}; take --engine torch, or "
+            f"{path} cannot be run by onnxruntime {version}: {reason}; take --engine torch, or "
             "export it again: deephash models export"
         ) from None
 

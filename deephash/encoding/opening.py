@@ -7,11 +7,12 @@ import shutil
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from deephash.collection.card import is_collection
 from deephash.collection.reader import CollectionReader
-from deephash.encoding.port import CodeEncoder, Engine, Precision
+from deephash.encoding.onnx import OnnxEncoder, what_precision_lacks
+from deephash.encoding.port import CodeEncoder, Decode, Engine, Precision
 from deephash.encoding.portable import towers_of
 from deephash.encoding.record import model_folder, read_model_record
 from deephash.errors import UsageError
@@ -32,7 +33,8 @@ def open_encoder(
             evaluation mode; or an encoder, which is returned.
         device: ``auto`` (a GPU where there is one), ``cpu``, ``cuda``, ...; None leaves a model where it is. An encoder
             stays where it is.
-        precision: ``bf16`` computes the network in bfloat16; None leaves an encoder as it is, and is fp32 otherwise.
+        precision: ``bf16`` computes the network in bfloat16, by torch; ``int8`` in 8-bit integers, by onnxruntime and
+            where the folder has such a tower; None leaves an encoder as it is, and is fp32 otherwise.
         engine: ``onnx`` takes the portable encoder of a folder, which needs no torch; ``torch`` the weights; ``auto``
             the portable one on a CPU, where the folder carries one.
 
@@ -45,15 +47,36 @@ def open_encoder(
     if isinstance(source, (str, Path)):
         folder = folder_of(source)
         if _takes_onnx(folder, device, precision, engine):
-            from deephash.encoding.onnx import OnnxEncoder
-
-            return OnnxEncoder(folder)
+            return OnnxEncoder(folder, precision or "fp32")
         opened: CodeEncoder = _torch().open(folder, device)
     elif engine == "onnx":
         raise UsageError("a model in memory is computed by torch; save it, and open the folder for --engine onnx")
     else:
         opened = _torch()(source, device)
     return opened.at(precision or "fp32")
+
+
+class Manner(NamedTuple):
+    """How the pictures of a collection become codes, beside by which model: its queries are made in the same way."""
+
+    engine: Engine = "auto"
+    precision: Precision | None = None
+    decode: Decode = "reduced"
+
+
+USUAL = Manner()
+
+
+def manner_of(collection: CollectionReader, source: Source) -> Manner:
+    """Return how queries of a collection are encoded by ``source``; in bf16 none are, and int8 where it is there."""
+    is_int8 = precision_of(collection) == "int8" and isinstance(source, (str, Path))
+    precision: Precision | None = "int8" if is_int8 and carries_int8(folder_of(source)) else None
+    return Manner(engine_of(collection, source), precision, decode_of(collection))
+
+
+def carries_int8(folder: Path) -> bool:
+    """Say whether a model folder has an int8 tower."""
+    return any("int8" in tower for tower in towers_of(read_model_record(folder)).values())
 
 
 def engine_of(collection: CollectionReader, source: Source) -> Engine:
@@ -70,6 +93,17 @@ def engine_of(collection: CollectionReader, source: Source) -> Engine:
     return "auto"
 
 
+def precision_of(collection: CollectionReader) -> Precision:
+    """Return the precision in which the codes of a collection were computed."""
+    noted = collection.card.notes.get("precision")
+    return noted if noted in ("bf16", "int8") else "fp32"
+
+
+def decode_of(collection: CollectionReader) -> Decode:
+    """Return whether pictures of a collection are decoded in full, or no larger than the network needs."""
+    return "full" if collection.card.notes.get("decode") == "full" else "reduced"
+
+
 def _torch() -> Any:
     if find_spec("torch") is None:
         raise UsageError(
@@ -82,18 +116,16 @@ def _torch() -> Any:
 
 def _takes_onnx(folder: Path, device: str | None, precision: Precision | None, engine: Engine) -> bool:
     """Say whether the portable encoder computes. Raises UsageError where it is asked for and cannot."""
-    if engine == "torch" or (engine == "auto" and device == "auto" and _has_gpu()):
+    if engine == "torch" or (engine == "auto" and device == "auto" and precision != "int8" and _has_gpu()):
         return False
     record = read_model_record(folder)
     lacking = _what_is_lacking(record, device, precision)
-    if engine == "onnx" and lacking:
-        raise UsageError(f"--engine onnx: {lacking}")
+    if lacking and (engine == "onnx" or precision == "int8"):
+        raise UsageError(f"{'--precision int8' if precision == 'int8' else '--engine onnx'}: {lacking}")
     return not lacking
 
 
 def _what_is_lacking(record: dict[str, Any], device: str | None, precision: Precision | None) -> str:
-    if precision not in (None, "fp32"):
-        return f"a portable encoder computes in fp32, not {precision}"
     if device not in (None, "auto", "cpu"):
         return "a portable encoder computes on the CPU"
     if not towers_of(record):
@@ -102,7 +134,7 @@ def _what_is_lacking(record: dict[str, Any], device: str | None, precision: Prec
     if find_spec("onnxruntime") is None:
         _log.warning("onnxruntime is not installed, so torch encodes, which starts slowly: pip install onnxruntime")
         return "onnxruntime is not installed: pip install onnxruntime"
-    return ""
+    return what_precision_lacks(record, precision)
 
 
 def _has_gpu() -> bool:

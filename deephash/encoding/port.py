@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from deephash.codes import BinaryCodes, CodeLayout
 
 Modality: TypeAlias = Literal["image", "text"]
-Precision: TypeAlias = Literal["fp32", "bf16"]
+Precision: TypeAlias = Literal["fp32", "bf16", "int8"]
+Decode: TypeAlias = Literal["reduced", "full"]
 Engine: TypeAlias = Literal["auto", "onnx", "torch"]
 Row: TypeAlias = NDArray[Any]
 

@@ -13,6 +13,7 @@ from deephash.foreign import read_bytes, refused_as
 from deephash.foreign.names import printable
 
 ENTRY = "portable"
+INT8_NAME = "encoder_int8.onnx"
 OPSET = 17
 TOLERANCE = 1e-3  # largest difference of a continuous code from torch's, of its own size, that is let pass at export
 _LARGEST = 8 << 30  # bytes of a tower
@@ -35,12 +36,13 @@ def check_model_folder(folder: Path) -> None:
     record = read_model_record(folder)
     require_weights(folder, record)
     for modality, tower in towers_of(record).items():
-        read_tower(folder, modality, tower)
+        read_tower(folder / file_name(modality), tower)
+        if "int8" in tower:
+            read_tower(folder / INT8_NAME, tower["int8"])
 
 
-def read_tower(folder: Path, modality: str, tower: Mapping[str, Any]) -> bytes:
+def read_tower(path: Path, tower: Mapping[str, Any]) -> bytes:
     """Return the content of a tower's file. Raises CollectionDamaged where it is not the one that was written."""
-    path = folder / file_name(modality)
     with refused_as(CollectionDamaged, COPY_AGAIN):
         content = read_bytes(path, _LARGEST)
     if hashlib.sha256(content).hexdigest() != tower.get("sha256"):

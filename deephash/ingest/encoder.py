@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TypeAlias
+from typing import Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +17,8 @@ from deephash.codes import BinaryCodes
 from deephash.collection.folder import FoundFile, KnownRow, Skipped, content_hash
 from deephash.collection.reader import CollectionReader
 from deephash.encoding import Encoded, open_encoder
-from deephash.encoding.opening import Source
-from deephash.encoding.port import Precision, Row
+from deephash.encoding.opening import Source, decode_of, precision_of
+from deephash.encoding.port import Decode, Precision, Row
 from deephash.errors import UnreadablePicture
 from deephash.pictures import PictureFacts, read_picture
 
@@ -60,11 +60,6 @@ class Batch:
         return len(self.opened) + len(self.touched) + len(self.skipped)
 
 
-def precision_of(collection: CollectionReader) -> Precision:
-    """Return the precision in which the codes of a collection were computed."""
-    return "bf16" if collection.card.notes.get("precision") == "bf16" else "fp32"
-
-
 class StreamEncoder:
     """An encoder as a function from files to codes, on the fastest safe path of its device.
 
@@ -73,17 +68,37 @@ class StreamEncoder:
 
     Args:
         source: what :func:`~deephash.encoding.open_encoder` opens, such as a model in memory.
-        precision: ``bf16`` computes the network in bfloat16.
+        precision: see :func:`~deephash.encoding.open_encoder`.
         device: ``auto``, ``cpu``, ``cuda`` ...; None leaves a model where it is, as an encoder always is.
         with_vectors: also return the vectors for re-ranking.
+        decode: ``full`` decodes JPEGs at their whole size, which takes several times as long.
     """
 
     def __init__(
-        self, source: Source, *, precision: Precision = "fp32", device: str | None = "auto", with_vectors: bool = False
+        self,
+        source: Source,
+        *,
+        precision: Precision = "fp32",
+        device: str | None = "auto",
+        with_vectors: bool = False,
+        decode: Decode = "reduced",
     ) -> None:
         self.encoder = open_encoder(source, precision=precision, device=device)
-        self.with_vectors = with_vectors
+        self.with_vectors, self.decode = with_vectors, decode
         self.transform = partial(self.encoder.prepare, "image")
+
+    @classmethod
+    def of(cls, collection: CollectionReader, source: Source, *, with_vectors: bool | None = None) -> Self:
+        """Return what makes codes as those of a collection were made, and vectors where it has them.
+
+        Args:
+            collection: its precision and its decoding are kept.
+            source: the encoder that made its codes, or what :func:`~deephash.encoding.open_encoder` opens.
+            with_vectors: None takes whether the collection has them.
+        """
+        vectors = collection.has_vectors if with_vectors is None else with_vectors
+        kept = {"precision": precision_of(collection), "decode": decode_of(collection)}
+        return cls(source, device=None, with_vectors=vectors, **kept)  # type: ignore[arg-type]
 
     def stream(self, jobs: Sequence[Job], *, batch_size: int, workers: int | None = None) -> Iterator[Batch]:
         """Yield the batches of ``jobs`` in order; at most ``workers`` + 2 of them are in memory."""
@@ -108,9 +123,13 @@ class StreamEncoder:
         """Open and encode a few files at once, in this thread."""
         return self._finished(self._open_all(jobs))
 
+    def rows(self, jobs: Sequence[Job]) -> list[Row]:
+        """Return what the model sees of those of these files that can be decoded."""
+        return self._open_all(jobs).rows
+
     def flip_rate(self, jobs: Sequence[Job]) -> float | None:
         """Return the share of bits that differ from those of fp32 on these files; None if none can be decoded."""
-        rows = self._open_all(jobs).rows
+        rows = self.rows(jobs)
         if not rows:
             return None
         mine, exact = (each.encode("image", rows).codes for each in (self.encoder, self.encoder.at("fp32")))
@@ -139,7 +158,8 @@ class StreamEncoder:
             if row is not None and row.content_hash == hashed:
                 batch.touched.append((file, row))
                 return
-            picture, facts = read_picture(data, reduced_to=self.encoder.picture_side)
+            side = self.encoder.picture_side if self.decode == "reduced" else None
+            picture, facts = read_picture(data, reduced_to=side)
             prepared = self.transform(picture)
             batch.opened.append(Opened(file, hashed, facts))
             batch.rows.append(prepared)

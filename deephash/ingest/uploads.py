@@ -18,7 +18,7 @@ from deephash.collection.hubs import complete_hub_biases
 from deephash.collection.reader import INSIDE, UPLOADS
 from deephash.encoding.opening import Source
 from deephash.errors import DeephashError, UnreadablePicture
-from deephash.ingest.encoder import Batch, StreamEncoder, precision_of
+from deephash.ingest.encoder import Batch, StreamEncoder
 from deephash.pictures.decoding import open_lazily
 
 _SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "GIF": ".gif", "BMP": ".bmp", "TIFF": ".tif"}
@@ -58,7 +58,7 @@ def add_uploads(
     Raises:
         UnreadablePicture: no file could be taken; nothing is written then.
     """
-    stream = StreamEncoder(source, precision=precision_of(collection), device=None, with_vectors=collection.has_vectors)
+    stream = StreamEncoder.of(collection, source)
     known = set(collection.table(["content_hash"]).column("content_hash").to_pylist())
     taken: list[tuple[Upload, Batch]] = []
     skipped: list[Skipped] = []

@@ -112,6 +112,8 @@ class TorchEncoder:
         """Return the same model in another precision; itself where it has it."""
         if precision == self.precision:
             return self
+        if precision == "int8":
+            raise UsageError("torch computes in fp32 or bf16; int8 takes --engine onnx")
         return type(self)(self.model, precision=precision)
 
     @contextmanager

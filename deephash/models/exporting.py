@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import tempfile
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -13,17 +13,20 @@ from typing import Any
 import torch
 
 from deephash.backbones.quiet import quiet
-from deephash.collection.card import replace_file
+from deephash.encoding.flips import count_flips, note_of_tower, write_record
+from deephash.encoding.onnx import OnnxEncoder
+from deephash.encoding.port import Modality, Row
 from deephash.encoding.portable import ENTRY, file_name
-from deephash.encoding.record import JSON_NAME
+from deephash.encoding.record import read_model_record
 from deephash.errors import UsageError
 from deephash.models.base import HashModel
+from deephash.models.encoder import TorchEncoder
 from deephash.models.loading import load_model
 from deephash.models.portable import Tower, example_rows, export_portable
 
 
 def make_portable(folder: Path) -> dict[str, Any]:
-    """Give a model folder that has none its portable encoder, and return its entry of ``model.json``.
+    """Give a model folder its portable encoder anew, and return its entry of ``model.json``.
 
     Raises:
         CollectionDamaged, FormatTooNew: the folder cannot be loaded.
@@ -33,9 +36,20 @@ def make_portable(folder: Path) -> dict[str, Any]:
         entry = export_portable(model, Path(made))
         for path in Path(made).iterdir():
             os.replace(path, folder / path.name)
-    record = json.loads((folder / JSON_NAME).read_text(encoding="utf8")) | {ENTRY: entry}
-    replace_file(folder / JSON_NAME, json.dumps(record, indent=2) + "\n")
+    write_record(folder, read_model_record(folder) | {ENTRY: entry})
     return entry
+
+
+def compare_with_torch(folder: Path, rows: Mapping[Modality, Sequence[Row]]) -> None:
+    """Note in a model folder how many bits of ``rows`` its portable encoder decides otherwise than torch.
+
+    Raises:
+        CollectionDamaged, FormatTooNew: the folder cannot be loaded.
+    """
+    torch_encoder, portable = TorchEncoder(load_model(folder)), OnnxEncoder(folder)
+    for modality, some in rows.items():
+        if some:
+            note_of_tower(folder, modality, flips=count_flips(torch_encoder, portable, modality, some))
 
 
 def export_to(folder: Path, out: Path, format: str) -> list[Path]:

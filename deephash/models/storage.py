@@ -22,6 +22,7 @@ from deephash.backbones import Backbone, Encoder
 from deephash.codes import BinaryCodes
 from deephash.collection.pair_counts import PairCounts, save_pair_counts
 from deephash.collection.seen import SeenItems
+from deephash.encoding.card import CARD_NAME, card_of
 from deephash.encoding.portable import ENTRY as PORTABLE
 from deephash.encoding.record import JSON_NAME, TENSORS_NAME, sha256
 from deephash.encoding.targets import TargetTable
@@ -30,7 +31,7 @@ from deephash.models.optimizers import Optimizer
 from deephash.models.portable import export_portable
 from deephash.version import __version__
 
-CODES_NAME, CARD_NAME = "learned_codes.npz", "README.md"
+CODES_NAME = "learned_codes.npz"
 
 
 class Saveable(Protocol):
@@ -95,7 +96,7 @@ def _write(model: Saveable, folder: Path, portable: bool) -> None:
     if portable:
         record[PORTABLE] = export_portable(model, folder)  # type: ignore[arg-type]
     (folder / JSON_NAME).write_text(json.dumps(record, indent=2) + "\n", encoding="utf8")
-    (folder / CARD_NAME).write_text(_card(record), encoding="utf8")
+    (folder / CARD_NAME).write_text(card_of(record), encoding="utf8")
     folder.chmod(0o755)  # mkdtemp gives 0700, which would hide the model from other users
 
 
@@ -128,18 +129,6 @@ def describe(model: Saveable) -> dict[str, Any]:
 def _format_needed(model: Saveable) -> int:
     """Return 1 where the rules of both formats give the same name: then deephash 0.1 reads the folder too."""
     return 1 if identity(model) == identity(model, format_version=1) else model.format_version
-
-
-def _card(record: Mapping[str, Any]) -> str:
-    return (
-        f"# {record['class']}, {record['num_bits']} bits\n\n"
-        f"A hash model written by deephash {record['deephash']}; fingerprint `{record['fingerprint']}`.\n"
-        f"It reads: {', '.join(record['modalities'])}.\n"
-        f"Loading it runs no code of this folder and fetches nothing: its weights lie in {TENSORS_NAME}. Where a text "
-        "tower needs a tokeniser of the Hugging Face hub, `--allow-download` lets it be fetched.\n\n"
-        '```python\nfrom deephash import load_model\n\nmodel = load_model("this folder")\n```\n\n'
-        f"```json\n{json.dumps(record['init_args'], indent=2)}\n```\n"
-    )
 
 
 # Constructor arguments as JSON ---------------------------------------------------------------------

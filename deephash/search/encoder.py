@@ -17,7 +17,7 @@ from deephash.collection.model_versions import ModelVersion
 from deephash.collection.reader import CollectionReader
 from deephash.encoding import CodeEncoder, open_encoder, read_model_record
 from deephash.encoding.composed import change_by_words, compose_picture, continuous_codes, neutral_codes
-from deephash.encoding.opening import Source, engine_of, folder_of
+from deephash.encoding.opening import USUAL, Manner, Source, folder_of, manner_of
 from deephash.encoding.port import Engine, Modality, Row
 from deephash.encoding.record import description_of
 from deephash.errors import IncompatibleModel, UsageError
@@ -82,18 +82,16 @@ class QueryEncoder:
             only codes and ids search.
         fingerprint: the one the collection's codes were made with; None accepts any.
         collection: how the collection is called in messages.
-        engine: what computes, see :func:`~deephash.encoding.open_encoder`.
+        manner: how pictures become codes; that of the collection.
 
     Raises:
         IncompatibleModel: the model's codes cannot be compared with the collection's.
     """
 
-    def __init__(
-        self, source: Source | None, fingerprint: str | None, collection: str, engine: Engine = "auto"
-    ) -> None:
+    def __init__(self, source: Source | None, fingerprint: str | None, collection: str, manner: Manner = USUAL) -> None:
         self._model: CodeEncoder | None = None
         self._lock = threading.Lock()
-        self._expected, self._collection, self._engine = fingerprint, collection, engine
+        self._expected, self._collection, self._manner = fingerprint, collection, manner
         self._remembered: OrderedDict[tuple[str, bool], Encoded | Mixture] = OrderedDict()
         self.directory: Path | None = None
         self.record: dict[str, Any] = {"class": "codes from elsewhere", "modalities": []}
@@ -125,7 +123,7 @@ class QueryEncoder:
             if self._model is None:
                 if self.directory is None:
                     raise UsageError(f"{self._collection} has no model; search it by id, or give --model")
-                encoder = open_encoder(self.directory, engine=self._engine)
+                encoder = open_encoder(self.directory, engine=self._manner.engine, precision=self._manner.precision)
                 self._check(encoder.fingerprint())
                 self._model = encoder
             return self._model
@@ -240,7 +238,8 @@ class QueryEncoder:
     def _row(self, kind: Modality, value: Any) -> Row:
         self.require(kind)
         if kind == "image":  # opened as when the collection was made, so that a picture finds itself at distance 0
-            value = open_picture(value, reduced_to=self.model.picture_side)
+            side = self.model.picture_side if self._manner.decode == "reduced" else None
+            value = open_picture(value, reduced_to=side)
         return self.model.prepare(kind, value)
 
     def _check(self, fingerprint: str) -> None:
@@ -283,8 +282,12 @@ class QueryEncoders:
             IncompatibleModel: its codes cannot be compared with those of ``model``.
         """
         chosen = collection.path_of_model(model.fingerprint) if source is None else source
-        engine = engine_of(collection, chosen) if self._engine == "auto" else self._engine
-        encoder = QueryEncoder(chosen, model.fingerprint, self._name, engine)
+        manner = manner_of(collection, chosen)
+        if self._engine != "auto":
+            manner = manner._replace(
+                engine=self._engine, precision=None if self._engine == "torch" else manner.precision
+            )
+        encoder = QueryEncoder(chosen, model.fingerprint, self._name, manner)
         self._known[model.fingerprint] = encoder
         return encoder
 

@@ -15,7 +15,7 @@ from deephash.collection.folder import FoundFile, Skipped, found_file
 from deephash.collection.reader import Item
 from deephash.encoding import CodeEncoder
 from deephash.errors import UsageError
-from deephash.ingest.encoder import Batch, StreamEncoder, precision_of
+from deephash.ingest.encoder import Batch, StreamEncoder
 from deephash.progress import track_batches
 
 BATCH = 32
@@ -79,7 +79,7 @@ def encode_rows(
     found, lost = _files_of(collection, items)
     if lost:
         yield Made(np.empty(0, np.int64), _no_codes(encoder), [], None, lost)
-    stream = StreamEncoder(encoder, precision=precision_of(collection), device=None, with_vectors=with_vectors)
+    stream = StreamEncoder.of(collection, encoder, with_vectors=with_vectors)
     place_of = {item.uri: place for place, item in enumerate(items)}
     for batch in stream.stream([(file, None) for file in found], batch_size=BATCH, workers=workers):
         yield _kept(batch, items, place_of, encoder)

@@ -270,7 +270,7 @@ def test_a_link_in_a_strangers_folder_is_not_copied_into_a_collection(folder, tm
 
 
 def test_what_a_portable_encoder_cannot_do_is_said(folder, monkeypatch):
-    with pytest.raises(UsageError, match="computes in fp32, not bf16"):
+    with pytest.raises(UsageError, match="bf16 takes --engine torch"):
         open_encoder(folder, engine="onnx", precision="bf16")
     with pytest.raises(UsageError, match="computes on the CPU"):
         open_encoder(folder, engine="onnx", device="cuda")
