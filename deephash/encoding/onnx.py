@@ -96,6 +96,10 @@ class OnnxEncoder:
         """Return D of the vectors of pictures."""
         return int(self._towers["image"]["vector_dim"])
 
+    def reads_vectors(self, modality: str) -> bool:
+        """Say whether a tower reads vectors that were made elsewhere, not pictures or phrases."""
+        return str(self._towers[modality]["reads"]["kind"]) == "vector"
+
     def prepare(self, modality: Modality, item: Any) -> Row:
         """Return one row of a PIL picture, a phrase or a vector."""
         return self._reader(modality).read(item)

@@ -51,6 +51,8 @@ def test_a_run_folder_tells_everything(tmp_path, capsys):
     assert yaml.safe_load((run / "config.yaml").read_text())["model"]["init_args"]["num_bits"] == 16
     assert (run / "metrics.csv").read_text().count("\n") > 3
     assert load_model(run / "model").num_bits == load_model(run / "last").num_bits == 16
+    flips = json.loads((run / "model" / "model.json").read_text())["portable"]["towers"]["image"]["flips"]
+    assert (flips["items"], flips["bits"]) == (64, 64 * 16)
 
 
 def test_a_partial_optimizer_lies_over_the_methods_own(tmp_path):
