@@ -43,6 +43,7 @@ RUNS = {
     "digits, OrthoHash": (["--config", "orthohash/digits_64"], ("clean", "rotated", "drawn", "noise")),
     "CIFAR-10, OrthoHash": (["--config", "orthohash/cifar10_jpeg_64", *CIFAR], ("clean", "rotated", "noise")),
     "CIFAR-10, ITQ": (["--config", "itq/cifar10_jpeg_64", *CIFAR], ("clean", "rotated", "noise")),
+    "Wiki, CCA-ITQ": (["--config", "cca/wiki_32", "--data.init_args.file={data}/wiki/wiki_features.npz"], ("words",)),
     "Flowers-17, OrthoHash": (["--config", "orthohash/folder_64", *FLOWERS], ("clean", "rotated", "noise")),
 }
 Bools = NDArray[np.bool_]
@@ -96,8 +97,8 @@ def pictures_of(kind: str, given: Sequence[Image.Image], searched: Sequence[Imag
 def asked(model: Any, data: Any, kind: str, database: BinaryCodes) -> Asked:
     """Encode the queries of a kind and hold them against the database."""
     query, searched = data.splits["query"], data.splits["database"]
-    if kind == "clean":
-        codes = data.codes(model, "query")
+    if kind in ("clean", "words"):
+        codes = data.codes(model, "query", modality="text" if kind == "words" else "image")
     else:
         source = data.table.sources["image"]
         some = [source(int(row)) for row in searched.rows[:64]]
@@ -150,7 +151,7 @@ def measure(options: argparse.Namespace) -> Callable[..., list[Row]]:
         model, module = model_and_data(folder, None)
         module.setup()
         module.attach(model)
-        database = module.codes(model, "database")
+        database = module.codes(model, "database", modality="image")
         chance = chance_level(database)
         assert chance is not None
         shard: Any = SimpleNamespace(chance=chance, null=chance.null(), known_pairs=load_pair_counts(folder / "model"))
@@ -159,7 +160,8 @@ def measure(options: argparse.Namespace) -> Callable[..., list[Row]]:
             those = asked(model, module, kind, database)
             lines = {"0.1.0": [old_cut(chance, len(database))] * len(those.distances)}
             alone = [verdicts([Searched(shard, counts, counts)])[0] for counts in those.counts()]
-            offered = [verdicts([Searched(shard, counts, counts, "image")])[0] for counts in those.counts()]
+            asks = "text" if kind == "words" else "image"
+            offered = [verdicts([Searched(shard, counts, counts, asks)])[0] for counts in those.counts()]
             lines |= {"chance": [each.cut for each in alone], "offered": [each.cut for each in offered]}
             more = {"queries": len(those.distances), "items": len(database), **reliability(those, offered)}
             rows += [

@@ -22,6 +22,7 @@ from deephash.search.snapshot import Shard
 
 Basis = Literal["relevance", "chance", "none"]
 LIKELY = 0.5
+STANDS_OUT = 0.2  # rate of false discoveries above which a probability is told to nobody (docs/results/relevance.md)
 LARGE_GROUPS = 0.15  # share of related pairs, above which a query's own near items would pass for its null
 Counts = NDArray[np.int64]
 
@@ -122,11 +123,23 @@ def _calibrated(part: Searched, table: PairCounts, chance: Verdict) -> Verdict:
     relevance = table.posterior(part.counts)
     likely = np.flatnonzero(relevance >= LIKELY)
     cut = int(likely[-1]) if len(likely) else -1
-    nearest = int(np.flatnonzero(part.counts)[0])
-    if table.misfit_of(part.counts, relevance) > table.misfit or table.nearest < nearest <= cut:
-        why = "this query is unlike those that the probabilities were measured on, so only chance is told"
-        return Verdict("chance", chance.cut, chance.expected, chance.rates, None, why)
+    why = _unlike(part.counts, table, relevance, cut, float(chance.rates.min()))
+    if why:
+        return Verdict("chance", chance.cut, chance.expected, chance.rates, None, f"{why}, so only chance is told")
     return Verdict("relevance", cut, chance.expected, chance.rates, relevance)
+
+
+def _unlike(counts: Counts, table: PairCounts, relevance: NDArray[np.float64], cut: int, rate: float) -> str:
+    """Say in what a query differs from those that the pairs are of; empty where it does not.
+
+    Pairs of relevant and irrelevant items explain any query somehow, also noise that lies a little nearer to one class.
+    Nothing stands out from the distances of that; where most items are relevant nothing can.
+    """
+    nearest = int(np.flatnonzero(counts)[0])
+    if table.misfit_of(counts, relevance) > table.misfit or table.nearest < nearest <= cut:
+        return "this query is unlike those that the probabilities were measured on"
+    mostly = float(counts @ relevance) > 0.5 * counts.sum()
+    return "" if mostly or rate <= STANDS_OUT or cut < nearest else "nothing stands out from this query's distances"
 
 
 def _nothing(counts: Counts, why: str) -> Verdict:

@@ -9,6 +9,7 @@ from PIL import Image
 
 from deephash.collection import Collection
 from deephash.collection.pair_counts import FILE_NAME, load_pair_counts
+from tests.paths import shared_data
 
 
 def write_digits(base):
@@ -151,3 +152,13 @@ def test_a_damaged_table_is_named(deephash, indexed):
     assert (code, out) == (4, "")
     assert "relevance.json" in err
     assert "remove that file" in err
+
+
+def test_a_cross_modal_model_keeps_a_table_of_each_direction(deephash, indexed):
+    file = shared_data("wiki", "wiki_features.npz")
+    assert deephash("train", "--config", "cca/wiki_32", "--data.init_args.file", file, "--out", "words")[0] == 0
+    tables = {(table.query, table.database): table for table in load_pair_counts(indexed / "words" / "model")}
+    assert tables.keys() == {(one, other) for one in ("image", "text") for other in ("image", "text")}
+    means = {way: table.relevant @ np.arange(33) / table.relevant.sum() for way, table in tables.items()}
+    assert means["text", "text"] < means["text", "image"]  # words are nearer to words than to pictures
+    assert tables["text", "image"].relevant.tolist() != tables["image", "text"].relevant.tolist()
