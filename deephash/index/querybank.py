@@ -15,7 +15,6 @@ from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import logsumexp
 
 from deephash.codes import BinaryCodes, distance_blocks
 from deephash.errors import UsageError
@@ -88,6 +87,8 @@ def _require_bank(similarities: Floats, probe: Floats) -> None:
 
 
 def _log_mean_exp(values: Floats) -> Floats:
+    from scipy.special import logsumexp  # most who import this module keep no bank
+
     mean: Floats = logsumexp(values, axis=0) - np.log(len(values))
     return mean
 
@@ -109,6 +110,8 @@ def hub_biases(gallery: BinaryCodes, bank: BinaryCodes, *, beta: float = 20.0) -
     """
     histograms = bank_histograms(gallery, bank)
     similarity = 1 - 2 * np.arange(gallery.num_bits + 1) / gallery.num_bits
+    from scipy.special import logsumexp
+
     log_mean = logsumexp(beta * similarity, b=histograms, axis=1) - np.log(len(bank))
     biases: NDArray[np.float32] = (gallery.num_bits / (2 * beta) * log_mean).astype(np.float32)
     return biases

@@ -10,9 +10,10 @@ from deephash.collection import Collection
 from deephash.collection.folder import FoundFile
 from deephash.encoding import CodeEncoder, open_encoder
 from deephash.encoding.flips import SAMPLE, count_flips, note_of_tower
-from deephash.encoding.opening import Source, carries_int8, decode_of, engine_of, precision_of
+from deephash.encoding.opening import Source, carries_int8, decode_of, engine_of, folder_of, precision_of
 from deephash.encoding.port import Decode, Engine, Precision, Row
 from deephash.encoding.quantising import INT8_SAMPLE, quantise
+from deephash.encoding.record import read_model_record
 from deephash.encoding.samples import evenly
 from deephash.errors import UsageError
 from deephash.ingest.encoder import StreamEncoder
@@ -73,16 +74,24 @@ def go_on(collection: Collection, source: Source, files: Sequence[FoundFile], wi
         IncompatibleModel: it holds codes of another model.
         UsageError: something is asked for that it does not have.
     """
+    require_fit(collection, wishes)
     used, engine = precision_of(collection), wishes.engine
     if engine == "auto" and used != "bf16":
         engine = engine_of(collection, source)
     encoder = wishes.open(source, used, engine)
-    _check_fits(collection, encoder, wishes)
+    collection.check_model(encoder)
     return _in_precision(collection, encoder, files)
 
 
-def _check_fits(collection: Collection, encoder: CodeEncoder, wishes: Wishes) -> None:
-    collection.check_model(encoder)
+def is_model_of(collection: Collection, source: Source) -> bool:
+    """Say whether a folder names the model that a collection has, by its record alone; nothing is loaded."""
+    if not isinstance(source, (str, Path)):
+        return False
+    return read_model_record(folder_of(source)).get("fingerprint") == collection.fingerprint
+
+
+def require_fit(collection: Collection, wishes: Wishes) -> None:
+    """Raise UsageError where something is asked for that a collection does not have; nothing is loaded."""
     used = precision_of(collection)
     if wishes.precision not in (None, used):
         raise UsageError(

@@ -45,6 +45,7 @@ class Batch:
         vectors: [n, D] where they are kept.
         touched: files with another time and the same content; not decoded.
         skipped: files that could not be read, with reasons.
+        refused: those of them whose content is to blame, which would be refused again.
         scaled: files whose 16-bit, integer or float values had to be scaled, and how.
     """
 
@@ -54,6 +55,7 @@ class Batch:
     vectors: NDArray[np.float32] | None = None
     touched: list[tuple[FoundFile, KnownRow]] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
+    refused: list[tuple[FoundFile, str]] = field(default_factory=list)
     scaled: list[Skipped] = field(default_factory=list)
 
     def __len__(self) -> int:
@@ -166,9 +168,11 @@ class StreamEncoder:
             if facts.scaled:
                 batch.scaled.append(Skipped(file.uri, facts.scaled))
         except UnreadablePicture as error:
-            batch.skipped.append(Skipped(file.uri, str(error).removeprefix("these bytes: ")))
+            reason = str(error).removeprefix("these bytes: ")
+            batch.skipped.append(Skipped(file.uri, reason))
+            batch.refused.append((file, reason))
         except MemoryError:
             batch.skipped.append(Skipped(file.uri, "there is not enough memory for it"))
         except (OSError, ValueError, RuntimeError) as error:  # of this one file: its disk, or a shape nobody thought of
-            reason = error.strerror if isinstance(error, OSError) else None
-            batch.skipped.append(Skipped(file.uri, reason or " ".join(str(error).split()) or type(error).__name__))
+            named = error.strerror if isinstance(error, OSError) else None
+            batch.skipped.append(Skipped(file.uri, named or " ".join(str(error).split()) or type(error).__name__))

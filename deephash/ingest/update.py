@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +14,6 @@ import numpy as np
 from deephash.codes import BinaryCodes
 from deephash.collection import Collection
 from deephash.collection.attributes import apply_attributes, check_attributes
-from deephash.collection.card import replace_file
 from deephash.collection.folder import (
     FolderPlan,
     FoundFile,
@@ -30,14 +27,14 @@ from deephash.collection.hubs import complete_hub_biases
 from deephash.encoding.opening import Source, precision_of
 from deephash.encoding.port import Decode, Engine, Precision
 from deephash.errors import DataError, UsageError
-from deephash.ingest.creating import Wishes, create, go_on
+from deephash.ingest.creating import Wishes, create, go_on, is_model_of, require_fit
 from deephash.ingest.encoder import Batch, Job, StreamEncoder
+from deephash.ingest.refusals import Refusal, read_refusals, refusal, without_refused, write_skipped
 from deephash.numbers import whole
 from deephash.progress import track_batches
 
 _COMMIT_ROWS, _COMMIT_SECONDS, _MANY_FILES = 512, 10.0, 64
 _SAMPLE = 64  # pictures encoded in both precisions to show how many bits flip
-SKIPPED = "skipped.csv"
 
 
 @dataclass
@@ -142,22 +139,28 @@ def index_folder(
         _refuse_to_empty(plan, listing.files, source, allow_empty)
     if attributes:
         check_attributes(collection, attributes)  # before an hour of encoding
+    known = {} if collection is None else read_refusals(collection.path)
+    plan, again = without_refused(plan, known)
+    skipped = [*listing.skipped, *(Skipped(uri, was.reason) for uri, was in again.items())]
     if dry_run:
-        return _foretold(plan, listing.skipped)
+        return _foretold(plan, skipped)
     chosen = _own_model(collection, target) if model is None else model
     wishes = Wishes(device, engine, precision, decode, keep_vectors)
+    stream = None
     if collection is None:
         collection, encoder = create(target, chosen, root, plan.new, wishes)
+        stream = StreamEncoder.of(collection, encoder)
+    elif plan.new or plan.suspects or not is_model_of(collection, chosen):
+        stream = StreamEncoder.of(collection, go_on(collection, chosen, plan.new, wishes))
     else:
-        encoder = go_on(collection, chosen, plan.new, wishes)
-        if moved:
-            collection.move_root(root)
-    stream = StreamEncoder.of(collection, encoder)
-    used = precision_of(collection)
-    report = IngestReport(unchanged=plan.unchanged, skipped=list(listing.skipped), precision=used)
+        require_fit(collection, wishes)  # the model, which takes most of the time, has nothing to do
+    if moved:
+        collection.move_root(root)
+    report = IngestReport(unchanged=plan.unchanged, skipped=skipped, precision=precision_of(collection))
+    elsewhere = {uri: was for uri, was in known.items() if not uri.startswith(below)}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"PIL\.")  # of what it finds odd in a file that it then reads
-        _Update(collection, stream, plan, report).run(batch_size, workers)
+        _Update(collection, stream, plan, report, elsewhere | again).run(batch_size, workers)
     complete_hub_biases(collection)
     if attributes:
         report.unmatched_attributes = apply_attributes(collection, attributes).unmatched
@@ -169,8 +172,16 @@ def index_folder(
 class _Update:
     """One run: encodes, commits every few batches, and keeps the report."""
 
-    def __init__(self, collection: Collection, encoder: StreamEncoder, plan: FolderPlan, report: IngestReport) -> None:
+    def __init__(
+        self,
+        collection: Collection,
+        encoder: StreamEncoder | None,
+        plan: FolderPlan,
+        report: IngestReport,
+        refusals: dict[str, Refusal],
+    ) -> None:
         self.collection, self.encoder, self.plan, self.report = collection, encoder, plan, report
+        self.refusals = refusals
         self.waiting: list[Batch] = []
         self.changing = {file.uri for file, _ in plan.suspects}
 
@@ -178,24 +189,27 @@ class _Update:
         """Do everything; on Ctrl-C commit what is encoded and let the interrupt through."""
         started = committed = time.monotonic()
         self._rename()
-        jobs: list[Job] = [*self.plan.suspects, *((file, None) for file in self.plan.new)]
-        if self.encoder.encoder.precision != "fp32":
-            self.report.flip_rate = self.encoder.flip_rate(jobs[:_SAMPLE])
         try:
-            for batch in self._batches(jobs, batch_size, workers):
+            for batch in self._batches(batch_size, workers):
                 self.waiting.append(batch)
                 if sum(map(len, self.waiting)) >= _COMMIT_ROWS or time.monotonic() - committed > _COMMIT_SECONDS:
                     self._commit()
                     committed = time.monotonic()
         finally:
             self._commit()
-            self._list_skipped()
+            write_skipped(self.collection.path, self.report.skipped, self.refusals)
             self.report.seconds = time.monotonic() - started
         self.report.removed = self.collection.remove([row.id for row in self.plan.removed]) if self.plan.removed else 0
 
-    def _batches(self, jobs: Sequence[Job], batch_size: int, workers: int | None) -> Iterator[Batch]:
+    def _batches(self, batch_size: int, workers: int | None) -> Iterator[Batch]:
+        """Yield what became of the files; without an encoder there are none to encode."""
+        jobs: list[Job] = [*self.plan.suspects, *((file, None) for file in self.plan.new)]
+        if self.encoder is None:
+            return
+        if self.encoder.encoder.precision != "fp32":
+            self.report.flip_rate = self.encoder.flip_rate(jobs[:_SAMPLE])
         batches = self.encoder.stream(jobs, batch_size=batch_size, workers=workers)
-        return track_batches(batches, "indexing", total=len(jobs), unit=" pictures")
+        yield from track_batches(batches, "indexing", total=len(jobs), unit=" pictures")
 
     def _rename(self) -> None:
         moved = self.plan.renamed
@@ -209,12 +223,13 @@ class _Update:
         for batch in batches:
             self.report.skipped += batch.skipped
             self.report.scaled += batch.scaled
+            self.refusals |= {file.uri: refusal(file, reason) for file, reason in batch.refused}
         touched = [pair for batch in batches for pair in batch.touched]
         if touched:
             self.collection.update([row.id for _, row in touched], [{"mtime": file.mtime} for file, _ in touched])
             self.report.unchanged += len(touched)
         opened = [one for batch in batches for one in batch.opened]
-        if not opened:
+        if not opened or self.encoder is None:
             return
         vectors = [batch.vectors for batch in batches if batch.vectors is not None]
         self.collection.put(
@@ -228,12 +243,6 @@ class _Update:
         changed = sum(one.file.uri in self.changing for one in opened)
         self.report.changed += changed
         self.report.added += len(opened) - changed
-
-    def _list_skipped(self) -> None:
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerows([("path", "reason"), *self.report.skipped])
-        replace_file(self.collection.path / SKIPPED, text.getvalue())
 
 
 def _foretold(plan: FolderPlan, skipped: Sequence[Skipped]) -> IngestReport:

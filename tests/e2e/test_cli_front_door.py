@@ -34,6 +34,14 @@ def test_each_command_explains_itself(command):
     assert "Traceback" not in result.stderr
 
 
+def test_the_package_is_the_command():
+    done = subprocess.run([sys.executable, "-m", "deephash", "--version"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, deephash("--version").stdout)
+    wrong = subprocess.run([sys.executable, "-m", "deephash", "serch"], capture_output=True, text=True, check=False)
+    assert wrong.returncode == 2
+    assert "did you mean 'search'" in wrong.stderr
+
+
 def test_version_names_the_code_format():
     assert "code format 1" in deephash("--version").stdout
 

@@ -240,7 +240,7 @@ def test_bad_files_are_counted_and_listed(folder: Path, out: Path, model) -> Non
     }.items():  # fmt: skip
         assert reason in reasons[name], name
     with (out / "skipped.csv").open(encoding="utf-8", newline="") as file:
-        assert list(csv.reader(file))[1:] == [list(one) for one in report.skipped]
+        assert [row[:2] for row in csv.reader(file)][1:] == [list(one) for one in report.skipped]
 
 
 def test_symbolic_links_when_they_are_wanted(folder: Path, out: Path, model, tmp_path: Path) -> None:
