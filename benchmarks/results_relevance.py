@@ -159,9 +159,10 @@ def measure(options: argparse.Namespace) -> Callable[..., list[Row]]:
         for kind in RUNS[data][1]:
             those = asked(model, module, kind, database)
             lines = {"0.1.0": [old_cut(chance, len(database))] * len(those.distances)}
-            alone = [verdicts([Searched(shard, counts, counts)])[0] for counts in those.counts()]
-            asks = "text" if kind == "words" else "image"
-            offered = [verdicts([Searched(shard, counts, counts, asks)])[0] for counts in those.counts()]
+            across = kind == "words"
+            alone = [verdicts([Searched(shard, each, each, None, across)])[0] for each in those.counts()]
+            asks = "text" if across else "image"
+            offered = [verdicts([Searched(shard, each, each, asks, across)])[0] for each in those.counts()]
             lines |= {"chance": [each.cut for each in alone], "offered": [each.cut for each in offered]}
             more = {"queries": len(those.distances), "items": len(database), **reliability(those, offered)}
             rows += [

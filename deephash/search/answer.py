@@ -176,9 +176,13 @@ class Answer:
     def _searched(self, shard: Shard, code: BinaryCodes, counts: NDArray[np.int64], modality: str | None) -> Searched:
         everywhere = shard.index.counts(code) if self.options.where else counts
         if self.itself is None or self.itself not in shard:
-            return Searched(shard, counts, everywhere, modality)
+            return Searched(shard, counts, everywhere, modality, self._worded)
         own = (np.arange(len(counts)) == 0).astype(np.int64)
-        return Searched(shard, np.maximum(counts - own, 0), np.maximum(everywhere - own, 0), modality)
+        return Searched(shard, np.maximum(counts - own, 0), np.maximum(everywhere - own, 0), modality, self._worded)
+
+    @property
+    def _worded(self) -> bool:
+        return any(part.kind == "text" for part in self.query.parts)
 
     def verdict_on(self, hit: Hit) -> Verdict:
         """Return what the distances of the hit's own space of codes mean."""

@@ -36,16 +36,21 @@ class Searched:
         counts: int64 [D + 1], searched items at each distance, those that pass the filter.
         everywhere: the same without a filter: how the query lies to the collection.
         modality: of the query; None for mixtures and bare codes.
+        across: whether words have a part in the query. Words lie farther from all pictures than these from each other
+            (the modality gap), so the distances of random pictures are no null of theirs: the query's own are.
     """
 
     shard: Shard
     counts: Counts
     everywhere: Counts
     modality: str | None = None
+    across: bool = False
 
     @property
     def null(self) -> Null:
         """The careful null: as much by chance as the collection allows for, or the query's own distances."""
+        if self.across:
+            return own_null(self.everywhere)
         return self.shard.null.careful(own_null(self._unrelated()))
 
     @property

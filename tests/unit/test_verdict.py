@@ -100,6 +100,16 @@ def test_two_classes_of_a_half_each(shard):
     assert relevant[: found.cut + 1].sum() >= 740
 
 
+def test_words_are_held_against_their_own_distances(shard):
+    """They lie at 40 bits from all pictures, which are 32 from each other, and at 30 from the right ones."""
+    counts, relevant = query(np.random.default_rng(9), 60, near=0.4, far=0.7)
+    kept = [
+        relevant[: verdicts([Searched(shard, counts, counts, "text", across)])[0].cut + 1].sum()
+        for across in (False, True)
+    ]
+    assert kept[0] < 5 < 40 < kept[1]
+
+
 @pytest.mark.parametrize("items", [0, 1, 49])
 def test_few_items_say_nothing(shard, items):
     found = verdict_on(shard, counted(np.random.default_rng(8).binomial(BITS, 0.5, items)))
