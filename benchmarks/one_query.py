@@ -3,8 +3,8 @@
     git worktree add OLD dacb8e0; python benchmarks/one_query.py --old OLD [--rows 1000000]
 
 In one run, on the same collection of random 64-bit codes in eight classes: the bare scan, ``Searcher.by_codes``, what
-the page computes for an answer (hits, codes, histogram, chance, remarks, line), and the page with ``label = c3``. The peer is
-0.1.0 in OLD, in a process of its own; the two take turns, three rounds, and the median of each cell counts.
+the page computes for an answer (hits, codes, histogram, chance, remarks, line), and the page with ``label = c3``. The
+peer is 0.1.0 in OLD, in a process of its own; the two take turns, three rounds, and the median of each cell counts.
 """
 
 import argparse
