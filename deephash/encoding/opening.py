@@ -79,6 +79,12 @@ def carries_int8(folder: Path) -> bool:
     return any("int8" in tower for tower in towers_of(read_model_record(folder)).values())
 
 
+def int8_flip_rate(folder: Path) -> float | None:
+    """Return the share of bits that the int8 tower of a model folder decides otherwise than fp32; None if not known."""
+    tower = towers_of(read_model_record(folder)).get("image", {}).get("int8", {})
+    return tower["flipped"] / tower["bits"] if "bits" in tower else None
+
+
 def engine_of(collection: CollectionReader, source: Source) -> Engine:
     """Return what computed the codes of a collection, where it can go on computing them here; else ``auto``.
 

@@ -24,7 +24,7 @@ from deephash.collection.folder import (
     relative_folder,
 )
 from deephash.collection.hubs import complete_hub_biases
-from deephash.encoding.opening import Source, precision_of
+from deephash.encoding.opening import Source, int8_flip_rate, precision_of
 from deephash.encoding.port import Decode, Engine, Precision
 from deephash.errors import DataError, UsageError
 from deephash.ingest.creating import Wishes, create, go_on, is_model_of, require_fit
@@ -146,14 +146,11 @@ def index_folder(
         return _foretold(plan, skipped)
     chosen = _own_model(collection, target) if model is None else model
     wishes = Wishes(device, engine, precision, decode, keep_vectors)
-    stream = None
     if collection is None:
         collection, encoder = create(target, chosen, root, plan.new, wishes)
-        stream = StreamEncoder.of(collection, encoder)
-    elif plan.new or plan.suspects or not is_model_of(collection, chosen):
-        stream = StreamEncoder.of(collection, go_on(collection, chosen, plan.new, wishes))
+        stream: StreamEncoder | None = StreamEncoder.of(collection, encoder)
     else:
-        require_fit(collection, wishes)  # the model, which takes most of the time, has nothing to do
+        stream = _stream(collection, chosen, plan, wishes)
     if moved:
         collection.move_root(root)
     report = IngestReport(unchanged=plan.unchanged, skipped=skipped, precision=precision_of(collection))
@@ -206,10 +203,15 @@ class _Update:
         jobs: list[Job] = [*self.plan.suspects, *((file, None) for file in self.plan.new)]
         if self.encoder is None:
             return
-        if self.encoder.encoder.precision != "fp32":
-            self.report.flip_rate = self.encoder.flip_rate(jobs[:_SAMPLE])
+        self.report.flip_rate = self._flip_rate(self.encoder, jobs[:_SAMPLE])
         batches = self.encoder.stream(jobs, batch_size=batch_size, workers=workers)
         yield from track_batches(batches, "indexing", total=len(jobs), unit=" pictures")
+
+    def _flip_rate(self, encoder: StreamEncoder, jobs: Sequence[Job]) -> float | None:
+        """Return the share of bits that differ from those of fp32; of int8 it was measured when that was made."""
+        if encoder.encoder.precision == "int8" and self.collection.model_path is not None:
+            return int8_flip_rate(self.collection.model_path)
+        return encoder.flip_rate(jobs) if encoder.encoder.precision == "bf16" else None
 
     def _rename(self) -> None:
         moved = self.plan.renamed
@@ -268,6 +270,14 @@ def _own_model(collection: Collection | None, target: Path) -> Path:
 def is_free(target: Path) -> bool:
     """Whether a new collection may be made there: nothing is, or an empty folder."""
     return not target.exists() or (target.is_dir() and not any(target.iterdir()))
+
+
+def _stream(collection: Collection, chosen: Source, plan: FolderPlan, wishes: Wishes) -> StreamEncoder | None:
+    """Return what encodes; None where nothing is to be, as opening the model would take most of the time."""
+    if plan.new or plan.suspects or not is_model_of(collection, chosen):
+        return StreamEncoder.of(collection, go_on(collection, chosen, plan.new, wishes))
+    require_fit(collection, wishes)
+    return None
 
 
 def _refuse_to_empty(plan: FolderPlan, files: Sequence[FoundFile], folder: Path, allow_empty: bool) -> None:
