@@ -26,8 +26,9 @@ from deephash.backbones.pretrained import hub_folders
 from deephash.backbones.quiet import quiet
 from deephash.backbones.spec import Backbone
 from deephash.backbones.text import TextEncoder
-from deephash.backbones.weights import find_weights, names_a_file, require_finite_weights
+from deephash.backbones.weights import require_finite_weights
 from deephash.encoding.phrases import checked_phrase, english_phrase
+from deephash.encoding.weight_files import find_weights, names_a_file
 from deephash.errors import DataError, UsageError, WeightsNotFound, did_you_mean
 from deephash.pictures.middle import is_thin, middle_part, resized_middle
 

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 
 from deephash.backbones.pictures import PictureEncoder
 from deephash.backbones.spec import Backbone
-from deephash.backbones.weights import find_weights, load_into, names_a_file
+from deephash.backbones.weights import load_into
 from deephash.encoding.transform import PictureTransform, resolve_transform
+from deephash.encoding.weight_files import find_weights, names_a_file
 from deephash.errors import UsageError, WeightsNotFound, did_you_mean
 
 

@@ -7,8 +7,9 @@ from torch.nn import functional as F
 
 from deephash.backbones.pretrained import NetworkEncoder
 from deephash.backbones.spec import Backbone
-from deephash.backbones.weights import find_weights, load_into, names_a_file
+from deephash.backbones.weights import load_into
 from deephash.encoding.transform import PictureTransform
+from deephash.encoding.weight_files import find_weights, names_a_file
 from deephash.errors import UsageError, WeightsNotFound
 
 _HALF = (0.5, 0.5, 0.5)

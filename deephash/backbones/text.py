@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from deephash.backbones.spec import Backbone, Encoder
-from deephash.backbones.weights import find_weights
 from deephash.encoding.phrases import known_counts, word_counts, words_of
 from deephash.encoding.readers import VOCABULARY_LIMIT
+from deephash.encoding.weight_files import find_weights
 from deephash.errors import CollectionDamaged, DataError, UsageError
 from deephash.foreign import read_json, refused_as
 

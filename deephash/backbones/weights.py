@@ -1,9 +1,8 @@
-"""Finding, reading and loading pretrained weights from local files; nothing that is read can run code."""
+"""Reading and loading pretrained weights from local files; nothing that is read can run code."""
 
 from __future__ import annotations
 
 import difflib
-import os
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from deephash.errors import DataError, UsageError, WeightsNotFound
+from deephash.errors import DataError, UsageError
 
 # Where checkpoints keep the state dict; averaged weights, which are the better ones, first.
 _CONTAINERS = (
@@ -27,31 +26,6 @@ _CONTAINERS = (
     "net",
 )
 _COUNTERS = "num_batches_tracked"
-_SUFFIXES = (".safetensors", ".pt", ".pth", ".th", ".bin", ".ckpt", ".tar")
-
-
-def names_a_file(weights: str) -> bool:
-    """Say whether ``weights`` means a local file, rather than ``hub`` or a tag."""
-    return weights.endswith(_SUFFIXES) or os.sep in weights
-
-
-def weight_folders() -> list[Path]:
-    """Return where files given by a bare name are looked for: here, ``$DEEPHASH_WEIGHTS``, and the user's cache."""
-    chosen = [Path(part) for part in os.environ.get("DEEPHASH_WEIGHTS", "").split(os.pathsep) if part]
-    return [Path(), *chosen, Path.home() / ".cache" / "deephash" / "weights"]
-
-
-def find_weights(name: str) -> Path:
-    """Return the weight file called ``name``. Raises WeightsNotFound naming every place that was looked at."""
-    candidates = [folder / Path(name).expanduser() for folder in weight_folders()]
-    for candidate in candidates:
-        if candidate.is_file():
-            return candidate
-    places = ", ".join(dict.fromkeys(str(candidate.absolute()) for candidate in candidates))
-    raise WeightsNotFound(
-        f"weights {name} are not on this machine (looked at {places}). Copy the file to one of these places, or set "
-        "DEEPHASH_WEIGHTS to the folder that holds it"
-    )
 
 
 def read_state(path: Path) -> dict[str, Tensor]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
+from deephash.cli.early import require_target
 from deephash.cli.output import show_report
 from deephash.errors import UsageError
 
@@ -87,6 +88,7 @@ def attack(
         out: folder for pictures, codes and report; attacks/TARGET-ATTACK when left out.
         json: print the report as one JSON object.
     """
+    require_target(target, queries)
     from deephash.attacks.aims import aims_of, without_target
     from deephash.attacks.base import EPSILON
     from deephash.attacks.catalogue import make_attack, read_epsilon
@@ -98,8 +100,7 @@ def attack(
 
     subject = subject_of(target, queries=queries, seed=seed, label=label, task=task)
     budget = None if epsilon is None else read_epsilon(epsilon)
-    settings, any_target = _counted(convention, top_k, seed, subject)
-    any_target = any_target or allow_overlap
+    settings, any_target = _counted(convention, top_k, seed, subject, allow_overlap)
     transfer = None if source is None else _model(source)
     folder = out or Path("attacks") / f"{target.name.removesuffix('.dh')}-{attack or f'suite-{suite}'}"
     if suite is not None:
@@ -129,17 +130,19 @@ def attack(
     return _hand_over(measured.report, folder, [draw_sheet(job, gallery, measured)], json)
 
 
-def _counted(convention: str | None, top_k: int | None, seed: int, subject: Subject) -> tuple[Settings, bool]:
-    """Return the settings of a convention, or of the options, and whether it takes targets that a query has anyway."""
+def _counted(
+    convention: str | None, top_k: int | None, seed: int, subject: Subject, allow_overlap: bool
+) -> tuple[Settings, bool]:
+    """Return the settings of a convention, or of the options, and whether targets may be labels of their query."""
     from deephash.attacks.conventions import convention_named
     from deephash.evaluation.settings import Settings
 
     if convention is None:
-        return Settings(top_k=top_k, seed=seed), False
+        return Settings(top_k=top_k, seed=seed), allow_overlap
     if top_k is not None:
         raise UsageError(f"the convention {convention} sets R of mAP@R; leave out --top-k")
     found = convention_named(convention)
-    return found.settings(len(subject.pair.database), seed), found.allow_overlap
+    return found.settings(len(subject.pair.database), seed), allow_overlap or found.allow_overlap
 
 
 def _require_alone(suite: str, *others: object) -> None:

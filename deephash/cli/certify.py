@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from deephash.cli.early import require_target
 from deephash.cli.output import show_report
 
 
@@ -52,6 +53,7 @@ def certify(
         out: folder for counts, codes with radii and report; certificates/TARGET-SIGMA when left out.
         json: print the report as one JSON object.
     """
+    require_target(target, queries)
     from deephash.attacks.certifying import Certifying, certify
     from deephash.attacks.certifying_plot import draw_bounds
     from deephash.attacks.subject import subject_of

@@ -16,6 +16,7 @@ from deephash.cli.models_of import model_records, models_text
 from deephash.cli.output import note, print_json, table
 from deephash.collection import Collection
 from deephash.collection.model_versions import ModelVersion
+from deephash.collection.near_values import near_values
 from deephash.errors import CollectionError, UsageError
 
 Flag = Annotated[bool, Parameter(negative="")]
@@ -69,7 +70,7 @@ def remove(
     opened = Collection.open(collection)
     chosen = np.intersect1d(ids, opened.ids()) if where is None else opened.matching(where)
     if not len(chosen):
-        note("no such rows")
+        note("\n".join(["no such rows", *near_values(opened, where or {})]))
         return 1
     if not dry_run:
         opened.remove(chosen)

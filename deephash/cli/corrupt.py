@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from deephash.cli.early import require_target
 from deephash.cli.output import show_report
 
 
@@ -48,6 +49,7 @@ def corrupt(
         out: folder for codes, table, picture and report; corruptions/TARGET when left out.
         json: print the report as one JSON object.
     """
+    require_target(target, queries)
     from deephash.attacks.corrupting import Corrupting, corrupt
     from deephash.attacks.corruption_plot import attacked_curve, draw_corruptions, with_attack
     from deephash.attacks.subject import subject_of

@@ -12,7 +12,8 @@ import numpy as np
 from cyclopts import Parameter
 from numpy.typing import NDArray
 
-from deephash.cli.index import SHOWN, model_named
+from deephash.cli.choosing import model_named
+from deephash.cli.index import SHOWN
 from deephash.cli.output import note
 from deephash.codes import BinaryCodes
 from deephash.collection.folder import FoundFile, Skipped, list_pictures

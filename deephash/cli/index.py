@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from deephash.cli.choosing import AUTO, Asked, check_asked, model_for
 from deephash.cli.output import note, print_json
 from deephash.encoding.port import Decode, Engine, Precision
-from deephash.errors import DataError, UsageError
 from deephash.foreign.names import printable
 
 if TYPE_CHECKING:
-    from deephash.encoding.opening import Source
     from deephash.ingest import IngestReport
 
 SHOWN = 5  # skipped files named on the terminal; skipped.csv names all
@@ -26,7 +25,7 @@ def index(
     /,
     *,
     out: Path,
-    model: str | None = None,
+    model: str = AUTO,
     bits: int | None = None,
     weights: Path | None = None,
     attributes: Path | None = None,
@@ -47,8 +46,9 @@ def index(
 ) -> int:
     """Encode a folder of pictures into a collection; run again, it takes in what is new, changed, renamed and gone.
 
-    $ deephash index ~/Pictures --out pictures.dh --model runs/orthohash
     $ deephash index ~/Pictures --out pictures.dh
+    $ deephash index ~/Pictures --out pictures.dh --model clip:ViT-B-32/laion2b_s34b_b79k
+    $ deephash index ~/Pictures --out trained.dh --model runs/orthohash
     $ deephash index ~/Pictures --out pictures.dh --dry-run
     $ deephash index ~/Pictures --out pictures.dh --exclude "*.png" --exclude "2019/**" --attributes labels.csv
 
@@ -56,7 +56,8 @@ def index(
         folder: pictures, in any sub-folders; the name of a picture's folder becomes its label.
         out: the collection, by custom ending in .dh.
         model: a run of ``deephash train``, a model folder, a collection, or a training-free model such as
-            itq:timm:resnet18, which is fitted to these pictures; may be left out where the collection exists.
+            itq:timm:resnet18, which is fitted to these pictures (``deephash models list``). auto is the collection's
+            own; for a new one the best training-free model whose weights are here or can be fetched.
         bits: code length of a training-free model; 256, or the longest that so few pictures can give.
         weights: file with the weights of a training-free model's network.
         attributes: CSV with a column path (relative to the folder) and further columns to filter by.
@@ -80,27 +81,26 @@ def index(
             collection goes on with the one it was made by.
         json: print one JSON object.
     """
+    check_asked(folder, AUTO if dry_run else model, bits, weights)
     from deephash.collection.attributes import read_attributes, read_kinds
     from deephash.ingest import index_folder
+    from deephash.ingest.origin import note_origin
     from deephash.ingest.update import is_free
 
     table = read_attributes(attributes, read_kinds(type)) if attributes is not None else None
-    if model is None and is_free(out) and not dry_run:
-        raise UsageError(f"{out} is new and needs a model: --model RUN (deephash train makes one)")
-    if not folder.is_dir():
-        raise DataError(f"{folder} is not there; nothing was changed. Is its disk connected?")
-    known = None if model is None or dry_run else model_named(model, pictures=folder, num_bits=bits, weights=weights)
+    fresh = is_free(out)
+    asked = Asked() if dry_run else model_for(folder, out, model, bits, weights)
     try:
         report = index_folder(
             folder,
             out,
-            known,
+            asked.source,
             batch_size=batch_size,
             workers=workers,
             exclude=exclude,
             follow_symlinks=follow_symlinks,
             dry_run=dry_run,
-            keep_vectors=_kept(keep_vectors, model) if is_free(out) else bool(keep_vectors),
+            keep_vectors=_kept(keep_vectors, asked.name) if fresh else bool(keep_vectors),
             precision=precision,
             decode=decode,
             attributes=table,
@@ -113,34 +113,14 @@ def index(
         kept = f"{_rows(out):,} pictures are in {out}. " if out.exists() else ""
         note(f"interrupted. {kept}Go on with the same command:\n  deephash {shlex.join(sys.argv[1:])}")
         return 130
+    finally:
+        if fresh and asked.name is not None:
+            note_origin(out, asked.name)
     if json:
         print_json(_record(report, out, dry_run))
     else:
         _print(report, out, dry_run)
     return 0
-
-
-def model_named(
-    name: str, *, pictures: Path | None = None, num_bits: int | None = None, weights: Path | None = None
-) -> Source:
-    """Return what ``--model`` names, for ``open_encoder``: the folder of a run, a model or a collection's own model,
-    or a training-free model fitted to ``pictures``.
-    """
-    from deephash.encoding.opening import folder_of
-
-    if Path(name).is_dir():
-        return folder_of(name)
-    if ":" in name and pictures is not None:
-        from deephash.fitting import MOST_BITS, fit_training_free
-
-        model = fit_training_free(name, pictures=pictures, num_bits=num_bits, weights=weights)
-        if num_bits is None and model.num_bits < MOST_BITS:
-            longer = 2 * model.num_bits
-            note(f"codes of {model.num_bits} bits: {longer} take more pictures, or a network with more features")
-        return model
-    raise DataError(
-        f"{name}: no such run or model folder; deephash train makes one, or use e.g. --model itq:timm:resnet18"
-    )
 
 
 def _kept(wanted: bool | None, model: str | None) -> bool:

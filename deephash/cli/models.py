@@ -3,20 +3,41 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import asdict
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from deephash.cli.output import print_json, table
+from deephash.cli.specs import GRAMMAR, KNOWN, Known
 from deephash.errors import UsageError
 from deephash.foreign.names import printable
 
+_READS = {"image": "pictures", "text": "words"}
+
 
 def list_methods(*, json: bool = False) -> None:
-    """List the methods, with the configurations that ship for each.
+    """List training-free names with what they read, weigh and are good at, then the methods and their configurations.
+
+    $ deephash models list
 
     Args:
-        json: one object a line.
+        json: one object a line; the names worth knowing have ``name``, the methods ``configs``.
     """
+    if json:
+        for known in KNOWN:
+            print_json({"method": known.name.partition(":")[0], **asdict(known)})
+        for record in _methods():
+            print_json(record)
+        return
+    print("Training-free: deephash index PICTURES --out X.dh --model NAME\n")
+    print(table([_cells(known) for known in KNOWN], ("name", "reads", "bits", "weights", "licence", "good at")))
+    print(f"\n{GRAMMAR}\n", flush=True)  # the rest takes the seconds that torch needs
+    print("Trained: deephash train --config CONFIG, or --config any/folder_64 --method NAME\n")
+    rows = [(each["method"], each["reads"], each["about"], " ".join(each["configs"])) for each in _methods()]
+    print(table(rows, ("method", "reads", "", "configs")))
+
+
+def _methods() -> list[dict[str, Any]]:
     import deephash.models as models
     from deephash.training.configurations import shipped_configs
 
@@ -26,16 +47,14 @@ def list_methods(*, json: bool = False) -> None:
         folder = cls.__module__.rpartition(".")[2]
         says = (inspect.getdoc(inspect.getmodule(cls)) or "").split("\n")[0]
         mine = [each for each in configs if each.startswith(f"{folder}/")]
-        records.append({"method": name, "about": says, "configs": mine})
-    if json:
-        for record in records:
-            print_json(record)
-        return
-    print(
-        table(
-            [(each["method"], each["about"], " ".join(each["configs"])) for each in records], ("method", "", "configs")
-        )
-    )
+        reads = ", ".join(_READS.get(each, each) for each in cls.modalities)
+        records.append({"method": name, "reads": reads, "about": says, "configs": mine})
+    return records
+
+
+def _cells(known: Known) -> tuple[str, ...]:
+    bits = f"{min(256, known.most_bits)}, up to {known.most_bits}"
+    return known.name, known.reads, bits, f"{known.megabytes:.0f} MB", known.licence, known.good_at
 
 
 def info(folder: Path, *, json: bool = False) -> None:

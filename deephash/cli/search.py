@@ -12,8 +12,12 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from deephash.cli.output import note, print_json
+from deephash.collection.near_values import near_values
+from deephash.collection.parser import as_filter
+from deephash.collection.reader import CollectionReader
 from deephash.encoding.port import Engine
 from deephash.errors import DataError, UsageError
+from deephash.numbers import whole
 from deephash.pictures import looks_like_picture
 from deephash.search import Answer, Hit, Options, Part, Query, Searcher
 
@@ -86,6 +90,11 @@ def search(
         engine: onnx encodes without torch, torch by its weights; auto takes what encoded the collection.
         index: which index answers; ``auto`` starts slower and pays for many queries, as in ``deephash serve``.
     """
+    whole(k, "-k, the number of answers,", least=1)
+    if max_distance not in (None, "auto"):
+        whole(max_distance, "--max-distance, in bits,")
+    if where:
+        as_filter(where).to_sql(CollectionReader.open(collection).attribute_kinds)  # a misspelt column, before a model
     searcher = Searcher.open(collection, model=model, index=index, engine=engine)
     parts = _asked(searcher, query, image, text, beta)
     parts += [_weighted(searcher, words, 1.0) for words in plus]
@@ -179,7 +188,8 @@ def _nothing(searcher: Searcher, answer: Answer) -> str:
     if not answer.total:
         return f"{searcher.path} is empty; fill it with: deephash index PICTURES --out {searcher.path}"
     if answer.nearest is None:
-        return f"no item passes --where {answer.options.where!r}"
+        meant = near_values(answer.snapshot.collection, answer.options.where or {})
+        return "\n".join([f"no item passes --where {answer.options.where!r}", *meant])
     if answer.options.max_distance == "auto":
         return f"no match: nothing is likely, or nearer than chance (nearest is {answer.nearest})"
     return f"no match within {answer.options.max_distance} bits (nearest is {answer.nearest})"

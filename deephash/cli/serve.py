@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+from deephash.cli.early import require_collections
 from deephash.encoding.port import Engine
 from deephash.errors import UsageError
 
@@ -47,6 +48,9 @@ def serve(
             what was asked.
         open: open the page in the browser.
     """
+    if (user is None) != (password is None):
+        raise UsageError("--user and --password go together")
+    require_collections(collections)
     try:
         from deephash.webui import serve as run
         from deephash.webui.server import run as _  # noqa: F401 - tells early whether Gradio is there

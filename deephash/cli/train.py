@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from deephash.cli.output import note, print_json, table
+from deephash.cli.train_checks import check_early
 from deephash.cli.train_options import read_options
 from deephash.training.options import TrainOptions
 
@@ -70,6 +71,7 @@ def run(arguments: Sequence[str]) -> int:
         print("\n".join(shipped_configs()))
         return 0
     options = read_options(words)
+    check_early(options)
     from deephash.training.configured import complete_config, train_one  # torch from here on
 
     if options.print_config:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from deephash.encoding.record import model_folder
 from deephash.errors import UsageError, did_you_mean
 from deephash.training.options import TrainOptions
 
@@ -70,7 +69,7 @@ def read_options(words: Sequence[str]) -> TrainOptions:
     return TrainOptions(
         configs=tuple(given.get("configs", ())),
         method=given["method"][-1] if "method" in given else None,
-        bits=tuple(_number("--bits", text) for text in given.get("bits", ())),
+        bits=tuple(_number("--bits", text, least=1) for text in given.get("bits", ())),
         seeds=_seeds(given),
         task=_number("--task", given["task"][-1], least=1) if "task" in given else None,
         replay=given["replay"][-1] if "replay" in given else None,
@@ -120,6 +119,8 @@ def _callbacks(given: Given) -> list[str]:
         raise UsageError("a resumed run has its defence and its start; leave out --defence, --compatible, --start-from")
     words = []
     for source in given.get("start", ()):
+        from deephash.encoding.record import model_folder  # beside what opens collections, which most runs do not
+
         folder = model_folder(source)
         if not folder.is_dir():
             raise UsageError(f"--start-from {source}: no such run or model folder")

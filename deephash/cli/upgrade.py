@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from deephash.cli.index import model_named
+from deephash.cli.choosing import model_named
 from deephash.cli.output import note, print_json, table
 from deephash.errors import UsageError
 from deephash.foreign.names import printable

@@ -21,7 +21,6 @@ import torch
 from safetensors.torch import load_file
 
 from deephash.backbones import Backbone
-from deephash.backbones.weights import names_a_file
 from deephash.codes import BinaryCodes
 from deephash.collection.pair_counts import load_pair_counts
 from deephash.collection.seen import SeenItems
@@ -34,6 +33,7 @@ from deephash.encoding.record import (
     require_weights,
 )
 from deephash.encoding.targets import TargetTable
+from deephash.encoding.weight_files import names_a_file
 from deephash.errors import CollectionDamaged, DeephashError, UsageError, did_you_mean
 from deephash.foreign import refused_as, require_schema
 from deephash.foreign.network import downloads_allowed, without_network

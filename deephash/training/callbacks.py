@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import math
-import os
-import sys
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
-from tqdm import tqdm
 
 from deephash.data.datamodule import HashDataModule
 from deephash.errors import UsageError
 from deephash.models import HashModel
 from deephash.models.objective import batch_hooks
+from deephash.progress import open_bar
 from deephash.scoring.encoding import mean_average_precision_of
 
 SCORE = "validation/mAP"
@@ -140,17 +138,11 @@ class TrainingProgress(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Open the bar."""
-        live = sys.stderr.isatty()
-        self._bar = tqdm(
+        self._bar = open_bar(
+            f"{type(pl_module).__name__}, {getattr(pl_module, 'num_bits', '?')} bits",
             total=int(trainer.num_training_batches) * (trainer.max_epochs or 0) or None,
             initial=int(trainer.num_training_batches) * trainer.current_epoch,
-            desc=f"{type(pl_module).__name__}, {getattr(pl_module, 'num_bits', '?')} bits",
-            unit="step",
-            file=sys.stderr,
-            dynamic_ncols=live,
-            mininterval=0.2 if live else 10.0,
-            disable=os.environ.get("DEEPHASH_QUIET") == "1",
-            leave=live,
+            unit="steps",
         )
 
     def on_train_batch_end(

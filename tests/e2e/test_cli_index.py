@@ -69,11 +69,44 @@ def said(capsys: pytest.CaptureFixture[str], arguments: list[object], code: int 
     ],
 )
 def test_clip_keeps_vectors_unless_told_otherwise(folder, tmp_path, monkeypatch, spec, flags, kept):
-    monkeypatch.setattr("deephash.cli.index.model_named", lambda name, **_: tiny_model())  # no weights are here
+    monkeypatch.setattr("deephash.cli.choosing.model_named", lambda name, **_: tiny_model())  # no weights are here
     command = ["index", str(folder), "--out", str(tmp_path / "x.dh"), "--model", spec]
     assert main([*command, *flags]) == 0
     assert Collection.open(tmp_path / "x.dh").has_vectors == kept
     assert main(command) == 0  # again, with vectors or without
+
+
+def test_the_same_words_fit_no_model_twice(folder, tmp_path, capsys, monkeypatch):
+    from deephash.cli import choosing
+
+    fitted = []
+    monkeypatch.setattr(choosing, "model_named", lambda name, **_: fitted.append(name) or tiny_model())
+    command = ["index", folder, "--out", tmp_path / "x.dh"]
+    said(capsys, [*command, "--model", "lsh:timm:resnet18"])
+    draw(folder / "new.png", 77)
+    assert "1 new" in said(capsys, [*command, "--model", "lsh:timm:resnet18"])[0]
+    said(capsys, [*command, "--model", "lsh:timm:resnet18", "--bits", "16"])
+    said(capsys, command)
+    assert fitted == ["lsh:timm:resnet18"]
+    said(capsys, [*command, "--model", "itq:timm:resnet18"])
+    said(capsys, [*command, "--model", "lsh:timm:resnet18", "--bits", "32"])
+    assert fitted == ["lsh:timm:resnet18", "itq:timm:resnet18", "lsh:timm:resnet18"]
+
+
+def test_auto_takes_the_weights_that_are_here(folder, tmp_path, capsys, no_hub, monkeypatch):
+    from deephash.cli import choosing
+
+    (tmp_path / "weights").mkdir()
+    file = tmp_path / "weights" / "resnet18.safetensors"
+    file.touch()
+    monkeypatch.setenv("DEEPHASH_WEIGHTS", str(file.parent))
+    asked = {}
+    monkeypatch.setattr(choosing, "model_named", lambda name, **how: asked.update(how, name=name) or tiny_model())
+    _, errors = said(capsys, ["index", folder, "--out", tmp_path / "x.dh"])
+    assert (asked["name"], asked["weights"]) == ("itq:timm:resnet18", file)
+    assert (
+        f"model itq:timm:resnet18: searched by pictures; its weights are {file}. Others: deephash models list" in errors
+    )
 
 
 def test_index_says_what_happened_and_what_next(
@@ -94,11 +127,12 @@ def test_index_says_what_happened_and_what_next(
     assert record["skipped"] == [{"path": "bad.png", "reason": "not a picture in a known format"}]
 
 
+@pytest.mark.usefixtures("no_hub")
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
         (["{absent}", "--out", "{x}", "--model", "{run}"], 3, "is not there; nothing was changed"),
-        (["{folder}", "--out", "{x}"], 2, "is new and needs a model"),
+        (["{folder}", "--out", "{x}"], 3, "no model can be had here"),
         (["{folder}", "--out", "{x}", "--model", "{absent}"], 3, "no such run or model folder"),
         (["{folder}", "--out", "{x}", "--model", "{folder}"], 4, "model.json"),
         (["{folder}", "--out", "{folder}", "--model", "{run}"], 4, "is not a collection"),

@@ -32,15 +32,15 @@ def test_a_mistake_is_named(tmp_path, monkeypatch, capsys, words, status, messag
     assert said.out == ""
 
 
-def test_an_empty_folder_becomes_a_collection(tmp_path, capsys):
+def test_an_empty_folder_becomes_a_collection(tmp_path, capsys, no_hub):
     pictures, out = tmp_path / "pictures", tmp_path / "new.dh"
     pictures.mkdir()
     out.mkdir()
     for number in range(8):
         noise = np.random.default_rng(number).integers(0, 255, (24, 24, 3), dtype=np.uint8)
         Image.fromarray(noise).save(pictures / f"{number}.png")
-    assert main(["index", str(pictures), "--out", str(out)]) == 2
-    assert "is new and needs a model" in capsys.readouterr().err
+    assert main(["index", str(pictures), "--out", str(out)]) == 3  # no weights are here
+    assert "no model can be had here" in capsys.readouterr().err
     words = ["index", str(pictures), "--out", str(out), "--model", "lsh:tiny", "--bits", "16", "--dry-run", "--json"]
     assert main(words) == 0
     assert json.loads(capsys.readouterr().out)["added"] == 8
