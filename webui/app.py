@@ -21,7 +21,7 @@ from .allowed import own_routes
 from .description import describe
 from .guard import Guard
 from .health import add_health_routes
-from .page import SearchPage
+from .page import SearchPage, script
 from .panels import Panels
 from .routes import add_routes
 from .turns import CONCURRENT, WAITING
@@ -49,6 +49,7 @@ def build_page(workspace: Workspace) -> gr.Blocks:
             with gr.Tab("Search", id="search"):
                 search = SearchPage(workspace, name)
             Panels(workspace, search, tabs)
+        gr.HTML((HERE / "large.html").read_text(encoding="utf8"), elem_id="dh-large", js_on_load=script("large"))
         outputs = [name, *search.outputs, *search.offers]
         page.load(search.on_load, [name], outputs, show_progress="hidden", api_visibility="private")
     page.queue(default_concurrency_limit=CONCURRENT, max_size=WAITING)
@@ -69,7 +70,7 @@ def _mount(page: gr.Blocks, app: FastAPI) -> None:
         show_error=False,
         max_file_size=MAX_UPLOAD_BYTES,
         theme=_theme(),
-        css=(HERE / "style.css").read_text(encoding="utf8"),
+        css="".join((HERE / f"{name}.css").read_text(encoding="utf8") for name in ("style", "large")),
         allowed_paths=[],
         favicon_path=str(HERE / "favicon.png"),
     )

@@ -92,6 +92,9 @@ class ItemRecord(CodeRecord):
 
     id: int
     path: str
+    width: int | None = Field(description="pixels of the file, upright; null where it cannot be read")
+    height: int | None
+    bytes: int | None = Field(description="size of the file")
     attributes: dict[str, Any]
 
 

@@ -1,12 +1,20 @@
 // Runs once for the results panel. Clicks become events for Python; everything else stays in the browser.
 const pick = (event, selector) => event.target.closest(selector);
+// Named one by one: Gradio looks for the names of events in this text.
+const act = {requery: data => trigger('requery', data), steer: data => trigger('steer', data),
+             discard: data => trigger('discard', data)};
 
 element.addEventListener('click', event => {
-  const remove = pick(event, '.dh-remove');
-  if (remove) { trigger('discard', {id: Number(remove.dataset.id)}); return; }
   const steer = pick(event, '.dh-steer');
   if (steer) { trigger('steer', {id: Number(steer.dataset.id), sign: Number(steer.dataset.sign)}); return; }
   const hit = pick(event, '.dh-hit');
+  if (hit && hit.href) {  // a link: with Ctrl, Shift or the middle button it opens by itself, elsewhere
+    if (event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
+    event.preventDefault();
+    const hits = [...element.querySelectorAll('a.dh-hit')].filter(one => one.offsetParent);
+    document.dispatchEvent(new CustomEvent('dh-large', {detail: {hit, all: hits, act}}));
+    return;
+  }
   if (hit) { trigger('requery', {id: Number(hit.dataset.id), collection: hit.dataset.collection || ''}); return; }
   const action = pick(event, '.dh-action');
   if (action) trigger('cutoff', {bits: Number(action.dataset.cutoff)});

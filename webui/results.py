@@ -25,9 +25,10 @@ def results_html(answer: Answer, *, removable: bool = False) -> str:
         if answer.leaders and answer.leaders[position] != position:
             continue
         code = codes[position] if answer.is_comparable(answer.hits[position]) else ""
-        cards.append(_card(answer, position, code, removable))
+        cards.append(_card(answer, position, code))
     shown = sum("dh-card" in card for card in cards)
     link = _permalink(answer)
+    link += " data-removable" * removable
     grid = f'<div class="dh-grid" role="list" aria-label="{counted(shown, "result")}"{link}>{"".join(cards)}</div>'
     return _no_match_html(answer) + grid
 
@@ -57,12 +58,12 @@ def _permalink(answer: Answer) -> str:
     return f' data-link="?{escape(urlencode({"collection": answer.name, **asked}), quote=True)}"'
 
 
-def _card(answer: Answer, position: int, code: str, removable: bool) -> str:
+def _card(answer: Answer, position: int, code: str) -> str:
     hit, remark, word = answer.hits[position], answer.remarks[position], answer.word(answer.hits[position])
     name = hit.uri.rsplit("/", 1)[-1]
     label = (
         f"Result {hit.rank}: {name}, distance {hit.distance} of {hit.num_bits} bits, "
-        f"similarity {hit.similarity:.2f}{', ' * bool(word)}{word}. Search with this picture"
+        f"similarity {hit.similarity:.2f}{', ' * bool(word)}{word}. Show it large"
     )
     near = "" if answer.is_above(hit) else " dh-far"
     notes = [f'<b class="dh-word">{escape(word)}</b>'] if word else []
@@ -71,17 +72,18 @@ def _card(answer: Answer, position: int, code: str, removable: bool) -> str:
     notes += [] if hit.by_chance is None else [f"model {hit.model_version}, {_probability(hit.by_chance)} by chance"]
     notes += [answer.folded(position)] if answer.folded(position) else []
     share = 100 * hit.distance / hit.num_bits
+    said = escape(" · ".join([f"{hit.distance} of {hit.num_bits} bits differ", *([word] if word else [])]), quote=True)
     return (
         f'<div class="dh-card{near}" role="listitem" data-distance="{hit.distance}">'
-        f'<button class="dh-hit" data-id="{hit.id}" data-rank="{hit.rank}" data-code="{code}" '
-        f'aria-label="{escape(label, quote=True)}">'
+        f'<a class="dh-hit" href="{item_address(answer.name, hit.id)}" data-id="{hit.id}" data-rank="{hit.rank}" '
+        f'data-code="{code}" data-said="{said}" aria-label="{escape(label, quote=True)}">'
         f'<img src="{thumbnail_url(answer.name, hit.id)}" alt="{escape(_alt(hit), quote=True)}" '
         f'loading="{"eager" if hit.rank <= 12 else "lazy"}" decoding="async">'
         f'<span class="dh-facts"><b>{hit.distance}</b><small>/{hit.num_bits}</small>'
         f'<span class="dh-sim" title="similarity = 1 - distance / bits">{hit.similarity:.3f}</span></span>'
         f'<span class="dh-bar" aria-hidden="true"><i style="width:{share:.1f}%"></i></span>'
         f'<span class="dh-path" title="{escape(hit.uri, quote=True)}"><bdi>{escape(hit.uri)}</bdi></span>'
-        f'<span class="dh-note">{" · ".join(notes)}</span></button>{_tools(hit, name, removable)}</div>'
+        f'<span class="dh-note">{" · ".join(notes)}</span></a>{_tools(hit, name)}</div>'
     )
 
 
@@ -89,20 +91,19 @@ def _probability(share: float) -> str:
     return f"{100 * share:.1f} %" if share >= 0.001 else "under 0.1 %"
 
 
-def _tools(hit: Hit, name: str, removable: bool) -> str:
-    """Return the small buttons over a picture: more like it, less like it, remove it."""
+def _tools(hit: Hit, name: str) -> str:
+    """Return the small buttons over a picture: more like it, less like it."""
     quoted = escape(name, quote=True)
-    remove = (
-        f'<button class="dh-remove" data-id="{hit.id}" title="Remove from the collection" '
-        f'aria-label="Remove {quoted} from the collection">×</button>'
-        if removable
-        else ""
-    )
     return (
         f'<div class="dh-more"><button class="dh-steer" data-id="{hit.id}" data-sign="1" title="More like this one" '
         f'aria-label="More like {quoted}">+</button><button class="dh-steer" data-id="{hit.id}" data-sign="-1" '
-        f'title="Less like this one" aria-label="Less like {quoted}">−</button>{remove}</div>'
+        f'title="Less like this one" aria-label="Less like {quoted}">−</button></div>'
     )
+
+
+def item_address(name: str, item: int) -> str:
+    """Return the address of the page that searches with an item, as an attribute may hold it."""
+    return f"?{escape(urlencode({'collection': name, 'id': item}), quote=True)}"
 
 
 def thumbnail_url(name: str, item: int, side: int = 256) -> str:
@@ -147,9 +148,9 @@ def welcome_html(
     ways = ["give a picture, draw one"] * ("image" in modalities) + ["say it in words"] * ("text" in modalities)
     todo = ", ".join([*ways, "or start with one of these" if ways else "start with one of these"])
     pictures = "".join(
-        f'<div class="dh-card" role="listitem"><button class="dh-hit" data-id="{item}" '
-        f'aria-label="Search with {escape(uri, quote=True)}"><img src="{thumbnail_url(name, item)}" '
-        f'alt="{escape(uri, quote=True)}" decoding="async"></button></div>'
+        f'<div class="dh-card" role="listitem"><a class="dh-hit" href="{item_address(name, item)}" data-id="{item}" '
+        f'aria-label="Show {escape(uri, quote=True)} large"><img src="{thumbnail_url(name, item)}" '
+        f'alt="{escape(uri, quote=True)}" decoding="async"></a></div>'
         for item, uri in examples
     )
     return (

@@ -23,7 +23,7 @@ from .live import MOST_AT_ONCE, add_pictures
 from .numbers import MOST_BITS, TOO_LARGE
 from .records import AddedRecord, AnswerRecord, CodeRecord, ItemRecord, StatsRecord
 from .refusals import refusal
-from .thumbnails import MAX_SIDE, SIDE, placeholder
+from .thumbnails import MAX_SIDE, SIDE, original_size, placeholder
 from .turns import ServerBusy
 from .workspace import MAX_ANSWERS, RERANKED, Workspace
 
@@ -99,9 +99,14 @@ def _add_looking(app: FastAPI, workspace: Workspace) -> None:
         snapshot = workspace.place(collection).searcher.snapshot
         code = snapshot.codes_of([item])
         found = snapshot.collection.items([item])[0]
+        try:
+            size = original_size(snapshot.collection, found)
+        except DataError:  # gone, damaged, or elsewhere
+            size = {"width": None, "height": None, "bytes": None}
         return {
             "id": item,
             "path": found.uri,
+            **size,
             "attributes": dict(found.attributes),
             "num_bits": code.num_bits,
             "hex": code.hex()[0],

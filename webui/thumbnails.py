@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 
 from deephash.collection import Collection, Item
 from deephash.errors import DeephashError, UnreadablePicture
-from deephash.pictures import open_picture
+from deephash.pictures import open_picture, read_picture
 
 SIDE = 256
 MAX_SIDE = 1024
@@ -61,6 +61,13 @@ class Thumbnails:
 def open_item(collection: Collection, item: Item, *, reduced_to: int | None = None) -> Image.Image:
     """Open the picture of an item, after checking that it lies where the collection's pictures lie."""
     return open_picture(safe_path(collection, item), reduced_to=reduced_to)
+
+
+def original_size(collection: Collection, item: Item) -> dict[str, int | None]:
+    """Return width, height and bytes of an item's file. Raises UnreadablePicture as :meth:`Thumbnails.get` does."""
+    path = safe_path(collection, item)
+    facts = read_picture(path, reduced_to=PIXEL_ART)[1]
+    return {"width": facts.width, "height": facts.height, "bytes": path.stat().st_size}
 
 
 def safe_path(collection: Collection, item: Item) -> Path:

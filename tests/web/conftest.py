@@ -119,12 +119,19 @@ class Visit:
         return [int(card.get_attribute("data-id") or -1) for card in cards if card.is_visible()]
 
     def click_result(self, place: int) -> int:
-        """Search with a result, wait for its own answer and address, return its id."""
+        """Show a result large, search with it, wait for its own answer and address, return its id."""
+        item = self.show_large(place)
+        self.page.click("#dh-large [data-act=requery]")
+        self.page.wait_for_selector(f'#dh-results .dh-card:first-child .dh-hit[data-id="{item}"][data-rank="1"]')
+        self.page.wait_for_function("item => new URLSearchParams(location.search).get('id') === item", arg=str(item))
+        return item
+
+    def show_large(self, place: int) -> int:
+        """Open the dialog of a result, return its id."""
         card = self.page.locator("#dh-results .dh-hit").nth(place)
         item = int(card.get_attribute("data-id") or -1)
         card.click()
-        self.page.wait_for_selector(f'#dh-results .dh-card:first-child .dh-hit[data-id="{item}"][data-rank="1"]')
-        self.page.wait_for_function("item => new URLSearchParams(location.search).get('id') === item", arg=str(item))
+        self.page.wait_for_selector("#dh-large dialog[open]")
         return item
 
     def wait_status(self, words: str) -> None:

@@ -98,6 +98,8 @@ def test_keyboard_walks_searches_and_goes_back(visit):
     focused = visit.page.evaluate("Number(document.activeElement.dataset.id)")
     assert focused == visit.shown()[1]
     visit.page.keyboard.press("Enter")
+    visit.page.wait_for_selector("#dh-large dialog[open] .dh-primary:focus")
+    visit.page.keyboard.press("Enter")
     visit.page.wait_for_selector(f'#dh-results .dh-card:first-child .dh-hit[data-id="{focused}"]:focus')
     visit.page.keyboard.press("Backspace")
     visit.page.wait_for_selector(f'#dh-results .dh-card:first-child .dh-hit[data-id="{first}"]')

@@ -137,10 +137,8 @@ def test_adding_searching_undoing_and_removing(guest, live):
     assert not list((live.paths[0] / "uploads").iterdir())
     guest.tab("Search")
     guest.wait_status("24 of 96 pictures")
-    card = guest.page.locator("#dh-results .dh-card").first
-    removed = guest.shown()[0]
-    card.hover()
-    card.locator(".dh-remove").click()
+    removed = guest.show_large(0)
+    guest.page.click("#dh-large .dh-remove")
     guest.wait_status("24 of 95 pictures")
     assert removed not in guest.shown()
     guest.tab("Collection")
@@ -154,7 +152,8 @@ def test_a_collection_that_changes_under_the_page(guest, live):
     item = guest.click_result(0)
     Collection.open(live.paths[0]).remove([guest.shown()[1]])
     gone = guest.shown()[1]
-    guest.page.locator("#dh-results .dh-hit").nth(1).click()
+    guest.show_large(1)
+    guest.page.click("#dh-large [data-act=requery]")
     guest.page.wait_for_selector(f"#dh-results .dh-error:has-text('{gone}')")
     guest.page.click(".dh-trail [data-step='0']")
     guest.wait_status("24 of 95 pictures")
@@ -179,7 +178,9 @@ def test_read_only_offers_no_changes(chromium, pictures, photo_model, tmp_path):
         with contextlib.contextmanager(visiting)(chromium, running) as guest:
             guest.open()
             guest.click_result(0)
-            assert not guest.page.query_selector_all(".dh-remove")
+            guest.show_large(0)
+            assert not guest.page.is_visible("#dh-large .dh-remove")
+            guest.page.keyboard.press("Escape")
             guest.tab("Collection")
             guest.page.wait_for_selector("#dh-facts .dh-tiles")
             assert not guest.page.is_visible("#dh-add")
@@ -228,8 +229,9 @@ def test_a_visitor_too_many_is_told_that_the_server_is_busy(chromium, pictures, 
                 visitor.open()
             monkeypatch.setattr(running.workspace, "answer", gated)
             for visitor in visitors:
+                visitor.show_large(0)
                 with visitor.page.expect_response("**/queue/join*"):
-                    visitor.page.locator("#dh-results .dh-hit").first.click()
+                    visitor.page.click("#dh-large .dh-primary")
                 if visitor is visitors[0]:
                     assert inside.acquire(timeout=30)
             visitors[2].page.wait_for_selector("text=currently busy. Please try again")

@@ -94,6 +94,8 @@ def test_another_collection_by_its_name(client):
 def test_encode_gives_the_stored_code(client, pictures):
     item = client.get("api/items/1").json()
     data = (pictures / item["path"]).read_bytes()
+    with Image.open(pictures / item["path"]) as original:
+        assert (item["width"], item["height"], item["bytes"]) == (*original.size, len(data))
     assert client.post("api/encode", files={"picture": ("x.jpg", data)}).json() == {"num_bits": 64, "hex": item["hex"]}
 
 

@@ -47,6 +47,12 @@ def test_markup_in_names_and_labels_stays_text(chromium, hostile):
         shown = visit.page.inner_text("#dh-results")
         assert "<script>window.hit=1</script>.png" in shown
         visit.page.hover("#dh-results .dh-hit >> nth=2")
+        for _ in visit.show_large(0), *range(7):
+            visit.page.wait_for_selector("#dh-large dd")
+            assert visit.page.inner_text("#dh-large dd") == visit.page.locator("#dh-large dd").first.text_content()
+            visit.page.keyboard.press("ArrowRight")
+        assert visit.page.locator("#dh-large :is(script, svg, b[onclick], img[onerror])").count() == 0
+        visit.page.keyboard.press("Escape")
         visit.page.click("#dh-options button")
         for name in ("Compare", "Collection", "Evaluation", "Search"):
             visit.tab(name)
