@@ -4,13 +4,16 @@
 
 CPU seconds (user and system) of whole processes, which other work on the cores hardly changes; medians of alternating
 rounds: ``deephash search`` by a picture through the portable encoder, through torch, and by an item; and a bare script
-that imports NumPy, Pillow and onnxruntime and runs the same graph once. Byte code is there, as scripts/setup leaves it.
+that imports NumPy, Pillow and onnxruntime and runs the same graph once. With ``--clip`` also words, on a CLIP of that
+architecture with random weights, beside a bare script that runs its text tower once. Byte code is there, as
+scripts/setup leaves it.
 """
 
 import argparse
 import os
 import platform
 import resource
+import shutil
 import statistics
 import subprocess
 import sys
@@ -28,6 +31,22 @@ options.intra_op_num_threads = options.inter_op_num_threads = 1
 onnxruntime.InferenceSession(sys.argv[1], options, providers=["CPUExecutionProvider"]).run(None, {"rows": rows})
 """
 
+WORDS = """
+import sys
+import numpy as np, onnxruntime
+options = onnxruntime.SessionOptions()
+options.intra_op_num_threads = options.inter_op_num_threads = 1
+session = onnxruntime.InferenceSession(sys.argv[1], options, providers=["CPUExecutionProvider"])
+session.run(None, {"rows": np.ones((1, 77), np.int64)})
+"""
+CLIP = """
+import sys
+from deephash.fitting import fit_training_free
+from deephash.ingest import index_folder
+model = fit_training_free(sys.argv[1], sys.argv[2], num_bits=8, weights="none", max_pictures=16)
+index_folder(sys.argv[2], sys.argv[3], model)
+"""
+
 
 def cpu_seconds(*words: object) -> float:
     """Run a process and return the CPU seconds that it took."""
@@ -42,6 +61,7 @@ def main() -> None:
     parser.add_argument("--pictures", type=Path, required=True)
     parser.add_argument("--weights", type=Path, required=True)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--clip", help="an architecture, such as ViT-B-32")
     options = parser.parse_args()
     program = Path(sys.executable).with_name("deephash")
     with tempfile.TemporaryDirectory() as scratch:
@@ -56,6 +76,19 @@ def main() -> None:
             "search PICTURE --engine torch": (program, "search", made, picture, "--engine", "torch"),
             "search id:1": (program, "search", made, "id:1"),
         }
+        if options.clip:
+            clip = Path(scratch) / "clip.dh"
+            few = Path(scratch) / "few"
+            few.mkdir()
+            for number, path in enumerate(sorted(options.pictures.rglob("*.jpg"))[:16]):
+                shutil.copy(path, few / f"{number}.jpg")
+            subprocess.run([sys.executable, "-c", CLIP, f"clip:{options.clip}/random", few, clip], check=True)
+            (text,) = clip.glob("models/*/encoder_text.onnx")
+            cells |= {
+                "bare script, words": (sys.executable, "-c", WORDS, text),
+                "search WORDS": (program, "search", clip, "two dogs on a beach"),
+                "search WORDS --engine torch": (program, "search", clip, "two dogs on a beach", "--engine", "torch"),
+            }
         found: dict[str, list[float]] = {name: [] for name in cells}
         for _ in range(options.rounds):
             for name, words in cells.items():
@@ -65,7 +98,8 @@ def main() -> None:
         f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores; medians of {options.rounds} CPU seconds"
     )
     for name, value in middle.items():
-        print(f"{name:32} {value:6.2f}   {value / middle['bare script']:5.1f}x the bare script")
+        bare = middle["bare script, words" if "WORDS" in name or "words" in name else "bare script"]
+        print(f"{name:32} {value:6.2f}   {value / bare:5.1f}x the bare script")
     ratio = middle["search PICTURE --engine torch"] / middle["search PICTURE"]
     print(f"torch / onnx: {ratio:.1f}")
 

@@ -230,14 +230,15 @@ def compact(collection: Path, /, *, forget_days: float | None = None) -> None:
 
 
 def export(collection: Path, /, *, to: str, out: Path, column: str | None = None) -> None:
-    """Write codes, ids and paths for other programs.
+    """Write codes, ids, paths and attributes for other programs.
 
     $ deephash collection export pictures.dh --to numpy --out codes.npz
+    $ deephash collection export pictures.dh --to csv --out pictures.csv
     $ deephash collection export pictures.dh --to pgvector --out pictures.sql
 
     Args:
         collection: the folder.
-        to: numpy, parquet, hex, pgvector, faiss or usearch.
+        to: csv, jsonl and parquet keep every attribute, numpy the label; hex, pgvector, faiss and usearch none.
         out: the file to write.
         column: which codes; by default those that all rows have.
     """
@@ -248,7 +249,7 @@ def export(collection: Path, /, *, to: str, out: Path, column: str | None = None
     print(f"{count:,} codes written to {out}")
     missing = left_out(opened, to)
     if missing:
-        note(f"{to} has no place for {', '.join(missing)}; --to parquet keeps them")
+        note(f"{to} has no place for {', '.join(missing)}; --to csv, jsonl and parquet keep them")
 
 
 def import_(

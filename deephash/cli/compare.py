@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from deephash.cli.output import note, print_json, table
+from deephash.encoding.record import model_folder
 from deephash.errors import UsageError
 from deephash.reports.record import Figure
 from deephash.reports.report import EvaluationReport
@@ -34,12 +35,14 @@ def compare(
     """Compare reports in one table, with a paired bootstrap against the first.
 
     $ deephash compare report_a report_b
+    $ deephash compare runs/a runs/b
     $ deephash compare runs/*/report.json --metric mAP@all --metric P@100 --latex
 
     Figures of different protocols are refused: the command names the fields that differ and ends with 1.
 
     Args:
-        reports: report.json files, or the folders they are in.
+        reports: report.json files, or the folders they are in; runs and collections that were not scored yet are, a
+            run's report being kept in its folder.
         metric: columns, e.g. --metric mAP@all --metric P@100; by default the mAP figures that all reports have.
         force: put different protocols into one table all the same; the differing fields are printed below it.
         resamples: of the paired bootstrap.
@@ -51,7 +54,7 @@ def compare(
     """
     if markdown + latex + csv + json > 1:
         raise UsageError("choose one of --markdown, --latex, --csv and --json")
-    loaded = [EvaluationReport.load(path) for path in reports]
+    loaded = [_loaded(path) for path in reports]
     found = compare_reports(loaded, metrics=metric or None, force=force, resamples=resamples, seed=seed)
     if json:
         _print_json(found)
@@ -63,6 +66,21 @@ def compare(
         for field, (mine, theirs) in fields.items():
             note(f"forced: {name} has {field} {theirs!r}, the first has {mine!r}")
     return 0
+
+
+def _loaded(path: Path) -> EvaluationReport:
+    """Return the report at ``path``, or that of a run or a collection, which is scored where nobody has done so."""
+    is_run = (model_folder(path) / "model.json").is_file() and not (path / "model.json").is_file()
+    is_scored = (path / "report.json").is_file()
+    if not path.is_dir() or is_scored or not (is_run or (path / "collection.json").is_file()):
+        return EvaluationReport.load(path)
+    from deephash.scoring.targets import evaluate
+
+    note(f"{path} was not scored yet: deephash evaluate {path}")
+    report = evaluate(path)
+    if is_run:
+        report.save(path)
+    return report
 
 
 # Faces -------------------------------------------------------------------------------------------------

@@ -50,6 +50,7 @@ def evaluate(
     $ deephash evaluate runs/orthohash --save report
     $ deephash evaluate pictures.dh --label category
     $ deephash evaluate --query q.npz --database d.npz --top-k 1000 --json
+    $ deephash evaluate --query q.npz --database pictures.dh
     $ deephash evaluate --query q.npz --database d.npz --adversarial attacked.npz
     $ deephash evaluate --query birds.npz --database birds.npz --leave-one-out
     $ deephash evaluate session1 session2 session3 --lifelong
@@ -62,8 +63,8 @@ def evaluate(
     Args:
         targets: a run folder, a collection whose items have labels, or a folder with query.npz and database.npz;
             several, oldest first, for --lifelong and --compatibility.
-        query: .npz of the codes that ask; give --database too.
-        database: .npz of the codes that are searched.
+        query: .npz of the codes that ask, or a collection; give --database too.
+        database: .npz of the codes that are searched, or a collection, whose --label is the class.
         top_k: R of mAP@R; the whole database when left out.
         ties: how equal distances are ordered: expected (exact mean), optimistic, pessimistic, stable, random:SEED.
         normalize: denominator of AP@R; `min` is printed beside it.

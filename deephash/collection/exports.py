@@ -1,14 +1,19 @@
-"""Take the codes elsewhere: NumPy, Parquet, hexadecimal, PostgreSQL (pgvector), Faiss, usearch.
+"""Take the codes elsewhere: CSV, JSON lines, NumPy, Parquet, hexadecimal, PostgreSQL (pgvector), Faiss, usearch.
 
 Bits are packed as ``numpy.packbits`` does: the first bit of a code is the highest bit of its first byte.
 """
 
 from __future__ import annotations
 
+import csv
+import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from datetime import date
+from math import isfinite
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +26,8 @@ from deephash.collection.schema import ID, URI
 from deephash.collection.tables import tab_line
 from deephash.errors import CollectionError, UsageError, did_you_mean
 
+_ROWS = 4096  # turned into Python values at a time
+
 
 def export_codes(collection: CollectionReader, out: str | Path, to: str, *, column: str | None = None) -> int:
     """Write the codes of ``column`` with ids and uris; return how many.
@@ -28,9 +35,9 @@ def export_codes(collection: CollectionReader, out: str | Path, to: str, *, colu
     Args:
         collection: what to read.
         out: the file to write; it appears complete or not at all.
-        to: ``numpy`` (.npz), ``parquet``, ``hex`` (tab-separated lines: code, id, uri, by the
-            rules of CSV), ``pgvector`` (SQL for psql),
-            ``faiss`` (IndexBinaryIDMap2) or ``usearch``.
+        to: ``csv`` and ``jsonl`` (id, path, code in hexadecimal, every attribute), ``numpy`` (.npz), ``parquet``,
+            ``hex`` (tab-separated lines: code, id, uri, by the rules of CSV), ``pgvector`` (SQL for psql), ``faiss``
+            (IndexBinaryIDMap2) or ``usearch``.
         column: which codes; by default those that all rows have.
 
     Raises:
@@ -78,6 +85,45 @@ def _parquet(collection: CollectionReader, out: Path, ids: Ids, codes: BinaryCod
     packed = pa.FixedSizeBinaryArray.from_buffers(pa.binary(width), len(ids), [None, pa.py_buffer(codes.packed)])
     table = table.append_column(pa.field("code", pa.binary(width)), packed)
     pq.write_table(table.replace_schema_metadata({"deephash:num_bits": str(codes.num_bits)}), out)
+
+
+def _rows(collection: CollectionReader, ids: Ids, codes: BinaryCodes) -> Iterator[dict[str, Any]]:
+    """Yield {id, path, code, attribute: value} of each row; attributes that no row has are left out."""
+    names = [name for name in collection.attribute_kinds if name != URI]
+    table = collection.table([URI, *names])
+    table = table.take(pa.array(np.searchsorted(table.column(ID).to_numpy(), ids)))
+    kept = [name for name in names if table.column(name).null_count < len(table)]
+    for start in range(0, len(ids), _ROWS):
+        part, text = table.slice(start, _ROWS), codes[np.arange(start, min(start + _ROWS, len(ids)))].hex()
+        columns = [part.column(name).to_pylist() for name in (ID, URI, *kept)]
+        for code, number, uri, *values in zip(text, *columns):
+            yield {"id": number, "path": uri, "code": code, **dict(zip(kept, values))}
+
+
+def _csv(collection: CollectionReader, out: Path, ids: Ids, codes: BinaryCodes) -> None:
+    with out.open("w", encoding="utf-8", newline="") as file:
+        writer: Any = None
+        for row in _rows(collection, ids, codes):
+            if writer is None:
+                writer = csv.DictWriter(file, list(row), lineterminator="\n")
+                writer.writeheader()
+            writer.writerow({name: _iso(value) for name, value in row.items()})
+        if writer is None:
+            file.write("id,path,code\n")
+
+
+def _jsonl(collection: CollectionReader, out: Path, ids: Ids, codes: BinaryCodes) -> None:
+    with out.open("w", encoding="utf-8", newline="") as file:
+        for row in _rows(collection, ids, codes):
+            filled = {name: _iso(value) for name, value in row.items() if value is not None}
+            file.write(json.dumps(filled, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def _iso(value: Any) -> Any:
+    """Return a time as ISO 8601, a number that JSON does not have as None, anything else as it is."""
+    if isinstance(value, float) and not isfinite(value):
+        return None
+    return value.isoformat() if isinstance(value, date) else value
 
 
 def _hex(collection: CollectionReader, out: Path, ids: Ids, codes: BinaryCodes) -> None:
@@ -139,6 +185,8 @@ def _package(module: str, name: str) -> ModuleType:
 
 
 _WRITERS: Mapping[str, Callable[[CollectionReader, Path, Ids, BinaryCodes], None]] = {
+    "csv": _csv,
+    "jsonl": _jsonl,
     "numpy": _numpy,
     "parquet": _parquet,
     "hex": _hex,

@@ -8,8 +8,10 @@ record and keeps the torch path.
 from __future__ import annotations
 
 import logging
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, redirect_stdout
 from importlib.util import find_spec
+from io import StringIO
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -92,10 +94,11 @@ def _exported(model: Exportable, modality: str, folder: Path, written: list[Path
     names = ["continuous", "vectors", *([] if model.binarises_at_zero else ["bits"])]
     written.append(path)
     try:
-        torch.onnx.export(
-            tower, (rows,), str(path), dynamo=False, opset_version=OPSET, input_names=["rows"], output_names=names,
-            dynamic_axes={name: {0: "n"} for name in ("rows", *names)},
-        )  # fmt: skip
+        with _as_plain_operators():
+            torch.onnx.export(
+                tower, (rows,), str(path), dynamo=False, opset_version=OPSET, input_names=["rows"], output_names=names,
+                dynamic_axes={name: {0: "n"} for name in ("rows", *names)},
+            )  # fmt: skip
     except Exception as error:  # networks of other libraries raise nearly anything
         raise NotPortable(f"{type(error).__name__}: {' '.join(str(error).split())[:200]}") from None
     found = tower(rows)
@@ -106,6 +109,18 @@ def _exported(model: Exportable, modality: str, folder: Path, written: list[Path
         "vector_dim": int(found[1].shape[1]),
         "difference": difference,
     }
+
+
+@contextmanager
+def _as_plain_operators() -> Iterator[None]:
+    """Let attention be computed by operators that ONNX has, and keep the exporter from printing what it failed at."""
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with redirect_stdout(StringIO()):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
 
 
 def example_rows(reads: dict[str, Any], device: torch.device) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from deephash.reports.in_words import in_words
 from deephash.reports.record import Figure, HardQuery, Record, Series
 
 DIGITS = 4
@@ -23,7 +24,7 @@ def report_to_table(report: Record) -> str:
     protocol = report.protocol
     backbone = "" if protocol.backbone == "unknown" else f"  {protocol.backbone}"
     head = f"{report.method}{backbone}  {protocol.num_bits} bit  {protocol.short()}"
-    lines = [head, *_figure_lines(report.figures), *_code_lines(report)]
+    lines = [head, *filter(None, [in_words(report)]), *_figure_lines(report.figures), *_code_lines(report)]
     lines += _series_lines(report.series)
     if report.baselines:
         lines.append("baselines: " + "   ".join(_baseline_words(report)))
@@ -35,6 +36,7 @@ def report_to_markdown(report: Record, pictures: Sequence[str] = ()) -> str:
     """Return the report as one Markdown page that shows ``pictures``."""
     blocks = [
         f"# {report.method}, {report.protocol.num_bits} bits, {report.protocol.dataset}",
+        in_words(report),
         f"`{report.protocol}`",
         "\n".join(f"- **{warning}**" for warning in report.warnings),
         _markdown_table(

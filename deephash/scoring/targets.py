@@ -54,7 +54,7 @@ def evaluate(
     ===============================  ==================================================================================
     ``target``                       ``data``
     ===============================  ==================================================================================
-    query ``.npz`` or CodeFile       database ``.npz`` or CodeFile
+    query ``.npz`` or CodeFile       database ``.npz``, CodeFile, or a collection
     collection, or its folder        None; some items ask, the rest is searched, an attribute is the label
     run folder                       None takes the run's own data set; or a data module
     model, or its folder             a data module: its ``query`` split against its ``database`` split
@@ -156,12 +156,13 @@ def _has_labels(pair: CodePair) -> bool:
 
 def _pair_of(target: Target, data: Data | None, task: str | None, draw: Draw) -> CodePair:
     collection = _collection_of(target)
-    if collection is not None:
+    if collection is not None and data is None:
         return collection_pair(collection, draw)
     if draw.held_out:
         raise UsageError("--held-out is for collections: a run is always scored on queries that did not train it")
-    if isinstance(target, CodeFile) or (isinstance(target, (str, Path)) and Path(target).suffix == ".npz"):
-        return _pair_of_files(target, data, task)
+    is_file = isinstance(target, CodeFile) or (isinstance(target, (str, Path)) and Path(target).suffix == ".npz")
+    if is_file or collection is not None:
+        return _pair_of_files(_side(target, draw), None if data is None else _side(data, draw), task)
     if data is None and isinstance(target, (str, Path)) and is_folder_of_codes(target):
         return _pair_of_files(Path(target) / QUERY_FILE, Path(target) / DATABASE_FILE, task, method=Path(target).name)
     if isinstance(target, (str, Path)) and not Path(target).is_dir():
@@ -171,6 +172,20 @@ def _pair_of(target: Target, data: Data | None, task: str | None, draw: Draw) ->
     if isinstance(data, (CodeFile, str, Path)):
         raise UsageError("a model is scored on a data module of deephash.data, e.g. evaluate(model, Digits())")
     return model_pair(target, data, task)
+
+
+def _side(side: Target | Data, draw: Draw) -> CodeFile:
+    """Return one of two sides: what a code file holds, or a whole collection."""
+    collection = _collection_of(cast("Target", side))
+    if collection is not None:
+        from deephash.scoring.collection_side import collection_file
+
+        return collection_file(collection, draw.label)
+    if not isinstance(side, (str, Path, CodeFile)):
+        raise UsageError(
+            f"codes are scored against an .npz file, a collection or a CodeFile, not a {type(side).__name__}"
+        )
+    return _as_file(side)
 
 
 def _collection_of(target: Target) -> Collection | None:

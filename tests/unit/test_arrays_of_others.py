@@ -65,7 +65,7 @@ def test_a_format_without_room_for_labels_says_so(tmp_path, capsys):
     assert left_out(made, "hex") == ["label"]
     assert left_out(made, "parquet") == left_out(made, "numpy") == []
     assert main(["collection", "export", str(tmp_path / "x.dh"), "--to", "hex", "--out", str(tmp_path / "o.hex")]) == 0
-    assert "hex has no place for label; --to parquet keeps them" in capsys.readouterr().err
+    assert "hex has no place for label; --to csv, jsonl and parquet keep them" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("column", ["labels", "names", "uris"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import json
 from pathlib import Path
 
 import faiss
@@ -55,6 +57,23 @@ def test_hex_there_and_back(filled: Collection, tmp_path: Path) -> None:
     assert lines[0].split("\t") == [filled.codes()[1].hex()[0], "0", "a/1.jpg"]
     copy = import_codes(tmp_path / "codes.hex", tmp_path / "copy.dh", num_bits=filled.num_bits)
     assert copy.codes()[1] == filled.codes()[1]
+
+
+def test_tables_keep_every_attribute(filled: Collection, tmp_path: Path) -> None:
+    filled.update([1], [{"title": 'a "title", two', "score": 0.5}])
+    for to in ("csv", "jsonl"):
+        assert export_codes(filled, tmp_path / f"x.{to}", to) == 4
+    with (tmp_path / "x.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    _, codes = filled.codes()
+    assert [row["code"] for row in rows] == codes.hex()
+    assert (rows[1]["id"], rows[1]["path"], rows[1]["title"]) == ("1", filled.items([1])[0].uri, 'a "title", two')
+    assert rows[0]["title"] == ""
+    lines = [json.loads(line) for line in (tmp_path / "x.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert (lines[1]["title"], lines[1]["score"], lines[1]["code"]) == ('a "title", two', 0.5, codes.hex()[1])
+    assert "title" not in lines[0]
+    made = import_codes(tmp_path / "x.csv", tmp_path / "back.dh")
+    assert made.codes()[1].hex() == codes.hex()
 
 
 def test_pgvector(filled: Collection, tmp_path: Path) -> None:

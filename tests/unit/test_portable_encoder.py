@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from deephash.encoding.readers import clip_row
 from deephash.encoding.word_pieces import WordPieces
 from deephash.errors import CollectionDamaged, UsageError
 from deephash.ingest import index_folder
-from deephash.models import ITQ, CSCENet, OrthoHash, load_model
+from deephash.models import ITQ, CrossModalITQ, CSCENet, OrthoHash, load_model
 from deephash.models.encoder import TorchEncoder
 from deephash.models.exporting import make_portable
 from deephash.models.portable import export_portable
@@ -25,7 +26,7 @@ from deephash.pictures.middle import is_thin
 from deephash.search import Searcher
 from tests.e2e.collection_child import tiny_model
 from tests.paths import ROOT
-from tests.tiny_clip import tiny_clip_model
+from tests.tiny_clip import OPTIONS, PICTURES, TEXTS, tiny_clip_model
 
 PHRASES = [
     "a photo of a cat", "don't   worry!!! it's", "éàü naïve façade", "two <start_of_text> dogs <end_of_text>",
@@ -259,6 +260,21 @@ def test_a_strange_description_of_a_reader_is_refused(folder, change, message):
     (folder / "model.json").write_text(json.dumps(record))
     with pytest.raises(CollectionDamaged, match=message):
         open_encoder(folder)
+
+
+def test_attention_of_several_heads_is_exported_too(tmp_path, capsys):
+    """For an even number of heads torch computes attention by an operator of its own, which ONNX lacks."""
+    options = OPTIONS | {"vision_cfg": OPTIONS["vision_cfg"] | {"width": 128}}
+    torch.manual_seed(0)
+    model = CrossModalITQ(16, replace(PICTURES, options=options), replace(TEXTS, options=options), project_texts=False)
+    model = model.fit({f"{name}_features": torch.randn(60, 32) for name in ("image", "text")}).eval()
+    model.save(tmp_path / "clip")
+    here, there = TorchEncoder(model), open_encoder(tmp_path / "clip")
+    assert there.engine == "onnx"
+    rows = rows_of(there, pictures(12))
+    assert there.encode("image", rows).codes == here.encode("image", rows).codes
+    assert capsys.readouterr().out == ""
+    assert torch.backends.mha.get_fastpath_enabled()
 
 
 def test_a_link_in_a_strangers_folder_is_not_copied_into_a_collection(folder, tmp_path):
