@@ -44,6 +44,8 @@ def demo(
             [(name, labels, what, *(f"{score:.3f}" for score in scores)) for name, labels, what, scores in rows], header
         )
     )
+    if (why := why_codes_win(rows)) is not None:
+        print(f"\n{why}")
     print(f"\nexact mAP@all of {len(data.splits['query'])} digits that no method has seen\n{trained[-1]['protocol']}")
     print(f"done in {time.monotonic() - began:.0f} s\n")
     print(f"search  deephash search {collection} {next((out / 'queries').rglob('*.png'))}")
@@ -103,6 +105,24 @@ def _compare(trained: list[dict[str, Any]], data: Digits) -> list[Row]:
     raw = float_mean_average_precision(data)
     rows.append(("float cosine", "unused", "64 grey values, 2,048 bits", [raw] * len(BITS)))
     return rows
+
+
+def why_codes_win(rows: list[Row]) -> str | None:
+    """Return why the trained codes are ahead of the float features behind them; None where they are not.
+
+    Args:
+        rows: of the table; the first is the codes, the second the features of the same network.
+    """
+    (name, _, _, codes), (_, _, features, floats) = rows[:2]
+    best = max(range(len(codes)), key=codes.__getitem__)
+    if codes[best] <= floats[best]:
+        return None
+    return (
+        f"Why {BITS[best]} bits ({codes[best]:.3f}) are ahead of the {features.split(',')[0]} they come from "
+        f"({floats[best]:.3f}): {name}\nwas trained so that the codes of a class agree. A bit keeps on which side of a "
+        "learned border a digit lies\nand drops how far from it; that is what differs within a class, and the cosine "
+        "of the features counts it."
+    )
 
 
 def _shallow(method: Any, bits: int, data: Digits) -> float:

@@ -49,8 +49,8 @@ deephash {__version__}: deep hashing for image and cross-modal retrieval
 
   deephash demo                                         see everything on handwritten digits, in a minute
   deephash train --config orthohash/digits_64           train a hash model into runs/
-  deephash index ~/Pictures --out pictures.dh --model itq:timm:resnet18
-  deephash search pictures.dh cat.jpg                   search by picture, words or id
+  deephash index ~/Pictures --out pictures.dh           encode a folder; again, and it takes in what is new
+  deephash search pictures.dh "two dogs on a beach"     search by words, picture or id
   deephash evaluate --query q.npz --database d.npz      exact mAP of anybody's codes
   deephash serve pictures.dh                            the same in the browser
 
