@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from deephash.cli.output import note, print_json, table
-from deephash.encoding.record import model_folder
 from deephash.errors import UsageError
 from deephash.reports.record import Figure
 from deephash.reports.report import EvaluationReport
@@ -70,9 +69,12 @@ def compare(
 
 def _loaded(path: Path) -> EvaluationReport:
     """Return the report at ``path``, or that of a run or a collection, which is scored where nobody has done so."""
+    if not path.is_dir() or (path / "report.json").is_file():
+        return EvaluationReport.load(path)
+    from deephash.encoding.record import model_folder
+
     is_run = (model_folder(path) / "model.json").is_file() and not (path / "model.json").is_file()
-    is_scored = (path / "report.json").is_file()
-    if not path.is_dir() or is_scored or not (is_run or (path / "collection.json").is_file()):
+    if not is_run and not (path / "collection.json").is_file():
         return EvaluationReport.load(path)
     from deephash.scoring.targets import evaluate
 
