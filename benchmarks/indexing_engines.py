@@ -36,6 +36,7 @@ from onnxruntime import InferenceSession, SessionOptions
 from deephash.backbones import Backbone
 from deephash.collection import Collection
 from deephash.encoding import open_encoder
+from deephash.encoding.onnx import session_of
 from deephash.ingest import index_folder
 from deephash.models import LSH
 from deephash.pictures import open_picture
@@ -112,6 +113,14 @@ def measure(name: str, files: list[Path], root: Path, work: Path, given: argpars
     other, small = ((codes[one] != codes[two]).mean() for one, two in (("onnx", "torch"), ("int8", "onnx")))
     changed = int((again != codes["onnx"]).sum())
     print(f"  bits otherwise than torch's: {other:.4%}; int8 otherwise than fp32: {small:.3%}; run to run: {changed}")
+    index_folder(root, work / "full.dh", folder, decode="full", exclude=["first/**"])
+    in_full, reduced = Collection.open(work / "full.dh").codes()[1].bits(), codes["onnx"][-len(files) :]
+    rows, session = np.stack([prepare(file) for file in files]), session_of(graph)
+    alone = np.concatenate([session.run(["continuous"], {"rows": row[None]})[0] for row in rows])
+    together = np.concatenate([session.run(["continuous"], {"rows": each})[0] for each in np.split(rows, 4)])
+    other, batched = (in_full != reduced).mean(), ((alone >= 0) != (together >= 0)).mean()
+    print(f"  decoded in full otherwise than reduced: {other:.3%}; a bare session by batches otherwise than by rows: "
+          f"{batched:.4%} (continuous codes by up to {np.abs(alone - together).max():.1g})")  # fmt: skip
 
 
 def per_picture(spent: list[tuple[float, float]], count: int) -> tuple[float, float]:

@@ -60,8 +60,7 @@ def reader_of(record: Mapping[str, Any], folder: Path) -> Reader:
 
 
 def _picture(record: Mapping[str, Any], folder: Path) -> Reader:
-    settings = record["transform"]
-    transform = PictureTransform(**settings | {name: tuple(settings[name]) for name in ("mean", "std")})
+    transform = PictureTransform.of(record["transform"])
     return Reader(transform, picture_side=transform.resize)
 
 

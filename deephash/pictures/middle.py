@@ -30,15 +30,24 @@ def middle_part(picture: Image.Image) -> Image.Image:
     return picture.crop((left, top, left + sides[0], top + sides[1]))
 
 
-def resized_middle(picture: Image.Image, size: int, shorter: int, resample: Image.Resampling) -> Image.Image:
+def resized_middle(
+    picture: Image.Image, size: int, shorter: int, resample: Image.Resampling, *, as_torchvision: bool = False
+) -> Image.Image:
     """Return the middle ``size`` x ``size`` of the picture whose shorter side was resized to ``shorter`` pixels.
+
+    With ``as_torchvision`` the longer side and the place of the cut are rounded as torchvision rounds them: the one
+    down, the other to the nearest whole pixel, halves to even ones. Else the one to the nearest, the other down.
 
     A thin picture would be resized to ``shorter`` x a length without bound (a line of 60,000 x 1 pixels to 12 GB); of
     it only the part is resized that the middle is made of. The pixels are the same but for rounding.
     """
-    scale = shorter / min(picture.size)
-    width, height = (max(shorter, round(side * scale)) for side in picture.size)
-    left, top = (width - size) // 2, (height - size) // 2
+    if as_torchvision:
+        width, height = (shorter * side // min(picture.size) for side in picture.size)
+        left, top = round((width - size) / 2), round((height - size) / 2)
+    else:
+        scale = shorter / min(picture.size)
+        width, height = (max(shorter, round(side * scale)) for side in picture.size)
+        left, top = (width - size) // 2, (height - size) // 2
     if is_thin(picture):
         return _of_region(picture, size, (left, top), (picture.width / width, picture.height / height), resample)
     if (width, height) != picture.size:

@@ -4,7 +4,6 @@ import json
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,7 +17,7 @@ from deephash.encoding.readers import clip_row
 from deephash.encoding.word_pieces import WordPieces
 from deephash.errors import CollectionDamaged, UsageError
 from deephash.ingest import index_folder
-from deephash.models import ITQ, CrossModalITQ, CSCENet, OrthoHash, load_model
+from deephash.models import ITQ, CSCENet, OrthoHash, load_model
 from deephash.models.encoder import TorchEncoder
 from deephash.models.exporting import make_portable
 from deephash.models.portable import export_portable
@@ -26,7 +25,7 @@ from deephash.pictures.middle import is_thin
 from deephash.search import Searcher
 from tests.e2e.collection_child import tiny_model
 from tests.paths import ROOT
-from tests.tiny_clip import OPTIONS, PICTURES, TEXTS, tiny_clip_model
+from tests.tiny_clip import tiny_clip_model
 
 PHRASES = [
     "a photo of a cat", "don't   worry!!! it's", "éàü naïve façade", "two <start_of_text> dogs <end_of_text>",
@@ -125,30 +124,6 @@ def test_a_binarisation_of_its_own_goes_along(tmp_path):
     assert (there.engine, there.is_mixable) == ("onnx", False)
     rows = rows_of(there, pictures(6))
     assert there.encode("image", rows).codes == here.encode("image", rows).codes
-
-
-def test_both_towers_of_clip(tmp_path):
-    model = tiny_clip_model()
-    model.save(tmp_path / "clip")
-    here, there = TorchEncoder(model), open_encoder(tmp_path / "clip")
-    assert there.engine == "onnx"
-    shown = [*pictures(20), Image.new("RGB", (300, 4)), Image.new("L", (30, 60))]
-    rows = rows_of(there, shown)
-    assert max(np.abs(one - other).max() for one, other in zip(rows, rows_of(here, shown))) < 1e-6
-    assert there.encode("image", rows).codes == here.encode("image", rows).codes
-    said = [phrase for phrase in PHRASES if phrase and not phrase.startswith("日")]
-    words = rows_of(there, said, "text")
-    assert all((one == other).all() for one, other in zip(words, rows_of(here, said, "text")))
-    assert there.encode("text", words).codes == here.encode("text", words).codes
-    assert (there.neutral() == here.neutral()).all()
-    assert there.neutral_phrase == here.neutral_phrase == "a photo"
-    for phrase in ("", "日本"):
-        said = []
-        for encoder in (here, there):
-            with pytest.raises(UsageError) as refused:
-                encoder.prepare("text", phrase)
-            said.append(str(refused.value))
-        assert said[0] == said[1]
 
 
 def test_word_pieces_are_open_clips():
@@ -260,21 +235,6 @@ def test_a_strange_description_of_a_reader_is_refused(folder, change, message):
     (folder / "model.json").write_text(json.dumps(record))
     with pytest.raises(CollectionDamaged, match=message):
         open_encoder(folder)
-
-
-def test_attention_of_several_heads_is_exported_too(tmp_path, capsys):
-    """For an even number of heads torch computes attention by an operator of its own, which ONNX lacks."""
-    options = OPTIONS | {"vision_cfg": OPTIONS["vision_cfg"] | {"width": 128}}
-    torch.manual_seed(0)
-    model = CrossModalITQ(16, replace(PICTURES, options=options), replace(TEXTS, options=options), project_texts=False)
-    model = model.fit({f"{name}_features": torch.randn(60, 32) for name in ("image", "text")}).eval()
-    model.save(tmp_path / "clip")
-    here, there = TorchEncoder(model), open_encoder(tmp_path / "clip")
-    assert there.engine == "onnx"
-    rows = rows_of(there, pictures(12))
-    assert there.encode("image", rows).codes == here.encode("image", rows).codes
-    assert capsys.readouterr().out == ""
-    assert torch.backends.mha.get_fastpath_enabled()
 
 
 def test_a_link_in_a_strangers_folder_is_not_copied_into_a_collection(folder, tmp_path):
