@@ -7,7 +7,9 @@ import logging
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from html import escape
 from pathlib import Path
+from urllib.parse import quote_plus
 
 from PIL import Image
 
@@ -83,7 +85,8 @@ def start(workspace: Workspace, name: str, session: Session | None = None) -> Vi
     ids = snapshot.ids[:: max(1, total // EXAMPLES)][:EXAMPLES]
     examples = [(item.id, item.uri) for item in snapshot.collection.items(ids)]
     modalities = place.searcher.encoder.modalities
-    page = welcome_html(place.name, examples, total, snapshot.current.index.num_bits, modalities)
+    link = "" if place.name == workspace.names[0] else f"?collection={quote_plus(place.name)}"
+    page = welcome_html(place.name, examples, total, snapshot.current.index.num_bits, modalities, escape(link, True))
     return View(session or Session(), "", "", page, "")
 
 

@@ -19,9 +19,10 @@ from deephash.version import __version__
 from .actions import MAX_UPLOAD_BYTES
 from .allowed import own_routes
 from .description import describe
+from .events import script
 from .guard import Guard
 from .health import add_health_routes
-from .page import SearchPage, script
+from .page import SearchPage
 from .panels import Panels
 from .routes import add_routes
 from .turns import CONCURRENT, WAITING
@@ -50,8 +51,7 @@ def build_page(workspace: Workspace) -> gr.Blocks:
                 search = SearchPage(workspace, name)
             Panels(workspace, search, tabs)
         gr.HTML((HERE / "large.html").read_text(encoding="utf8"), elem_id="dh-large", js_on_load=script("large"))
-        outputs = [name, *search.outputs, *search.offers]
-        page.load(search.on_load, [name], outputs, show_progress="hidden", api_visibility="private")
+        page.load(search.on_load, [name], search.visited, show_progress="hidden", api_visibility="private")
     page.queue(default_concurrency_limit=CONCURRENT, max_size=WAITING)
     return page
 

@@ -7,8 +7,9 @@ from collections.abc import Callable
 import gradio as gr
 
 from .attack import METHODS, MOST_LEVELS, MOST_STEPS, Attacks, Wish, outcome_html
+from .events import script
 from .numbers import as_written
-from .page import QUIET, SearchPage, script
+from .page import QUIET, SearchPage
 from .results import message_html
 from .session import Session
 from .workspace import Workspace

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import gradio as gr
 
@@ -23,13 +23,13 @@ from .actions import (
     start,
     steered_query,
 )
+from .address import ANSWERS, Restored, query_at, restored
+from .events import number, script, sent, uploaded_path
 from .filters import RANGES, SLOTS, Range, Span, combined, first_spans, offered, shown
-from .numbers import LARGEST, as_written
 from .session import Session
 from .workspace import RERANKED, Workspace
 
-ANSWERS = 24  # at first
-HERE = Path(__file__).parent
+MOST_ADDRESS = 4000
 SHEET = """
 <div class="dh-sheet"><canvas width="336" height="336" tabindex="0" role="img"
  aria-label="Drawing sheet: draw with mouse, pen or finger; results follow every stroke"></canvas>
@@ -38,29 +38,6 @@ SHEET = """
 """
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 Outputs = tuple[Any, ...]
-
-
-def uploaded_path(payload: Any) -> str | None:
-    """Return the path of an uploaded file as it came: decoding it, within limits, is our own business.
-
-    Takes the place of ``gr.Image.preprocess``, which decodes. (A subclass would have to ship its own script.)
-    """
-    return None if payload is None else payload.path
-
-
-def sent(event: gr.EventData, name: str) -> Any:
-    """Return what a script of the page sent with an event under a name, or None; anybody can send anything."""
-    return event._data.get(name) if isinstance(event._data, dict) else None
-
-
-def number(event: gr.EventData, name: str, smallest: int = 0, largest: int = LARGEST) -> int:
-    """Return a whole number that was sent with an event. Raises UsageError for anything else."""
-    return as_written(sent(event, name), name, smallest, largest)
-
-
-def script(name: str) -> str:
-    """Return one of the page's scripts, able to keep the focus where it was."""
-    return "".join((HERE / f"{part}.js").read_text(encoding="utf8") for part in ("focus", name))
 
 
 class SearchPage:
@@ -85,11 +62,12 @@ class SearchPage:
             with gr.Column(scale=1, min_width=320, elem_id="dh-answers"):
                 self.trail = gr.HTML("", elem_id="dh-trail", js_on_load=script("trail"))
                 self.status = gr.HTML("", elem_id="dh-status")
-                self.results = gr.HTML("", elem_id="dh-results", js_on_load=script("results"))
+                self.results = gr.HTML("", elem_id="dh-results", js_on_load=script("results", "address"))
         spans = [part for parts in self.ranges for part in parts]
         self.offers = [self.slots, *self.chosen, *spans, self.worded, self.rerank, self.where, self.cutoff]
         self.answered = [self.session, self.trail, self.status, self.results, self.insight, self.chips]
         self.outputs = [*self.answered, self.mixing, *self.sliders]
+        self.visited = [self.name, *self.outputs, *self.offers, self.k, self.group]
         self.common = [self.name, self.session, self.k, self.cutoff, self.group, self.rerank, self.where, self.slots]
         self.common += [*self.chosen, *spans]
         self._connect()
@@ -174,6 +152,7 @@ class SearchPage:
         )
         self.chips.leave(self.on_leave, self.common, self.outputs, **QUIET)
         self.results.requery(self.on_requery, self.common, self.outputs, **QUIET)
+        self.results.visit(self.on_visit, [self.name, self.session], self.visited, trigger_mode="always_last", **QUIET)
         self.results.steer(self.on_steer, self.common, self.outputs, **QUIET)
         self.trail.goto(self.on_goto, self.common, self.outputs, **QUIET)
         for source in (self.results, self.insight):
@@ -198,19 +177,34 @@ class SearchPage:
     # Events ----------------------------------------------------------------------------------------
 
     def on_load(self, request: gr.Request, name: str) -> Outputs:
-        """Show examples, or the query that the address names (``?id=12`` or ``?q=words``, ``&collection=``)."""
-        asked = dict(request.query_params)
+        """Show examples, or the query that the address names."""
+        return self._visited(name, Session(), dict(request.query_params))
+
+    def on_visit(self, event: gr.EventData, name: str, session: Session) -> Outputs:
+        """Go where Back or Forward lead: to a query of the trail, or after a reload to what the address names."""
+        address = str(sent(event, "address") or "").removeprefix("?")[:MOST_ADDRESS]
+        asked = {"collection": self.workspace.names[0], **dict(parse_qsl(address, max_num_fields=20))}
+        return self._visited(name, session.at(str(sent(event, "key"))) or session, asked, str(sent(event, "key")))
+
+    def _visited(self, name: str, session: Session, asked: dict[str, str], key: str = "") -> Outputs:
+        """Return the values of everything that an address decides; ``key`` tells that its query is on the trail."""
         name = asked["collection"] if asked.get("collection") in self.workspace.names else name
+        kept = Restored()
 
         def action() -> View:
-            if asked.get("id"):
-                item = as_written(asked["id"], "id")
-                return ask(self.workspace, name, Session(), self.workspace.item_query(name, item), Options(ANSWERS))
-            if asked.get("q"):
-                return ask(self.workspace, name, Session(), words_query(asked["q"]), Options(ANSWERS))
-            return start(self.workspace, name)
+            nonlocal kept
+            kept = restored(asked)
+            if session.current is not None and session.current.key == key:
+                return again(self.workspace, name, session, kept.options)
+            query = query_at(self.workspace, name, asked)
+            if query is None:
+                return start(self.workspace, name, session)
+            return ask(self.workspace, name, session, query, kept.options)
 
-        return (name, *self._shown(Session(), action), *self.offer(name))
+        shown = self._shown(session, action)
+        offers = self.offer(name)
+        rerank = gr.Checkbox(kept.rerank, visible=self.workspace.place(name).searcher.collection.has_vectors)
+        return name, *shown, *offers[:-3], rerank, kept.where, kept.cutoff, kept.k, kept.group
 
     def on_picture(self, path: str | None, name: str, session: Session, *options: Any) -> Outputs:
         """Answer an uploaded, pasted or photographed picture; go back to the examples where it was taken away."""

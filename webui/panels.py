@@ -16,8 +16,9 @@ from .attackpage import AttackPage
 from .collectionview import collection_html
 from .compare import compare, comparison_html, variants
 from .evaluationview import no_report_html, read_report, report_html
+from .events import number, script, sent, uploaded_path
 from .live import Change, add_pictures, remove_items, undo
-from .page import QUIET, Outputs, SearchPage, number, script, sent, uploaded_path
+from .page import QUIET, Outputs, SearchPage
 from .results import message_html
 from .session import Session
 from .workspace import Workspace

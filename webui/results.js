@@ -60,11 +60,3 @@ element.addEventListener('error', event => {
 }, true);
 
 keepFocus('.dh-hit');
-
-// The address of the page names the query, so that it can be kept or sent (a picture itself never travels in it).
-watch('value', () => {
-  const grid = element.querySelector('[data-link]');
-  if (!grid) return;
-  const link = grid.dataset.link === '?' ? location.pathname : grid.dataset.link;
-  history.replaceState(history.state, '', link);
-});

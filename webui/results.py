@@ -11,6 +11,7 @@ from urllib.parse import quote, urlencode
 
 from deephash.search import Answer, Hit, Part, Query
 
+from .address import link_attributes
 from .workspace import RERANKED
 
 
@@ -27,7 +28,7 @@ def results_html(answer: Answer, *, removable: bool = False) -> str:
         code = codes[position] if answer.is_comparable(answer.hits[position]) else ""
         cards.append(_card(answer, position, code))
     shown = sum("dh-card" in card for card in cards)
-    link = _permalink(answer)
+    link = link_attributes(answer)
     link += " data-removable" * removable
     grid = f'<div class="dh-grid" role="list" aria-label="{counted(shown, "result")}"{link}>{"".join(cards)}</div>'
     return _no_match_html(answer) + grid
@@ -44,18 +45,6 @@ def _no_match_html(answer: Answer) -> str:
     why = answer.headline.removeprefix("no match: ")
     text = f"{why[0].upper()}{why[1:]}. What is nearest all the same is below."
     return message_html("No match", text)
-
-
-def _permalink(answer: Answer) -> str:
-    """Return the attribute that tells the browser this query's address; pictures and items from elsewhere have none."""
-    parts, (home, item) = answer.query.parts, answer.query.item or ("", 0)
-    if home == answer.name:
-        asked: dict[str, object] = {"id": item}
-    elif len(parts) == 1 and parts[0].kind == "text":
-        asked = {"q": parts[0].value}
-    else:
-        return ' data-link="?"'
-    return f' data-link="?{escape(urlencode({"collection": answer.name, **asked}), quote=True)}"'
 
 
 def _card(answer: Answer, position: int, code: str) -> str:
@@ -142,9 +131,14 @@ def message_html(title: str, text: str, *, kind: str = "note", action: str = "")
 
 
 def welcome_html(
-    name: str, examples: Sequence[tuple[int, str]], total: int, num_bits: int, modalities: Sequence[str]
+    name: str,
+    examples: Sequence[tuple[int, str]],
+    total: int,
+    num_bits: int,
+    modalities: Sequence[str],
+    link: str = "",
 ) -> str:
-    """Return what is shown before the first query: what to do, and pictures of the collection to begin with."""
+    """Return what is shown before the first query, at the address ``link``: what to do, and pictures to begin with."""
     ways = ["give a picture, draw one"] * ("image" in modalities) + ["say it in words"] * ("text" in modalities)
     todo = ", ".join([*ways, "or start with one of these" if ways else "start with one of these"])
     pictures = "".join(
@@ -154,7 +148,8 @@ def welcome_html(
         for item, uri in examples
     )
     return (
-        f'<div class="dh-welcome"><h2>Search {counted(total, "picture")} by what they show</h2>'
+        f'<div class="dh-welcome" data-link="{link}" data-key="" data-kind="">'
+        f"<h2>Search {counted(total, 'picture')} by what they show</h2>"
         f"<p>{todo[0].upper()}{todo[1:]}. "
         f"Each picture is a code of {num_bits} bits; the fewer bits differ, the nearer.</p>"
         f'<div class="dh-grid dh-examples" role="list" aria-label="Examples">{pictures}</div></div>'

@@ -39,3 +39,8 @@ class Session:
     def goto(self, step: int) -> Session:
         """Return to an earlier (or later) query of the trail; a step outside is moved to the nearest end."""
         return replace(self, position=max(0, min(step, len(self.trail) - 1))) if self.trail else self
+
+    def at(self, key: str) -> Session | None:
+        """Return to the query of the trail with this key; None where it is not there, as after a reload."""
+        found = [place for place, query in enumerate(self.trail) if query.key == key]
+        return self.goto(found[0]) if found else None

@@ -1,7 +1,9 @@
 // Runs once for the trail of queries.
 element.addEventListener('click', event => {
   const step = event.target.closest('[data-step]');
-  if (step && !step.disabled) trigger('goto', {step: Number(step.dataset.step)});
+  if (!step || step.disabled) return;
+  if (step.matches('.dh-back') && history.state?.depth) history.back();  // one Back, whichever button
+  else trigger('goto', {step: Number(step.dataset.step)});
 });
 keepFocus('.dh-back:not(:disabled), [aria-current]');
 document.addEventListener('keydown', event => {

@@ -1,6 +1,7 @@
 """The page in a real headless Chromium: what visitors do, once each."""
 
 import contextlib
+import re
 from pathlib import Path
 
 import pytest
@@ -53,7 +54,8 @@ def test_upload_then_click_then_back(visit, server):
     visit.page.click(".dh-back")
     visit.page.wait_for_selector('.dh-trail li:first-child button[aria-current="step"]')
     assert visit.shown() == uploaded
-    assert "id=" not in visit.page.url  # a picture never travels in the address
+    assert "id=" not in visit.page.url  # a picture never travels in the address, its code does
+    assert re.search(r"code=[0-9a-f]{16}$", visit.page.url)
 
 
 def test_the_address_names_an_item_query(visit):
@@ -154,7 +156,8 @@ def test_another_collection_starts_without_filters_and_cutoff(visit):
     visit.wait_status("24 of 600")
     assert visit.page.input_value("#dh-where :is(input, textarea)") == ""
     assert visit.page.get_attribute(".dh-cutoff", "aria-valuetext") == "32 bits"
-    assert "?" not in visit.page.url  # the item is none of this collection, so no address leads here
+    assert "id=" not in visit.page.url  # the item is none of this collection; its code by this model leads here
+    assert re.search(r"collection=digits&code=[0-9a-f]{8}$", visit.page.url)
 
 
 def test_the_cutoff_hides_results_and_says_when_nothing_is_near(visit):

@@ -79,3 +79,14 @@ def test_an_event_without_its_data_gets_a_sentence(server, target, events, sent)
     said = told(server, number, values(target, inputs), sent)
     assert "is a whole number of 0 to" in said
     assert "Something went wrong" not in said
+
+
+@pytest.mark.parametrize(
+    "address", ["?id=-1", "?code=zz", "?code=00", "?k=0&id=1", "?within=x&id=1", "?where=%00&id=1", 7]
+)
+@pytest.mark.parametrize("key", ["", "0" * 32, None, {}])
+def test_an_address_that_nobody_can_have_gets_a_sentence(server, target, events, address, key):
+    number, inputs = events["dh-results", "visit"]
+    said = told(server, number, values(target, inputs), {"address": address, "key": key})
+    assert "Something went wrong" not in said
+    assert ("dh-error" in said) is (address != 7)

@@ -1,0 +1,35 @@
+"""What scripts of the page send, and the scripts themselves. Anybody can send anything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from .numbers import LARGEST, as_written
+
+HERE = Path(__file__).parent
+
+
+def uploaded_path(payload: Any) -> str | None:
+    """Return the path of an uploaded file as it came: decoding it, within limits, is our own business.
+
+    Takes the place of ``gr.Image.preprocess``, which decodes. (A subclass would have to ship its own script.)
+    """
+    return None if payload is None else payload.path
+
+
+def sent(event: gr.EventData, name: str) -> Any:
+    """Return what a script of the page sent with an event under a name, or None; anybody can send anything."""
+    return event._data.get(name) if isinstance(event._data, dict) else None
+
+
+def number(event: gr.EventData, name: str, smallest: int = 0, largest: int = LARGEST) -> int:
+    """Return a whole number that was sent with an event. Raises UsageError for anything else."""
+    return as_written(sent(event, name), name, smallest, largest)
+
+
+def script(*names: str) -> str:
+    """Return scripts of the page as one, able to keep the focus where it was."""
+    return "".join((HERE / f"{part}.js").read_text(encoding="utf8") for part in ("focus", *names))
