@@ -2,5 +2,7 @@
 element.addEventListener('click', event => {
   const button = event.target.closest('[data-part]');
   if (button) trigger('leave', {part: Number(button.dataset.part)});
+  const change = event.target.closest('.dh-change');  // on a phone the query is a strip until somebody opens it
+  if (change) change.setAttribute('aria-expanded', change.closest('.dh-chips').classList.toggle('dh-open'));
 });
-keepFocus('li:last-child [data-part]');
+keepFocus('li:nth-last-child(2) [data-part]');

@@ -62,17 +62,19 @@ class SearchPage:
             with gr.Column(scale=1, min_width=320, elem_id="dh-answers"):
                 self.trail = gr.HTML("", elem_id="dh-trail", js_on_load=script("trail"))
                 self.status = gr.HTML("", elem_id="dh-status")
+                self.toast = gr.HTML("", elem_id="dh-toast", js_on_load=script("toast"))
                 self.results = gr.HTML("", elem_id="dh-results", js_on_load=script("results", "address"))
         spans = [part for parts in self.ranges for part in parts]
         self.offers = [self.slots, *self.chosen, *spans, self.worded, self.rerank, self.where, self.cutoff]
         self.answered = [self.session, self.trail, self.status, self.results, self.insight, self.chips]
-        self.outputs = [*self.answered, self.mixing, *self.sliders]
+        self.outputs = [*self.answered, self.mixing, *self.sliders, self.picture]
         self.visited = [self.name, *self.outputs, *self.offers, self.k, self.group]
         self.common = [self.name, self.session, self.k, self.cutoff, self.group, self.rerank, self.where, self.slots]
         self.common += [*self.chosen, *spans]
         self._connect()
 
     def _inputs(self) -> None:
+        self.chips = gr.HTML("", elem_id="dh-chips", js_on_load=script("chips"))
         with gr.Tabs(elem_id="dh-how"):
             with gr.Tab("Picture"):
                 self.picture = gr.Image(
@@ -96,7 +98,6 @@ class SearchPage:
                 self.search = gr.Button("Search", variant="primary", elem_id="dh-go", min_width=80)
                 self.more = gr.Button("+ Add", elem_id="dh-add-words", min_width=60)
                 self.less = gr.Button("− Not this", elem_id="dh-less-words", min_width=60)
-        self.chips = gr.HTML("", elem_id="dh-chips", js_on_load=script("chips"))
 
     def _mixing(self) -> None:
         """Three sliders for a picture with words; they show up with such a query."""
@@ -134,8 +135,9 @@ class SearchPage:
 
     def _connect(self) -> None:
         # always_last: pasting first tells of an empty box, and the picture must not be lost behind that
-        shown = [*self.outputs, self.picture]
-        self.picture.input(self.on_picture, [self.picture, *self.common], shown, trigger_mode="always_last", **QUIET)
+        self.picture.input(
+            self.on_picture, [self.picture, *self.common], self.outputs, trigger_mode="always_last", **QUIET
+        )
         self.sheet.drawn(self.on_drawn, self.common, self.outputs, trigger_mode="always_last", **QUIET)
         worded = [self.words, *self.common]
         for event in (self.words.submit, self.search.click):
@@ -209,8 +211,9 @@ class SearchPage:
     def on_picture(self, path: str | None, name: str, session: Session, *options: Any) -> Outputs:
         """Answer an uploaded, pasted or photographed picture; go back to the examples where it was taken away."""
         if path is None:
-            return *self._shown(session, lambda: start(self.workspace, name, session)), gr.skip()
-        answered = self._answer(name, session, options, lambda: picture_query(path))
+            *shown, _ = self._shown(session, lambda: start(self.workspace, name, session))
+            return *shown, gr.skip()  # pasting tells of an empty box first; emptying it would lose the picture
+        *answered, _ = self._answer(name, session, options, lambda: picture_query(path))
         return *answered, gr.skip() if answered[0] is not session else None  # a bad upload is taken out of the box
 
     def on_drawn(self, event: gr.EventData, name: str, session: Session, *options: Any) -> Outputs:
@@ -359,7 +362,18 @@ class SearchPage:
         sliders = (view.asked.sliders or Sliders()) if view.asked is not None and worded else None
         places = (sliders.beta, sliders.alpha_text, sliders.alpha_image) if sliders else (gr.skip(),) * 3
         html = view.trail, view.status, view.results, view.insight, view.chips
-        return view.session, *html, gr.Group(visible=sliders is not None), *places
+        box = gr.skip() if _share_a_picture(session.current, view.asked) else None
+        return view.session, *html, gr.Group(visible=sliders is not None), *places, box
+
+
+def _share_a_picture(before: Query | None, now: Query | None) -> bool:
+    """Say whether the picture in the box is still part of what is asked; else the box would show another query."""
+    held = [
+        {part.value for part in query.parts if part.kind == "image" and isinstance(part.value, bytes)}
+        for query in (before, now)
+        if query is not None
+    ]
+    return len(held) == 2 and not held[0].isdisjoint(held[1])
 
 
 def read_options(

@@ -98,7 +98,13 @@ class Panels:
                 search.on_again, search.common, search.outputs, **QUIET
             )
             search.results.discard(
-                self.on_remove, search.common, [*search.outputs, self.change, self.said, self.back], **QUIET
+                self.on_remove,
+                search.common,
+                [*search.outputs, self.change, self.said, self.back, search.toast],
+                **QUIET,
+            )
+            search.toast.undo(self.on_take_back, [self.change, name], [*told, search.toast], **QUIET).then(
+                search.on_again, search.common, search.outputs, **QUIET
             )
         self.lead_back(self.facts)
 
@@ -138,14 +144,17 @@ class Panels:
         shown = self.search.on_again(name, session, *options)
         if change is None:
             shown = (*shown[:3], said, *shown[4:])
-        else:
-            gr.Info("Removed. Undo is on the Collection page.", duration=4)
-        return *shown, change, said, gr.Button(interactive=change is not None)
+        return *shown, change, said, gr.Button(interactive=change is not None), _toast(str(change)) if change else ""
 
     def on_undo(self, change: Change | None, name: str) -> Outputs:
         """Take the last change back."""
         said = safely(lambda: _said(undo(self.workspace, change) if change else "Nothing to undo."))
         return None, said, gr.Button(interactive=False), self.on_facts(name)
+
+    def on_take_back(self, change: Change | None, name: str) -> Outputs:
+        """Take the last change back from the search tab; the message goes, or says why not."""
+        done = self.on_undo(change, name)
+        return *done, f'<div class="dh-toast">{done[1]}</div>'
 
     # Evaluation ------------------------------------------------------------------------------------
 
@@ -215,6 +224,10 @@ def _said(text: str) -> str:
     from html import escape
 
     return f'<p class="dh-status" role="status">{escape(text)}</p>'
+
+
+def _toast(text: str) -> str:
+    return f'<div class="dh-toast">{_said(text)}<button class="dh-take-back">Undo</button></div>'
 
 
 def _uploaded_files(payload: Any) -> list[tuple[str, str]]:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from html import escape
 from urllib.parse import quote, urlencode
 
-from deephash.search import Answer, Hit, Part, Query
+from deephash.search import Answer, Hit, Part, Query, Sliders
 
 from .address import link_attributes
 from .workspace import RERANKED
@@ -232,19 +232,28 @@ def _step(query: Query, number: int, current: bool) -> str:
 
 
 def chips_html(query: Query) -> str:
-    """Return the parts of a query, each with a button that leaves it out; nothing for a lone picture or item."""
-    if len(query.parts) == 1 and query.parts[0].kind != "text":
-        return ""
-    chips = "".join(_chip(part, number) for number, part in enumerate(query.parts))
-    return f'<ul class="dh-chips" aria-label="Parts of the query">{chips}</ul>'
+    """Return the parts of the query that is shown, with their weights, and for each a button that leaves it out."""
+    chips = "".join(_chip(part, number, _weight(query, part)) for number, part in enumerate(query.parts))
+    change = '<li><button class="dh-change" aria-expanded="false">Change</button></li>'  # for phones
+    return f'<ul class="dh-chips" aria-label="Parts of the query">{chips}{change}</ul>'
 
 
-def _chip(part: Part, number: int) -> str:
+def _weight(query: Query, part: Part) -> str:
+    """Return the share of a part: of the sliders, where they mix; else its weight, where it is not 1."""
+    if query.worded and part.weight > 0:
+        beta = (query.sliders or Sliders()).beta
+        share = beta if part.is_wanted_text else 1 - beta
+        return f"{100 * share:.0f} %"
+    return "" if abs(part.weight) == 1 else f"× {abs(part.weight):g}"
+
+
+def _chip(part: Part, number: int, weight: str) -> str:
     sign, mark = ("−", " dh-unwanted") if part.weight < 0 else ("+", "")
     picture = f'<img src="{escape(part.thumbnail, quote=True)}" alt="">' if part.thumbnail else ""
     title, words = escape(part.label, quote=True), escape(shortened(part.label))
+    share = f"<small>{weight}</small>" if weight else ""
     return (
-        f'<li class="dh-chip{mark}" title="{title}"><b>{sign}</b>{picture}<span>{words}</span>'
+        f'<li class="dh-chip{mark}" title="{title}"><b>{sign}</b>{picture}<span>{words}</span>{share}'
         f'<button data-part="{number}" aria-label="Leave {title} out of the query">×</button></li>'
     )
 

@@ -215,6 +215,8 @@ def test_filters_made_of_the_collections_attributes(visit, server):
     visit.wait_status("12 of 96")
     assert {text.split("/")[0] for text in visit.page.locator("#dh-results .dh-path").all_inner_texts()} == {"lotus"}
     visit.page.reload()
+    visit.wait_status("12 of 96")  # the filters are in the address
+    visit.open("?id=1")
     visit.wait_status("24 of 96")
     visit.page.click("#dh-options button")
     assert visit.page.get_attribute("#dh-low-0 :is(input, textarea)", "placeholder") == "2021-01-01"
@@ -334,10 +336,24 @@ def test_a_phone_in_the_dark(chromium, server):
         phone.open()
         phone.click_result(0)
         assert phone.page.evaluate("document.documentElement.scrollWidth") <= 390
-        order = phone.page.evaluate(
-            "['#dh-how', '#dh-results', '#dh-insight'].map(q => document.querySelector(q).getBoundingClientRect().top)"
+        strip, first, insight = (
+            phone.page.locator(one).first.bounding_box() for one in (".dh-chip", ".dh-hit", "#dh-insight")
         )
-        assert order == sorted(order)
+        assert strip["y"] < first["y"] < 500  # the answers begin on the first screen
+        assert first["y"] + first["height"] < 844 < insight["y"]
+        assert not phone.page.is_visible("#dh-picture")
+        for one in phone.page.locator("#dh-chips button:visible, #dh-trail button:visible").all():
+            assert one.bounding_box()["height"] >= 44
+        menu = phone.page.locator("#dh-pages .overflow-menu > button").first.bounding_box()
+        assert min(menu["width"], menu["height"]) >= 44
+        for name in ("Collection", "Evaluation", "Attack"):  # every tab is reached
+            phone.page.locator("#dh-pages .overflow-menu > button").first.click()
+            phone.page.click(f"#dh-pages .overflow-dropdown button:has-text('{name}')")
+            phone.page.wait_for_selector("#dh-results", state="hidden")
+            phone.tab("Search")
+            phone.page.wait_for_selector("#dh-results", state="visible")
+        phone.page.click(".dh-change")
+        phone.page.wait_for_selector("#dh-picture", state="visible")
         shade = phone.page.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)")
         assert max(shade[:3]) < 60
 

@@ -95,14 +95,15 @@ def test_words_are_added_and_taken_away_as_chips(visit, tmp_path):
     visit.open("?collection=colours")
     visit.page.set_input_files("#dh-picture input[type=file]", str(tmp_path / "mine.png"))
     visit.wait_status("24 of 40")
-    assert chips(visit) == []
+    assert chips(visit) == ["+mine.png×"]
     press(visit, "something blue", "#dh-add-words")
     press(visit, "red", "#dh-less-words")
-    assert chips(visit) == ["+mine.png×", "+“something blue”×", "−“red”×"]
+    assert chips(visit) == ["+mine.png50 %×", "+“something blue”50 %×", "−“red”× 0.5×"]
     assert visit.page.input_value("#dh-words :is(input, textarea)") == ""
     slide(visit, "dh-beta", 0.7)
     wait_first(visit, "blue")
     assert colours_shown(visit)[:8].count("red") <= 1
+    assert chips(visit)[:2] == ["+mine.png30 %×", "+“something blue”70 %×"]
     visit.page.get_by_role("button", name="Leave mine.png out of the query").click()
     visit.page.wait_for_function("document.querySelectorAll('.dh-chip').length === 2")
     assert not visit.page.is_visible("#dh-mixing")
