@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from deephash.errors import CollectionDamaged
 from deephash.evaluation.calibration import likelihood_ratio, misfit, posterior
 from deephash.evaluation.counts import DistanceCounts
-from deephash.foreign import Unfit, read_json, refused_as
+from deephash.foreign import SMALL, Unfit, read_json, refused_as, require_schema
 
 if TYPE_CHECKING:
     from deephash.collection.model_versions import ModelVersion
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 FILE_NAME = "relevance.json"
 VERSION = 1
+_LARGEST = 16 * SMALL  # bytes: nested codes of both directions have a million numbers and more
 USUAL = 0.99  # share of the known queries that are like the known queries
 JUDGED = 2_000  # queries, at most, by which the usual misfit is measured
 LEAST_PAIRS = 50  # relevant ones, and irrelevant ones, below which a table says nothing
@@ -114,8 +115,12 @@ def load_pair_counts(folder: Path, **belongs: Any) -> tuple[PairCounts, ...]:
     if not os.path.lexists(path):
         return ()
     with refused_as(CollectionDamaged, "remove that file: then searches tell by chance alone what is near"):
-        record = read_json(path, "relevance")
-        if record["format_version"] > VERSION or any(record.get(name) != value for name, value in belongs.items()):
+        record = read_json(path, None, limit=_LARGEST)
+        version = record.get("format_version")
+        if isinstance(version, int) and version > VERSION:
+            return ()  # its schema may be another
+        require_schema(record, "relevance", path)
+        if any(record.get(name) != value for name, value in belongs.items()):
             return ()
         return tuple(map(PairCounts.from_record, record["tables"]))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from deephash.encoding.port import Decode, Engine, Precision, Row
 from deephash.encoding.quantising import INT8_SAMPLE, quantise
 from deephash.encoding.record import read_model_record
 from deephash.encoding.samples import evenly
-from deephash.errors import UsageError
+from deephash.errors import DeephashError, UsageError
 from deephash.ingest.encoder import StreamEncoder
 
 
@@ -45,6 +46,9 @@ def create(
     """Make the collection, and return it with what is to encode: its own portable encoder, where it now carries one.
 
     Where that was made just now from a model in memory, bits are compared with torch's on a sample of the pictures.
+
+    Raises:
+        DeephashError: what was asked for cannot be had; no collection is left behind then.
     """
     precision = wishes.precision or "fp32"
     encoder = wishes.open(source, precision, wishes.engine)
@@ -57,14 +61,25 @@ def create(
         root=root,
         notes={"precision": precision, **({"decode": "full"} if wishes.decode == "full" else {})},
     )
-    own = encoder
+    try:
+        own = _own_encoder(collection, encoder, files, wishes)
+    except DeephashError:
+        if not len(Collection.open(target)):  # it would keep a precision that it cannot be filled in
+            shutil.rmtree(target)
+        raise
+    collection.note("engine", own.engine)
+    return collection, own
+
+
+def _own_encoder(
+    collection: Collection, encoder: CodeEncoder, files: Sequence[FoundFile], wishes: Wishes
+) -> CodeEncoder:
+    own, precision = encoder, precision_of(collection)
     if encoder.engine == "torch" and wishes.engine != "torch" and collection.model_path is not None:
         own = wishes.open(collection.model_path, precision, wishes.engine)
     if own.engine == "onnx" and encoder.engine == "torch":
         _compare(collection, encoder, own, files)
-    own = _in_precision(collection, own, files)
-    collection.note("engine", own.engine)
-    return collection, own
+    return _in_precision(collection, own, files)
 
 
 def go_on(collection: Collection, source: Source, files: Sequence[FoundFile], wishes: Wishes) -> CodeEncoder:

@@ -48,7 +48,12 @@ class Searched:
 
     @property
     def null(self) -> Null:
-        """The careful null: as much by chance as the collection allows for, or the query's own distances."""
+        """The careful null: as much by chance as the collection allows for, or the query's own distances.
+
+        A handful of items, as a new model has at first, tells nothing of how a query lies to unrelated ones.
+        """
+        if self.everywhere.sum() < LEAST_ITEMS:
+            return self.shard.null
         if self.across:
             return own_null(self.everywhere)
         return self.shard.null.careful(own_null(self._unrelated()))

@@ -130,3 +130,12 @@ def test_a_table_of_strangers_is_checked(tmp_path, change):
 def test_a_later_version_is_passed_over(tmp_path):
     (tmp_path / FILE_NAME).write_text(json.dumps({"format_version": 99, "tables": []}))
     assert load_pair_counts(tmp_path) == ()
+    (tmp_path / FILE_NAME).write_text(json.dumps({"format_version": 2, "tables": [{"another": "schema"}]}))
+    assert load_pair_counts(tmp_path) == ()
+
+
+def test_tables_of_long_nested_codes_are_read_again(tmp_path):
+    counts = np.full(65_537, 1_000_000_000)
+    tables = [PairCounts(ask, "image", counts, counts, 9, 0, 0.5) for ask in ("image", "text")]
+    save_pair_counts(tmp_path, tables)
+    assert [table.query for table in load_pair_counts(tmp_path)] == ["image", "text"]

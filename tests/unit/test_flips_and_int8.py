@@ -173,6 +173,19 @@ def test_an_int8_collection_stays_one(photos, folder, tmp_path, capsys):
     assert "was encoded in int8" in capsys.readouterr().err
 
 
+def test_an_int8_collection_that_cannot_be_made_leaves_nothing_behind(photos, folder, tmp_path):
+    few, out = tmp_path / "few", tmp_path / "x.dh"
+    few.mkdir()
+    for path in sorted(photos.iterdir())[:3]:
+        path.rename(few / path.name)
+    with pytest.raises(UsageError, match="at least 8 pictures"):
+        index_folder(few, out, folder, precision="int8")
+    with pytest.raises(UsageError, match="keeps to torch"):
+        index_folder(few, out, folder, precision="int8", engine="torch")
+    assert not out.exists()
+    assert index_folder(few, out, folder).precision == "fp32"
+
+
 def test_a_collection_decoded_in_full_stays_so(photos, folder, tmp_path):
     out = tmp_path / "x.dh"
     index_folder(photos, out, folder, decode="full")

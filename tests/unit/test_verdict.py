@@ -110,6 +110,18 @@ def test_words_are_held_against_their_own_distances(shard):
     assert kept[0] < 5 < 40 < kept[1]
 
 
+@pytest.mark.parametrize("few", [0, 1, 5])
+@pytest.mark.filterwarnings("error")
+def test_a_new_model_with_a_handful_of_items_has_no_null_of_their_distances(shard, few):
+    """The very picture lies at 0 bits; its own few distances would take that for the middle of the unrelated ones."""
+    old, _ = query(np.random.default_rng(10), 0)
+    new = counted(np.zeros(few, int))
+    found = verdicts([Searched(shard, counts, counts, "image") for counts in (new, old)])
+    assert found[0].is_above(0) or few == 0
+    assert found[0].expected[0] < 0.01
+    assert not found[1].is_above(32)
+
+
 @pytest.mark.parametrize("items", [0, 1, 49])
 def test_few_items_say_nothing(shard, items):
     found = verdict_on(shard, counted(np.random.default_rng(8).binomial(BITS, 0.5, items)))
