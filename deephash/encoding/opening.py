@@ -69,8 +69,15 @@ USUAL = Manner()
 
 def manner_of(collection: CollectionReader, source: Source) -> Manner:
     """Return how queries of a collection are encoded by ``source``; in bf16 none are, and int8 where it is there."""
-    is_int8 = precision_of(collection) == "int8" and isinstance(source, (str, Path))
-    precision: Precision | None = "int8" if is_int8 and carries_int8(folder_of(source)) else None
+    precision: Precision | None = None
+    if precision_of(collection) == "int8" and isinstance(source, (str, Path)):
+        precision = "int8" if carries_int8(folder_of(source)) else None
+        if precision is None:
+            _log.warning(
+                "%s was encoded in int8, which its model has no encoder for (any more); queries are encoded in fp32, a "
+                "few bits of which are others",
+                collection.path,
+            )
     return Manner(engine_of(collection, source), precision, decode_of(collection))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from deephash.encoding.record import COPY_AGAIN, read_model_record, require_weights
+from deephash.encoding.record import read_model_record, require_weights
 from deephash.errors import CollectionDamaged
 from deephash.foreign import read_bytes, refused_as
 from deephash.foreign.names import printable
@@ -43,10 +43,10 @@ def check_model_folder(folder: Path) -> None:
 
 def read_tower(path: Path, tower: Mapping[str, Any]) -> bytes:
     """Return the content of a tower's file. Raises CollectionDamaged where it is not the one that was written."""
-    with refused_as(CollectionDamaged, COPY_AGAIN):
+    with refused_as(CollectionDamaged, "copy the folder again, or use --engine torch"):
         content = read_bytes(path, _LARGEST)
     if hashlib.sha256(content).hexdigest() != tower.get("sha256"):
         raise CollectionDamaged(
-            f"{printable(path)} is not the file that model.json describes; {COPY_AGAIN}, or use --engine torch"
+            f"{printable(path)} is not the file that model.json describes; copy the folder again, or use --engine torch"
         )
     return content

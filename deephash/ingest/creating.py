@@ -122,16 +122,22 @@ def require_fit(collection: Collection, wishes: Wishes) -> None:
 
 
 def _in_precision(collection: Collection, encoder: CodeEncoder, files: Sequence[FoundFile]) -> CodeEncoder:
-    """Return the collection's own encoder in its precision; an int8 tower that is not there yet is made of ``files``.
+    """Return the collection's own encoder in its precision; the int8 tower of a new one is made of ``files``.
 
     Raises:
-        UsageError: the encoder computes by torch, or there are too few pictures.
+        UsageError: the encoder computes by torch, there are too few pictures, or the tower that made the codes is gone.
     """
     folder = collection.model_path
     if precision_of(collection) != "int8" or folder is None:
         return encoder
     if encoder.engine != "onnx":
         raise UsageError("--precision int8 is computed by onnxruntime on a CPU; this model keeps to torch")
+    if not carries_int8(folder) and len(collection):
+        raise UsageError(
+            f"{collection.path} was encoded in int8, and {folder} has no int8 encoder (any more); another would give "
+            "other codes. Copy the folder back, or make one and a new collection by it: "
+            f"deephash models export {folder} --precision int8 --pictures FOLDER"
+        )
     if not carries_int8(folder):
         quantise(folder, _rows(collection, encoder, files, INT8_SAMPLE))
     return open_encoder(folder, precision="int8", engine="onnx")

@@ -16,7 +16,7 @@ from deephash.backbones.quiet import quiet
 from deephash.encoding.flips import count_flips, note_of_tower, write_record
 from deephash.encoding.onnx import OnnxEncoder
 from deephash.encoding.port import Modality, Row
-from deephash.encoding.portable import ENTRY, file_name
+from deephash.encoding.portable import ENTRY, INT8_NAME, file_name, towers_of
 from deephash.encoding.record import read_model_record
 from deephash.errors import UsageError
 from deephash.models.base import HashModel
@@ -28,6 +28,9 @@ from deephash.models.portable import Tower, example_rows, export_portable
 def make_portable(folder: Path) -> dict[str, Any]:
     """Give a model folder its portable encoder anew, and return its entry of ``model.json``.
 
+    What was measured of a tower stays where its graph is the same as before; of another it is forgotten, the int8 form
+    included.
+
     Raises:
         CollectionDamaged, FormatTooNew: the folder cannot be loaded.
     """
@@ -36,7 +39,14 @@ def make_portable(folder: Path) -> dict[str, Any]:
         entry = export_portable(model, Path(made))
         for path in Path(made).iterdir():
             os.replace(path, folder / path.name)
-    write_record(folder, read_model_record(folder) | {ENTRY: entry})
+    record = read_model_record(folder)
+    for modality, tower in entry.get("towers", {}).items():
+        before = towers_of(record).get(modality, {})
+        if before.get("sha256") == tower["sha256"]:
+            tower |= {name: before[name] for name in ("flips", "int8") if name in before}
+    write_record(folder, record | {ENTRY: entry})
+    if not any("int8" in tower for tower in entry.get("towers", {}).values()):
+        (folder / INT8_NAME).unlink(missing_ok=True)
     return entry
 
 

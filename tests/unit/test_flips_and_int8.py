@@ -24,7 +24,7 @@ from deephash.ingest import index_folder
 from deephash.ingest.uploads import add_uploads
 from deephash.models import LSH, OrthoHash
 from deephash.models.encoder import TorchEncoder
-from deephash.models.exporting import compare_with_torch
+from deephash.models.exporting import compare_with_torch, make_portable
 from deephash.pictures import open_picture
 from deephash.search import Searcher
 
@@ -212,3 +212,35 @@ def test_a_collection_decoded_in_full_stays_so(photos, folder, tmp_path):
         index_folder(photos, out, folder, decode="reduced")
     with pytest.raises(UsageError, match="decoded in the reduced way"):
         index_folder(photos, tmp_path / "reduced.dh", decode="full")
+
+
+def test_export_again_keeps_what_was_measured_of_the_same_graph(folder, photos):
+    rows = sample_rows(OnnxEncoder(folder), photos, 16)
+    compare_with_torch(folder, {"image": rows})
+    quantise(folder, rows)
+    before = notes_of(folder)
+    make_portable(folder)
+    assert notes_of(folder) == before
+    assert open_encoder(folder, precision="int8").precision == "int8"
+
+    record = json.loads((folder / "model.json").read_text())
+    record["portable"]["towers"]["image"]["sha256"] = "0" * 64  # as if it had been another graph
+    (folder / "model.json").write_text(json.dumps(record))
+    make_portable(folder)
+    assert not {"int8", "flips"} & set(notes_of(folder))
+    assert not (folder / INT8_NAME).exists()
+
+
+def test_a_collection_whose_int8_encoder_is_gone_says_so(photos, folder, tmp_path, caplog):
+    out = tmp_path / "x.dh"
+    index_folder(photos, out, folder, precision="int8")
+    carried = Collection.open(out).model_path
+    record = json.loads((carried / "model.json").read_text())
+    del record["portable"]["towers"]["image"]["int8"]
+    (carried / "model.json").write_text(json.dumps(record))
+    Image.open(photos / "00.jpg").rotate(90).save(photos / "new.jpg")
+    with pytest.raises(UsageError, match=r"was encoded in int8, and .* has no int8 encoder"):
+        index_folder(photos, out)
+    assert len(Collection.open(out)) == 40
+    Searcher.open(out)
+    assert "queries are encoded in fp32" in caplog.text
