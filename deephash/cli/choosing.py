@@ -46,7 +46,7 @@ def model_for(folder: Path, out: Path, model: str, bits: int | None, weights: Pa
     from deephash.ingest.origin import is_fitted_for
     from deephash.ingest.update import is_free
 
-    if not is_free(out) and (model == AUTO or (":" in model and is_fitted_for(out, model, bits))):
+    if not is_free(out) and (model == AUTO or (":" in model and is_fitted_for(out, model, bits, weights))):
         return Asked()
     if model == AUTO:
         from deephash.cli.auto_model import choose_model

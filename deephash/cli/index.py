@@ -115,7 +115,7 @@ def index(
         return 130
     finally:
         if fresh and asked.name is not None:
-            note_origin(out, asked.name)
+            note_origin(out, asked.name, weights)
     if json:
         print_json(_record(report, out, dry_run))
     else:

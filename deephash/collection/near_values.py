@@ -11,7 +11,6 @@ from deephash.collection.parser import as_filter
 from deephash.collection.reader import CollectionReader
 
 SHOWN = 5
-_COLUMNS = {"path": "uri"}
 
 
 def near_values(collection: CollectionReader, where: Where) -> list[str]:
@@ -39,7 +38,7 @@ def _wanted(part: Filter | Condition) -> Iterator[Condition]:
 
 
 def _sentence(collection: CollectionReader, column: str, value: str) -> str:
-    cells = collection.table([_COLUMNS.get(column, column)]).column(1).drop_null().to_pylist()
+    cells = collection.table([column]).column(1).drop_null().to_pylist()
     counts = Counter(cells)
     if value in counts:
         return ""
