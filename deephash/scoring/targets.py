@@ -162,7 +162,8 @@ def _pair_of(target: Target, data: Data | None, task: str | None, draw: Draw) ->
         raise UsageError("--held-out is for collections: a run is always scored on queries that did not train it")
     is_file = isinstance(target, CodeFile) or (isinstance(target, (str, Path)) and Path(target).suffix == ".npz")
     if is_file or collection is not None:
-        return _pair_of_files(_side(target, draw), None if data is None else _side(data, draw), task)
+        given = _given(data)
+        return _pair_of_files(_side(target, draw), _side(given, draw), task)
     if data is None and isinstance(target, (str, Path)) and is_folder_of_codes(target):
         return _pair_of_files(Path(target) / QUERY_FILE, Path(target) / DATABASE_FILE, task, method=Path(target).name)
     if isinstance(target, (str, Path)) and not Path(target).is_dir():
@@ -198,11 +199,15 @@ def _collection_of(target: Target) -> Collection | None:
     return Collection.open(target)
 
 
-def _pair_of_files(
-    target: str | Path | CodeFile, data: Data | None, task: str | None, *, method: str | None = None
-) -> CodePair:
+def _given(data: Data | None) -> Data:
     if data is None:
         raise UsageError("codes are scored against codes: give the database too (--query q.npz --database d.npz)")
+    return data
+
+
+def _pair_of_files(
+    target: str | Path | CodeFile, data: Data, task: str | None, *, method: str | None = None
+) -> CodePair:
     if not isinstance(data, (str, Path, CodeFile)):
         raise UsageError(f"codes are scored against an .npz file or a CodeFile, not a {type(data).__name__}")
     if task is not None and task not in TASKS:

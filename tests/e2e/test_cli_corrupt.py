@@ -91,7 +91,7 @@ def test_a_collection_and_its_copies(run, tmp_path):
     [
         (["RUN", "--kinds", "jpg"], 2, "did you mean 'jpeg'"),
         (["RUN", "--near", "-1"], 2, "0 or more"),
-        (["RUN", "--queries", "0"], 2, "at least one query"),
+        (["RUN", "--queries", "0"], 2, "--queries is at least 1, not 0"),
         (["RUN", "--beside", "nowhere"], 3, "nowhere"),
         (["nowhere"], 3, "no such run folder"),
     ],

@@ -93,7 +93,7 @@ def test_odd_things_are_skipped_by_name(folder: Path, tmp_path: Path, model, fol
     assert report.added == 5
     assert Collection.open(out).find(["folder.jpg/inside.png"]), "a folder may be called like a picture"
     with (out / "skipped.csv").open(encoding="utf-8", newline="") as file:
-        assert [tuple(row) for row in csv.reader(file)][1:] == report.skipped
+        assert [tuple(row[:2]) for row in csv.reader(file)][1:] == report.skipped
     again = index_folder(folder, out, follow_symlinks=follow)
     assert (again.added, again.removed, again.unchanged) == (0, 0, 5)
 
@@ -110,7 +110,7 @@ def test_the_command_prints_and_writes_any_name(folder: Path, tmp_path: Path, mo
         assert b"\x1b" not in ran.stdout + ran.stderr
         if "--json" in more:
             record = json.loads(ran.stdout)
-            assert len(record["skipped"]) == (9 if "--dry-run" in more else 11)
+            assert len(record["skipped"]) == 11  # a dry run decodes nothing, but known-bad files are remembered
             assert "scaled" in record
         else:
             assert b"11 skipped" in ran.stdout
