@@ -74,9 +74,9 @@ def test_what_is_said_has_plain_grammar(workspace):
 def test_only_an_item_of_the_collection_itself_has_an_address(workspace):
     query = workspace.item_query("few", 1)
     answer = workspace.answer("few", query, Options(k=2))
-    assert 'data-link="?collection=few&amp;id=1"' in results_html(answer)
+    assert 'data-link="?collection=few&amp;id=1&amp;k=2"' in results_html(answer)
     stranger = replace(answer, query=workspace.item_query("short", 1))
-    assert 'data-link="?"' in results_html(stranger)
+    assert re.search(r'data-link="\?collection=few&amp;code=[0-9a-f]{4}&amp;k=2"', results_html(stranger))
 
 
 def test_shorter_codes_are_those_of_this_workspace_and_this_version(workspace, tmp_path):

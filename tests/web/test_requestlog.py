@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
 import httpx
@@ -66,10 +67,16 @@ def test_a_path_makes_no_second_line_and_is_not_endless():
     assert shown("/gradio_api/file=a\n{}") == "/gradio_api/file=*"
     assert len(shown("/" + "x" * 5000)) == 200
     stream = io.StringIO()
-    asyncio.run(RequestLog(_failing, stream)(_scope('/a\n{"status": 1}\x1b[31m\udcff'), None, None))
+    _run(RequestLog(_failing, stream)(_scope('/a\n{"status": 1}\x1b[31m\udcff'), None, None))
     assert stream.getvalue().count("\n") == 1
     assert stream.getvalue().isascii()
     assert "\x1b" not in stream.getvalue()
+
+
+def _run(answering):
+    """Run a coroutine in a thread of its own: Playwright's loop may be running in this one."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, answering).result()
 
 
 def _scope(path):
@@ -87,7 +94,7 @@ async def _raising(scope, receive, send):
 def test_a_request_that_fails_before_its_answer_is_written_as_500_and_the_fault_goes_on():
     stream = io.StringIO()
     with pytest.raises(RuntimeError, match="a fault"):
-        asyncio.run(RequestLog(_raising, stream)(_scope("/x"), None, None))
+        _run(RequestLog(_raising, stream)(_scope("/x"), None, None))
     assert json.loads(stream.getvalue())["status"] == 500
 
 
@@ -96,7 +103,7 @@ def test_a_log_that_cannot_be_written_stops_no_answer():
         def write(self, text):
             raise OSError(28, "No space left on device")
 
-    asyncio.run(RequestLog(_failing, Full())(_scope("/x"), None, None))
+    _run(RequestLog(_failing, Full())(_scope("/x"), None, None))
 
 
 def test_serve_writes_lines_to_standard_output_and_metrics_where_asked(tmp_path):
