@@ -103,6 +103,7 @@ def test_words_are_added_and_taken_away_as_chips(visit, tmp_path):
     slide(visit, "dh-beta", 0.7)
     wait_first(visit, "blue")
     assert colours_shown(visit)[:8].count("red") <= 1
+    visit.page.wait_for_selector(".dh-chip:has-text('70 %')")
     assert chips(visit)[:2] == ["+mine.png30 %×", "+“something blue”70 %×"]
     visit.page.get_by_role("button", name="Leave mine.png out of the query").click()
     visit.page.wait_for_function("document.querySelectorAll('.dh-chip').length === 2")
