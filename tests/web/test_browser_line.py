@@ -12,12 +12,7 @@ pytestmark = pytest.mark.browser
 
 
 def test_the_line_is_drawn_in_the_list_and_ends_it_only_when_asked_to(visit):
-    visit.open("?collection=digits&id=3")
-    visit.wait_status("24 of 600")
-    visit.page.click("#dh-options button")
-    visit.page.fill("#dh-k input[type=number]", "200")
-    visit.page.keyboard.press("Enter")
-    visit.page.locator("#dh-k input[type=range]").dispatch_event("pointerup")
+    visit.open("?collection=digits&id=3&k=200")
     visit.wait_status("200 of 600")
     order = visit.page.eval_on_selector_all(
         "#dh-results .dh-grid > *",
