@@ -21,9 +21,21 @@ from typing import ClassVar
 
 
 class DeephashError(Exception):
-    """Base of the family; catch this to catch them all."""
+    """Base of the family; catch this to catch them all.
+
+    Args:
+        message: what is wrong, what was given and what would be right.
+        remedy: the command that mends it, or where to look; for the owner of the files, not for a page's visitors.
+
+    Attributes:
+        message: without the remedy; the text of the exception has both.
+    """
 
     exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str = "", *, remedy: str = "") -> None:
+        super().__init__(f"{message}{'.' * (message[-1:] != '.')} {remedy}" if remedy else message)
+        self.message = message
 
 
 class UsageError(DeephashError, ValueError):

@@ -118,8 +118,8 @@ def guarded(workspace: Workspace, session: Session, action: Callable[[], View]) 
 
 
 def sentence(error: DeephashError) -> str:
-    """Leave out folders of the server: a visitor has no business with them."""
-    return " ".join(FOLDERS.sub("", str(error)).split())
+    """Leave out folders of the server and its commands: a visitor has no business with them."""
+    return " ".join(FOLDERS.sub("", error.message).split())
 
 
 # Making queries ------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from deephash.backbones.spec import Backbone, Encoder
-from deephash.encoding.phrases import known_counts, word_counts, words_of
+from deephash.encoding.phrases import known_counts, unknown_words, with_near, word_counts, words_of
 from deephash.encoding.readers import VOCABULARY_LIMIT
 from deephash.encoding.weight_files import find_weights
 from deephash.errors import CollectionDamaged, DataError, UsageError
@@ -37,6 +37,10 @@ class TextEncoder(Encoder):
     @abstractmethod
     def neutral(self) -> Tensor:
         """Return one row of the batch that says nothing, the origin of word directions in composed queries."""
+
+    def unknown_words(self, text: str) -> list[tuple[str, str | None]]:
+        """Return the words of ``text`` that have no effect, each with a known one it may mean; none for word pieces."""
+        return []
 
     @abstractmethod
     def preprocess_data(self) -> Callable[[str], Tensor]:
@@ -85,9 +89,9 @@ class WordVectors(TextEncoder):
             raise UsageError(f"{total} training texts hold no word that occurs in {least} of them")
         self._take({word: frequency[word] for word in kept[: self.num_features]}, total)
 
-    def unknown_words(self, text: str) -> list[str]:
-        """Return the words of ``text`` that the vocabulary lacks, which have no effect."""
-        return [word for word in words_of(text) if word not in self.terms]
+    def unknown_words(self, text: str) -> list[tuple[str, str | None]]:
+        """Return the words of ``text`` that the vocabulary lacks, each with a known one it may be a misspelling of."""
+        return with_near(unknown_words(text, self.terms), self.terms)
 
     def preprocess(self) -> Callable[[Any], Tensor]:
         """Return the function from a phrase to counts [D]; it refuses phrases without a single known word."""

@@ -100,11 +100,12 @@ def _with_words(model: Source) -> tuple[CodeEncoder, str]:
         return encoder, encoder.neutral_phrase
     if "text" in encoder.modalities:
         raise UsageError(
-            f"this {encoder.method} reads text vectors, not phrases; search by such a vector, or train with "
-            f"text_backbone tfidf:1000, or index with CLIP: {CLIP_EXAMPLE}"
+            f"this {encoder.method} reads text vectors, not phrases; search by such a vector",
+            remedy=f"Or train with text_backbone tfidf:1000, or index with CLIP: {CLIP_EXAMPLE}",
         )
     raise UsageError(
-        f"this {encoder.method} has no text tower, so words cannot be searched. Models that can: "
-        f"clip:ARCHITECTURE/TAG without training ({CLIP_EXAMPLE}); and, after `deephash train` on pictures with "
-        "captions or tags, CrossModalOrthoHash, CrossModalInfoNCE, RREH, CCAHash, CMFH, DCMH, DJSRH, UCCH"
+        f"this {encoder.method} has no text tower, so words cannot be searched",
+        remedy=f"Models that can: clip:ARCHITECTURE/TAG without training ({CLIP_EXAMPLE}); and, after `deephash train` "
+        "on pictures with captions or tags, CrossModalOrthoHash, CrossModalInfoNCE, RREH, CCAHash, CMFH, DCMH, DJSRH, "
+        "UCCH",
     )

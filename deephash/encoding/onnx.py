@@ -104,6 +104,11 @@ class OnnxEncoder:
         """Return one row of a PIL picture, a phrase or a vector."""
         return self._reader(modality).read(item)
 
+    def unknown_words(self, phrase: str) -> list[tuple[str, str | None]]:
+        """Return the words of a phrase that have no effect, each with a known one it may be a misspelling of."""
+        reader = self._readers.get("text")
+        return [] if reader is None or reader.unknown is None else reader.unknown(phrase)
+
     def neutral(self) -> Row:
         """Return the row of the neutral phrase."""
         reader = self._readers.get("text")

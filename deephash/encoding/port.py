@@ -106,6 +106,9 @@ class CodeEncoder(Protocol):
             UsageError: the model does not read the modality, or understands nothing of the phrase.
         """
 
+    def unknown_words(self, phrase: str) -> list[tuple[str, str | None]]:
+        """Return the words of a phrase that have no effect, each with a known one it may be a misspelling of."""
+
     def neutral(self) -> Row:
         """Return the row of :attr:`neutral_phrase`. Raises UsageError where no phrases are read."""
 

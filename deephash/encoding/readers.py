@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from deephash.encoding.phrases import english_phrase, known_counts, word_counts
+from deephash.encoding.phrases import english_phrase, known_counts, unknown_words, with_near, word_counts
 from deephash.encoding.transform import PictureTransform, normalised
 from deephash.encoding.word_pieces import WordPieces
 from deephash.errors import CollectionDamaged
@@ -36,12 +36,14 @@ class Reader:
         neutral: the row that says nothing; None of what are no phrases.
         neutral_phrase: the phrase behind it.
         picture_side: pixels to which the shorter side of a picture is brought.
+        unknown: the words of a phrase that have no effect, each with a known one; None where all have.
     """
 
     read: Callable[[Any], Row]
     neutral: Callable[[], Row] | None = None
     neutral_phrase: str | None = None
     picture_side: int | None = None
+    unknown: Callable[[str], list[tuple[str, str | None]]] | None = None
 
 
 def reader_of(record: Mapping[str, Any], folder: Path) -> Reader:
@@ -114,7 +116,10 @@ def _word_counts(record: Mapping[str, Any], folder: Path) -> Reader:
         frequency = read_json(folder / record["file"], "vocabulary", limit=VOCABULARY_LIMIT)["frequency"]
     columns = {word: column for column, word in enumerate(frequency)}
     return Reader(
-        lambda phrase: known_counts(phrase, columns, width, called), lambda: word_counts("", columns, width), ""
+        lambda phrase: known_counts(phrase, columns, width, called),
+        lambda: word_counts("", columns, width),
+        "",
+        unknown=lambda phrase: with_near(unknown_words(phrase, columns), columns),
     )
 
 

@@ -84,6 +84,10 @@ class TorchEncoder:
         """Return one row of a PIL picture, a phrase or a vector."""
         return self.model.preprocess(modality)(item).numpy()
 
+    def unknown_words(self, phrase: str) -> list[tuple[str, str | None]]:
+        """Return the words of a phrase that have no effect, each with a known one it may be a misspelling of."""
+        return [] if self._texts is None else self._texts.unknown_words(phrase)
+
     def neutral(self) -> Row:
         """Return the row of the neutral phrase."""
         if self._texts is None:

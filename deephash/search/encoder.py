@@ -18,6 +18,7 @@ from deephash.collection.reader import CollectionReader
 from deephash.encoding import CodeEncoder, open_encoder, read_model_record
 from deephash.encoding.composed import change_by_words, compose_picture, continuous_codes, neutral_codes
 from deephash.encoding.opening import USUAL, Manner, Source, folder_of, manner_of
+from deephash.encoding.phrases import unknown_note
 from deephash.encoding.port import Engine, Modality, Row
 from deephash.encoding.record import description_of
 from deephash.errors import IncompatibleModel, UsageError
@@ -184,6 +185,12 @@ class QueryEncoder:
         pull = np.asarray(sum(term.weight * self._movement(term) for term in terms))
         return Mixture(None, 0.0, np.zeros_like(pull), pull)
 
+    def notes(self, query: Query) -> list[str]:
+        """Return what should be known about how a query was read: which of its words have no effect."""
+        words = " ".join(part.value for part in query.parts if part.kind == "text")
+        note = unknown_note(self.model.unknown_words(words)) if words else ""
+        return [note] if note else []
+
     def require(self, modality: str) -> None:
         """Raise UsageError where the model does not read ``modality``."""
         if not self.modalities:
@@ -192,8 +199,9 @@ class QueryEncoder:
             able = {"image": "pictures", "text": "words"}
             raise UsageError(
                 f"{self.description} reads {' and '.join(able.get(name, name) for name in self.modalities)}, "
-                f"not {able.get(modality, modality)}; index the collection with a cross-modal model to search by "
-                f"{able.get(modality, modality)} (deephash models list)"
+                f"not {able.get(modality, modality)}",
+                remedy=f"To search by {able.get(modality, modality)}, index the collection with a cross-modal model: "
+                "deephash models list",
             )
 
     def _worded_picture(self, terms: Sequence[Part]) -> Mixture | None:
@@ -246,8 +254,9 @@ class QueryEncoder:
         if self._expected is not None and fingerprint != self._expected:
             raise IncompatibleModel(
                 f"{self._collection} holds codes of the model {self._expected}; you asked to search with "
-                f"{self.description} ({fingerprint}). Leave out --model to use the collection's own, or rebuild: "
-                f"deephash index PICTURES --out NEW.dh --model {self.directory or 'MODEL'}"
+                f"{self.description} ({fingerprint})",
+                remedy="Leave out --model to use the collection's own, or rebuild: "
+                f"deephash index PICTURES --out NEW.dh --model {self.directory or 'MODEL'}",
             )
 
 

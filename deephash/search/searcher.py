@@ -166,8 +166,8 @@ class Searcher:
         if len(shards) > 1 and (options.rerank or options.correct_hubs):
             raise UsageError(
                 f"{self.path} holds codes and vectors of {len(shards)} models that cannot be compared, so answers are "
-                "ordered by codes alone; leave out re-ranking and hubs, or bring all items to one model: "
-                f"deephash upgrade {self.path} --re-encode now"
+                "ordered by codes alone; leave out re-ranking and hubs",
+                remedy=f"Or bring all items to one model: deephash upgrade {self.path} --re-encode now",
             )
         asked: list[_Asked] = []
         notes: list[str] = []
@@ -178,8 +178,9 @@ class Searcher:
             except (UsageError, DataError) as error:
                 if len(shards) == 1 or not _is_of_the_model(error, query):
                     raise
-                notes.append(f"{len(shard):,} items of {shard.model.called} were left out: {error}")
+                notes.append(f"{len(shard):,} items of {shard.model.called} were left out: {error.message}")
                 continue
+            notes += [note for note in self._encoder_of(shard).notes(query) if note not in notes]
             if own is not None:
                 encoded = encoded if options.bits is None else encoded.prefix(shard.index.num_bits)
                 asked.append(_Asked(shard, query, encoded, own))

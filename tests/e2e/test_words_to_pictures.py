@@ -54,6 +54,8 @@ def test_reranking_by_words_uses_vectors_of_the_same_space(model, collection):
 def test_unknown_and_empty_words(collection, capsys):
     assert main(["search", str(collection), "un chien"]) == 2
     assert "--model clip:" in capsys.readouterr().err
+    assert main(["search", str(collection), "a red shoos"]) == 0
+    assert "'shoos' is not known to the model, so without effect" in capsys.readouterr().err
     assert main(["search", str(collection), "  "]) == 2
     assert "empty" in capsys.readouterr().err
 

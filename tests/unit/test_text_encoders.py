@@ -82,7 +82,11 @@ def test_queries_without_a_known_word_name_what_would_work():
         ours.preprocess()("the of")
     with pytest.raises(UsageError, match="empty"):
         ours.preprocess()("  ")
-    assert ours.unknown_words("dog and chien") == ["chien"]
+    with pytest.raises(UsageError) as far_away:
+        ours.preprocess()("purple elephant")
+    assert "did you mean" not in str(far_away.value)
+    assert "deephash" not in far_away.value.message
+    assert ours.unknown_words("dog and chien beech") == [("chien", None), ("beech", "beach")]
     assert ours.preprocess_data()("chien").sum() == 0
     assert ours.neutral().sum() == 0
 

@@ -59,6 +59,9 @@ class Painted:
     def in_threads(self):
         yield lambda: None
 
+    def unknown_words(self, phrase):
+        return []
+
     def neutral(self):
         raise UsageError("no words")
 
