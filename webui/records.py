@@ -62,6 +62,7 @@ class VerdictRecord(BaseModel):
     match: bool = Field(description="whether a hit lies above the line")
     headline: str = Field(description="no match, and why; else empty")
     why: str = Field(description="what else should be known; may be empty")
+    source: str = Field(description="where the known pairs come from; empty without them")
 
 
 class AnswerRecord(BaseModel):

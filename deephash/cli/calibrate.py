@@ -10,8 +10,8 @@ from deephash.cli.output import note, print_json
 from deephash.collection import Collection
 from deephash.collection.label_words import parse_labels
 from deephash.collection.model_versions import ModelVersion
-from deephash.collection.pair_counts import PairCounts, save_pair_counts
-from deephash.errors import DataError, UsageError
+from deephash.collection.pair_counts import PairCounts, load_pair_counts, save_pair_counts
+from deephash.errors import CollectionDamaged, DataError, UsageError
 from deephash.evaluation.counts import count_blocks
 from deephash.evaluation.relevance import relevance_among_others
 
@@ -38,6 +38,8 @@ def calibrate(collection: Path, /, *, label: str = "label", sample: int = SAMPLE
     opened = Collection.open(collection)
     space = opened.current
     table = _own_pairs(opened, space, label, sample)
+    if before := _source_of(opened, space):
+        note(f"this replaces what was measured on {before}")
     save_pair_counts(opened.path, [table], column=space.column, fingerprint=space.fingerprint)
     right, wrong = (float(each @ np.arange(len(each)) / each.sum()) for each in (table.relevant, table.irrelevant))
     if json:
@@ -49,6 +51,15 @@ def calibrate(collection: Path, /, *, label: str = "label", sample: int = SAMPLE
         )
     note(f"next: deephash search {collection} PICTURE")
     return 0
+
+
+def _source_of(opened: Collection, space: ModelVersion) -> str:
+    """Return on what the collection's own table was measured; empty where there is none that can be read."""
+    try:
+        tables = load_pair_counts(opened.path, column=space.column, fingerprint=space.fingerprint)
+    except CollectionDamaged:
+        return ""
+    return tables[0].source if tables else ""
 
 
 def _own_pairs(opened: Collection, space: ModelVersion, label: str, sample: int) -> PairCounts:

@@ -12,21 +12,18 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from deephash.cli.output import note, print_json
+from deephash.cli.search_table import print_answer
 from deephash.collection.near_values import near_values
 from deephash.collection.parser import as_filter
 from deephash.collection.reader import CollectionReader
 from deephash.encoding.port import Engine
-from deephash.errors import DataError, UsageError
+from deephash.errors import DataError, UsageError, did_you_mean
 from deephash.numbers import whole
 from deephash.pictures import looks_like_picture
-from deephash.search import Answer, Hit, Options, Part, Query, Searcher
+from deephash.search import Answer, Options, Part, Query, Searcher
 
 LARGEST_DOWNLOAD = 32 << 20
 PATIENCE = 15.0  # seconds for a picture from the network
-MERGED = (
-    "merged: answers of models that cannot be compared are ordered by how probable such a distance is by chance; "
-    "deephash upgrade COLLECTION --re-encode now brings all items to one model"
-)
 _WEIGHTED = re.compile(r"(\d+(?:\.\d+)?):(.+)", re.DOTALL)
 
 
@@ -46,6 +43,7 @@ def search(
     group_duplicates: bool = False,
     rerank: int = 0,
     correct_hubs: bool = False,
+    show: str | None = None,
     explain: bool = False,
     json: bool = False,
     paths: bool = False,
@@ -64,6 +62,7 @@ def search(
     $ deephash search pictures.dh cat.jpg --plus "on a sofa" --minus 0.5:dog.jpg
     $ deephash search pictures.dh --image street.jpg --text "at night" --beta 0.7 --minus people
     $ deephash search pictures.dh "at the sea" --correct-hubs
+    $ deephash search pictures.dh cat.jpg --show label,width,height
     $ deephash search pictures.dh cat.jpg --paths -0 | xargs -0 ls -l
 
     Args:
@@ -81,6 +80,7 @@ def search(
         group_duplicates: show one of each group of near-duplicates.
         rerank: reorder so many of the nearest codes by the stored vectors (``deephash index --keep-vectors``).
         correct_hubs: add to each distance what ``deephash collection hubs`` found the item too near to every query by.
+        show: attributes to print beside the path, for example ``label,taken``; --json prints all.
         explain: say which engine answered, and how the codes look.
         json: one JSON object a line.
         paths: only the paths, one a line.
@@ -93,8 +93,7 @@ def search(
     whole(k, "-k, the number of answers,", least=1)
     if max_distance not in (None, "auto"):
         whole(max_distance, "--max-distance, in bits,")
-    if where:
-        as_filter(where).to_sql(CollectionReader.open(collection).attribute_kinds)  # a misspelt column, before a model
+    names = _checked_columns(collection, where, show)  # a misspelt one is said before a model is loaded
     searcher = Searcher.open(collection, model=model, index=index, engine=engine)
     parts = _asked(searcher, query, image, text, beta)
     parts += [_weighted(searcher, words, 1.0) for words in plus]
@@ -112,7 +111,7 @@ def search(
     elif paths or null:
         _print_paths(answer, shown, "\0" if null else "\n")
     else:
-        _print_table(answer, shown)
+        print_answer(answer, shown, names)
     if explain:
         note(f"engine: {answer.engine}\nquery:  {answer.code.hex()[0]}")
         codes = [code.hex()[0] for code in answer.codes]
@@ -121,6 +120,20 @@ def search(
     if open:
         _open(answer)
     return 0 if answer.is_match else 1
+
+
+def _checked_columns(collection: Path, where: str | None, show: str | None) -> list[str]:
+    """Return the attributes to show. Raises UsageError for one that is not there, also in the filter."""
+    names = list(dict.fromkeys(name.strip() for name in (show or "").split(",") if name.strip()))
+    if not where and not names:
+        return names
+    kinds = CollectionReader.open(collection).attribute_kinds
+    if where:
+        as_filter(where).to_sql(kinds)
+    for name in names:
+        if name not in kinds:
+            raise UsageError(f"--show: no column {name!r}" + did_you_mean(name, list(kinds)))
+    return names
 
 
 def _asked(searcher: Searcher, query: str | None, image: str | None, text: str | None, beta: float) -> list[Part]:
@@ -223,43 +236,3 @@ def _open(answer: Answer) -> None:
         raise DataError(f"{path}: no such file, so it cannot be shown; run deephash index again where it was moved")
     if not webbrowser.open(path.resolve().as_uri()):
         note(f"nothing on this machine opens pictures; the best answer is {path}")
-
-
-def _print_table(answer: Answer, shown: list[tuple[int, str]]) -> None:
-    hits = [answer.hits[place] for place, _ in shown]
-    note(
-        f"query  {answer.query.label}   model {answer.model}   {answer.num_bits} bit   "
-        f"{answer.total:,} items   {answer.search_ms:.1f} ms (+{answer.encode_ms:.0f} ms encode)"
-    )
-    _print_rows(answer, hits, [text for _, text in shown])
-    if answer.is_merged:
-        note(MERGED)
-    for each in answer.notes:
-        note(each)
-    if answer.verdicts[0].why:
-        note(answer.verdicts[0].why)
-    if answer.chance is not None:
-        note(str(answer.chance))
-
-
-def _print_rows(answer: Answer, hits: list[Hit], remarks: list[str]) -> None:
-    """Print the table, and the line behind the last hit that means something."""
-    wide = max(4, *(len(hit.uri) for hit in hits))
-    ranks = max(2, len(str(hits[-1].rank)))
-    far = max(3, len(str(hits[-1].distance)))
-    words = [answer.word(hit) for hit in hits]
-    said = max(map(len, words))
-    order = "" if hits[0].corrected is None else "  d + bias"
-    order += "  model   by chance" if answer.is_merged else ""
-    order += f"  {'is':<{said}}" if said else ""
-    print(f"{'#':>{ranks}}  {'d':>{far}}    sim{order}  path")
-    line = None if answer.line is None else [hit.rank for hit in answer.hits][answer.line]
-    for hit, word, text in zip(hits, words, remarks):
-        if line is not None and hit.rank >= line:
-            print(f"{'-' * ranks}  {answer.beyond}")
-            line = None
-        by = "" if hit.corrected is None else f"  {hit.corrected:8.1f}"
-        by += "" if hit.by_chance is None else f"  {hit.model_version:5}  {hit.by_chance:10.2g}"
-        by += f"  {word:<{said}}" if said else ""
-        row = f"{hit.rank:>{ranks}}  {hit.distance:>{far}}  {hit.similarity:.3f}{by}  {hit.uri:<{wide}}  {text}"
-        print(row.rstrip())

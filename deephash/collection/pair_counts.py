@@ -126,13 +126,24 @@ def load_pair_counts(folder: Path, **belongs: Any) -> tuple[PairCounts, ...]:
 
 
 def known_pairs_of(collection: CollectionReader, version: ModelVersion, max_distance: int) -> tuple[PairCounts, ...]:
-    """Return the tables that fit codes of ``version``: the collection's own where it has any, else its model's.
+    """Return the tables that fit codes of ``version``: the collection's own where one fits, else its model's.
 
     Raises:
         CollectionDamaged: one of the files cannot be read, or the model's folder is missing.
     """
-    tables = load_pair_counts(collection.path, column=version.column, fingerprint=version.fingerprint)
     folder = collection.path_of_model(version.fingerprint)
-    if not tables and folder is not None:
-        tables = load_pair_counts(folder)
-    return tuple(table for table in tables if len(table.relevant) == max_distance + 1)
+    own = load_pair_counts(collection.path, column=version.column, fingerprint=version.fingerprint)
+    for tables in (own, () if folder is None else load_pair_counts(folder)):
+        fitting = tuple(table for table in tables if len(table.relevant) == max_distance + 1)
+        if fitting:
+            return fitting
+    return ()
+
+
+def stamp_of(folder: Path) -> tuple[int, int] | None:
+    """Return what changes whenever ``relevance.json`` of ``folder`` is written again; None where there is none."""
+    try:
+        found = os.stat(folder / FILE_NAME)
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size

@@ -32,17 +32,6 @@ def discovery_rates(null: Null, counts: Counts) -> Floats:
     return np.asarray(np.minimum.accumulate(np.where(found > 0, rate, 1.0)[::-1])[::-1])
 
 
-def local_rates(null: Null, counts: Counts) -> Floats:
-    """Return the probability that a single hit at each distance is unrelated, f0 N / h, made to rise with distance."""
-    from deephash.evaluation.calibration import isotonic
-
-    some = np.flatnonzero(counts)
-    if not len(some):
-        return np.ones(len(counts))
-    ratio = np.minimum(counts.sum() * null.mass[some] / counts[some], 1.0)
-    return np.interp(np.arange(len(counts)), some, isotonic(ratio, counts[some]))
-
-
 def cuts(nulls: Sequence[Null], counts: Sequence[Counts], rate: float = RATE) -> list[int]:
     """Return the largest distance that is nearer than chance in each of several spaces of codes, -1 for none.
 

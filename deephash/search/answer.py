@@ -119,12 +119,13 @@ class Answer:
     @cached_property
     def _groups(self) -> list[int]:
         """For each hit the position of the best of its near-duplicates, among those of its own model."""
-        groups = list(range(len(self.hits)))
+        groups, near = list(range(len(self.hits))), self.options.near
         for shard in self.snapshot:
             mine = self._places_in(shard)
             if mine:
                 codes = BinaryCodes.concatenate([self.codes[place] for place in mine])
-                for place, leader in zip(mine, group_near_duplicates(codes, codes.layout.total_bits // 32)):
+                radius = codes.layout.total_bits // 32 if near is None else near
+                for place, leader in zip(mine, group_near_duplicates(codes, radius)):
                     groups[place] = mine[leader]
         return groups
 
@@ -262,6 +263,7 @@ class Answer:
                 "match": self.is_match,
                 "headline": self.headline,
                 "why": verdict.why,
+                "source": verdict.source,
             },
             "encode_ms": round(self.encode_ms, 3),
             "search_ms": round(self.search_ms, 3),

@@ -181,6 +181,7 @@ class Searcher:
                 notes.append(f"{len(shard):,} items of {shard.model.called} were left out: {error.message}")
                 continue
             notes += [note for note in self._encoder_of(shard).notes(query) if note not in notes]
+            notes += filter(None, [shard.unread_pairs])
             if own is not None:
                 encoded = encoded if options.bits is None else encoded.prefix(shard.index.num_bits)
                 asked.append(_Asked(shard, query, encoded, own))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -14,8 +15,8 @@ from numpy.typing import NDArray
 from deephash.codes import BinaryCodes
 from deephash.collection import Collection
 from deephash.collection.model_versions import ModelVersion
-from deephash.collection.pair_counts import PairCounts, known_pairs_of
-from deephash.errors import UsageError
+from deephash.collection.pair_counts import FILE_NAME, PairCounts, known_pairs_of, stamp_of
+from deephash.errors import CollectionDamaged, UsageError
 from deephash.evaluation.null import Null, independent_null
 from deephash.index import open_index
 from deephash.index.ids import UnknownIds
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from deephash.index import CodeIndex
     from deephash.index.querybank import HubCorrection
 
+logger = logging.getLogger(__name__)
 LEAST_MEASURED = 50  # items of a model, below which their distances say nothing about chance
 NEIGHBOURS = 16  # that tell which bits of an item are firm
 
@@ -46,6 +48,7 @@ class Shard:
     index: CodeIndex
     selections: Selections
     _corrections: dict[str, HubCorrection] = field(default_factory=dict, repr=False)
+    _known: dict[tuple[int, int] | None, tuple[tuple[PairCounts, ...], str]] = field(default_factory=dict, repr=False)
     _prefixes: dict[int, Shard] = field(default_factory=dict, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
@@ -99,10 +102,30 @@ class Shard:
         """Probability that an unrelated item lies within each distance, float64 [K L + 1]."""
         return self.null.within
 
-    @cached_property
+    @property
     def known_pairs(self) -> tuple[PairCounts, ...]:
-        """Known pairs of these codes, one table a direction: of the collection's own rows, else of the model's run."""
-        return known_pairs_of(self.collection, self.model, self.index.layout.max_distance)
+        """Known pairs of these codes, one table a direction: of the collection's own rows, else of the model's run.
+
+        They are read again when ``deephash collection calibrate`` wrote them; none where they cannot be read.
+        """
+        return self._pairs()[0]
+
+    @property
+    def unread_pairs(self) -> str:
+        """Why the known pairs cannot be read; empty where they can."""
+        return self._pairs()[1]
+
+    def _pairs(self) -> tuple[tuple[PairCounts, ...], str]:
+        stamp = stamp_of(self.collection.path)
+        if stamp not in self._known:
+            try:
+                pairs = known_pairs_of(self.collection, self.model, self.index.layout.max_distance), ""
+            except CollectionDamaged as error:  # a search must not die of what only adds a word to its hits
+                logger.warning("%s", error)
+                pairs = (), f"{FILE_NAME} cannot be read, so only chance is told; it may be removed, or measured again"
+            self._known.clear()
+            self._known[stamp] = pairs
+        return self._known[stamp]
 
     @cached_property
     def narrowing(self) -> Narrowing:

@@ -83,6 +83,7 @@ class Verdict:
         rates: float64 [D + 1], least rate of false discoveries at which a hit there is kept.
         relevance: float64 [D + 1], probability that a hit there is right; None unless known pairs say.
         why: what else should be known, in a sentence; may be empty.
+        source: where the known pairs come from; empty without them.
     """
 
     basis: Basis
@@ -91,6 +92,7 @@ class Verdict:
     rates: NDArray[np.float64]
     relevance: NDArray[np.float64] | None = None
     why: str = ""
+    source: str = ""
 
     def is_above(self, distance: int) -> bool:
         """Say whether a hit lies above the line; everything does where nothing can be said."""
@@ -136,7 +138,7 @@ def _calibrated(part: Searched, table: PairCounts, chance: Verdict) -> Verdict:
     why = _unlike(part.counts, table, relevance, cut, float(chance.rates.min()))
     if why:
         return Verdict("chance", chance.cut, chance.expected, chance.rates, None, f"{why}, so only chance is told")
-    return Verdict("relevance", cut, chance.expected, chance.rates, relevance)
+    return Verdict("relevance", cut, chance.expected, chance.rates, relevance, source=table.source)
 
 
 def _unlike(counts: Counts, table: PairCounts, relevance: NDArray[np.float64], cut: int, rate: float) -> str:

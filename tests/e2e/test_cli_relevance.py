@@ -145,13 +145,45 @@ def test_mistakes_get_a_sentence(deephash, words, code, message):
     assert message in err
 
 
-def test_a_damaged_table_is_named(deephash, indexed):
+def test_a_damaged_table_is_named_and_chance_told_instead(deephash, indexed):
     shutil.copytree(indexed / "digits.dh", indexed / "damaged.dh")
     (Collection.open(indexed / "damaged.dh").model_path / FILE_NAME).write_text('{"format_version": 1, "tables": [3]}')
-    code, out, err = deephash("search", "damaged.dh", "new/7.png")
-    assert (code, out) == (4, "")
-    assert "relevance.json" in err
-    assert "remove that file" in err
+    code, out, err = deephash("search", "damaged.dh", "new/7.png", "-k", "3")
+    assert code == 0
+    assert [line.count("nearer than chance, ") for line in out.splitlines()] == [0, 1, 1, 1]
+    assert "relevance.json cannot be read, so only chance is told" in err
+    assert deephash("search", "damaged.dh", "noise.png")[0] == 1
+
+
+def test_a_searcher_that_is_open_sees_what_was_measured_meanwhile(deephash, indexed):
+    from deephash.search import Options, Part, Query, Searcher
+
+    shutil.copytree(indexed / "digits.dh", indexed / "served.dh")
+    searcher = Searcher.open(indexed / "served.dh")
+    source = lambda: searcher.ask(Query.of(Part("item", 3)), Options(5)).verdicts[0].source  # noqa: E731
+    assert source().startswith("validation part")
+    assert "replaces" not in deephash("collection", "calibrate", "served.dh", "--sample", "200")[2]
+    assert source() == "its own rows, by label"
+    _, _, err = deephash("search", "served.dh", "id:3", "-k", "1")
+    assert "how likely: by known pairs of its own rows, by label" in err
+    _, _, err = deephash("collection", "calibrate", "served.dh", "--sample", "200", "--label", "size")
+    assert "this replaces what was measured on its own rows, by label" in err
+
+
+def test_a_table_of_another_length_does_not_hide_the_fitting_one_of_the_model(indexed):
+    from dataclasses import replace
+
+    from deephash.collection.pair_counts import known_pairs_of, save_pair_counts
+
+    shutil.copytree(indexed / "digits.dh", indexed / "longer.dh")
+    opened = Collection.open(indexed / "longer.dh")
+    space = opened.current
+    (fitting,) = load_pair_counts(opened.model_path)
+    longer = replace(fitting, relevant=np.append(fitting.relevant, 0), irrelevant=np.append(fitting.irrelevant, 0))
+    save_pair_counts(opened.path, [longer], column=space.column, fingerprint=space.fingerprint)
+    (found,) = known_pairs_of(opened, space, 64)
+    assert found.source == fitting.source
+    assert len(found.relevant) == 65
 
 
 def test_a_cross_modal_model_keeps_a_table_of_each_direction(deephash, indexed):

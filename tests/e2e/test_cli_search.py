@@ -54,6 +54,26 @@ def test_a_table_for_people(capfd, monkeypatch, indexed):
     assert "chance level for this collection" in err
 
 
+def test_attributes_are_shown_beside_the_path(capfd, monkeypatch, indexed):
+    code, out, _ = search(capfd, monkeypatch, indexed, "photos.dh", "id:3", "--show", "label, width", "-k", "3")
+    lines = out.splitlines()
+    assert code == 0
+    assert lines[0].split() == ["#", "d", "sim", "is", "label", "width", "path"]
+    assert re.search(r"  accordion  224    accordion/image_0006\.jpg", lines[1])
+    assert lines[0].index("path") == lines[1].index("accordion/")
+    code, out, err = search(capfd, monkeypatch, indexed, "photos.dh", "id:3", "--show", "labl")
+    assert (code, out) == (2, "")
+    assert "--show: no column 'labl'; did you mean 'label'?" in err
+
+
+def test_what_could_steer_a_terminal_is_not_printed_from_an_attribute():
+    from deephash.cli.search_table import WIDEST, _cell
+
+    assert _cell("red\x1b[2Jshoes\n") == "red [2Jshoes "
+    assert _cell("x" * 99) == "x" * (WIDEST - 1) + "…"
+    assert (_cell(None), _cell(0.5), _cell(True)) == ("", "0.5", "True")
+
+
 def test_json_for_programs(capfd, monkeypatch, indexed):
     code, out, _ = search(
         capfd, monkeypatch, indexed, "photos.dh", "id:3", "--json", "-k", "2", "--where", "label=bonsai"
