@@ -21,7 +21,7 @@ def augmentation(kind: str) -> Augmentation:
     Random numbers come from torch's global generator, which Lightning seeds, also in worker processes.
     """
     known: dict[str, Augmentation] = {
-        "none": lambda picture: picture,
+        "none": unchanged,
         "flip": random_flip,
         "jitter": v2.Compose([random_flip, v2.ColorJitter(brightness=0.05, contrast=0.05)]),
         "crop": random_crop,
@@ -29,6 +29,11 @@ def augmentation(kind: str) -> Augmentation:
     if kind not in known:
         raise UsageError(f"unknown augmentation {kind!r}" + did_you_mean(kind, list(known)))
     return known[kind]
+
+
+def unchanged(picture: Image.Image) -> Image.Image:
+    """Return the picture."""
+    return picture
 
 
 def random_flip(picture: Image.Image) -> Image.Image:

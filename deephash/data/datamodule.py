@@ -19,11 +19,11 @@ from deephash.backbones.text import WordVectors
 from deephash.codes import BinaryCodes
 from deephash.collection.folder import hash_of_file
 from deephash.collection.seen import SeenItems
-from deephash.data.augment import Augmentation, augmentation
+from deephash.data.augment import Augmentation, augmentation, unchanged
 from deephash.data.batch import Batch, SlicedBatches
 from deephash.data.feature_cache import FeatureCache, encoder_key
 from deephash.data.learner import Learner
-from deephash.data.live_rows import LiveRows
+from deephash.data.live_rows import LiveRows, RowMemory
 from deephash.data.protocols import Splits, split_checksum
 from deephash.data.table import SPLIT_NAMES, ItemTable, Split
 from deephash.errors import DataError, UnreadablePicture, UsageError
@@ -74,6 +74,7 @@ class HashDataModule(LightningDataModule, ABC):
         self._encoder_keys: dict[str, str] = {}
         self._checked: set[str] = set()
         self._model: Learner | None = None
+        self._memories: dict[str, RowMemory] = {}
         self._live: frozenset[str] = frozenset()  # modalities whose training batches are not cut from cached features
 
     # What a data set says --------------------------------------------------------------------------
@@ -372,7 +373,20 @@ class HashDataModule(LightningDataModule, ABC):
 
     def _live_rows(self, split: Split, live: list[str], augment: Augmentation) -> LiveRows:
         transforms = {name: self._attached().preprocess(name) for name in live}
-        return LiveRows(split, {name: self.table.sources[name] for name in live}, transforms, augment)
+        memories = {name: self._memory_of(name) for name in live if self._is_the_same_each_time(name, augment)}
+        return LiveRows(split, {name: self.table.sources[name] for name in live}, transforms, augment, memories)
+
+    def _is_the_same_each_time(self, modality: str, augment: Augmentation) -> bool:
+        """Say whether rows are worth keeping: not where they are augmented, nor in each of several processes."""
+        return self.num_workers == 0 and (modality != "image" or augment is unchanged)
+
+    def _memory_of(self, modality: str) -> RowMemory:
+        """Return the prepared rows of a modality, which all models share that prepare them alike."""
+        key = f"{modality} {self._attached().encoders[modality].spec}"
+        if key not in self._memories:
+            self._memories = {other: kept for other, kept in self._memories.items() if not other.startswith(modality)}
+            self._memories[key] = RowMemory()
+        return self._memories[key]
 
 
 def encoder_keys(model: Learner) -> dict[str, str]:
