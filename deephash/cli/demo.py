@@ -1,4 +1,4 @@
-"""``deephash demo``: the whole toolkit in a minute, on the handwritten digits inside scikit-learn."""
+"""``deephash demo``: the whole toolkit in half a minute, on the handwritten digits inside scikit-learn."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from deephash.cli.demo_page import require_page, served
 from deephash.cli.output import note, table
 from deephash.errors import UsageError
 
@@ -22,45 +23,45 @@ Row = tuple[str, str, str, list[float]]
 def demo(
     *, serve: bool = True, port: int = 7860, host: str = "127.0.0.1", out: Path = Path("deephash-demo")
 ) -> int | None:
-    """Train on handwritten digits, compare methods, index the digits and serve them: the whole toolkit in a minute.
+    """Train on handwritten digits, index them, serve them, and compare methods: the whole toolkit in half a minute.
 
-    Everything is written to one folder: the runs, the digits as pictures, and the collection.
+    The page opens as soon as the first model is there; the others are trained meanwhile. Everything is written to one
+    folder: the runs, the digits as pictures, and the collections.
 
     Args:
-        serve: show the page at the end; --no-serve ends after the table.
+        serve: show the page; --no-serve ends after the table.
         port: port of the page.
         host: address the page listens on.
         out: the folder; that of an earlier demo is replaced.
     """
     began = time.monotonic()
+    if serve:
+        require_page()
     _clear(out)
     note(f"1,797 handwritten digits; everything goes to {out}/")
-    trained, data = _train(out / "runs")
-    rows = _compare(trained, data)
-    collection, queries = _index(data, out, Path(trained[-1]["run"]) / "model")
-    header = ("method", "labels", "compares", *(f"{bits} bits" for bits in BITS))
-    print(
-        table(
-            [(name, labels, what, *(f"{score:.3f}" for score in scores)) for name, labels, what, scores in rows], header
+    reused: dict[str, Any] = {}
+    longest = _train(out / "runs", BITS[-1], reused)
+    data: Digits = next(iter(reused.values()))
+    collection, queries = _index(data, out, Path(longest["run"]) / "model")
+    with served([collection, queries], Path(longest["run"]), out / "report", host, port, wanted=serve) as page:
+        trained = [*(_train(out / "runs", bits, reused) for bits in BITS[:-1]), longest]
+        _print_results(_compare(trained, data), data, longest)
+        print(f"done in {time.monotonic() - began:.0f} s\n")
+        print(f"search  deephash search {collection} {next((out / 'queries').rglob('*.png'))}")
+        print(f"score   deephash evaluate {longest['run']}")
+        print(
+            f"page    {page.address}   (Ctrl-C ends)" if serve else f"serve   deephash serve {collection}", flush=True
         )
-    )
+        return page.wait()
+
+
+def _print_results(rows: list[Row], data: Digits, longest: dict[str, Any]) -> None:
+    header = ("method", "labels", "compares", *(f"{bits} bits" for bits in BITS))
+    cells = [(name, labels, what, *(f"{score:.3f}" for score in scores)) for name, labels, what, scores in rows]
+    print(table(cells, header))
     if (why := why_codes_win(rows)) is not None:
         print(f"\n{why}")
-    print(f"\nexact mAP@all of {len(data.splits['query'])} digits that no method has seen\n{trained[-1]['protocol']}")
-    print(f"done in {time.monotonic() - began:.0f} s\n")
-    print(f"search  deephash search {collection} {next((out / 'queries').rglob('*.png'))}")
-    print(f"score   deephash evaluate {trained[-1]['run']}")
-    if not serve:
-        print(f"serve   deephash serve {collection}")
-        return None
-    from deephash.scoring import evaluate
-    from deephash.webui import serve as serve_page
-
-    report = out / "report"
-    evaluate(Path(trained[-1]["run"])).save(report, pictures=False)
-    print(f"page    http://{host}:{port}   (Ctrl-C ends)", flush=True)
-    serve_page([collection, queries], host=host, port=port, reports=[report / "report.json"])
-    return None
+    print(f"\nexact mAP@all of {len(data.splits['query'])} digits that no method has seen\n{longest['protocol']}")
 
 
 def _clear(out: Path) -> None:
@@ -73,15 +74,13 @@ def _clear(out: Path) -> None:
     (out / _MARKER).write_text("made by `deephash demo`; replaced when it runs again\n")
 
 
-def _train(runs: Path) -> tuple[list[dict[str, Any]], Digits]:
-    """Train OrthoHash at every code length, as ``deephash train --config orthohash/digits_64 --bits ...`` does."""
+def _train(runs: Path, bits: int, reused: dict[str, Any]) -> dict[str, Any]:
+    """Train OrthoHash as ``deephash train --config orthohash/digits_64 --bits ...`` does; data is read once."""
     from deephash.training.configured import train_one
     from deephash.training.options import TrainOptions
 
     options = TrainOptions(configs=(CONFIG,), out=runs, rest=("--trainer.accelerator=cpu",))
-    reused: dict[str, Any] = {}
-    results = [train_one(options, bits, 0, in_grid=True, reused=reused) for bits in BITS]
-    return results, next(iter(reused.values()))
+    return train_one(options, bits, 0, in_grid=True, reused=reused)
 
 
 def _compare(trained: list[dict[str, Any]], data: Digits) -> list[Row]:

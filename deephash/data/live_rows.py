@@ -13,7 +13,6 @@ from deephash.data.augment import Augmentation
 from deephash.data.batch import Batch
 from deephash.data.table import Split
 
-
 MEMORY = 256 << 20  # bytes of prepared rows of one modality
 
 

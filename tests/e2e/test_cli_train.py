@@ -1,4 +1,4 @@
-"""`deephash train` and `deephash demo` as people type them; in this process, because importing torch takes seconds."""
+"""`deephash train` as people type it; in this process, because importing torch takes seconds."""
 
 import json
 import re
@@ -166,30 +166,6 @@ def test_friendly_options():
     assert options.rest == ("--trainer.devices", "1", "--trainer.max_epochs=3")
     with pytest.raises(UsageError, match="--config NAME"):
         read_options(["--bits", "8"])
-
-
-def test_demo(tmp_path, capsys):
-    assert main(["demo", "--no-serve"]) == 0, capsys.readouterr().err
-    out = capsys.readouterr().out
-    rows = {tuple(line.split()[:1]): line for line in out.splitlines()[:7]}
-    scores = {
-        key[0]: [float(number) for number in line.split()[-3:]] for key, line in rows.items() if key[0] in METHODS
-    }
-    assert list(scores) == METHODS
-    assert min(scores["OrthoHash"]) > 0.9 > max(scores["ITQ"]) > max(scores["LSH"])
-    assert "digits-fifth/v1 | mAP@all" in out
-    from deephash.collection import Collection
-
-    collection = Collection.open(tmp_path / "deephash-demo" / "digits.dh")
-    assert len(collection) == 1438
-    assert len(Collection.open(tmp_path / "deephash-demo" / "queries.dh")) == 359  # whose pictures the page shows
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "letter.txt").write_text("dear")
-    assert main(["demo", "--no-serve", "--out", "mine"]) == 2
-    assert (tmp_path / "mine" / "letter.txt").read_text() == "dear"
-
-
-METHODS = ["OrthoHash", "ITQ", "PCASign", "LSH"]
 
 
 def test_the_classes_of_a_grid_are_counted_once_and_its_data_read_once(tmp_path, monkeypatch):

@@ -1,0 +1,63 @@
+"""The page of ``deephash demo``: a process of its own, so that it opens while other models are still trained."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from deephash.errors import UsageError
+
+
+def require_page() -> None:
+    """Raise UsageError where the page cannot be served, before anything is trained."""
+    if importlib.util.find_spec("gradio") is None:
+        raise UsageError(
+            'the web page needs gradio: pip install "deephash[web]", or leave it out: deephash demo --no-serve'
+        )
+
+
+@dataclass(frozen=True)
+class Page:
+    """A server that runs, or none.
+
+    Attributes:
+        address: where.
+        server: its process; None where no page was wanted.
+    """
+
+    address: str
+    server: subprocess.Popen[bytes] | None
+
+    def wait(self) -> int | None:
+        """Wait until somebody ends the server; return its exit status, None where there is none."""
+        if self.server is None:
+            return None
+        try:
+            return self.server.wait()
+        except KeyboardInterrupt:
+            return None
+
+
+@contextmanager
+def served(
+    collections: Sequence[Path], run: Path, report: Path, host: str, port: int, *, wanted: bool
+) -> Iterator[Page]:
+    """Serve ``collections`` and the report of ``run``, which is written to ``report``, until the block ends."""
+    if not wanted:
+        yield Page("", None)
+        return
+    from deephash.scoring import evaluate
+
+    evaluate(run).save(report, pictures=False)
+    words = ["serve", *map(str, collections), "--report", str(report / "report.json"), "--host", host]
+    server = subprocess.Popen([sys.executable, "-m", "deephash", *words, "--port", str(port)])
+    try:
+        yield Page(f"http://{host}:{port}", server)
+    finally:
+        server.terminate()
+        server.wait()
