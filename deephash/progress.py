@@ -3,10 +3,14 @@
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
 EVERY = 10.0  # seconds between two lines where no terminal redraws one
+Listener = Callable[[str, int, int | None], None]  # told what is being done, how much of it, of how much
+_listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
 
 T = TypeVar("T")
 B = TypeVar("B", bound=Sized)
@@ -38,6 +42,9 @@ def open_bar(label: str, *, total: int | None, unit: str = "it", initial: int = 
     On a terminal a bar is redrawn; elsewhere a line is printed every ten seconds, without a carriage return, so that
     logs stay readable and short jobs say nothing. ``DEEPHASH_QUIET=1`` (or ``--quiet``) silences both.
     """
+    listener = _listener.get()
+    if listener is not None:
+        return Told(listener, label, total, initial)
     if not sys.stderr.isatty():
         return Lines(label, total, unit, initial)
     from tqdm import tqdm
@@ -47,6 +54,35 @@ def open_bar(label: str, *, total: int | None, unit: str = "it", initial: int = 
         desc=label, total=total, unit=unit, initial=initial, file=sys.stderr,
         dynamic_ncols=True, mininterval=0.2, disable=quiet,
     )  # fmt: skip
+
+
+@contextmanager
+def told(listener: Listener) -> Iterator[None]:
+    """Within this, and in this thread, tell ``listener`` of every step, and print nothing."""
+    before = _listener.set(listener)
+    try:
+        yield
+    finally:
+        _listener.reset(before)
+
+
+class Told:
+    """A bar that tells somebody else, such as a page."""
+
+    def __init__(self, listener: Listener, label: str, total: int | None, initial: int) -> None:
+        self._listener, self._label, self._total, self._done = listener, label, total, initial
+        listener(label, initial, total)
+
+    def update(self) -> None:
+        """Count a step."""
+        self._done += 1
+        self._listener(self._label, self._done, self._total)
+
+    def set_postfix(self, figures: Mapping[str, str], refresh: bool = True) -> None:
+        """Do nothing: a listener wants steps alone."""
+
+    def close(self) -> None:
+        """Do nothing: the next bar is the next thing that is told."""
 
 
 class Lines:

@@ -18,7 +18,9 @@ from deephash.version import __version__
 
 from .actions import MAX_UPLOAD_BYTES
 from .allowed import own_routes
+from .background import Background
 from .description import describe
+from .duplicateroute import add_duplicate_route
 from .events import script
 from .guard import Guard
 from .health import add_health_routes
@@ -36,8 +38,8 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 
 
-def build_page(workspace: Workspace) -> gr.Blocks:
-    """Return the Gradio page of a workspace."""
+def build_page(workspace: Workspace, background: Background) -> gr.Blocks:
+    """Return the Gradio page of a workspace; long computations run in ``background``."""
     names = workspace.names
     page: gr.Blocks = gr.Blocks(title="deephash", analytics_enabled=False, fill_width=True, delete_cache=(3600, 3600))
     with page:
@@ -49,7 +51,7 @@ def build_page(workspace: Workspace) -> gr.Blocks:
         with gr.Tabs(elem_id="dh-pages") as tabs:
             with gr.Tab("Search", id="search"):
                 search = SearchPage(workspace, name)
-            Panels(workspace, search, tabs)
+            Panels(workspace, search, tabs, background)
         gr.HTML((HERE / "large.html").read_text(encoding="utf8"), elem_id="dh-large", js_on_load=script("large"))
         page.load(search.on_load, [name], search.visited, show_progress="hidden", api_visibility="private")
     page.queue(default_concurrency_limit=CONCURRENT, max_size=WAITING)
@@ -70,7 +72,7 @@ def _mount(page: gr.Blocks, app: FastAPI) -> None:
         show_error=False,
         max_file_size=MAX_UPLOAD_BYTES,
         theme=_theme(),
-        css="".join((HERE / f"{name}.css").read_text(encoding="utf8") for name in ("style", "large")),
+        css="".join((HERE / f"{name}.css").read_text(encoding="utf8") for name in ("style", "large", "tabs")),
         allowed_paths=[],
         favicon_path=str(HERE / "favicon.png"),
     )
@@ -97,9 +99,11 @@ def build_app(
         metrics: count and time queries, and give the figures at ``/metrics``; needs prometheus-client.
     """
     uploads = Uploads.of_this_process()
-    page = build_page(workspace)
+    background = Background()
+    page = build_page(workspace, background)
     app = FastAPI(title="deephash", version=__version__, docs_url=None, redoc_url=None, openapi_url="/api/openapi.json")
     add_routes(app, workspace)
+    add_duplicate_route(app, workspace, background)
     add_upload_route(app, uploads)
     add_health_routes(app, workspace.readiness, _metrics(workspace) if metrics else None)
     describe(app, secured=user is not None)

@@ -138,7 +138,7 @@ def _tiles(facts: Facts) -> str:
         (f"{facts.unique:,}", "different codes"),
         (f"{facts.num_bits}", "bits"),
         (f"{facts.bytes_a_code} bytes", f"an item; the same values as float32 take {floats}"),
-        (_size(facts.items * facts.bytes_a_code), f"all codes; as float32 {_size(facts.items * floats)}"),
+        (size_words(facts.items * facts.bytes_a_code), f"all codes; as float32 {size_words(facts.items * floats)}"),
     ]
     return (
         '<div class="dh-tiles">'
@@ -191,7 +191,8 @@ def _versions(versions: Sequence[tuple[int, str, int]]) -> str:
     return table(["version", "time", "items"], rows, numeric=(0, 2))
 
 
-def _size(count: float) -> str:
+def size_words(count: float) -> str:
+    """Return a number of bytes with a unit that suits it."""
     for unit in ("bytes", "kB", "MB", "GB"):
         if count < 1000 or unit == "GB":
             return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"

@@ -13,8 +13,10 @@ from deephash.errors import DeephashError
 
 from .actions import sentence
 from .attackpage import AttackPage
+from .background import Background
 from .collectionview import collection_html
 from .compare import compare, comparison_html, variants
+from .duplicatespage import DuplicatesPage
 from .evaluationview import no_report_html, read_report, report_html
 from .events import number, script, sent, uploaded_path
 from .live import Change, add_pictures, remove_items, undo
@@ -33,10 +35,12 @@ class Panels:
         workspace: what is shown.
         search: the search tab, which clicks on pictures lead back to.
         tabs: all tabs; the search tab has the id ``search``.
+        background: where long computations run.
     """
 
-    def __init__(self, workspace: Workspace, search: SearchPage, tabs: gr.Tabs) -> None:
+    def __init__(self, workspace: Workspace, search: SearchPage, tabs: gr.Tabs, background: Background) -> None:
         self.workspace, self.search, self.tabs = workspace, search, tabs
+        DuplicatesPage(workspace, background, search, safely, self.lead_back)
         self._compare()
         self._collection()
         self._evaluation()

@@ -62,6 +62,23 @@ class Copies:
     unreadable: dict[str, str]
 
 
+@dataclass(frozen=True)
+class CopyPairs:
+    """Pairs of copies, before they are put into groups.
+
+    Attributes:
+        pairs: those that count: confirmed ones where somebody looked.
+        radius, chosen, candidates, confirmed, unreadable: as in :class:`Copies`.
+    """
+
+    pairs: NearPairs
+    radius: int
+    chosen: str
+    candidates: int
+    confirmed: int | None
+    unreadable: dict[str, str]
+
+
 def find_copies(
     collection: Collection,
     ids: Ids,
@@ -98,15 +115,37 @@ def find_copies(
         pairs = _equal_files(collection, ids)
         groups = group_pairs(ids, codes, pairs, grouping="chain", priority=priority)
         return Copies(groups, len(ids), None, codes.num_bits, "equal files", len(pairs), None, {})
-    looks = like == "copies" and collection.root is not None
+    found = find_pairs(collection, ids, codes, looks=like == "copies", radius=radius, least=least)
+    groups = group_pairs(ids, codes, found.pairs, grouping=grouping, priority=priority)
+    return Copies(
+        groups,
+        len(ids),
+        found.radius,
+        codes.num_bits,
+        found.chosen,
+        found.candidates,
+        found.confirmed,
+        found.unreadable,
+    )
+
+
+def find_pairs(
+    collection: Collection,
+    ids: Ids,
+    codes: BinaryCodes,
+    *,
+    looks: bool = True,
+    radius: int | None = None,
+    least: float = LIKENESS,
+) -> CopyPairs:
+    """Find the pairs that :func:`find_copies` makes groups of; ``looks``: confirm them where there are pictures."""
+    looks = looks and collection.root is not None
     chosen = "as given" if radius is not None else ""
     if radius is None:
         radius, chosen = _candidate_radius(codes) if looks else _beyond_chance(codes)
     pairs = _within(ids, codes, radius)
     confirmed, unreadable = _confirmed(collection, pairs, least) if looks else (pairs, {})
-    groups = group_pairs(ids, codes, confirmed, grouping=grouping, priority=priority)
-    agreeing = len(confirmed) if looks else None
-    return Copies(groups, len(ids), radius, codes.num_bits, chosen, len(pairs), agreeing, unreadable)
+    return CopyPairs(confirmed, radius, chosen, len(pairs), len(confirmed) if looks else None, unreadable)
 
 
 def supervised_method(collection: Collection, column: str = CODE) -> str | None:

@@ -78,3 +78,13 @@ def test_a_terminal_gets_a_bar(monkeypatch):
     monkeypatch.setattr(sys, "stderr", screen)
     assert list(track([1, 2], "indexing")) == [1, 2]
     assert "\rindexing: 100%" in screen.getvalue()
+
+
+def test_a_listener_hears_every_step_and_nothing_is_printed(clock, capsys):
+    heard = []
+    with progress.told(lambda *step: heard.append(step)):
+        run(clock, 2, 60.0)
+    assert heard == [("indexing", 0, 2), ("indexing", 1, 2), ("indexing", 2, 2)]
+    assert capsys.readouterr().err == ""
+    run(clock, 1, 60.0)
+    assert "indexing: 1 of 1" in capsys.readouterr().err

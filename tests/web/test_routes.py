@@ -15,6 +15,7 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", 
 PASSES = {
     "/": "GET HEAD",
     "/api/add": "POST",
+    "/api/duplicates": "GET",
     "/api/encode": "POST",
     "/api/items/{item}": "GET",
     "/api/items/{item}/thumbnail": "GET",
