@@ -11,6 +11,7 @@ Options of the backbone follow a question mark: ``itq:timm:mobilenetv2_100?pad_t
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from copy import deepcopy
 from pathlib import Path
@@ -23,9 +24,9 @@ from torch import Tensor
 
 from deephash.backbones import Encoder
 from deephash.data.feature_cache import FeatureCache
-from deephash.errors import DataError, UsageError, did_you_mean
+from deephash.errors import DataError, UnreadablePicture, UsageError, did_you_mean
 from deephash.models import AlternatingHashModel, HashModel, training_free_methods
-from deephash.pictures import open_picture, scan_folder
+from deephash.pictures import PictureMemory, open_picture, read_file, scan_folder
 
 LEAST_PICTURES = 2
 MOST_BITS = 256  # where nothing else is asked
@@ -60,6 +61,7 @@ def fit_training_free(
     max_pictures: int = 5000,
     batch_size: int = 32,
     seed: int = 0,
+    memory: PictureMemory | None = None,
 ) -> HashModel:
     """Return the model that ``spec`` describes, fitted to ``pictures``.
 
@@ -73,6 +75,7 @@ def fit_training_free(
         max_pictures: fit to at most so many, evenly spread.
         batch_size: pictures a forward pass.
         seed: of rotations and random projections.
+        memory: keeps files that were decoded, so that they need not be decoded again to be encoded.
 
     Raises:
         UsageError: unknown method, or more bits than the method can give.
@@ -81,7 +84,7 @@ def fit_training_free(
     """
     source = str(weights) if weights is not None else "hub"
     model = _build(spec, MOST_BITS if num_bits is None else num_bits, source, seed)
-    features = _picture_features(model.encoders["image"], _chosen(pictures, max_pictures), batch_size)
+    features = _picture_features(model, _chosen(pictures, max_pictures), batch_size, memory)
     if num_bits is None and (fewer := _bits_for(model, features)) < MOST_BITS:
         model = _build(spec, fewer, source, seed)
     table = {"image_features": features}
@@ -114,7 +117,7 @@ def refit(
             "--continue-from RUN) and give it with --model"
         )
     anew = deepcopy(model)
-    table = {"image_features": _picture_features(anew.encoders["image"], _chosen(pictures, max_pictures), batch_size)}
+    table = {"image_features": _picture_features(anew, _chosen(pictures, max_pictures), batch_size)}
     if "text" in anew.encoders:
         table["text_features"] = _text_features(anew.encoders["text"], list(texts or TYPICAL_PHRASES))
     return anew.fit(table).eval()
@@ -159,14 +162,23 @@ def _chosen(pictures: str | Path | Sequence[Any], most: int) -> list[Any]:
     return [found[row * len(found) // most] for row in range(most)]
 
 
-def _picture_features(encoder: Encoder, pictures: Sequence[Any], batch_size: int) -> Tensor:
+def _picture_features(
+    model: HashModel, pictures: Sequence[Any], batch_size: int, memory: PictureMemory | None = None
+) -> Tensor:
     """Return features [n, D] of the readable ``pictures``; indexing tells why the others are not."""
-    side = encoder.spec.image_size
+    side = model.picture_side()
 
     def opened(row: int) -> Any:
-        return open_picture(pictures[row], reduced_to=side)
+        picture = pictures[row]
+        if memory is None or not isinstance(picture, (str, Path)):
+            return open_picture(picture, reduced_to=side)
+        try:
+            return memory.read(read_file(picture), reduced_to=side)[0]
+        except OSError as error:
+            raise UnreadablePicture(f"{picture}: {error.strerror}") from None
 
-    features, rejected = _features(encoder, opened, len(pictures), batch_size, "looking at the pictures")
+    label, threads = "looking at the pictures", os.cpu_count() or 1
+    features, rejected = _features(model.encoders["image"], opened, len(pictures), batch_size, label, threads)
     count = len(pictures) - len(rejected)
     if count < LEAST_PICTURES:
         raise DataError(
@@ -187,8 +199,8 @@ def _text_features(encoder: Encoder, phrases: Sequence[str], batch_size: int = 6
 
 
 def _features(
-    encoder: Encoder, source: Callable[[int], Any], count: int, batch_size: int, label: str
+    encoder: Encoder, source: Callable[[int], Any], count: int, batch_size: int, label: str, threads: int = 1
 ) -> tuple[Tensor, list[int]]:
     """Return features [n, D], and the rows that could not be read."""
-    cache = FeatureCache(encoder, source, np.arange(count), "", folder=None, batch_size=batch_size)
+    cache = FeatureCache(encoder, source, np.arange(count), "", folder=None, batch_size=batch_size, threads=threads)
     return cache.features(label), [row for row, _ in cache.rejected]

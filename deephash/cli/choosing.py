@@ -12,15 +12,20 @@ from deephash.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from deephash.encoding.opening import Source
+    from deephash.pictures import PictureMemory
 
 AUTO = "auto"
 
 
 class Asked(NamedTuple):
-    """A model, and the name of it that its collection's card keeps; both None for the collection's own."""
+    """A model, and the name of it that its collection's card keeps; both None for the collection's own.
+
+    ``memory`` has the pictures that were decoded to fit it.
+    """
 
     name: str | None = None
     source: Source | None = None
+    memory: PictureMemory | None = None
 
 
 def check_asked(folder: Path, model: str, bits: int | None, weights: Path | None) -> None:
@@ -55,14 +60,22 @@ def model_for(folder: Path, out: Path, model: str, bits: int | None, weights: Pa
         chosen = choose_model(weights)
         note(f"model {chosen.name}: {chosen.why}. Others: deephash models list")
         model, weights = chosen.name, chosen.weights
-    return Asked(model, model_named(model, pictures=folder, num_bits=bits, weights=weights))
+    from deephash.pictures import PictureMemory
+
+    memory = PictureMemory()
+    return Asked(model, model_named(model, pictures=folder, num_bits=bits, weights=weights, memory=memory), memory)
 
 
 def model_named(
-    name: str, *, pictures: Path | None = None, num_bits: int | None = None, weights: Path | None = None
+    name: str,
+    *,
+    pictures: Path | None = None,
+    num_bits: int | None = None,
+    weights: Path | None = None,
+    memory: PictureMemory | None = None,
 ) -> Source:
     """Return what ``--model`` names, for ``open_encoder``: the folder of a run, a model or a collection's own model,
-    or a training-free model fitted to ``pictures``.
+    or a training-free model fitted to ``pictures``, which ``memory`` then has.
     """
     from deephash.encoding.opening import folder_of
 
@@ -77,7 +90,7 @@ def model_named(
     _require_pictures(pictures)
     from deephash.fitting import MOST_BITS, fit_training_free
 
-    model = fit_training_free(name, pictures=pictures, num_bits=num_bits, weights=weights)
+    model = fit_training_free(name, pictures=pictures, num_bits=num_bits, weights=weights, memory=memory)
     if num_bits is None and model.num_bits < MOST_BITS:
         longer = 2 * model.num_bits
         note(f"codes of {model.num_bits} bits: {longer} take more pictures, or a network with more features")

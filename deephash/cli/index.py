@@ -108,6 +108,7 @@ def index(
             allow_empty=allow_empty,
             device=device,
             engine=engine,
+            memory=asked.memory,
         )
     except KeyboardInterrupt:
         kept = f"{_rows(out):,} pictures are in {out}. " if out.exists() else ""

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,7 @@ class FeatureCache:
         folder: where blocks are kept; None keeps them in memory only.
         batch_size: rows a forward pass.
         device: where the forward pass runs.
+        threads: that decode and prepare; ``source`` is called from them.
     """
 
     def __init__(
@@ -57,10 +59,12 @@ class FeatureCache:
         folder: Path | None,
         batch_size: int = 64,
         device: torch.device | str = "cpu",
+        threads: int = 1,
     ) -> None:
         self.encoder, self.source, self.rows = encoder, source, rows
         self.batch_size, self.device = batch_size, torch.device(device)
         self.folder: Path | None = None
+        self.threads = threads
         if folder is not None:
             key = hashlib.sha256(f"{encoder_key(encoder)} {content}".encode() + rows.tobytes()).hexdigest()[:24]
             self.folder = folder / key
@@ -107,13 +111,22 @@ class FeatureCache:
     def _forward(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         encoder = self.encoder  # texts of a data set may hold no known word, which a query may not
         transform = encoder.preprocess_data() if isinstance(encoder, TextEncoder) else encoder.preprocess()
-        inputs, readable = [], []
-        for place, row in enumerate(rows):
+
+        def prepared(row: np.int64) -> Tensor | UnreadablePicture:
             try:
-                inputs.append(transform(self.source(int(row))))
-                readable.append(place)
+                return transform(self.source(int(row)))
             except UnreadablePicture as error:
-                self.rejected.append((int(row), str(error)))
+                return error
+
+        with ThreadPoolExecutor(self.threads) as pool:
+            found = list(pool.map(prepared, rows) if self.threads > 1 else map(prepared, rows))
+        inputs, readable = [], []
+        for place, row in enumerate(found):
+            if isinstance(row, UnreadablePicture):
+                self.rejected.append((int(rows[place]), str(row)))
+            else:
+                inputs.append(row)
+                readable.append(place)
         features = np.zeros((len(rows), self.encoder.num_features), dtype=np.float32)
         if inputs:
             self.encoder.eval()

@@ -20,7 +20,7 @@ from deephash.encoding import Encoded, open_encoder
 from deephash.encoding.opening import Source, decode_of, precision_of
 from deephash.encoding.port import Decode, Precision, Row
 from deephash.errors import UnreadablePicture
-from deephash.pictures import PictureFacts, read_picture
+from deephash.pictures import PictureFacts, PictureMemory, read_picture
 
 Job: TypeAlias = tuple[FoundFile, KnownRow | None]  # the row where the collection knows the file
 
@@ -74,6 +74,7 @@ class StreamEncoder:
         device: ``auto``, ``cpu``, ``cuda`` ...; None leaves a model where it is, as an encoder always is.
         with_vectors: also return the vectors for re-ranking.
         decode: ``full`` decodes JPEGs at their whole size, which takes several times as long.
+        memory: pictures that were decoded a moment ago.
     """
 
     def __init__(
@@ -84,23 +85,33 @@ class StreamEncoder:
         device: str | None = "auto",
         with_vectors: bool = False,
         decode: Decode = "reduced",
+        memory: PictureMemory | None = None,
     ) -> None:
         self.encoder = open_encoder(source, precision=precision, device=device)
         self.with_vectors, self.decode = with_vectors, decode
+        self.read = read_picture if memory is None else memory.read
         self.transform = partial(self.encoder.prepare, "image")
 
     @classmethod
-    def of(cls, collection: CollectionReader, source: Source, *, with_vectors: bool | None = None) -> Self:
+    def of(
+        cls,
+        collection: CollectionReader,
+        source: Source,
+        *,
+        with_vectors: bool | None = None,
+        memory: PictureMemory | None = None,
+    ) -> Self:
         """Return what makes codes as those of a collection were made, and vectors where it has them.
 
         Args:
             collection: its precision and its decoding are kept.
             source: the encoder that made its codes, or what :func:`~deephash.encoding.open_encoder` opens.
             with_vectors: None takes whether the collection has them.
+            memory: pictures that were decoded a moment ago.
         """
         vectors = collection.has_vectors if with_vectors is None else with_vectors
         kept = {"precision": precision_of(collection), "decode": decode_of(collection)}
-        return cls(source, device=None, with_vectors=vectors, **kept)  # type: ignore[arg-type]
+        return cls(source, device=None, with_vectors=vectors, memory=memory, **kept)  # type: ignore[arg-type]
 
     def stream(self, jobs: Sequence[Job], *, batch_size: int, workers: int | None = None) -> Iterator[Batch]:
         """Yield the batches of ``jobs`` in order; at most ``workers`` + 2 of them are in memory."""
@@ -161,7 +172,7 @@ class StreamEncoder:
                 batch.touched.append((file, row))
                 return
             side = self.encoder.picture_side if self.decode == "reduced" else None
-            picture, facts = read_picture(data, reduced_to=side)
+            picture, facts = self.read(data, reduced_to=side)
             prepared = self.transform(picture)
             batch.opened.append(Opened(file, hashed, facts))
             batch.rows.append(prepared)

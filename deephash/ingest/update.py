@@ -31,6 +31,7 @@ from deephash.ingest.creating import Wishes, create, go_on, is_model_of, require
 from deephash.ingest.encoder import Batch, Job, StreamEncoder
 from deephash.ingest.refusals import Refusal, read_refusals, refusal, without_refused, write_skipped
 from deephash.numbers import whole
+from deephash.pictures import PictureMemory
 from deephash.progress import track_batches
 
 _COMMIT_ROWS, _COMMIT_SECONDS, _MANY_FILES = 512, 10.0, 64
@@ -91,6 +92,7 @@ def index_folder(
     device: str = "auto",
     engine: Engine = "auto",
     decode: Decode | None = None,
+    memory: PictureMemory | None = None,
 ) -> IngestReport:
     """Create the collection ``out`` from a folder of pictures, or bring it up to date.
 
@@ -118,6 +120,7 @@ def index_folder(
         decode: ``full`` decodes JPEGs at their whole size before they are made small, as others do, instead of at a
             size near the network's, which is several times faster and flips some bits. None takes what the collection
             has, and the reduced size for a new one.
+        memory: pictures that were decoded a moment ago, as :func:`~deephash.fitting.fit_training_free` leaves them.
 
     Raises:
         DataError: the folder is missing, or empty while the collection is not; nothing is changed then.
@@ -148,7 +151,7 @@ def index_folder(
     wishes = Wishes(device, engine, precision, decode, keep_vectors)
     if collection is None:
         collection, encoder = create(target, chosen, root, plan.new, wishes)
-        stream: StreamEncoder | None = StreamEncoder.of(collection, encoder)
+        stream: StreamEncoder | None = StreamEncoder.of(collection, encoder, memory=memory)
     else:
         stream = _stream(collection, chosen, plan, wishes)
     if moved:

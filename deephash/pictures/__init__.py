@@ -3,6 +3,7 @@
 Without torch. What a network makes of the pixels is :mod:`deephash.encoding`'s matter.
 """
 
+from deephash.pictures.memory import PictureMemory
 from deephash.pictures.opening import (
     MAX_PIXELS,
     PictureFacts,
@@ -17,6 +18,7 @@ from deephash.pictures.opening import (
 __all__ = [
     "MAX_PIXELS",
     "PictureFacts",
+    "PictureMemory",
     "PictureSource",
     "looks_like_picture",
     "open_picture",
