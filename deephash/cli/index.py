@@ -117,11 +117,15 @@ def index(
     finally:
         if fresh and asked.name is not None:
             note_origin(out, asked.name, weights)
-    if json:
+    _tell(report, out, dry_run, as_json=json)
+    return 0
+
+
+def _tell(report: IngestReport, out: Path, dry_run: bool, *, as_json: bool) -> None:
+    if as_json:
         print_json(_record(report, out, dry_run))
     else:
         _print(report, out, dry_run)
-    return 0
 
 
 def _kept(wanted: bool | None, model: str | None) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from deephash.cli.networks import require_network
 from deephash.encoding.weight_files import find_weights
 from deephash.errors import UsageError, did_you_mean
 from deephash.training.signatures import exported
@@ -71,7 +72,7 @@ def require_spec(name: str, num_bits: int | None, weights: Path | None) -> None:
     """Refuse a name of a training-free model that cannot be one, its length, or weights that are not there.
 
     Raises:
-        UsageError: no such method or family of networks, or less than one bit.
+        UsageError: no such method, family of networks or network, or less than one bit.
         WeightsNotFound: ``weights`` name no file.
     """
     method, _, network = name.partition(":")
@@ -84,6 +85,7 @@ def require_spec(name: str, num_bits: int | None, weights: Path | None) -> None:
     family = network.partition(":")[0]
     if method != "clip" and family not in families:
         raise UsageError(f"unknown backbone family {family!r} in {network!r}{did_you_mean(family, families)}")
+    require_network(f"clip:{network}" if method == "clip" else network)
     require_bits(num_bits)
     if weights is not None:
         find_weights(str(weights))

@@ -8,16 +8,18 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from deephash.cli.networks import require_network
 from deephash.errors import DatasetNotFound, UsageError, did_you_mean
 from deephash.training.configurations import find_config, read_settings
 from deephash.training.options import TrainOptions
-from deephash.training.signatures import method_names, options_of, trainer_options
+from deephash.training.signatures import fields_of, method_names, options_of, trainer_options
 
 _TOPS = ("model", "data", "trainer", "seed_everything", "optimizer", "lr_scheduler", "config", "print_config")
 _INSIDE = ("class_path", "init_args", "dict_kwargs", "help")
 _FRIENDLY = ("config", "method", "bits", "seed", "seeds", "epochs", "backbone", "weights", "defence", "start-from",
              "stream", "task", "continue-from", "replay", "compatible", "from-scratch", "reserve", "targets", "out",
              "resume", "fast-dev-run", "json", "print-config", "list")  # fmt: skip
+_PARTS = {"backbone": ("deephash.backbones.spec", "Backbone"), "optimizer": ("deephash.models.optimizers", "Optimizer")}
 _NEAR = 0.75  # how alike two names are, of 1, before one is suggested for the other
 
 
@@ -36,6 +38,7 @@ def check_early(options: TrainOptions) -> None:
     for word in options.rest:
         if word.startswith("--"):
             places.check(word[2:].partition("=")[0].rstrip("+"))
+    _require_networks(settings, options.rest)
     if not options.print_config and data is not None and data.rpartition(".")[2] == "PictureFolder":
         _require_folder(settings, options.rest)
 
@@ -69,10 +72,22 @@ class _Places:
         inner = below[1] if below[0] == "init_args" and len(below) > 1 else below[0]
         known = self.names(top)
         if known is None or inner in known or inner in _INSIDE:
+            self._check_part(name, below)
             return
         raise UsageError(
             f"unknown option --{name}{self._who(top)}{self._meant(name, top)}\nHelp: deephash train --help"
         )
+
+    def _check_part(self, name: str, below: Sequence[str]) -> None:
+        """Refuse a field that a backbone or an optimiser does not have."""
+        inner = below[1:] if below[0] == "init_args" else below
+        part = next((part for part in _PARTS if inner and inner[0].endswith(part)), None)
+        if part is None or len(inner) < 2 or self.model is None or name.split(".")[0] != "model":
+            return
+        known = fields_of(*_PARTS[part])
+        if inner[1] not in known:
+            given = f"unknown option --{name}: {_PARTS[part][1]} has no {inner[1]!r}"
+            raise UsageError(f"{given}{did_you_mean(inner[1], sorted(known))}\nHelp: deephash train --help")
 
     def _who(self, top: str) -> str:
         path = {"model": self.model, "data": self.data}.get(top)
@@ -128,6 +143,18 @@ def _method(name: str) -> str:
     if word not in plain:
         raise UsageError(f"there is no method {name!r}{did_you_mean(word, sorted(plain))}. All: deephash models list")
     return plain[word]
+
+
+def _require_networks(settings: Sequence[dict[str, Any]], words: Sequence[str]) -> None:
+    """Refuse a network that timm, torchvision or open_clip does not have; the last that is named counts."""
+    for field in ("backbone", "text_backbone"):
+        given = _value(words, (f"--model.init_args.{field}.name", f"--model.{field}.name"))
+        for content in settings if given is None else ():
+            model = content.get("model")
+            part = model.get("init_args", {}).get(field) if isinstance(model, dict) else None
+            given = part.get("name", given) if isinstance(part, dict) else given
+        if isinstance(given, str):
+            require_network(given)
 
 
 def _require_folder(settings: Sequence[dict[str, Any]], words: Sequence[str]) -> None:

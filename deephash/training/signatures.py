@@ -37,6 +37,15 @@ def options_of(class_path: str, package: str) -> frozenset[str] | None:
     return None if module is None else _taken(module, name)
 
 
+def fields_of(module: str, name: str) -> frozenset[str]:
+    """Return the fields of a dataclass such as ``Backbone`` of ``deephash.backbones.spec``."""
+    tree = _parsed(_ROOT.joinpath(*module.split(".")[1:]).with_suffix(".py"))
+    found = next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name)
+    return frozenset(
+        node.target.id for node in found.body if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
+    )
+
+
 def trainer_options() -> frozenset[str] | None:
     """Return what Lightning's Trainer takes; None where it is not to be found."""
     found = find_spec("lightning")  # of a package without a dot nothing is imported

@@ -1,5 +1,6 @@
 """Options read from the source are those that the classes take when they are imported."""
 
+import dataclasses
 import inspect
 
 import pytest
@@ -8,9 +9,10 @@ from lightning import Trainer
 import deephash.data
 import deephash.models
 from deephash.backbones import spec
+from deephash.cli.networks import networks_of, require_network
 from deephash.cli.specs import KNOWN, network_families, training_free_words
-from deephash.models import methods, training_free_methods
-from deephash.training.signatures import exported, method_names, options_of, trainer_options
+from deephash.models import Optimizer, methods, training_free_methods
+from deephash.training.signatures import exported, fields_of, method_names, options_of, trainer_options
 
 
 def taken(cls):
@@ -46,6 +48,29 @@ def test_of_strangers_nothing_is_said():
     assert options_of("somebody.Else", "models") is None
     assert options_of("Nobody", "data") is None
     assert options_of("deephash.models.Optimizer", "models") is None  # a dataclass
+
+
+@pytest.mark.parametrize("part", [spec.Backbone, Optimizer])
+def test_fields_of_the_parts_of_a_model(part):
+    assert fields_of(part.__module__, part.__name__) == {field.name for field in dataclasses.fields(part)}
+
+
+def test_networks_are_those_that_the_packages_list():
+    import open_clip
+    import timm
+    from torchvision import models
+
+    assert networks_of("timm") >= set(timm.list_models())
+    assert networks_of("torchvision") >= set(models.list_models(module=models))
+    assert networks_of("open_clip") == set(open_clip.list_models())
+    assert networks_of("somebody_elses") == frozenset()
+
+
+@pytest.mark.parametrize("name", ["timm:resnet18.a1_in1k", "timm:vit_tiny_patch16_224?img_size=32", "small_cnn:8",
+                                  "timm:gluon_resnet18_v1b", "torchvision:alexnet", "clip:ViT-B-32/openai",
+                                  "clip:hf-hub:somebody/their-clip", "somebody:else", "features:64"])  # fmt: skip
+def test_a_network_that_there_may_be_passes(name):
+    require_network(name)
 
 
 def test_training_free_names_are_those_of_the_methods():
