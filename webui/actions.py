@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
@@ -13,7 +13,7 @@ from urllib.parse import quote_plus
 
 from PIL import Image
 
-from deephash.errors import DeephashError, UnreadablePicture
+from deephash.errors import DeephashError, UnreadablePicture, UsageError
 from deephash.pictures import open_picture
 from deephash.search import Answer, Options, Part, Query, Sliders
 
@@ -25,6 +25,7 @@ from .thumbnails import encode_thumbnail
 from .workspace import Workspace
 
 MAX_UPLOAD_BYTES = 24 << 20
+MOST_PARTS = 12  # pictures of one query
 EXAMPLES = 12
 PREVIEW = 96
 FOLDERS = re.compile(r"(?<![\w:/.])/(?:[^\s/'\"]+/)+")  # of an absolute path, not of an address
@@ -33,7 +34,10 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class View:
-    """Everything the search page shows, as HTML, and the session it belongs to; ``asked`` is the query it answers."""
+    """Everything the search page shows, as HTML, and the session it belongs to; ``asked`` is the query it answers.
+
+    ``k`` is the number of answers it was asked for, None where nothing was.
+    """
 
     session: Session
     trail: str
@@ -41,6 +45,7 @@ class View:
     results: str
     insight: str
     asked: Query | None = None
+    k: int | None = None
 
     @property
     def chips(self) -> str:
@@ -99,6 +104,7 @@ def view_of(workspace: Workspace, session: Session, answer: Answer) -> View:
         results_html(answer, removable=not workspace.read_only),
         histogram_html(answer) + code_html(answer),
         answer.query,
+        answer.options.k,
     )
 
 
@@ -137,6 +143,21 @@ def picture_query(source: str | Path | bytes, label: str = "") -> Query:
     except UnreadablePicture as error:
         raise UnreadablePicture(str(error).replace("these bytes", name)) from None
     return Query("picture", (Part("image", data, 1.0, name, data_url(small)),))
+
+
+def pictures_query(files: Sequence[tuple[str, str]]) -> Query:
+    """Make a query of several uploads, each a part that can be left out again.
+
+    Args:
+        files: (name, path) of each.
+
+    Raises:
+        UsageError: none, or too many.
+        UnreadablePicture: one of them is none, with its name.
+    """
+    if not 1 <= len(files) <= MOST_PARTS:
+        raise UsageError(f"between 1 and {MOST_PARTS} pictures are taken as one query, not {len(files)}")
+    return Query.of(*(part for name, path in files for part in picture_query(path, name).parts))
 
 
 def drawing_query(workspace: Workspace, name: str, drawn: str) -> Query:

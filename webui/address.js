@@ -7,11 +7,16 @@ const visit = () => {  // asked again while the answer is that of an entry which
   clearTimeout(waiting);
   if (tries++ < 8) waiting = setTimeout(visit, 250);
 };
+const bare = address => {  // what cards show is a matter of taste, not of where one is
+  const asked = new URLSearchParams(address);
+  asked.delete('show');
+  return asked.toString();
+};
 
 watch('value', () => {
   const shown = element.querySelector('[data-link]'), came = travelling;
   const link = shown?.dataset.link || '';
-  if (shown && came === 'history' && link !== location.search && tries <= 8) return;
+  if (shown && came === 'history' && bare(link) !== bare(location.search) && tries <= 8) return;
   travelling = '';
   if (!shown) return;
   const {key, kind} = shown.dataset, here = history.state || {};

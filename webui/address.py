@@ -1,8 +1,8 @@
 """The address of a query: everything that gives the same answer again, as the page's own links write it.
 
 ``?collection=birds&id=12&q=red&not=bird&beta=0.7&where=...``: an item, words, words that are not wanted, the sliders,
-the filters. What cannot be said so (an uploaded picture, a drawing, several items) is its code: ``code=HEX``. A picture
-itself never travels in an address.
+the filters, what cards show. What cannot be said so (an uploaded picture, a drawing, several items) is its code:
+``code=HEX``. A picture itself never travels in an address.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ from urllib.parse import urlencode
 from deephash.codes import BinaryCodes
 from deephash.errors import UsageError
 from deephash.numbers import real
-from deephash.search import Answer, Options, Part, Query, Sliders
+from deephash.search import Answer, Part, Query, Sliders
 from deephash.search.query import words_query
 
 from .filterwords import in_words
 from .numbers import MOST_BITS, as_written
-from .workspace import MAX_ANSWERS, RERANKED, Workspace
+from .pageoptions import PageOptions, read_cards
+from .workspace import MOST_SHOWN, RERANKED, Workspace
 
 ANSWERS = 24  # at first
 HEX = re.compile(r"[0-9a-fA-F]{1,100000}", re.ASCII)
@@ -38,11 +39,23 @@ class Restored:
     group: bool = False
     rerank: bool = False
     where: str = ""
+    near: int | None = None
+    hubs: bool = False
+    cards: tuple[str, ...] | None = None
 
     @property
-    def options(self) -> Options:
+    def options(self) -> PageOptions:
         """As a searcher takes them."""
-        return Options(self.k, self.cutoff, self.where, self.group, RERANKED if self.rerank else 0)
+        return PageOptions(
+            self.k,
+            self.cutoff,
+            self.where,
+            self.group,
+            RERANKED if self.rerank else 0,
+            correct_hubs=self.hubs,
+            near=self.near if self.group else None,
+            cards=self.cards,
+        )
 
 
 def address_of(answer: Answer) -> str:
@@ -72,12 +85,17 @@ def _sliders(sliders: Sliders) -> dict[str, object]:
 
 def _options(answer: Answer) -> dict[str, object]:
     options = answer.options
+    usual = answer.num_bits // 32
+    cards = options.cards if isinstance(options, PageOptions) else None
     said = {
         "k": "" if options.k == ANSWERS else options.k,
         "within": "" if options.max_distance is None else options.max_distance,
         "where": in_words(options.where) if options.where else "",
         "fold": "1" if options.group else "",
+        "near": "" if options.near is None or options.near == usual else options.near,
         "rerank": "1" if options.rerank else "",
+        "hubs": "1" if options.correct_hubs else "",
+        "show": ",".join(cards or ()),
     }
     return {name: value for name, value in said.items() if value != ""}
 
@@ -119,11 +137,14 @@ def _code_query(workspace: Workspace, name: str, text: str) -> Query:
 def restored(asked: Asked) -> Restored:
     """Return the options of an address. Raises UsageError for what is none."""
     return Restored(
-        k=as_written(asked.get("k", ANSWERS), "k", 1, MAX_ANSWERS),
+        k=as_written(asked.get("k", ANSWERS), "k", 1, MOST_SHOWN),
         cutoff=as_written(asked["within"], "within", 0, MOST_BITS) if asked.get("within") else None,
         group=asked.get("fold") == "1",
         rerank=asked.get("rerank") == "1",
         where=asked.get("where", "")[:1000],
+        near=as_written(asked["near"], "near", 0, MOST_BITS) if asked.get("near") else None,
+        hubs=asked.get("hubs") == "1",
+        cards=read_cards(asked.get("show", "")),
     )
 
 

@@ -24,7 +24,7 @@ from .duplicateroute import add_duplicate_route
 from .events import script
 from .guard import Guard
 from .health import add_health_routes
-from .page import SearchPage
+from .page import QUIET, REMEMBER, SearchPage
 from .panels import Panels
 from .routes import add_routes
 from .turns import CONCURRENT, WAITING
@@ -53,7 +53,7 @@ def build_page(workspace: Workspace, background: Background) -> gr.Blocks:
                 search = SearchPage(workspace, name)
             Panels(workspace, search, tabs, background)
         gr.HTML((HERE / "large.html").read_text(encoding="utf8"), elem_id="dh-large", js_on_load=script("large"))
-        page.load(search.on_load, [name], search.visited, show_progress="hidden", api_visibility="private")
+        page.load(search.on_load, [name, search.remembered], search.visited, js=REMEMBER, **QUIET)
     page.queue(default_concurrency_limit=CONCURRENT, max_size=WAITING)
     return page
 
@@ -72,7 +72,7 @@ def _mount(page: gr.Blocks, app: FastAPI) -> None:
         show_error=False,
         max_file_size=MAX_UPLOAD_BYTES,
         theme=_theme(),
-        css="".join((HERE / f"{name}.css").read_text(encoding="utf8") for name in ("style", "large", "tabs")),
+        css="".join((HERE / f"{name}.css").read_text(encoding="utf8") for name in ("style", "large", "search", "tabs")),
         allowed_paths=[],
         favicon_path=str(HERE / "favicon.png"),
     )

@@ -6,3 +6,9 @@ element.addEventListener('click', event => {
   if (change) change.setAttribute('aria-expanded', change.closest('.dh-chips').classList.toggle('dh-open'));
 });
 keepFocus('li:nth-last-child(2) [data-part]');
+// The symbols of the paper, for whoever looks for them.
+const symbols = {'dh-beta': 'β', 'dh-alpha-text': 'α of the text', 'dh-alpha-image': 'α of the image'};
+document.addEventListener('pointerover', event => {
+  const slider = event.target.closest?.('[id^=dh-beta], [id^=dh-alpha]');
+  if (slider && symbols[slider.id]) slider.title = symbols[slider.id];
+});

@@ -1,29 +1,36 @@
-"""Filters made from what a collection knows about its items."""
+"""What a collection offers to filter by, and what it knows of its items. Counted once a version; no Gradio in here."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from deephash.collection import Collection
-from deephash.collection.filters import Filter
-from deephash.collection.parser import as_filter
 from deephash.collection.schema import is_derived
 
 MOST_VALUES = 60  # more different values than this are no choice but a search
-SLOTS = 3
-RANGES = 2  # at first a date and the size, where the collection has them
+MOST_CHOICES = 6
+FIRST_SPANS = 2  # at first a date and the size, where the collection has them
+TAGS = "tags"  # several words in one attribute, with commas between
 RANGED = ("integer", "number", "time")
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A text attribute with few values."""
+    """A text attribute with few values.
+
+    Attributes:
+        attribute: its name.
+        values: each with the number of items that have it; the most frequent first.
+    """
 
     attribute: str
-    values: tuple[str, ...]
+    values: tuple[tuple[str, int], ...]
 
 
 @dataclass(frozen=True)
@@ -36,79 +43,74 @@ class Span:
 
 
 @dataclass(frozen=True)
-class Range:
-    """A range as typed: an attribute, or empty, and two bounds, each of which may be empty."""
+class Offers:
+    """What can be asked of a collection.
 
-    attribute: str
-    low: str
-    high: str
-
-
-def offered(collection: Collection) -> tuple[list[Choice], list[Span]]:
-    """Return what can be chosen from (at most ``SLOTS`` text attributes) and what has a range."""
-    known = collection.attribute_kinds.items()
-    kinds = {name: kind for name, kind in known if name != "uri" and not is_derived(name)}
-    table = collection.table([name for name, kind in kinds.items() if kind == "text" or kind in RANGED])
-    choices, spans = [], []
-    for name, kind in kinds.items():
-        if name not in table.column_names:
-            continue
-        values = table.column(name).drop_null().unique().to_pylist()
-        if kind == "text" and 2 <= len(values) <= MOST_VALUES:
-            choices.append(Choice(name, tuple(sorted(values))))
-        elif kind in RANGED and len(values) > 1:
-            spans.append(Span(name, min(values), max(values)))
-    repeated = {choice.values for choice in choices if choice.attribute == "label"}
-    kept = [choice for choice in choices if choice.attribute == "label" or choice.values not in repeated]
-    return sorted(kept, key=lambda choice: choice.attribute != "label")[:SLOTS], spans
-
-
-def first_spans(spans: Sequence[Span]) -> list[str]:
-    """Return which ``RANGES`` attributes are offered first: when pictures were taken, else changed; and their size."""
-    names = [span.attribute for span in spans]
-    times = [span.attribute for span in spans if isinstance(span.largest, datetime)]
-    chosen = [name for name in ("taken", *times) if name in times][:1] + [name for name in ("size",) if name in names]
-    return (chosen + [""] * RANGES)[:RANGES]
-
-
-def combined(choices: Sequence[tuple[str, Sequence[str]]], ranges: Sequence[Range], words: str) -> Filter | None:
-    """Join the chosen values, the ranges and a typed filter; None where nothing is asked.
-
-    Args:
-        choices: (attribute, wanted values); no value wants all.
-        ranges: both bounds belong to the range; a date as upper bound means the whole day.
-        words: a filter as typed.
-
-    Raises:
-        UsageError: a value or filter that cannot be read.
+    Attributes:
+        choices: attributes with few values, the class first.
+        spans: attributes with a range, those first that are asked most.
+        attributes: every attribute that some item has.
     """
-    parts = [as_filter({attribute: list(wanted)}) for attribute, wanted in choices if wanted]
-    for one in ranges:
-        low, high = one.low.strip(), one.high.strip()
-        if one.attribute and low:
-            parts.append(as_filter(f"{one.attribute} >= {_quoted(low)}"))
-        if one.attribute and high:
-            parts.append(as_filter(f"{one.attribute} {_up_to(high)}"))
-    if words.strip():
-        parts.append(as_filter(words))
-    return Filter("and", tuple(parts)) if parts else None
+
+    choices: tuple[Choice, ...] = ()
+    spans: tuple[Span, ...] = ()
+    attributes: tuple[str, ...] = ()
+
+    def choice(self, attribute: str) -> Choice | None:
+        """Return the choice of an attribute, or None."""
+        return next((choice for choice in self.choices if choice.attribute == attribute), None)
+
+    def span(self, attribute: str) -> Span | None:
+        """Return the span of an attribute, or None."""
+        return next((span for span in self.spans if span.attribute == attribute), None)
 
 
-def _up_to(high: str) -> str:
-    try:
-        day = date.fromisoformat(high)
-    except ValueError:
-        return f"<= {_quoted(high)}"
-    return f"< {(day + timedelta(days=1)).isoformat()}" if "-" in high else f"<= {high}"
+def offered(collection: Collection) -> Offers:
+    """Count what a collection offers, one column at a time: 0.2 s for a million rows."""
+    choices, spans, present = [], [], []
+    for name, kind in collection.attribute_kinds.items():
+        if is_derived(name) or name == "uri":
+            continue
+        whole = collection.column(name)
+        column = whole.drop_null()
+        if not len(column):
+            continue
+        present.append(name)
+        if kind == "text":
+            values = _counted(column, split=name == TAGS)
+            choices += [Choice(name, values)] if len(values) > 1 or (values and len(column) < len(whole)) else []
+        elif kind in RANGED:
+            ends = pc.min_max(column).as_py()
+            spans += [Span(name, ends["min"], ends["max"])] if ends["min"] < ends["max"] else []
+    return Offers(_distinct(choices), _in_order(spans), tuple(present))
 
 
-def shown(value: Any) -> str:
-    """Return a value as it is typed: times as dates, large numbers without an exponent."""
-    if isinstance(value, datetime):
-        return value.date().isoformat()
-    return f"{value:g}" if isinstance(value, float) else str(value)
+def words_of(tags: str) -> list[str]:
+    """Return the single tags of an item."""
+    return [tag.strip() for tag in tags.split(",") if tag.strip()]
 
 
-def _quoted(value: str) -> str:
-    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"' if any(letter in value for letter in " \"'()=<>~!,") else value
+def _counted(column: pa.ChunkedArray, *, split: bool) -> tuple[tuple[str, int], ...]:
+    """Return each value with its number of items, the most frequent first; none where there are too many to choose."""
+    if split:
+        column = pa.array([word for held in column.to_pylist() for word in words_of(held)], pa.string())
+    counts = pc.value_counts(column)
+    if len(counts) > MOST_VALUES:  # none of them is offered
+        return ()
+    found = zip(counts.field("values").to_pylist(), counts.field("counts").to_pylist())
+    return tuple(sorted(found, key=lambda pair: (-pair[1], pair[0])))
+
+
+def _distinct(choices: Sequence[Choice]) -> tuple[Choice, ...]:
+    """Leave out what says the same as the class, as a folder of each class does."""
+    label = [choice.values for choice in choices if choice.attribute == "label"]
+    kept = [choice for choice in choices if choice.attribute == "label" or choice.values not in label]
+    return tuple(sorted(kept, key=lambda choice: choice.attribute != "label")[:MOST_CHOICES])
+
+
+def _in_order(spans: Sequence[Span]) -> tuple[Span, ...]:
+    """Put first when pictures were taken, else changed; then their size."""
+    times = [span.attribute for span in spans if isinstance(span.largest, datetime)]
+    first = (*[name for name in ("taken", *times) if name in times][:1], "size")
+    places = {name: place for place, name in enumerate(first)}
+    return tuple(sorted(spans, key=lambda span: places.get(span.attribute, len(first))))

@@ -22,14 +22,21 @@ const tell = item => {
   find('h2').textContent = item.path.split('/').pop();
   find('.dh-save').download = item.path.split('/').pop();
 };
+const bitsOf = hex => [...hex].flatMap(digit => [3, 2, 1, 0].map(bit => (parseInt(digit, 16) >> bit) & 1));
 const compare = hit => {
   const query = document.querySelector('.dh-code'), code = hit.dataset.code;
   find('.dh-view-code').hidden = !query || !code;
   if (find('.dh-view-code').hidden) return;
-  find('.dh-diff').replaceChildren(...[...query.querySelector('.dh-diff').childNodes].map(node => node.cloneNode(true)));
-  const bits = query.querySelector('.dh-bits');
+  const bits = query.querySelector('.dh-bits'), wanted = bitsOf(query.dataset.code), other = bitsOf(code);
+  const cells = [...bits.children].map((cell, bit) => {
+    const copy = cell.cloneNode();
+    copy.classList.toggle('diff', wanted[bit] !== other[bit]);
+    return copy;
+  });
   find('.dh-bits').setAttribute('style', bits.getAttribute('style'));
-  find('.dh-bits').replaceChildren(...[...bits.children].map(cell => cell.cloneNode()));
+  find('.dh-bits').replaceChildren(...cells);
+  const count = cells.filter(cell => cell.matches('.diff')).length;
+  find('.dh-diff').textContent = `${count} of ${cells.length} bits differ from the query`;
 };
 const turnTo = hit => {
   shown = hit;
@@ -44,7 +51,6 @@ const turnTo = hit => {
   find('.dh-remove').hidden = !hit.closest('[data-removable]');
   for (const button of view.querySelectorAll('[data-act=steer]')) button.hidden = !hit.dataset.rank;
   for (const button of view.querySelectorAll('.dh-turn')) button.disabled = !all[all.indexOf(hit) + Number(button.dataset.turn)];
-  hit.dispatchEvent(new Event('mouseover', {bubbles: true}));  // the panel marks the bits that differ
   compare(hit);
   fetch(addressOf(hit, '?')).then(answer => answer.ok && answer.json()).then(item => { if (item && shown === hit) tell(item); }, () => {});
 };

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from deephash.collection import Collection
 from deephash.collection.reader import INSIDE
@@ -11,35 +10,11 @@ from deephash.errors import UsageError
 from deephash.ingest.uploads import add_uploads
 
 from .actions import MAX_UPLOAD_BYTES
-from .workspace import Place, Workspace
+from .changes import Change, changeable
+from .tagging import untag
+from .workspace import Workspace
 
 MOST_AT_ONCE = 200
-
-
-@dataclass(frozen=True)
-class Change:
-    """One change that can be taken back.
-
-    Attributes:
-        name: the collection.
-        kind: what was done.
-        ids: of the rows added or removed.
-        before: version before the change.
-        after: version after it.
-        skipped: (file name, reason) of uploads that were not taken.
-    """
-
-    name: str
-    kind: str
-    ids: tuple[int, ...]
-    before: int
-    after: int
-    skipped: tuple[tuple[str, str], ...] = ()
-
-    def __str__(self) -> str:
-        count = f"{len(self.ids)} picture{'s' * (len(self.ids) != 1)}"
-        left_out = "".join(f" Left out: {name} ({reason})." for name, reason in self.skipped)
-        return f"{'Added' if self.kind == 'add' else 'Removed'} {count}.{left_out}"
 
 
 def add_pictures(
@@ -62,7 +37,7 @@ def add_pictures(
     Raises:
         UsageError: read-only, nothing or too much given, or no upload could be used.
     """
-    place = _changeable(workspace, name)
+    place = changeable(workspace, name)
     if not 1 <= len(files) <= MOST_AT_ONCE:
         raise UsageError(f"between 1 and {MOST_AT_ONCE} pictures are taken at once, not {len(files)}")
     with place.changing:
@@ -74,7 +49,7 @@ def add_pictures(
 
 def remove_items(workspace: Workspace, name: str, ids: Sequence[int]) -> Change:
     """Remove items from the collection; their files stay where they are."""
-    place = _changeable(workspace, name)
+    place = changeable(workspace, name)
     with place.changing:
         collection = Collection.open(place.searcher.path)
         before = collection.version
@@ -85,7 +60,7 @@ def remove_items(workspace: Workspace, name: str, ids: Sequence[int]) -> Change:
 
 def undo(workspace: Workspace, change: Change) -> str:
     """Take a change back and say so. Raises UsageError where others have changed the collection since."""
-    place = _changeable(workspace, change.name)
+    place = changeable(workspace, change.name)
     with place.changing:
         collection = Collection.open(place.searcher.path)
         if change.kind == "add":
@@ -94,6 +69,9 @@ def undo(workspace: Workspace, change: Change) -> str:
                 (collection.path / item.uri.removeprefix(INSIDE)).unlink(missing_ok=True)
             collection.remove(list(change.ids))
             return f"{len(change.ids)} added picture{'s' * (len(change.ids) != 1)} taken out again."
+        if change.kind == "tag":
+            untag(collection, change.ids, change.tag)
+            return f"The tag “{change.tag}” is taken off again."
         if collection.version != change.after:
             raise UsageError(
                 f"the collection has changed since (version {collection.version}, not {change.after}), so putting the "
@@ -101,9 +79,3 @@ def undo(workspace: Workspace, change: Change) -> str:
             )
         collection.restore(change.before)
         return f"{len(change.ids)} removed picture{'s' * (len(change.ids) != 1)} put back."
-
-
-def _changeable(workspace: Workspace, name: str) -> Place:
-    if workspace.read_only:
-        raise UsageError("this server is read-only; nothing can be added or removed")
-    return workspace.place(name)

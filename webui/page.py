@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl
 
 import gradio as gr
 
-from deephash.search import Options, Query, Sliders
-from deephash.search.query import LONGEST_PHRASE, phrase, words_query
+from deephash.search import Query, Sliders
+from deephash.search.query import phrase, words_query
 
 from .actions import (
     View,
@@ -20,23 +21,24 @@ from .actions import (
     leave_out,
     mix,
     picture_query,
+    pictures_query,
     start,
     steered_query,
 )
 from .address import ANSWERS, Restored, query_at, restored
-from .events import number, script, sent, uploaded_path
-from .filters import RANGES, SLOTS, Range, Span, combined, first_spans, offered, shown
+from .events import given_files, markup, number, script, sent
+from .inputs import QueryInputs
+from .optionspanel import OptionsPanel, options_elsewhere, read_options
+from .pageoptions import read_cards
+from .picks import read_picks
 from .session import Session
-from .workspace import RERANKED, Workspace
+from .workspace import MOST_SHOWN, Workspace
 
 MOST_ADDRESS = 4000
-SHEET = """
-<div class="dh-sheet"><canvas width="336" height="336" tabindex="0" role="img"
- aria-label="Drawing sheet: draw with mouse, pen or finger; results follow every stroke"></canvas>
-<div class="dh-tools"><label>Pen <input class="dh-pen" type="range" min="4" max="48" value="26"></label>
-<button class="dh-undo">Undo</button><button class="dh-clear">Clear</button></div></div>
-"""
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+LATEST: dict[str, Any] = {"trigger_mode": "always_last", **QUIET}  # a slow answer never overtakes a later one
+# What this browser remembers of earlier visits goes along with the first event.
+REMEMBER = "(name) => { try { return [name, localStorage.getItem('deephash.cards')]; } catch { return [name, null]; } }"
 Outputs = tuple[Any, ...]
 
 
@@ -48,154 +50,99 @@ class SearchPage:
         name: the component that says which collection is searched.
     """
 
+    options_elsewhere = staticmethod(options_elsewhere)
+
     def __init__(self, workspace: Workspace, name: gr.Dropdown) -> None:
         self.workspace, self.name = workspace, name
         self.session = gr.State(Session(), time_to_live=3600)
-        self.cutoff = gr.State(None)
-        self.slots = gr.State([])
+        self.remembered = gr.Textbox(visible=False)
         with gr.Row(elem_id="dh-search"):
             with gr.Column(scale=0, min_width=336, elem_id="dh-query"):
-                self._inputs()
-                self._mixing()
-                self._options()
+                self.inputs = QueryInputs()
+                self.options = OptionsPanel(workspace)
                 self.insight = gr.HTML("", elem_id="dh-insight", js_on_load=script("histogram"))
+                gr.HTML(markup("help"), elem_id="dh-help", js_on_load=script("help"))
             with gr.Column(scale=1, min_width=320, elem_id="dh-answers"):
                 self.trail = gr.HTML("", elem_id="dh-trail", js_on_load=script("trail"))
                 self.status = gr.HTML("", elem_id="dh-status")
                 self.toast = gr.HTML("", elem_id="dh-toast", js_on_load=script("toast"))
                 self.results = gr.HTML("", elem_id="dh-results", js_on_load=script("results", "address"))
-        spans = [part for parts in self.ranges for part in parts]
-        self.offers = [self.slots, *self.chosen, *spans, self.worded, self.rerank, self.where, self.cutoff]
-        self.answered = [self.session, self.trail, self.status, self.results, self.insight, self.chips]
-        self.outputs = [*self.answered, self.mixing, *self.sliders, self.picture]
-        self.visited = [self.name, *self.outputs, *self.offers, self.k, self.group]
-        self.common = [self.name, self.session, self.k, self.cutoff, self.group, self.rerank, self.where, self.slots]
-        self.common += [*self.chosen, *spans]
+        self.selection = gr.HTML(markup("selection"), elem_id="dh-selection", js_on_load=script("selection"))
+        inputs, options = self.inputs, self.options
+        self.offers = [*options.offers, inputs.worded]
+        self.answered = [self.session, self.trail, self.status, self.results, self.insight, inputs.chips]
+        self.outputs = [*self.answered, inputs.mixing, *inputs.sliders, options.k, inputs.picture]
+        self.visited = [self.name, *self.outputs, *options.restored, inputs.worded]
+        self.common = [self.name, self.session, *options.inputs]
         self._connect()
-
-    def _inputs(self) -> None:
-        self.chips = gr.HTML("", elem_id="dh-chips", js_on_load=script("chips"))
-        with gr.Tabs(elem_id="dh-how"):
-            with gr.Tab("Picture"):
-                self.picture = gr.Image(
-                    sources=["upload", "clipboard", "webcam"],
-                    type="filepath",
-                    show_label=False,
-                    label="Query picture",
-                    height=236,
-                    buttons=[],
-                    elem_id="dh-picture",
-                    webcam_options=gr.WebcamOptions(mirror=False),
-                )
-                self.picture.preprocess = uploaded_path  # type: ignore[method-assign]
-            with gr.Tab("Draw"):
-                self.sheet = gr.HTML(SHEET, elem_id="dh-draw", js_on_load=script("draw"))
-        with gr.Group(visible=False, elem_id="dh-worded") as self.worded:
-            self.words = gr.Textbox(
-                label="Words", placeholder="two dogs on a beach", elem_id="dh-words", max_length=LONGEST_PHRASE, lines=1
-            )
-            with gr.Row(elem_id="dh-words-do"):
-                self.search = gr.Button("Search", variant="primary", elem_id="dh-go", min_width=80)
-                self.more = gr.Button("+ Add", elem_id="dh-add-words", min_width=60)
-                self.less = gr.Button("− Not this", elem_id="dh-less-words", min_width=60)
-
-    def _mixing(self) -> None:
-        """Three sliders for a picture with words; they show up with such a query."""
-        with gr.Group(visible=False, elem_id="dh-mixing") as self.mixing:
-            self.sliders = [
-                gr.Slider(0, 1, 0.5, step=0.05, label="Picture ↔ words (β)", elem_id="dh-beta"),
-                gr.Slider(-0.5, 2, 1, step=0.1, label="Reach of words (α text)", elem_id="dh-alpha-text"),
-                gr.Slider(-0.5, 2, 1, step=0.1, label="Pull on it (α image)", elem_id="dh-alpha-image"),
-            ]
-
-    def _options(self) -> None:
-        with gr.Accordion("Options and filters", open=False, elem_id="dh-options"):
-            self.k = gr.Slider(4, 200, ANSWERS, step=4, label="At most so many results", elem_id="dh-k")
-            self.group = gr.Checkbox(False, label="Fold near-duplicates together", elem_id="dh-group")
-            self.rerank = gr.Checkbox(False, label="Re-rank by stored vectors", visible=False, elem_id="dh-rerank")
-            self.chosen = [
-                gr.Dropdown([], multiselect=True, visible=False, elem_id=f"dh-chosen-{slot}") for slot in range(SLOTS)
-            ]
-            self.ranges = [self._range(number) for number in range(RANGES)]
-            self.where = gr.Textbox(
-                label="Filter in words",
-                placeholder="label = cat and year >= 2019",
-                elem_id="dh-where",
-                lines=1,
-                max_length=400,
-            )
-
-    @staticmethod
-    def _range(number: int) -> tuple[gr.Dropdown, gr.Textbox, gr.Textbox]:
-        with gr.Row(elem_classes="dh-range"):
-            span = gr.Dropdown([""], value="", label="Between", elem_id=f"dh-span-{number}", min_width=90)
-            low = gr.Textbox(label="from", elem_id=f"dh-low-{number}", min_width=70, max_length=40)
-            high = gr.Textbox(label="to", elem_id=f"dh-high-{number}", min_width=70, max_length=40)
-        return span, low, high
-
-    def _connect(self) -> None:
-        # always_last: pasting first tells of an empty box, and the picture must not be lost behind that
-        self.picture.input(
-            self.on_picture, [self.picture, *self.common], self.outputs, trigger_mode="always_last", **QUIET
-        )
-        self.sheet.drawn(self.on_drawn, self.common, self.outputs, trigger_mode="always_last", **QUIET)
-        worded = [self.words, *self.common]
-        for event in (self.words.submit, self.search.click):
-            event(self.on_words, [self.picture, *self.sliders, *worded], self.outputs, **QUIET)
-        for button, action in ((self.more, self.on_more), (self.less, self.on_less)):
-            button.click(action, worded, [*self.outputs, self.words], **QUIET)
-        gr.on(  # one event for all three, so that a slow answer never overtakes a later one
-            [slider.input for slider in self.sliders],
-            self.on_mix,
-            [*self.sliders, *self.common],
-            self.answered,
-            trigger_mode="always_last",
-            **QUIET,
-        )
-        self.chips.leave(self.on_leave, self.common, self.outputs, **QUIET)
-        self.results.requery(self.on_requery, self.common, self.outputs, **QUIET)
-        self.results.visit(self.on_visit, [self.name, self.session], self.visited, trigger_mode="always_last", **QUIET)
-        self.results.steer(self.on_steer, self.common, self.outputs, **QUIET)
-        self.trail.goto(self.on_goto, self.common, self.outputs, **QUIET)
-        for source in (self.results, self.insight):
-            source.cutoff(
-                self.on_cutoff, self.common, [*self.outputs, self.cutoff], trigger_mode="always_last", **QUIET
-            )
+        self._connect_results()
         self._connect_options()
 
+    def _connect(self) -> None:
+        inputs = self.inputs
+        # always_last: pasting first tells of an empty box, and the picture must not be lost behind that
+        inputs.picture.input(self.on_picture, [inputs.picture, *self.common], self.outputs, **LATEST)
+        inputs.anywhere.given(self.on_given, self.common, self.outputs, **QUIET)
+        inputs.sheet.drawn(self.on_drawn, self.common, self.outputs, **LATEST)
+        worded = [inputs.words, *self.common]
+        for event in (inputs.words.submit, inputs.search.click):
+            event(self.on_words, [inputs.picture, *inputs.sliders, *worded], self.outputs, **QUIET)
+        for button, action in ((inputs.more, self.on_more), (inputs.less, self.on_less)):
+            button.click(action, worded, [*self.outputs, inputs.words], **QUIET)
+        moved = [slider.input for slider in inputs.sliders]  # one event for all three
+        gr.on(moved, self.on_mix, [*inputs.sliders, *self.common], self.answered, **LATEST)
+        inputs.chips.leave(self.on_leave, self.common, self.outputs, **QUIET)
+
+    def _connect_results(self) -> None:
+        results, cards = self.results, self.options.cards
+        results.requery(self.on_requery, self.common, self.outputs, **QUIET)
+        results.visit(self.on_visit, [self.name, self.session, cards], self.visited, **LATEST)
+        results.steer(self.on_steer, self.common, self.outputs, **QUIET)
+        results.further(self.on_further, self.common, self.outputs, **QUIET)
+        self.trail.goto(self.on_goto, self.common, self.outputs, **QUIET)
+        for source in (results, self.insight):
+            source.cutoff(self.on_cutoff, self.common, [*self.outputs, self.options.cutoff], **LATEST)
+
     def _connect_options(self) -> None:
-        changes = [self.k.release, self.group.input, self.rerank.input, self.where.submit]
-        changes += [bound.submit for _, low, high in self.ranges for bound in (low, high)]
-        for event in (*changes, *(slot.input for slot in self.chosen)):
+        options = self.options
+        for event in (options.near.release, options.rerank.input, options.hubs.input, options.where.submit):
             event(self.on_again, self.common, self.outputs, **QUIET)
-        for span, low, high in self.ranges:
-            span.input(self.on_span, [self.name, span], [low, high], **QUIET).then(
-                self.on_again, self.common, self.outputs, **QUIET
-            )
-        self.name.input(self.offer, [self.name], self.offers, **QUIET).then(
+        options.group.input(self.on_group, self.common, [*self.outputs, options.near], **QUIET)
+        options.filters.pick(self.on_pick, self.common, [*self.outputs, options.picks], **LATEST)
+        options.shows.cards(self.on_cards, self.common, [*self.outputs, options.cards], **LATEST)
+        self.name.input(self.offer, [self.name, options.cards], self.offers, **QUIET).then(
             self.on_again, self.common, self.outputs, **QUIET
         )
 
     # Events ----------------------------------------------------------------------------------------
 
-    def on_load(self, request: gr.Request, name: str) -> Outputs:
-        """Show examples, or the query that the address names."""
-        return self._visited(name, Session(), dict(request.query_params))
+    def on_load(self, request: gr.Request, name: str, remembered: str | None) -> Outputs:
+        """Show examples, or the query that the address names; cards as they were chosen here before."""
+        return self._visited(name, Session(), dict(request.query_params), cards=read_cards(str(remembered or "")))
 
-    def on_visit(self, event: gr.EventData, name: str, session: Session) -> Outputs:
+    def on_visit(self, event: gr.EventData, name: str, session: Session, cards: tuple[str, ...] | None) -> Outputs:
         """Go where Back or Forward lead: to a query of the trail, or after a reload to what the address names."""
         address = str(sent(event, "address") or "").removeprefix("?")[:MOST_ADDRESS]
         asked = {"collection": self.workspace.names[0], **dict(parse_qsl(address, max_num_fields=20))}
-        return self._visited(name, session.at(str(sent(event, "key"))) or session, asked, str(sent(event, "key")))
+        key = str(sent(event, "key"))
+        return self._visited(name, session.at(key) or session, asked, key, cards)
 
-    def _visited(self, name: str, session: Session, asked: dict[str, str], key: str = "") -> Outputs:
+    def _visited(
+        self,
+        name: str,
+        session: Session,
+        asked: dict[str, str],
+        key: str = "",
+        cards: tuple[str, ...] | None = None,
+    ) -> Outputs:
         """Return the values of everything that an address decides; ``key`` tells that its query is on the trail."""
         name = asked["collection"] if asked.get("collection") in self.workspace.names else name
-        kept = Restored()
+        kept = Restored(cards=cards)
 
         def action() -> View:
             nonlocal kept
-            kept = restored(asked)
+            found = restored(asked)
+            kept = found if found.cards else replace(found, cards=cards)
             if session.current is not None and session.current.key == key:
                 return again(self.workspace, name, session, kept.options)
             query = query_at(self.workspace, name, asked)
@@ -204,9 +151,7 @@ class SearchPage:
             return ask(self.workspace, name, session, query, kept.options)
 
         shown = self._shown(session, action)
-        offers = self.offer(name)
-        rerank = gr.Checkbox(kept.rerank, visible=self.workspace.place(name).searcher.collection.has_vectors)
-        return name, *shown, *offers[:-3], rerank, kept.where, kept.cutoff, kept.k, kept.group
+        return name, *shown, *self.options.restore(name, kept), self._worded(name)
 
     def on_picture(self, path: str | None, name: str, session: Session, *options: Any) -> Outputs:
         """Answer an uploaded, pasted or photographed picture; go back to the examples where it was taken away."""
@@ -215,6 +160,10 @@ class SearchPage:
             return *shown, gr.skip()  # pasting tells of an empty box first; emptying it would lose the picture
         *answered, _ = self._answer(name, session, options, lambda: picture_query(path))
         return *answered, gr.skip() if answered[0] is not session else None  # a bad upload is taken out of the box
+
+    def on_given(self, event: gr.EventData, name: str, session: Session, *options: Any) -> Outputs:
+        """Answer pictures that were pasted or dropped beside the box; several are parts of one query."""
+        return self._answer(name, session, options, lambda: pictures_query(given_files(event)))
 
     def on_drawn(self, event: gr.EventData, name: str, session: Session, *options: Any) -> Outputs:
         """Answer a drawing; a further stroke takes the place of the drawing before."""
@@ -305,7 +254,7 @@ class SearchPage:
 
         def action() -> View:
             there = session.goto(number(event, "step"))
-            return again(self.workspace, name, there, read_options(*options))
+            return again(self.workspace, name, there, read_options(ANSWERS, *options[1:]))
 
         return self._shown(session, action)
 
@@ -326,34 +275,47 @@ class SearchPage:
         """Answer the current query again, because an option or the collection changed."""
         return self._shown(session, lambda: again(self.workspace, name, session, read_options(*options)))
 
-    def on_span(self, name: str, attribute: str) -> Outputs:
-        """Empty the boxes of a range and show in grey how far its attribute reaches."""
-        return _bounds(attribute, offered(self.workspace.place(name).searcher.collection)[1])
+    def on_group(self, name: str, session: Session, *options: Any) -> Outputs:
+        """Fold near-duplicates or unfold them; how near they are can be said where they are folded."""
+        return *self.on_again(name, session, *options), gr.Slider(visible=bool(options[2]))
 
-    @staticmethod
-    def options_elsewhere(options: Sequence[Any]) -> list[Any]:
-        """Return options for another collection: the cut-off and the filters belong to the one that is left."""
-        k, _, group, *_ = options
-        return [k, None, group, False, "", []]
+    def on_pick(self, event: gr.EventData, name: str, session: Session, *options: Any) -> Outputs:
+        """Search again among what passes the filters that were picked."""
+        picks = options[7]
 
-    def offer(self, name: str) -> Outputs:
-        """Offer the attributes of a collection, and words where its model reads them; no filter and no cut-off yet."""
-        searcher = self.workspace.place(name).searcher
-        choices, spans = offered(searcher.collection)
-        slots = [
-            gr.Dropdown(list(choice.values), value=[], label=choice.attribute.capitalize(), visible=True)
-            for choice in choices
-        ]
-        slots += [gr.Dropdown([], value=[], visible=False)] * (SLOTS - len(slots))
-        names = ["", *(span.attribute for span in spans)]
-        ranges = [(gr.Dropdown(names, value=first), *_bounds(first, spans)) for first in first_spans(spans)]
-        worded = gr.Group(visible="text" in searcher.encoder.modalities)
-        rerank = gr.Checkbox(False, visible=searcher.collection.has_vectors)
-        bounds = [part for parts in ranges for part in parts]
-        return [choice.attribute for choice in choices], *slots, *bounds, worded, rerank, "", None
+        def action() -> View:
+            nonlocal picks
+            picks = read_picks(event._data, self.workspace.place(name).offers())
+            return again(self.workspace, name, session, read_options(*(*options[:7], picks, *options[8:])))
+
+        return *self._shown(session, action), picks
+
+    def on_cards(self, event: gr.EventData, name: str, session: Session, *options: Any) -> Outputs:
+        """Show other attributes under the pictures."""
+        show = sent(event, "show")
+        cards = read_cards(show if isinstance(show, list) else "")
+        return *self.on_again(name, session, *options[:8], cards), cards
+
+    def on_further(self, event: gr.EventData, name: str, session: Session, *options: Any) -> Outputs:
+        """Show more results of the same query."""
+
+        def action() -> View:
+            k = number(event, "k", 1, MOST_SHOWN)
+            return again(self.workspace, name, session, read_options(k, *options[1:]))
+
+        return self._shown(session, action)
+
+    def offer(self, name: str, cards: tuple[str, ...] | None = None) -> Outputs:
+        """Offer what a collection has, and words where its model reads them; no filter and no cut-off yet."""
+        return *self.options.offer(name, cards), self._worded(name)
+
+    def _worded(self, name: str) -> gr.Group:
+        return gr.Group(visible="text" in self.workspace.place(name).searcher.encoder.modalities)
 
     def _answer(self, name: str, session: Session, options: Sequence[Any], make: Callable[[], Query]) -> Outputs:
-        return self._shown(session, lambda: ask(self.workspace, name, session, make(), read_options(*options)))
+        """Ask a new query, whose list begins as short as any."""
+        asked = (ANSWERS, *options[1:])
+        return self._shown(session, lambda: ask(self.workspace, name, session, make(), read_options(*asked)))
 
     def _shown(self, session: Session, action: Callable[[], View]) -> Outputs:
         """Return the values of the search tab's outputs."""
@@ -363,7 +325,8 @@ class SearchPage:
         places = (sliders.beta, sliders.alpha_text, sliders.alpha_image) if sliders else (gr.skip(),) * 3
         html = view.trail, view.status, view.results, view.insight, view.chips
         box = gr.skip() if _share_a_picture(session.current, view.asked) else None
-        return view.session, *html, gr.Group(visible=sliders is not None), *places, box
+        k = gr.skip() if view.k is None else view.k
+        return view.session, *html, gr.Group(visible=sliders is not None), *places, k, box
 
 
 def _share_a_picture(before: Query | None, now: Query | None) -> bool:
@@ -374,20 +337,3 @@ def _share_a_picture(before: Query | None, now: Query | None) -> bool:
         if query is not None
     ]
     return len(held) == 2 and not held[0].isdisjoint(held[1])
-
-
-def read_options(
-    k: float, cutoff: int | None, group: bool, rerank: bool, where: str, slots: list[str], *rest: Any
-) -> Options:
-    """Return the options of a query from the values of the components."""
-    chosen, bounds = rest[:SLOTS], [part or "" for part in rest[SLOTS:]]
-    ranges = [Range(*bounds[first : first + 3]) for first in range(0, len(bounds), 3)]
-    where_filter = combined(list(zip(slots, chosen)), ranges, where or "")
-    return Options(int(k), cutoff, where_filter, bool(group), RERANKED if rerank else 0)
-
-
-def _bounds(attribute: str, spans: Sequence[Span]) -> tuple[gr.Textbox, gr.Textbox]:
-    """Return both boxes of a range, empty, with its smallest and largest value in grey."""
-    found = [(shown(span.smallest), shown(span.largest)) for span in spans if span.attribute == attribute]
-    low, high = found[0] if found else ("", "")
-    return gr.Textbox("", placeholder=low), gr.Textbox("", placeholder=high)

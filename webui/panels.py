@@ -14,15 +14,18 @@ from deephash.errors import DeephashError
 from .actions import sentence
 from .attackpage import AttackPage
 from .background import Background
+from .changes import Change
 from .collectionview import collection_html
 from .compare import compare, comparison_html, variants
 from .duplicatespage import DuplicatesPage
 from .evaluationview import no_report_html, read_report, report_html
 from .events import number, script, sent, uploaded_path
-from .live import Change, add_pictures, remove_items, undo
+from .live import add_pictures, remove_items, undo
+from .numbers import as_written
 from .page import QUIET, Outputs, SearchPage
 from .results import message_html
 from .session import Session
+from .tagging import tag_items
 from .workspace import Workspace
 
 logger = logging.getLogger(__name__)
@@ -107,6 +110,12 @@ class Panels:
                 [*search.outputs, self.change, self.said, self.back, search.toast],
                 **QUIET,
             )
+            search.selection.tag(
+                self.on_tag,
+                search.common,
+                [*search.outputs, *search.options.counted, self.change, self.said, self.back, search.toast],
+                **QUIET,
+            )
             search.toast.undo(self.on_take_back, [self.change, name], [*told, search.toast], **QUIET).then(
                 search.on_again, search.common, search.outputs, **QUIET
             )
@@ -149,6 +158,24 @@ class Panels:
         if change is None:
             shown = (*shown[:3], said, *shown[4:])
         return *shown, change, said, gr.Button(interactive=change is not None), _toast(str(change)) if change else ""
+
+    def on_tag(self, event: gr.EventData, name: str, session: Session, *options: Any) -> Outputs:
+        """Tag the results that were selected, and show the tag where cards and filters show it."""
+        change: Change | None = None
+
+        def action() -> str:
+            nonlocal change
+            ids = sent(event, "ids")
+            wanted = [as_written(item, "id") for item in ids] if isinstance(ids, list) else []
+            home = str(sent(event, "collection") or name)
+            change = tag_items(self.workspace, home, wanted, str(sent(event, "tag") or ""))
+            return _said(str(change))
+
+        said = safely(action)
+        shown = self.search.on_again(name, session, *options)
+        told = _toast(str(change)) if change else f'<div class="dh-toast">{said}</div>'
+        counted = self.search.options.recount(name, options)
+        return *shown, *counted, change, said, gr.Button(interactive=change is not None), told
 
     def on_undo(self, change: Change | None, name: str) -> Outputs:
         """Take the last change back."""
@@ -209,7 +236,7 @@ class Panels:
         if home == name:
             offers: Sequence[Any] = [gr.skip()] * len(self.search.offers)
         else:
-            offers, options = self.search.offer(home), tuple(self.search.options_elsewhere(options))
+            offers, options = self.search.offer(home, options[-1]), tuple(self.search.options_elsewhere(options))
         return gr.Tabs(selected="search"), home, *self.search.on_requery(event, home, session, *options), *offers
 
 

@@ -16,9 +16,29 @@ element.addEventListener('click', event => {
     return;
   }
   if (hit) { trigger('requery', {id: Number(hit.dataset.id), collection: hit.dataset.collection || ''}); return; }
+  const further = pick(event, '.dh-further');
+  if (further) { further.disabled = true; trigger('further', {k: Number(further.dataset.k)}); return; }
+  const size = pick(event, '[data-size]');
+  if (size) { keep(size.dataset.size); fit(); return; }
   const action = pick(event, '.dh-action');
   if (action) trigger('cutoff', {bits: Number(action.dataset.cutoff)});
 });
+
+// Thumbnails of two sizes, as this browser was last asked for.
+let held = 'small';
+try { held = localStorage.getItem('deephash.size') || held; } catch { /* a browser that keeps nothing */ }
+const keep = size => {
+  held = size;
+  try { localStorage.setItem('deephash.size', size); } catch { /* it is kept until the page is left */ }
+};
+const fit = () => {
+  const large = held === 'large';
+  element.classList.toggle('dh-large-cards', large);
+  for (const one of element.querySelectorAll('[data-size]')) one.setAttribute('aria-pressed', one.dataset.size === held);
+  for (const one of element.querySelectorAll('.dh-grid img[srcset]')) one.sizes = large ? '320px' : '160px';
+};
+watch('value', fit);
+fit();
 
 // Hovering or focusing a result marks the bits in which its code differs from the query's.
 const nibbles = [...Array(16).keys()].map(n => [3, 2, 1, 0].map(bit => (n >> bit) & 1));

@@ -7,12 +7,15 @@ import csv
 import io
 from collections.abc import Sequence
 from html import escape
+from typing import Any
 from urllib.parse import quote, urlencode
 
 from deephash.search import Answer, Hit, Part, Query, Sliders
 
 from .address import link_attributes
-from .workspace import RERANKED
+from .cards import facts_html
+from .pageoptions import PageOptions
+from .workspace import MOST_SHOWN, RERANKED
 
 
 def results_html(answer: Answer, *, removable: bool = False) -> str:
@@ -27,11 +30,40 @@ def results_html(answer: Answer, *, removable: bool = False) -> str:
             continue
         code = codes[position] if answer.is_comparable(answer.hits[position]) else ""
         cards.append(_card(answer, position, code))
-    shown = sum("dh-card" in card for card in cards)
+    shown = sum('class="dh-card' in card for card in cards)
     link = link_attributes(answer)
     link += " data-removable" * removable
     grid = f'<div class="dh-grid" role="list" aria-label="{counted(shown, "result")}"{link}>{"".join(cards)}</div>'
-    return _no_match_html(answer) + grid
+    return f"{_no_match_html(answer)}{_sizes_html()}{grid}{_further_html(answer)}"
+
+
+def _sizes_html() -> str:
+    """Return the switch between small and large thumbnails; which of them is on, the browser knows."""
+    names = (("small", "▦", "Small pictures"), ("large", "◻", "Large pictures"))
+    buttons = "".join(
+        f'<button data-size="{name}" aria-pressed="false" aria-label="{title}" title="{title}">{sign}</button>'
+        for name, sign, title in names
+    )
+    return f'<div class="dh-sizes" role="group" aria-label="Size of the pictures">{buttons}</div>'
+
+
+def _further_html(answer: Answer) -> str:
+    """Return the button that shows more: as many again, as far as the radius and the collection reach."""
+    k, reach = answer.options.k, min(within_reach(answer), MOST_SHOWN)
+    more = min(k, reach - len(answer.hits))
+    if len(answer.hits) < k or more <= 0:
+        return ""
+    return (
+        f'<p class="dh-end"><button class="dh-action dh-further" data-k="{k + more}">Show {more:,} more</button> '
+        f"<small>{len(answer.hits):,} of {within_reach(answer):,}{' within the cut-off' * (answer.radius is not None)}"
+        "</small></p>"
+    )
+
+
+def within_reach(answer: Answer) -> int:
+    """Return how many items pass the filter and lie within the cut-off."""
+    last = None if answer.radius is None else answer.radius + 1
+    return sum(int(counts[:last].sum()) for _, _, counts in answer.spaces)
 
 
 def _line_html(answer: Answer) -> str:
@@ -61,17 +93,19 @@ def _card(answer: Answer, position: int, code: str) -> str:
     notes += [] if hit.by_chance is None else [f"model {hit.model_version}, {_probability(hit.by_chance)} by chance"]
     notes += [answer.folded(position)] if answer.folded(position) else []
     share = 100 * hit.distance / hit.num_bits
+    cards = answer.options.cards if isinstance(answer.options, PageOptions) else None
     said = escape(" · ".join([f"{hit.distance} of {hit.num_bits} bits differ", *([word] if word else [])]), quote=True)
     return (
         f'<div class="dh-card{near}" role="listitem" data-distance="{hit.distance}">'
         f'<a class="dh-hit" href="{item_address(answer.name, hit.id)}" data-id="{hit.id}" data-rank="{hit.rank}" '
         f'data-code="{code}" data-said="{said}" aria-label="{escape(label, quote=True)}">'
-        f'<img src="{thumbnail_url(answer.name, hit.id)}" alt="{escape(_alt(hit), quote=True)}" '
+        f'<img src="{thumbnail_url(answer.name, hit.id)}" srcset="{thumbnail_url(answer.name, hit.id)} 256w, '
+        f'{thumbnail_url(answer.name, hit.id, 512)} 512w" sizes="160px" alt="{escape(_alt(hit), quote=True)}" '
         f'loading="{"eager" if hit.rank <= 12 else "lazy"}" decoding="async">'
         f'<span class="dh-facts"><b>{hit.distance}</b><small>/{hit.num_bits}</small>'
         f'<span class="dh-sim" title="similarity = 1 - distance / bits">{hit.similarity:.3f}</span></span>'
         f'<span class="dh-bar" aria-hidden="true"><i style="width:{share:.1f}%"></i></span>'
-        f'<span class="dh-path" title="{escape(hit.uri, quote=True)}"><bdi>{escape(hit.uri)}</bdi></span>'
+        f"{facts_html(hit, cards)}"
         f'<span class="dh-note">{" · ".join(notes)}</span></a>{_tools(hit, name)}</div>'
     )
 
@@ -81,9 +115,10 @@ def _probability(share: float) -> str:
 
 
 def _tools(hit: Hit, name: str) -> str:
-    """Return the small buttons over a picture: more like it, less like it."""
+    """Return what lies over a picture: a box that selects it; more like it, less like it."""
     quoted = escape(name, quote=True)
     return (
+        f'<label class="dh-pick"><input type="checkbox" aria-label="Select {quoted}"></label>'
         f'<div class="dh-more"><button class="dh-steer" data-id="{hit.id}" data-sign="1" title="More like this one" '
         f'aria-label="More like {quoted}">+</button><button class="dh-steer" data-id="{hit.id}" data-sign="-1" '
         f'title="Less like this one" aria-label="Less like {quoted}">−</button></div>'
@@ -159,19 +194,22 @@ def welcome_html(
 def status_html(answer: Answer) -> str:
     """Return one line: how many of how many, how fast, by which model, what is tied or re-ranked, and the list."""
     total = counted(answer.total, "picture")
-    parts = [
-        f"{len(answer.hits)} of {total}" if answer.hits else total,
-        f"{answer.num_bits} bits",
-        f"search {answer.search_ms:.1f} ms, encode {answer.encode_ms:.0f} ms",
-        escape(answer.model),
-        _last_tie(answer),
-        _order(answer),
-        _download(answer),
-    ]
     verdict = answer.verdicts[0]
     notes = [*answer.notes, *([] if verdict.basis == "none" else [verdict.why])]
-    # Each part keeps its dot, so that a line never ends in one.
-    said = " ".join(f"<span>{part}</span>" for part in [*parts, *map(escape, notes)] if part)
+    parts = [
+        ("", f"{len(answer.hits)} of {total}" if answer.hits else total),
+        ("dh-detail", f"{answer.num_bits} bits"),
+        ("dh-detail", f"search {answer.search_ms:.1f} ms, encode {answer.encode_ms:.0f} ms"),
+        ("dh-detail", escape(answer.model)),
+        ("dh-detail", _last_tie(answer)),
+        ("", _order(answer)),
+        ("", _download(answer)),
+        *(("dh-said", escape(note)) for note in notes),
+    ]
+    # Each part keeps its dot, so that a line never ends in one; a phone has no room for details.
+    said = " ".join(
+        f'<span class="{kind}">{part}</span>' if kind else f"<span>{part}</span>" for kind, part in parts if part
+    )
     return f'<p class="dh-status dh-parts" role="status">{said}</p>'
 
 
@@ -207,10 +245,14 @@ def results_csv(hits: Sequence[Hit]) -> str:
     writer = csv.writer(buffer)
     writer.writerow(["rank", "distance", "similarity", "path", "id", "tie_size"])
     for hit in hits:
-        # A cell that begins like a formula would be run by a spreadsheet.
-        path = f"'{hit.uri}" if hit.uri[:1] in "=+-@\t\r" else hit.uri
+        path = for_spreadsheet(hit.uri)
         writer.writerow([hit.rank, hit.distance, f"{hit.similarity:.4f}", path, hit.id, hit.tie_size])
     return buffer.getvalue()
+
+
+def for_spreadsheet(cell: Any) -> Any:
+    """Return a cell that no spreadsheet runs: a text that begins like a formula gets a quote in front."""
+    return f"'{cell}" if isinstance(cell, str) and cell[:1] in tuple("=+-@\t\r") else cell
 
 
 def trail_html(trail: Sequence[Query], position: int) -> str:

@@ -19,6 +19,7 @@ from deephash.search.query import words_query
 from .actions import picture_query
 from .actions import sentence as sentence_of
 from .description import THUMBNAIL
+from .listroute import add_list_route
 from .live import MOST_AT_ONCE, add_pictures
 from .numbers import MOST_BITS, TOO_LARGE
 from .records import AddedRecord, AnswerRecord, CodeRecord, ItemRecord, StatsRecord
@@ -43,6 +44,7 @@ def add_routes(app: FastAPI, workspace: Workspace) -> None:
     _add_adding(app, workspace)
     _add_looking(app, workspace)
     _add_telling(app, workspace)
+    add_list_route(app, workspace)
 
 
 def _add_searching(app: FastAPI, workspace: Workspace) -> None:

@@ -16,17 +16,20 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from deephash.codes import BinaryCodes
+from deephash.collection.hubs import kinds_with_bank
 from deephash.encoding.port import Engine
 from deephash.errors import UsageError, did_you_mean
 from deephash.search import Answer, Options, Part, Query, Searcher
 
+from .filters import Offers, offered
 from .readiness import Readiness
 from .sketch import Paper, guess_paper
 from .thumbnails import Thumbnails, open_item
 from .turns import Turns
 from .watching import Watcher
 
-MAX_ANSWERS = 200
+MAX_ANSWERS = 200  # of a program's question
+MOST_SHOWN = 1000  # on the page, a few at a time
 RERANKED = 200  # so many of the nearest codes are put in order by stored vectors
 REMEMBERED_TIMES = 500
 
@@ -47,6 +50,7 @@ class Place:
     search_times: deque[float] = field(default_factory=lambda: deque(maxlen=REMEMBERED_TIMES))
     changing: threading.Lock = field(default_factory=threading.Lock)
     _paper: tuple[int, Paper | None] = (-1, None)
+    _offers: tuple[int, Offers] = (-1, Offers())
 
     def paper(self) -> Paper:
         """Return what drawings must look like here, judged by a few of the pictures."""
@@ -56,6 +60,15 @@ class Place:
             paper = _paper_of(snapshot.collection, snapshot.ids)
             self._paper = snapshot.collection.version, paper
         return paper
+
+    def offers(self) -> Offers:
+        """Return what can be filtered by; counted once a version."""
+        collection = self.searcher.collection
+        version, offers = self._offers
+        if version != collection.version:
+            offers = offered(collection)
+            self._offers = collection.version, offers
+        return offers
 
 
 class Workspace:
@@ -132,7 +145,7 @@ class Workspace:
         return code
 
     def answer(self, name: str, query: Query, options: Options) -> Answer:
-        """Ask one collection; ``rerank`` is left out where it cannot be had. Raises DeephashError."""
+        """Ask one collection; ``rerank`` and hubs are left out where they cannot be had. Raises DeephashError."""
         place, started = self.place(name), time.perf_counter()
         try:
             answer = self._answer(place, query, options)
@@ -144,9 +157,10 @@ class Workspace:
 
     def _answer(self, place: Place, query: Query, options: Options) -> Answer:
         local = self._local(place, query)
-        k = min(max(int(options.k), 1), MAX_ANSWERS)
+        k = min(max(int(options.k), 1), MOST_SHOWN)
         rerank = max(k, RERANKED) if options.rerank and place.searcher.can_rerank(local) else 0
-        answer = place.searcher.ask(local, replace(options, k=k, rerank=rerank))
+        hubs = options.correct_hubs and not rerank and _knows_hubs(place, local)
+        answer = place.searcher.ask(local, replace(options, k=k, rerank=rerank, correct_hubs=hubs))
         place.search_times.append(answer.search_ms)
         return replace(answer, query=query)
 
@@ -198,6 +212,12 @@ def _warm_up(place: Place) -> None:
         place.searcher.by_id(first, 4)
     if "image" in place.searcher.encoder.modalities:
         place.searcher.encoder.encode("image", Image.new("RGB", (32, 32)))
+
+
+def _knows_hubs(place: Place, query: Query) -> bool:
+    """Say whether the collection keeps a bank for this kind of query; it corrects one picture or phrase."""
+    only = query.only
+    return only is not None and only.kind in kinds_with_bank(place.searcher.collection)
 
 
 def _free_name(stem: str, taken: dict[str, Any]) -> str:

@@ -308,6 +308,10 @@ class CollectionReader:
         """Return whole columns as an Arrow table, rows in ascending order of id."""
         return self._rows.read(list(dict.fromkeys([ID, *names]))).sort_by(ID)
 
+    def column(self, name: str) -> pa.ChunkedArray:
+        """Return one column of all rows in the order they lie on disk, as counting needs it."""
+        return self._rows.read([name]).column(name)
+
     def picture_path(self, item: Item) -> Path:
         """Return where the picture of ``item`` lies: below the root, or in the collection for ``collection:...``.
 

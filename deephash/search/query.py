@@ -154,6 +154,7 @@ class Options:
         rerank: length of the shortlist that is put in order by stored vectors; 0 keeps the order of the codes.
         correct_hubs: add to each distance what the stored banks found the item too near to every query by.
         bits: compare only the first bits of the codes; None for all.
+        near: codes at most so many bits apart are near-duplicates; None for a thirty-second of their length.
     """
 
     k: int = 10
@@ -163,6 +164,7 @@ class Options:
     rerank: int = 0
     correct_hubs: bool = False
     bits: int | None = None
+    near: int | None = None
 
 
 def phrase(words: str, sign: int = 1) -> Part:

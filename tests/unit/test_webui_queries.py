@@ -5,14 +5,11 @@ import threading
 import numpy as np
 import pytest
 from deephash.webui.actions import leave_out, mix, picture_query, steered_query
-from deephash.webui.filters import Range, Span, combined, first_spans
 from deephash.webui.results import chips_html
 from deephash.webui.session import Session
 from deephash.webui.turns import ServerBusy, Turns
 from deephash.webui.workspace import Workspace
 
-from deephash.collection import Collection
-from deephash.collection.filters import Filter
 from deephash.encoding.composed import compose_picture
 from deephash.errors import UsageError
 from deephash.search import Options, Sliders
@@ -119,36 +116,6 @@ def test_leaving_the_last_part_out_leads_to_the_examples(workspace):
     assert view.chips == ""
     both = session.ask(session.current.plus(phrase("red", -1)))
     assert leave_out(workspace, "colours", both, 1, Options()).asked.label == "“something blue”"
-
-
-# Filters -------------------------------------------------------------------------------------------
-
-
-def test_ranges_include_the_last_day(tmp_path):
-    from datetime import datetime
-
-    from deephash.codes import BinaryCodes
-
-    collection = Collection.create(tmp_path / "x.dh", num_bits=8)
-    days = [{"taken": datetime(2021, 5, day, 18), "size": 1000 * day} for day in (1, 2, 3)]
-    codes = BinaryCodes.from_bits(np.zeros((3, 8), int))
-    ids = collection.append(uris=["a", "b", "c"], codes=codes, attributes=days)
-    ranges = [Range("taken", "2021-05-01", "2021-05-02"), Range("size", "1500", "")]
-    assert collection.matching(combined([], ranges[:1], "")).tolist() == ids[:2].tolist()
-    assert collection.matching(combined([], ranges, "")).tolist() == ids[1:2].tolist()
-    assert collection.matching(combined([], [Range("size", "", "2k")], "")).tolist() == ids[:2].tolist()
-    assert combined([("label", [])], [Range("", "1", "2"), Range("size", " ", "")], " ") is None
-    assert isinstance(combined([("label", ["cat"])], [], ""), Filter)
-
-
-def test_a_date_and_the_size_are_offered_first():
-    from datetime import datetime
-
-    spans = [Span("width", 1, 2), Span("size", 1, 9), Span("mtime", datetime(2020, 1, 1), datetime(2021, 1, 1))]
-    assert first_spans(spans) == ["mtime", "size"]
-    taken = Span("taken", datetime(2020, 1, 1), datetime(2021, 1, 1))
-    assert first_spans([*spans, taken]) == ["taken", "size"]
-    assert first_spans([]) == ["", ""]
 
 
 # Turns ---------------------------------------------------------------------------------------------

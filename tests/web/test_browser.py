@@ -202,38 +202,6 @@ def choose(visit: Visit, dropdown: str, value: str) -> None:
     visit.page.click(f"[role=option]:has-text('{value}')")
 
 
-def test_filters_made_of_the_collections_attributes(visit, server):
-    items = server.workspace.place("photos").searcher.collection
-    visit.open("?id=1")
-    visit.wait_status("24 of 96")
-    visit.page.click("#dh-options button")
-    choose(visit, "#dh-chosen-0", "chair")
-    visit.wait_status("12 of 96")
-    choose(visit, "#dh-chosen-0", "lotus")
-    visit.wait_status("24 of 96")
-    choose(visit, "#dh-chosen-1", "outdoors")  # the folder
-    visit.wait_status("12 of 96")
-    assert {text.split("/")[0] for text in visit.page.locator("#dh-results .dh-path").all_inner_texts()} == {"lotus"}
-    visit.page.reload()
-    visit.wait_status("12 of 96")  # the filters are in the address
-    visit.open("?id=1")
-    visit.wait_status("24 of 96")
-    visit.page.click("#dh-options button")
-    assert visit.page.get_attribute("#dh-low-0 :is(input, textarea)", "placeholder") == "2021-01-01"
-    visit.page.fill("#dh-high-0 :is(input, textarea)", "2021-01-05")  # 1, 3 and 5 January, until midnight
-    visit.page.keyboard.press("Enter")
-    visit.wait_status("3 of 96")
-    middle = sorted(items.table(["size"]).column("size").to_pylist())[1:3]
-    visit.page.fill("#dh-high-0 :is(input, textarea)", "")
-    visit.page.fill("#dh-high-1 :is(input, textarea)", str(middle[1]))
-    visit.page.fill("#dh-low-1 :is(input, textarea)", str(middle[0]))
-    visit.page.keyboard.press("Enter")
-    visit.wait_status("2 of 96")
-    visit.page.fill("#dh-low-1 :is(input, textarea)", "many")
-    visit.page.keyboard.press("Enter")
-    visit.page.wait_for_selector("#dh-results .dh-error:has-text('many')")
-
-
 def test_near_duplicates_fold_together(visit):
     visit.open("?collection=colours&id=1")
     visit.wait_status("24 of 40")
@@ -242,6 +210,16 @@ def test_near_duplicates_fold_together(visit):
     visit.page.check("#dh-group input")
     visit.page.wait_for_selector("#dh-results .dh-note:has-text('+ 9 of nearly this code')")
     assert len(visit.shown()) == 3  # one of each colour that is near enough
+    visit.page.wait_for_selector("#dh-near", state="visible")
+    visit.page.fill("#dh-near input[type=number]", "16")
+    visit.page.locator("#dh-near input[type=number]").press("Enter")
+    visit.page.wait_for_url("**fold=1&near=16*")
+    visit.page.wait_for_function("document.querySelectorAll('#dh-results .dh-card').length === 1")
+    visit.page.reload()
+    visit.page.wait_for_selector("#dh-results .dh-card")
+    assert len(visit.shown()) == 1
+    visit.page.click("#dh-options > button")
+    assert visit.page.input_value("#dh-near input[type=number]") == "16"
     visit.page.uncheck("#dh-group input")
     visit.page.wait_for_selector("#dh-results .dh-card:nth-child(24)")
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.coloured_squares import coloured
 from tests.web.conftest import visiting
-from tests.web.test_browser import choose, outside_photo, upload
+from tests.web.test_browser import outside_photo, upload
 from tests.web.test_browser_words import chips, press, slide, wait_first
 
 pytestmark = pytest.mark.browser
@@ -84,10 +84,10 @@ def test_filters_and_options_are_in_the_address(visit, chromium, server):
     visit.wait_status("24 of 96")
     everything = visit.shown()
     visit.page.click("#dh-options button")
-    choose(visit, "#dh-chosen-0", "chair")
+    visit.page.click("[data-value=chair]")
     visit.wait_status("12 of 96")
-    visit.page.fill("#dh-high-0 :is(input, textarea)", "2021-03-31")
-    visit.page.keyboard.press("Enter")
+    visit.page.fill("[data-attribute=taken] input >> nth=1", "2021-03-31")
+    visit.page.keyboard.press("Tab")
     visit.page.wait_for_url("**taken*")
     visit.page.check("#dh-group input")
     visit.page.wait_for_url("**fold=1*")
@@ -97,7 +97,9 @@ def test_filters_and_options_are_in_the_address(visit, chromium, server):
     visit.page.wait_for_selector("#dh-results [data-rank]")
     assert (visit.shown(), address(visit)) == (chosen, there)
     visit.page.click("#dh-options button")
-    assert "chair" in visit.page.input_value("#dh-where :is(input, textarea)")
+    assert visit.page.get_attribute("[data-value=chair]", "aria-pressed") == "true"
+    assert visit.page.input_value("[data-attribute=taken] input >> nth=1") == "2021-03-31"
+    assert visit.page.input_value("#dh-where :is(input, textarea)") == ""  # all of it is picked
     assert shared(chromium, server, there) == chosen
     visit.open("?id=1")
     visit.wait_status("24 of 96")
