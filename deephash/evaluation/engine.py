@@ -26,6 +26,7 @@ from deephash.evaluation.ranking import (
 )
 from deephash.evaluation.rankings import ranked_blocks, shuffle_of_ties, sort_of_ties
 from deephash.evaluation.relevance import Relevance, relevance_from_labels
+from deephash.evaluation.symmetric import ranked_counts
 
 COUNT_TIES = ("expected", "optimistic", "pessimistic")
 RANKING_COSTS = 3  # times as much as counting, both in NumPy, so kernels pay for smaller jobs
@@ -73,6 +74,7 @@ class Retrieval:
 
     def mean_within(self, formula: RadiusFormula, radius: int) -> float:
         """Mean of a metric within a radius, expected over ties."""
+        self.query.layout.require_flat("a look-up within a radius")
         counted = count_blocks(self.query, self.database, self.relevance)
         blocks = [formula.of_counts(counts, radius, "expected") for _, counts in counted]
         return mean_over_queries(_joined(blocks), stacklevel=4)
@@ -115,8 +117,9 @@ def score_queries(
         require_depth(top_k, len(database))
     if ties in COUNT_TIES:
         formula = of_counts or (lambda counts: of_groups(groups_from_counts(counts, ties, scale)))
-        blocks = [formula(counts) for _, counts in count_blocks(queries, database, relevance)]
+        blocks = [formula(counts) for _, counts in ranked_counts(queries, database, relevance)]
     else:
+        queries.layout.require_flat(f"an explicit order of ties (ties={ties!r})")
         require_fit(queries, database, relevance)
         sort_rows = sort_of_ties(ties, len(database), large=_is_large(queries, database, RANKING_COSTS))
         ranked = ranked_blocks(queries, database, relevance, sort_rows, top_k or len(database), scale)
@@ -153,7 +156,12 @@ def average_precisions(
         raise UsageError(f"normalize={normalize!r} is unknown{did_you_mean(str(normalize), NORMALIZE)}")
     whole = len(database)
     depth = whole if top_k is None else require_depth(top_k, whole)
-    if ties not in COUNT_TIES and relevance.exceptions is None and _is_large(queries, database, ORDERED_AP_COSTS):
+    if (
+        ties not in COUNT_TIES
+        and queries.layout.is_flat
+        and relevance.exceptions is None
+        and _is_large(queries, database, ORDERED_AP_COSTS)
+    ):
         require_fit(queries, database, relevance)
         labels = relevance.labels
         if ties != "stable":

@@ -25,6 +25,7 @@ from deephash.evaluation.ranking import Normalize, hit
 from deephash.evaluation.rankings import sort_of_ties
 from deephash.evaluation.relevance import Relevance
 from deephash.evaluation.settings import Settings as Settings
+from deephash.evaluation.symmetric import score_counts
 
 NEIGHBOURS = 20  # of the kNN accuracy
 
@@ -93,6 +94,8 @@ def score(
 ) -> ScoreTable:
     """Score every query by every metric; without ``votes`` not by kNN, which is senseless for classes of a few items.
 
+    Codes of several levels are ranked by the symmetric distance, and not scored within a radius nor by kNN.
+
     Raises:
         UsageError: nothing to score, a cut-off beyond the database, an unknown tie policy.
     """
@@ -104,12 +107,18 @@ def score(
     ]
     curves = CurveSums(size, max_distance(query))
     blocks, balls, inside = [], [], []
+    flat = query.layout.is_flat
     for _, counts in count_blocks(query, database, relevance):
-        blocks.append([asked.all_orders(counts) for asked in wanted])
+        if flat:
+            blocks.append([asked.all_orders(counts) for asked in wanted])
         balls.append(ball_size(counts, settings.radius))
         inside.append([_within_radius(formula, counts, settings) for formula in WITHIN])
         curves.add(counts)
+    if not flat:  # their order is that of scores; only curves and balls are of bits, summed over levels
+        blocks = [[asked.all_orders(each) for asked in wanted] for _, each in score_counts(query, database, relevance)]
     columns = [_joined(asked, [block[place] for block in blocks]) for place, asked in enumerate(wanted)]
+    if not flat:
+        return ScoreTable(tuple(columns), curves.curves(), np.concatenate(balls))
     if settings.ties not in COUNT_TIES:
         columns = _in_explicit_order(columns, wanted, query, database, relevance, settings)
     for place, formula in enumerate(WITHIN):
@@ -271,4 +280,5 @@ def _validate(settings: Settings, query: BinaryCodes, size: int) -> None:
             f"radius is 0..{max_distance(query)} for codes of {max_distance(query)} bits, not {settings.radius}"
         )
     if settings.ties not in COUNT_TIES:
+        query.layout.require_flat(f"an explicit order of ties (ties={settings.ties!r})")
         sort_of_ties(settings.ties, size)

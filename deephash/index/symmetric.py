@@ -246,7 +246,9 @@ def _chosen(way: Way, layout: CodeLayout, size: int) -> Way:
         if way == "look_up":
             raise UsageError("this processor has no AVX2, by which nibbles are looked up; take popcount")
         return "popcount"
-    return way if way == "look_up" or size < TRIED else _faster(layout)
+    if way == "look_up":
+        return "look_up"
+    return "popcount" if size < TRIED else _faster(layout)
 
 
 @cache

@@ -198,6 +198,8 @@ def _case_of(question: Question) -> Case:
         normalize=settings.normalize,
         empty=settings.empty,
         num_bits=sides.query.num_bits,
+        levels=sides.query.num_levels,
+        distance="hamming" if sides.query.layout.is_flat else "symmetric",
         num_database=len(sides.database),
         split=sides.split if given.split == "unknown" else given.split,
         overlap=f"{overlap} queries in database" if overlap else given.overlap,

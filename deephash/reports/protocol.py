@@ -50,6 +50,8 @@ class Protocol:
         folds: parts of the pairs that are searched each by itself; 5 for "COCO 1K".
         series: several models in one figure, e.g. ``lifelong-frozen:3`` or ``compatibility:2``; ``none`` for one.
         attack: what was done to the queries, e.g. ``mainstay,eps=8/255,steps=100,seed=0,png``; ``none`` for clean ones.
+        levels: L of codes whose levels refine each other (BEBR).
+        distance: ``hamming``, or ``symmetric``: the cosine of what codes of several levels stand for.
         legacy: name of the public script whose conventions are imitated, or ``none``.
 
     Raises:
@@ -80,6 +82,8 @@ class Protocol:
     folds: int = 1
     series: str = "none"
     attack: str = "none"
+    levels: int = 1
+    distance: str = "hamming"
     legacy: str = "none"
 
     def __post_init__(self) -> None:
@@ -146,7 +150,8 @@ class Protocol:
 _ALWAYS = {"relevance": "rel", "ties": "ties", "normalize": "norm", "empty": "empty", "num_bits": "K"}
 _WHEN_SET = (
     "task", "text", "backbone", "transform", "crops", "rerank", "gain", "unlabelled", "overlap",
-    "leave_one_out", "pictures", "folds", "series", "attack", "legacy",
+    "leave_one_out", "pictures", "folds", "series", "attack", "levels", "distance",
+    "legacy",
 )  # fmt: skip
 _DEFAULTS: dict[str, Any] = {field.name: field.default for field in fields(Protocol)}
 _KEYS = {

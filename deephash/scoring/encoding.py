@@ -131,6 +131,8 @@ def protocol_of_test(model: HashModel, data: HashDataModule) -> Protocol:
     return replace(
         known_protocol(model, data, " + ".join(tasks_of(model)) or SAME_SIDE),
         num_bits=model.num_bits,
+        levels=model.num_levels,
+        distance="hamming" if model.num_levels == 1 else "symmetric",
         num_queries=len(data.splits["query"]),
         num_database=len(data.splits["database"]),
     )
