@@ -70,10 +70,15 @@ class Background:
         self._lock, self._turn = threading.Lock(), threading.Lock()
 
     def job(self, key: Hashable, make: Callable[[], Any]) -> Job:
-        """Return the job of ``key``; start it where it is new, or has failed for a reason that may be gone."""
+        """Return the job of ``key``; start it where it is new.
+
+        A failure is given once, and the next call tries again. A refusal (DeephashError) is kept like a result.
+        """
         with self._lock:
             known = self._jobs.get(key)
-            if known is None or (known.error is not None and not isinstance(known.error, DeephashError)):
+            if known is not None and known.error is not None and not isinstance(known.error, DeephashError):
+                return self._jobs.pop(key)
+            if known is None:
                 known = self._jobs[key] = Job()
                 threading.Thread(target=self._run, args=(known, make), daemon=True, name="deephash page").start()
             self._jobs.move_to_end(key)

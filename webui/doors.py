@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 
 from .background import Job
-from .results import counted, item_address, thumbnail_url
+from .results import item_address, thumbnail_url
 
 
 def door(name: str, item: int, uri: str, *, label: str = "", under: str = "", side: int = 160, said: str = "") -> str:
@@ -39,14 +39,15 @@ def pages_html(page: int, total: int, each: int, what: str) -> str:
     pages = max(1, -(-total // each))
     first, last = page * each + 1, min(total, (page + 1) * each)
     if pages == 1:
-        return f'<p class="dh-status" role="status">{counted(total, what)}</p>'
+        return f'<p class="dh-status" role="status">{total:,} {what if total == 1 else plural(what)}</p>'
     ends = (("Previous", page - 1, page == 0), ("Next", page + 1, page + 1 >= pages))
     back, on = (
         f'<button class="dh-to-page" data-step="{word}" data-page="{to}" {"disabled" * stop}>{word}</button>'
         for word, to, stop in ends
     )
+    several = plural(what).capitalize()
     return (
-        f'<nav class="dh-pages" aria-label="Pages">{back}<span class="dh-status" role="status">{what.capitalize()}s '
+        f'<nav class="dh-pages" aria-label="Pages">{back}<span class="dh-status" role="status">{several} '
         f"{first:,} to {last:,} of {total:,}</span>{on}</nav>"
     )
 
@@ -66,3 +67,13 @@ def progress_html(job: Job, what: str) -> str:
         f'<div class="dh-message dh-working"><h3>{escape(what)}</h3><p>{escape(told)}</p>'
         f'<progress max="1"{value} aria-label="{escape(what, quote=True)}"></progress></div>'
     )
+
+
+def unseen_html() -> str:
+    """Return what a panel holds of a collection that was chosen elsewhere: it asks for more once it is seen."""
+    return '<div class="dh-message dh-working"><p>A moment …</p></div>'
+
+
+def plural(what: str) -> str:
+    """Return the name of several such things: groups, classes."""
+    return f"{what}es" if what.endswith("s") else f"{what}s"

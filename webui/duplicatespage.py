@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from .background import Background
-from .doors import progress_html
+from .doors import progress_html, unseen_html
 from .duplicates import Duplicates, duplicates_job
 from .duplicatesview import duplicates_html
 from .events import number, script
@@ -51,24 +51,23 @@ class DuplicatesPage:
             )
             self.groups = gr.HTML("", elem_id="dh-duplicates", js_on_load=script("pages", "results"))
             self.measured = gr.State(None)  # which job the slider was set for
-            self.clock = gr.Timer(1.0, active=False)
         inputs = [search.name, self.radius, self.measured]
-        outputs = [self.groups, self.radius, self.measured, self.clock]
-        for event in (tab.select, search.name.input, self.clock.tick):
+        outputs = [self.groups, self.radius, self.measured]
+        for event in (tab.select, self.groups.poll):
             event(self.on_show, inputs, outputs, **QUIET)
+        search.name.input(unseen_html, None, self.groups, **QUIET)  # nothing is computed for a tab that nobody sees
         self.radius.input(self.on_radius, [search.name, self.radius], self.groups, trigger_mode="always_last", **QUIET)
         self.groups.turn(self.on_turn, [search.name, self.radius], self.groups, **QUIET)
         lead_back(self.groups)
 
     def on_show(self, name: str, radius: float, measured: str | None) -> tuple[Any, ...]:
         """Show the groups, or how far the search for them is; a new result sets the slider to all it found."""
-        slider, now, wait = gr.skip(), measured, False
+        slider, now = gr.skip(), measured
 
         def action() -> str:
-            nonlocal slider, now, wait
+            nonlocal slider, now
             job = duplicates_job(self.background, self.workspace.place(name))
-            wait = not job.ended
-            if wait:
+            if not job.ended:
                 slider = gr.Slider(visible=False)
                 return progress_html(job, WORKING)
             found, within = _result(job.error, job.result), as_written(radius, "the radius", 0, MOST_BITS)
@@ -78,7 +77,7 @@ class DuplicatesPage:
                 slider = gr.Slider(maximum=max(1, within), value=within, visible=within > 0)
             return duplicates_html(name, found, within, 0)
 
-        return self.safely(action), slider, now, gr.Timer(active=wait)
+        return self.safely(action), slider, now
 
     def on_radius(self, name: str, radius: float) -> str:
         """Group again within another radius."""

@@ -14,6 +14,7 @@ from deephash.errors import DeephashError
 from .actions import sentence
 from .attackpage import AttackPage
 from .background import Background
+from .browsepage import BrowsePage
 from .changes import Change
 from .collectionview import collection_html
 from .compare import compare, comparison_html, variants
@@ -43,6 +44,7 @@ class Panels:
 
     def __init__(self, workspace: Workspace, search: SearchPage, tabs: gr.Tabs, background: Background) -> None:
         self.workspace, self.search, self.tabs = workspace, search, tabs
+        BrowsePage(workspace, background, search, safely, self.lead_back)
         DuplicatesPage(workspace, background, search, safely, self.lead_back)
         self._compare()
         self._collection()

@@ -79,6 +79,7 @@ def test_a_refusal_is_told_again_and_a_failure_is_tried_again():
     first = background.job("fail", fail)
     while not first.ended:
         time.sleep(0.005)
+    assert background.job("fail", fail) is first  # told once
     assert background.job("fail", fail) is not first
     assert ran.count("refused") == 1
 

@@ -101,7 +101,7 @@ def test_the_evaluation_page_shows_a_report(visit, pictures, tmp_path):
     visit.open()
     visit.tab("Evaluation")
     visit.page.wait_for_selector("#dh-report:has-text('No report yet')")
-    assert visit.page.locator("#dh-pages > .tab-wrapper [role=tab]").count() == 6  # none twice
+    assert visit.page.locator("#dh-pages > .tab-wrapper [role=tab]").count() == 7  # none twice
     visit.page.set_input_files("#dh-report-file input[type=file]", str(tmp_path / "report.json"))
     visit.page.wait_for_selector("#dh-report h3:has-text('four noisy words')")
     assert f"{report.headline.value:.4f}" in visit.page.inner_text("#dh-report")
