@@ -8,6 +8,7 @@ import hmac
 from collections.abc import Collection, Mapping, Sequence
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -64,6 +65,7 @@ class Guard:
         uploads: Uploads | None = None,
     ) -> None:
         self.app, self.max_bytes = app, max_bytes
+        self.page = GZipMiddleware(app)  # scripts and styles come compressed from Gradio, the page itself does not
         self.local_only = host in LOOPBACK
         self.names = {name.lower() for name in (*names, *LOOPBACK, *(() if self.local_only else own_names(host)))}
         self.credentials = f"{user}:{password}".encode() if user is not None else None
@@ -84,7 +86,7 @@ class Guard:
         if refused is not None:
             await refused(scope, receive, send)
         elif scope["path"] == "/":  # what its address asks for comes with an event; Gradio would take pages and links
-            await self.app({**scope, "query_string": b""}, receive, send)
+            await self.page({**scope, "query_string": b""}, receive, send)
         elif scope["path"] == JOIN:
             await self._join(scope, receive, send)
         else:

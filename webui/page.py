@@ -105,7 +105,8 @@ class SearchPage:
 
     def _connect_options(self) -> None:
         options = self.options
-        for event in (options.near.release, options.rerank.input, options.hubs.input, options.where.submit):
+        options.near.input(self.on_again, self.common, self.outputs, **LATEST)
+        for event in (options.rerank.input, options.hubs.input, options.where.submit):
             event(self.on_again, self.common, self.outputs, **QUIET)
         options.group.input(self.on_group, self.common, [*self.outputs, options.near], **QUIET)
         options.filters.pick(self.on_pick, self.common, [*self.outputs, options.picks], **LATEST)

@@ -23,9 +23,9 @@ def results_html(answer: Answer, *, removable: bool = False) -> str:
     if not answer.hits:
         return nothing_found_html(answer)
     codes = [code.hex()[0] for code in answer.codes]
-    cards = []
+    cards, line = [], answer.line
     for position in range(len(answer.hits)):
-        cards += [_line_html(answer)] if position == answer.line else []
+        cards += [_line_html(answer)] if position == line else []
         if answer.leaders and answer.leaders[position] != position:
             continue
         code = codes[position] if answer.is_comparable(answer.hits[position]) else ""
@@ -207,9 +207,7 @@ def status_html(answer: Answer) -> str:
         *(("dh-said", escape(note)) for note in notes),
     ]
     # Each part keeps its dot, so that a line never ends in one; a phone has no room for details.
-    said = " ".join(
-        f'<span class="{kind}">{part}</span>' if kind else f"<span>{part}</span>" for kind, part in parts if part
-    )
+    said = " ".join(f'<span class="dh-part {kind}">{part}</span>' for kind, part in parts if part)
     return f'<p class="dh-status dh-parts" role="status">{said}</p>'
 
 

@@ -64,6 +64,23 @@ def test_the_dialog_by_keyboard(visit):
     assert visit.page.locator(OPEN).count() == 0
 
 
+def test_the_bits_always_differ_from_the_query(visit):
+    """Whatever was pointed at, turned to or searched with before: never from another result."""
+    visit.open("?id=1")
+    visit.wait_status("24 of 96")
+    visit.click_result(4)
+    for place, turns in ((0, 0), (1, 0), (2, 3), (7, 1)):
+        visit.page.locator("#dh-results .dh-hit").nth((place + 5) % 20).hover()
+        visit.show_large(place)
+        for _ in range(turns):
+            visit.page.keyboard.press("ArrowRight")
+        distance = visit.page.locator("#dh-results .dh-facts b").nth(place + turns).inner_text()
+        assert visit.page.inner_text("#dh-large .dh-diff") == f"{distance} of 64 bits differ from the query"
+        assert visit.page.locator("#dh-large .dh-bits .diff").count() == int(distance)
+        visit.page.keyboard.press("Escape")
+        visit.page.wait_for_selector(OPEN, state="detached")
+
+
 def test_the_ends_have_no_further_picture_and_a_click_beside_closes(visit):
     visit.open("?id=1")
     visit.wait_status("24 of 96")
