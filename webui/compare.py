@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from html import escape
 
 import numpy as np
 
 from deephash.codes.binary import bytes_per_code
-from deephash.collection import Item
+from deephash.collection import Collection, Item
 from deephash.errors import UsageError
 from deephash.search import Hit, Options, Query
 
-from .results import thumbnail_url
+from .results import counted, message_html, thumbnail_url
 from .workspace import RERANKED, Workspace
 
 SHORTEST_PREFIX = 8
@@ -126,8 +127,8 @@ def _ask(workspace: Workspace, query: Query, variant: Variant, k: int) -> Side:
     return Side(variant, answer.num_bits, kept, hits, answer.encode_ms, answer.search_ms)
 
 
-def comparison_html(found: Comparison) -> str:
-    """Return both lists side by side under one line of figures."""
+def comparison_html(found: Comparison, in_common: str = "") -> str:
+    """Return both lists side by side under one line of figures, and what they have ``in_common``."""
     tau = "" if found.tau is None else f" · Kendall's τ of the common ones <b>{found.tau:.2f}</b>"
     moved = [abs(move) for move in found.moves if move is not None]
     mean = f" · mean move <b>{np.mean(moved):.1f}</b> ranks" if moved else ""
@@ -137,8 +138,49 @@ def comparison_html(found: Comparison) -> str:
     return (
         f'{_asked(found.query)}<p class="dh-status" role="status">overlap@{k} <b>{100 * found.overlap:.0f} %</b>'
         f"{tau}{mean}</p>"
+        f"{in_common}"
         f'<div class="dh-sides">{_side(found.left, list(found.moves))}{_side(found.right, right_moves)}</div>'
     )
+
+
+def before_html(workspace: Workspace, left: Variant, right: Variant) -> str:
+    """Say what this tab is for, before there is a query that it could ask."""
+    return message_html(
+        "Two sides, one query",
+        "Search something first; the comparison then asks both sides the same query and shows their answers side by "
+        "side: how many they share, and how far each picture moves. A side is a collection, the first bits of its "
+        "codes, or its nearest codes in the order of their vectors.",
+    ) + in_common_html(workspace, left, right)
+
+
+def in_common_html(workspace: Workspace, left: Variant, right: Variant) -> str:
+    """Say how many pictures two collections share, where they are not the same ones; nothing for one collection."""
+    if left.name == right.name:
+        return ""
+    one, two = (_contents(workspace, variant.name) for variant in (left, right))
+    both = len(one & two)
+    if both == len(one) == len(two):
+        said = f"Both collections hold the same {counted(both, 'picture')}."
+    else:
+        only = ", ".join(f"{len(own) - both:,} only in {variant.name}" for own, variant in ((one, left), (two, right)))
+        said = (
+            f"They hold different pictures: {both:,} {'is' if both == 1 else 'are'} in both, {only}. An answer that "
+            "the other side does not hold counts as missing there."
+        )
+    return f'<p class="dh-legend dh-in-common">{escape(said)}</p>'
+
+
+def _contents(workspace: Workspace, name: str) -> frozenset[str]:
+    """Return what identifies the pictures of a collection, as :attr:`Side.keys` does; read once a version."""
+    collection = workspace.place(name).searcher.collection
+    return _read_contents(str(collection.path), collection.version, collection)
+
+
+@lru_cache(maxsize=8)
+def _read_contents(path: str, version: int, collection: Collection) -> frozenset[str]:
+    table = collection.table(["uri", "content_hash"])
+    pairs = zip(table.column("content_hash").to_pylist(), table.column("uri").to_pylist(), strict=True)
+    return frozenset(content or uri for content, uri in pairs)
 
 
 def _asked(query: Query) -> str:

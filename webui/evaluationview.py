@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 
 from deephash.errors import DataError
 from deephash.foreign import Absent, Unfit, read_bytes
+from deephash.reports.record import Figure
 from deephash.reports.report import LONGEST, EvaluationReport
 
 from .charts import line_chart, table
+from .figurewords import in_a_sentence
 from .results import message_html, thumbnail_url
 
 HARDEST = 12
@@ -53,33 +55,37 @@ def no_report_html() -> str:
 
 
 def _figures(report: EvaluationReport) -> str:
-    rows = []
-    for figure in report.figures:
-        interval = "" if figure.low is None or figure.high is None else f"{figure.low:.3f} to {figure.high:.3f}"
-        ties = (
-            ""
-            if figure.pessimistic is None or figure.optimistic is None
-            else f"{figure.pessimistic:.3f} to {figure.optimistic:.3f}"
-        )
-        baselines = [
-            f"{name} {other.value:.3f}"
-            for name, others in report.baselines.items()
-            for other in others
-            if other.label == figure.label
-        ]
-        rows.append((figure.label, f"{figure.value:.4f}", interval, ties, ", ".join(baselines)))
-    titles = ["metric", "value", "95 % interval", "range over tie orders", "baselines"]
+    titles = ["figure", "value", "95 % interval", "range over tie orders", "baselines"]
     wide = len(titles) if report.baselines else len(titles) - 1
-    return table(titles[:wide], [row[:wide] for row in rows], numeric=(1,))
+    head = "".join(f'<th scope="col">{title}</th>' for title in titles[:wide])
+    rows = "".join(f"<tr>{''.join(_cells(report, figure)[:wide])}</tr>" for figure in report.figures)
+    return (
+        f'<div class="dh-scroll"><table class="dh-table dh-figures"><thead><tr>{head}</tr></thead>'
+        f"<tbody>{rows}</tbody></table></div>"
+    )
+
+
+def _cells(report: EvaluationReport, figure: Figure) -> list[str]:
+    interval = "" if figure.low is None or figure.high is None else f"{figure.low:.3f} to {figure.high:.3f}"
+    unknown = figure.pessimistic is None or figure.optimistic is None
+    ties = "" if unknown else f"{figure.pessimistic:.3f} to {figure.optimistic:.3f}"
+    baselines = [
+        f"{name} {other.value:.3f}"
+        for name, others in report.baselines.items()
+        for other in others
+        if other.label == figure.label
+    ]
+    said = escape(in_a_sentence(figure.metric), quote=True)
+    name = f'<th scope="row" title="{said}">{escape(figure.label)}<small>{said}</small></th>'
+    others = (f"<td>{escape(text)}</td>" for text in (interval, ties, ", ".join(baselines)))
+    return [name, f"<td class=n>{figure.value:.4f}</td>", *others]
 
 
 def _curves(report: EvaluationReport) -> str:
     curves = report.curves
     charts = []
-    if {"recall_by_radius", "precision_by_radius"} <= curves.keys():
-        pairs = sorted(zip(curves["recall_by_radius"], curves["precision_by_radius"]))
-        recall, precision = zip(*pairs) if pairs else ((), ())
-        charts.append(line_chart(recall, precision, title="Precision over recall", across="recall", up="precision"))
+    recall, precision = _precision_over_recall(curves)
+    charts.append(line_chart(recall, precision, title="Precision over recall", across="recall", up="precision"))
     if {"rank", "precision_at_rank"} <= curves.keys():
         charts.append(
             line_chart(
@@ -92,6 +98,23 @@ def _curves(report: EvaluationReport) -> str:
             )
         )
     return "".join(charts)
+
+
+def _precision_over_recall(curves: Mapping[str, Sequence[float]]) -> tuple[list[float], list[float]]:
+    """Return recall and precision of the first N answers, over all N.
+
+    By radius a query with an empty ball counts as precision 0, so that curve begins far too low: it is only taken of
+    reports that have no ranks, and from its highest point on.
+    """
+    if {"recall_at_rank", "precision_at_rank"} <= curves.keys():
+        pairs = sorted(zip(curves["recall_at_rank"], curves["precision_at_rank"]), key=lambda pair: pair[0])
+    elif {"recall_by_radius", "precision_by_radius"} <= curves.keys():
+        pairs = sorted(zip(curves["recall_by_radius"], curves["precision_by_radius"]), key=lambda pair: pair[0])
+        highest = max(range(len(pairs)), key=lambda place: pairs[place][1], default=0)
+        pairs = pairs[highest:]
+    else:
+        pairs = []
+    return [recall for recall, _ in pairs], [precision for _, precision in pairs]
 
 
 def _classes(report: EvaluationReport) -> str:

@@ -17,7 +17,7 @@ from .background import Background
 from .browsepage import BrowsePage
 from .changes import Change
 from .collectionview import collection_html
-from .compare import compare, comparison_html, variants
+from .compare import before_html, compare, comparison_html, in_common_html, variants
 from .duplicatespage import DuplicatesPage
 from .evaluationview import no_report_html, read_report, report_html
 from .events import number, script, sent, uploaded_path
@@ -75,8 +75,11 @@ class Panels:
         one, two = self.variants[left], self.variants[right]
 
         def action() -> str:
+            if session.current is None:
+                return before_html(self.workspace, one, two)
             with self.workspace.turns:
-                return comparison_html(compare(self.workspace, session.current, one, two, int(depth)))
+                found = compare(self.workspace, session.current, one, two, int(depth))
+                return comparison_html(found, in_common_html(self.workspace, one, two))
 
         return safely(action)
 

@@ -291,3 +291,26 @@ def test_a_busy_port_is_explained():
             listen("127.0.0.1", port)
     with pytest.raises(UsageError):
         listen("127.0.0.1", 99_999)
+
+
+# Figures of a report ---------------------------------------------------------------------------------
+
+
+def test_precision_over_recall_is_without_the_precision_0_of_empty_balls():
+    from deephash.webui.evaluationview import _precision_over_recall
+
+    by_radius = {"recall_by_radius": [0.01, 0.1, 0.5, 1.0], "precision_by_radius": [0.2, 0.9, 0.7, 0.1]}
+    by_rank = {"recall_at_rank": [0.1, 0.6, 1.0], "precision_at_rank": [1.0, 0.8, 0.1]}
+    assert _precision_over_recall(by_radius | by_rank) == ([0.1, 0.6, 1.0], [1.0, 0.8, 0.1])
+    assert _precision_over_recall(by_radius) == ([0.1, 0.5, 1.0], [0.9, 0.7, 0.1])  # what rises at first is an artefact
+    assert _precision_over_recall({}) == ([], [])
+
+
+@pytest.mark.parametrize(
+    "metric", ["mAP@all", "mAP@1000", "mAP@H<=2", "P@100", "P@H<=2", "R@H<=2", "NDCG@10", "kNN@20"]
+)
+def test_every_figure_has_a_sentence_of_its_own(metric):
+    from deephash.webui.figurewords import ELSE, in_a_sentence
+
+    assert in_a_sentence(metric) != ELSE
+    assert in_a_sentence("surprise") == ELSE

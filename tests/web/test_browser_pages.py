@@ -35,7 +35,8 @@ def guest(chromium, live):
 def test_compare_two_models_and_two_lengths(visit):
     visit.open()
     visit.tab("Compare")
-    visit.page.wait_for_selector("#dh-compare .dh-error:has-text('search something first')")
+    visit.page.wait_for_selector("#dh-compare .dh-note:has-text('Search something first')")
+    assert "Both collections hold the same 96 pictures." in visit.page.inner_text("#dh-compare .dh-in-common")
     visit.tab("Search")
     visit.click_result(4)
     visit.tab("Compare")
@@ -72,6 +73,8 @@ def test_a_picture_of_the_other_side_is_searched_in_its_own_collection(visit):
     visit.page.click("#dh-right input")
     visit.page.click("[role=option]:has-text('colours'):not(:has-text(','))")
     visit.page.wait_for_selector("#dh-compare h3:has-text('colours')")
+    said = visit.page.inner_text("#dh-compare .dh-in-common")
+    assert "different pictures: 0 are in both, 96 only in photos, 40 only in colours" in said
     visit.page.locator("#dh-compare section").nth(1).locator(".dh-hit").first.click()
     visit.wait_status("24 of 40 pictures")  # the cut-off was that of the other collection
     visit.page.wait_for_selector("#dh-words", state="visible")  # and this one's model reads words
@@ -106,6 +109,9 @@ def test_the_evaluation_page_shows_a_report(visit, pictures, tmp_path):
     visit.page.wait_for_selector("#dh-report h3:has-text('four noisy words')")
     assert f"{report.headline.value:.4f}" in visit.page.inner_text("#dh-report")
     assert visit.page.locator("#dh-report polyline.line").count() == 2
+    told = visit.page.locator("#dh-report .dh-figures tbody th").first
+    assert "How far in front the right answers stand" in told.inner_text()
+    assert told.get_attribute("title") in told.inner_text()
     choose(visit, "#dh-name", "digits")
     # Its start page, else that may come after the answer to the click.
     visit.page.wait_for_selector("#dh-results h2:has-text('600 pictures')", state="attached")
