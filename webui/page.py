@@ -37,6 +37,8 @@ from .workspace import MOST_SHOWN, Workspace
 MOST_ADDRESS = 4000
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 LATEST: dict[str, Any] = {"trigger_mode": "always_last", **QUIET}  # a slow answer never overtakes a later one
+# The same for events that carry data, which Gradio drops from one that had to wait: all are answered, in their order.
+IN_ORDER: dict[str, Any] = {"trigger_mode": "multiple", "concurrency_limit": 1, **QUIET}
 # What this browser remembers of earlier visits goes along with the first event.
 REMEMBER = "(name) => { try { return [name, localStorage.getItem('deephash.cards')]; } catch { return [name, null]; } }"
 Outputs = tuple[Any, ...]
@@ -83,7 +85,7 @@ class SearchPage:
         # always_last: pasting first tells of an empty box, and the picture must not be lost behind that
         inputs.picture.input(self.on_picture, [inputs.picture, *self.common], self.outputs, **LATEST)
         inputs.anywhere.given(self.on_given, self.common, self.outputs, **QUIET)
-        inputs.sheet.drawn(self.on_drawn, self.common, self.outputs, **LATEST)
+        inputs.sheet.drawn(self.on_drawn, self.common, self.outputs, **IN_ORDER)
         worded = [inputs.words, *self.common]
         for event in (inputs.words.submit, inputs.search.click):
             event(self.on_words, [inputs.picture, *inputs.sliders, *worded], self.outputs, **QUIET)
@@ -96,12 +98,12 @@ class SearchPage:
     def _connect_results(self) -> None:
         results, cards = self.results, self.options.cards
         results.requery(self.on_requery, self.common, self.outputs, **QUIET)
-        results.visit(self.on_visit, [self.name, self.session, cards], self.visited, **LATEST)
+        results.visit(self.on_visit, [self.name, self.session, cards], self.visited, **IN_ORDER)
         results.steer(self.on_steer, self.common, self.outputs, **QUIET)
         results.further(self.on_further, self.common, self.outputs, **QUIET)
         self.trail.goto(self.on_goto, self.common, self.outputs, **QUIET)
         for source in (results, self.insight):
-            source.cutoff(self.on_cutoff, self.common, [*self.outputs, self.options.cutoff], **LATEST)
+            source.cutoff(self.on_cutoff, self.common, [*self.outputs, self.options.cutoff], **IN_ORDER)
 
     def _connect_options(self) -> None:
         options = self.options
@@ -109,8 +111,8 @@ class SearchPage:
         for event in (options.rerank.input, options.hubs.input, options.where.submit):
             event(self.on_again, self.common, self.outputs, **QUIET)
         options.group.input(self.on_group, self.common, [*self.outputs, options.near], **QUIET)
-        options.filters.pick(self.on_pick, self.common, [*self.outputs, options.picks], **LATEST)
-        options.shows.cards(self.on_cards, self.common, [*self.outputs, options.cards], **LATEST)
+        options.filters.pick(self.on_pick, self.common, [*self.outputs, options.picks], **IN_ORDER)
+        options.shows.cards(self.on_cards, self.common, [*self.outputs, options.cards], **IN_ORDER)
         self.name.input(self.offer, [self.name, options.cards], self.offers, **QUIET).then(
             self.on_again, self.common, self.outputs, **QUIET
         )

@@ -1,6 +1,7 @@
 """Filters by chips, sliders and dates, and what stands under each picture, in a real Chromium."""
 
 import contextlib
+import time
 
 import pytest
 
@@ -102,3 +103,29 @@ def test_sliders_have_plain_names_and_their_symbols_in_the_tooltip(visit):
     assert visit.page.get_attribute("#dh-beta", "title") == "β"
     for words in ("Picture or words", "Weight of the words", "Change of the picture"):
         assert words in said
+
+
+def test_quick_clicks_are_all_answered_by_a_slow_server(visit, server, monkeypatch):
+    """An event that has to wait keeps what it carries: Gradio's own always_last would lose it."""
+    page = opened(visit)
+    kind = type(server.workspace.place("photos").searcher)
+    ask = kind.ask
+
+    def slowly(*given, **named):
+        time.sleep(0.5)
+        return ask(*given, **named)
+
+    monkeypatch.setattr(kind, "ask", slowly)
+    for name in ("chair", "lotus", "bonsai"):
+        page.click(f"[data-value={name}]")
+    page.wait_for_url("**chair*lotus*")
+    page.wait_for_selector(".dh-end:has-text('24 of 36')")
+    assert page.locator("#dh-results .dh-error").count() == 0
+    item = visit.click_result(2)
+    page.go_back()
+    page.go_forward()
+    page.go_back()
+    page.wait_for_selector('#dh-results .dh-card:first-child .dh-hit[data-rank="1"]')
+    page.wait_for_function("new URLSearchParams(location.search).get('id') === '1'")
+    page.wait_for_function("document.querySelector('#dh-results [data-link]').dataset.link === location.search")
+    assert visit.shown()[0] != item
