@@ -139,7 +139,8 @@ def _theme() -> gr.themes.Base:
         block_shadow="none",
         body_background_fill="#fbfcfd",
         block_background_fill="white",
-        body_text_color_subdued="*neutral_500",  # these three: a contrast of at least 4.5
+        body_text_color_subdued="*neutral_500",  # these four: a contrast of at least 4.5
         button_primary_background_fill="*primary_700",
+        button_primary_background_fill_dark="*primary_700",
         button_primary_background_fill_hover="*primary_800",
     )

@@ -90,11 +90,13 @@ def _side_by_side(places: Places, of: NDArray[np.int64]) -> Places:
     turn = np.empty(len(of))
     turn[order] = np.arange(len(of)) - starts
     radius = STEP * np.sqrt(turn)
-    return places + radius[:, None] * np.stack([np.cos(GOLDEN * turn), np.sin(GOLDEN * turn)], axis=1)
+    moved: Places = places + radius[:, None] * np.stack([np.cos(GOLDEN * turn), np.sin(GOLDEN * turn)], axis=1)
+    return moved
 
 
 def _squared(places: Places) -> Places:
     """Fit places into 0..1, both axes by one scale, in the middle."""
     low, high = places.min(axis=0), places.max(axis=0)
     scale = max(float((high - low).max()), 1e-9)
-    return (places - (low + high) / 2) / scale + 0.5
+    fitted: Places = (places - (low + high) / 2) / scale + 0.5
+    return fitted
