@@ -80,8 +80,9 @@ def offered(collection: Collection) -> Offers:
             values = _counted(column, split=name == TAGS)
             choices += [Choice(name, values)] if len(values) > 1 or (values and len(column) < len(whole)) else []
         elif kind in RANGED:
-            ends = pc.min_max(column).as_py()
-            spans += [Span(name, ends["min"], ends["max"])] if ends["min"] < ends["max"] else []
+            ends = pc.min_max(column.filter(pc.is_finite(column)) if kind == "number" else column).as_py()
+            some = ends["min"] is not None and ends["min"] < ends["max"]
+            spans += [Span(name, ends["min"], ends["max"])] if some else []
     return Offers(_distinct(choices), _in_order(spans), tuple(present))
 
 

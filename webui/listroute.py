@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from collections.abc import Sequence
 from datetime import date
 from typing import Annotated, Any, Literal
@@ -74,4 +75,6 @@ def as_lines(items: Sequence[Item]) -> str:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):  # JSON has no word for it
+        return None
     return value.isoformat() if isinstance(value, date) else value

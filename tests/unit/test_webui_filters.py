@@ -62,6 +62,19 @@ def test_a_folder_of_each_class_is_not_offered_twice(tmp_path):
     assert [choice.attribute for choice in offered(made).choices] == ["label"]
 
 
+def test_values_that_are_no_number_bound_nothing(tmp_path):
+    made = Collection.create(tmp_path / "x.dh", num_bits=8)
+    rows = [{"score": value, "never": float("nan")} for value in (float("nan"), 1.0, float("inf"), 2.5)]
+    made.append(uris=list("abcd"), codes=BinaryCodes.from_bits(np.zeros((4, 8), int)), attributes=rows)
+    assert [(span.attribute, span.smallest, span.largest) for span in offered(made).spans] == [("score", 1.0, 2.5)]
+    assert [json.loads(line)["attributes"].get("score") for line in as_lines(made.items(made.ids())).splitlines()] == [
+        None,
+        1.0,
+        None,
+        2.5,
+    ]
+
+
 def test_ranges_include_both_ends_and_the_last_day(collection):
     offers, ids = offered(collection), collection.ids()
     sent = {"choices": {"label": ["cat"]}, "ranges": {"taken": ["2021-05-01", "2021-05-02"], "size": ["2000", ""]}}

@@ -81,7 +81,7 @@ def faults(app: Guard, **settings) -> tuple[list[str], dict[str, set[int]]]:
 def test_every_answer_is_as_described(paths):
     wrong, statuses = faults(build_app(Workspace(paths), names=[HOST]))
     assert wrong == []
-    assert len(statuses) == 7
+    assert len(statuses) == 8
     assert all(200 in statuses[route] for route in statuses if route != "POST /api/encode")  # pictures come by chance
     assert all({400, 405} <= found for route, found in statuses.items() if route != "GET /api/stats")
 

@@ -19,6 +19,7 @@ PASSES = {
     "/api/encode": "POST",
     "/api/items/{item}": "GET",
     "/api/items/{item}/thumbnail": "GET",
+    "/api/list": "GET",
     "/api/openapi.json": "GET HEAD",
     "/api/search": "POST",
     "/api/stats": "GET",
