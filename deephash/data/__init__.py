@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from deephash.data.semi_paired import PairingMask as PairingMask
     from deephash.data.semi_paired import SemiPaired as SemiPaired
     from deephash.data.stream_task import StreamTask as StreamTask
+    from deephash.data.vectors import Vectors as Vectors
     from deephash.data.wiki import Wiki as Wiki
 
 _HOME = {
@@ -30,6 +31,7 @@ _HOME = {
     "PictureFolder": "folder",
     "SemiPaired": "semi_paired",
     "StreamTask": "stream_task",
+    "Vectors": "vectors",
     "Wiki": "wiki",
 }
 

@@ -1,6 +1,7 @@
 """Floor 4: hash models, one file a method."""
 
 from deephash.models.base import AlternatingHashModel, HashModel
+from deephash.models.bebr import BEBR
 from deephash.models.bihalf import BiHalf
 from deephash.models.catalogue import baseline_methods, method_named, methods, training_free_methods
 from deephash.models.cca import CCAHash, CrossModalPCA
@@ -32,6 +33,7 @@ from deephash.models.tldr import TLDR
 from deephash.models.ucch import UCCH
 
 __all__ = [
+    "BEBR",
     "CMFH",
     "CSQ",
     "DCMH",

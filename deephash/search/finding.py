@@ -62,7 +62,7 @@ def find(shard: Shard, query: Query, encoded: Encoded, options: Options) -> Foun
     counts = among.counts(code)
     ordered = _ordered(shard, among, query, encoded, options, k).within(farthest)
     how = among.explain(int(counts.sum()), len(shard))
-    engine = shard.index.explain() + (f"\nfilter: {how}" if how else "")
+    engine = (shard.index if code.layout.is_flat else shard.symmetric).explain() + (f"\nfilter: {how}" if how else "")
     itself = query.item if query.item is not None and query.item in among else None
     return Found(_hits(shard, code, ordered, lambda far: int(counts[far])), counts, engine, itself)
 
@@ -73,7 +73,7 @@ def find_hits(shard: Shard, query: Query, encoded: Encoded, options: Options) ->
     How many items lie at a hit's distance is read from some more neighbours: all nearer ones are among them. Only where
     these end at the last hit's own distance are the codes counted.
     """
-    if options.rerank or options.correct_hubs:
+    if options.rerank or options.correct_hubs or not encoded.code.layout.is_flat:
         return find(shard, query, encoded, options).hits
     code, k, farthest = encoded.code, *_checked(shard, encoded.code, options)
     among = shard.narrowing.among(options.where)
@@ -114,8 +114,20 @@ def _ordered(shard: Shard, among: Among, query: Query, encoded: Encoded, options
             among.index, encoded.code, encoded.vector, vectors, k, shortlist=max(k, rerank), allowed=among.allowed
         )
         return _Ordered(best.ids[0], best.distances[0], scores=best.scores[0])
+    if not encoded.code.layout.is_flat:
+        return _symmetric(shard, among, query, encoded.code, k)
     found = among.index.search(encoded.code, k, allowed=among.allowed)
     return _nearest(found.ids[0], found.distances[0], query, among)
+
+
+def _symmetric(shard: Shard, among: Among, query: Query, code: BinaryCodes, k: int) -> _Ordered:
+    """Order by the cosine of what codes of several levels stand for; their distances are only told."""
+    best = shard.symmetric.search(code, k, allowed=among.ids)
+    ids, scores = best.ids[0], best.scores[0]
+    if query.item is not None and query.item in among:
+        ids = _itself_first(ids, np.where(scores >= scores[:1], 0, 1).astype(np.int32), query.item)
+    distances = code.hamming(shard.codes_of(ids))[0] if len(ids) else np.empty(0, np.int32)
+    return _Ordered(ids, distances, scores=scores)
 
 
 def _nearest(ids: NDArray[np.int64], distances: NDArray[np.int32], query: Query, among: Among) -> _Ordered:
@@ -144,14 +156,14 @@ def _check(shard: Shard, code: BinaryCodes) -> None:
 def _hits(shard: Shard, code: BinaryCodes, found: _Ordered, tie_size: Callable[[int], int]) -> list[Hit]:
     if not len(found.ids):
         return []
-    longest = code.layout.max_distance
+    longest, flat = code.layout.max_distance, code.layout.is_flat
     return [
         Hit(
             rank=place + 1,
             id=item.id,
             uri=item.uri,
             distance=(far := int(found.distances[place])),
-            similarity=1 - far / longest,
+            similarity=1 - far / longest if flat or found.scores is None else float(found.scores[place]),
             num_bits=longest,
             tie_size=tie_size(far),
             attributes=item.attributes,

@@ -19,7 +19,8 @@ class Hit:
         id: the item's number in the collection.
         uri: where the picture is, relative to the collection's root.
         distance: Hamming distance in bits.
-        similarity: ``1 - distance / num_bits``.
+        similarity: ``1 - distance / num_bits``; of codes of several levels the cosine of what they stand for, by which
+            they are ordered.
         num_bits: K.
         tie_size: how many searched items are at exactly this distance, this one included.
         attributes: label, size and whatever else was stored with the item.

@@ -48,6 +48,13 @@ class Among:
         place = int(np.searchsorted(ids, item))
         return place < len(ids) and int(ids[place]) == item
 
+    @property
+    def ids(self) -> NDArray[np.int64] | None:
+        """The ids of these items, ascending; None where all of the index are meant."""
+        if isinstance(self.index, WindowSlice):
+            return np.sort(self.index.window.ids[self.index.window.rank[self.index.first : self.index.last]])
+        return None if self.allowed is None else self.allowed.ids.ids
+
     def counts(self, code: BinaryCodes) -> NDArray[np.int64]:
         """Return how many of the items lie at each distance from ``code``, int64 [K L + 1]."""
         return self.index.counts(code, allowed=self.allowed)

@@ -26,6 +26,7 @@ from deephash.search.narrowing import Narrowing, Selections
 if TYPE_CHECKING:
     from deephash.index import CodeIndex
     from deephash.index.querybank import HubCorrection
+    from deephash.index.symmetric import SymmetricIndex
 
 logger = logging.getLogger(__name__)
 LEAST_MEASURED = 50  # items of a model, below which their distances say nothing about chance
@@ -66,6 +67,13 @@ class Shard:
         if kind not in self._corrections:
             self._corrections[kind] = hub_correction(self.collection, kind)
         return self._corrections[kind]
+
+    @cached_property
+    def symmetric(self) -> SymmetricIndex:
+        """Searches codes of several levels by what they stand for; built at the first such query of a version."""
+        from deephash.index.symmetric import SymmetricIndex
+
+        return SymmetricIndex(self.index.ids, self.index.codes_of(self.index.ids))
 
     @cached_property
     def chance(self) -> Chance | None:
