@@ -52,9 +52,11 @@ class BrowsePage:
             self.shown = gr.HTML("", elem_id="dh-browse", js_on_load=script("browse", "map", "pages", "results"))
             self.where = gr.State((-1, 0))
         inputs, outputs = [search.name, self.way, self.where], [self.shown, self.where, self.way]
-        for event in (tab.select, self.shown.poll):
-            event(self.on_show, inputs, outputs, **QUIET)
-        search.name.input(lambda: (unseen_html(), (-1, 0)), None, [self.shown, self.where], **QUIET)
+        tab.select(self.on_select, inputs, outputs, **QUIET)
+        self.shown.poll(self.on_poll, inputs, outputs, **QUIET)
+        search.name.input(lambda: (unseen_html(), (-1, 0)), None, [self.shown, self.where], **QUIET).then(
+            self.on_choices, [search.name, self.way], self.way, **QUIET
+        )
         self.way.input(self.on_way, inputs, outputs, **QUIET)
         for event, action in (
             (self.shown.open, self.on_open),
@@ -64,9 +66,18 @@ class BrowsePage:
             event(action, inputs, outputs, **QUIET)
         lead_back(self.shown)
 
-    def on_show(self, name: str, way: str, where: Where) -> tuple[Any, ...]:
-        """Show where one was, or how far a computation is; folders where a collection has no such shelves."""
+    def on_select(self, name: str, way: str, where: Where) -> tuple[Any, ...]:
+        """Show where one was; folders where a collection has no such shelves."""
+        return self._at(name, way, lambda: where, select=True)
+
+    def on_poll(self, name: str, way: str, where: Where) -> tuple[Any, ...]:
+        """Show how far a computation is, or its result."""
         return self._at(name, way, lambda: where)
+
+    def on_choices(self, name: str, way: str) -> gr.Radio:
+        """Offer the shelves that a collection has."""
+        possible = self._possible(self.catalogue(self.workspace.place(name)))
+        return gr.Radio(possible, value=way if way in possible else possible[0])
 
     def on_way(self, name: str, way: str, where: Where) -> tuple[Any, ...]:
         """Show all shelves, of another kind or after one of them."""
@@ -80,7 +91,7 @@ class BrowsePage:
         """Turn to another page."""
         return self._at(name, way, lambda: (where[0], number(event, "page")))
 
-    def _at(self, name: str, asked: str, choose: Callable[[], Where]) -> tuple[Any, ...]:
+    def _at(self, name: str, asked: str, choose: Callable[[], Where], select: bool = False) -> tuple[Any, ...]:
         where, ways = (-1, 0), gr.skip()
 
         def action() -> str:
@@ -88,9 +99,10 @@ class BrowsePage:
             where = choose()
             place = self.workspace.place(name)
             catalogue = self.catalogue(place)
-            possible = [label for label, kind in WAYS.items() if kind in (*catalogue.ways, "map")]
+            possible = self._possible(catalogue)
             way = asked if asked in possible else possible[0]
-            ways = gr.Radio(possible, value=way)
+            if select or way != asked:  # else the mark would flicker at every answer
+                ways = gr.Radio(possible, value=way)
             return self._html(place, catalogue, WAYS[way], where)
 
         return self.safely(action), where, ways
@@ -120,6 +132,10 @@ class BrowsePage:
             return catalogue.clusters(ids, clustered(shard.index.codes_of(ids)))
 
         return self.background.job(key, shelves)
+
+    @staticmethod
+    def _possible(catalogue: Catalogue) -> list[str]:
+        return [label for label, kind in WAYS.items() if kind in (*catalogue.ways, "map")]
 
     def catalogue(self, place: Place) -> Catalogue:
         """Return what is known of the newest version of a collection; read once."""

@@ -19,6 +19,7 @@ SENTENCES = (
         r"R@|Recall",
         "Of all that would be right, the share among the first so many answers; for pairs, how often theirs is.",
     ),
+    (r"hit@", "How often at least one of the first so many answers is right."),
     (r"NDCG", "How right the first answers are, where the first counts most: 1 for the best order there is."),
     (r"ACG|WAP", "How many labels the answers share with the query, on average."),
     (r"kNN", "How often the nearest answers, by a vote, name the right class."),

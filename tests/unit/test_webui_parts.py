@@ -307,7 +307,7 @@ def test_precision_over_recall_is_without_the_precision_0_of_empty_balls():
 
 
 @pytest.mark.parametrize(
-    "metric", ["mAP@all", "mAP@1000", "mAP@H<=2", "P@100", "P@H<=2", "R@H<=2", "NDCG@10", "kNN@20"]
+    "metric", ["mAP@all", "mAP@1000", "mAP@H<=2", "P@100", "P@H<=2", "R@H<=2", "NDCG@10", "kNN@20", "hit@1"]
 )
 def test_every_figure_has_a_sentence_of_its_own(metric):
     from deephash.webui.figurewords import ELSE, in_a_sentence
