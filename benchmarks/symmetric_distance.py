@@ -15,6 +15,8 @@ import os
 import platform
 import time
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 
 import faiss
 import numpy as np
@@ -41,21 +43,17 @@ def main() -> None:
     ours = {way: SymmetricIndex(np.arange(len(codes)), codes, way=way) for way in ("popcount", "look_up")}
     best = min(ours.values(), key=lambda index: timed(lambda: index.search(queries, options.k), options.queries)[1])
     right = exact_products(codes, queries[:4], options.k)
+    faiss_ones = {"IndexPQFastScan": faiss.IndexPQFastScan, "IndexPQ": faiss.IndexPQ}
+    theirs = {name: filled(make, codes) for name, make in faiss_ones.items()}
+    found = {name: agreement(index, values[:4], right) for name, index in theirs.items()}
     for batch in (options.queries, 1):
-        own = timed(lambda: best.search(queries[:batch], options.k), batch)
+        own = timed(partial(best.search, queries[:batch], options.k), batch)
         for way, index in ours.items():
-            shown(
-                f"deephash, {way}",
-                batch,
-                timed(lambda i=index: i.search(queries[:batch], options.k), batch),
-                own,
-                "100 %",
-            )
-        for name, make in (("IndexPQFastScan", faiss.IndexPQFastScan), ("IndexPQ", faiss.IndexPQ)):
-            index = filled(make, codes)
-            some = min(batch, 4) if name == "IndexPQ" else batch  # a third of a second each
-            took = timed(lambda i=index: i.search(values[:some], options.k), some)
-            shown(name, batch, took, own, agreement(index, values[:4], right))
+            took = timed(partial(index.search, queries[:batch], options.k), batch)
+            shown(f"deephash, {way}", batch, took, own, "100 %")
+        for name, index in theirs.items():
+            some = min(batch, 4) if name == "IndexPQ" else batch  # it takes a third of a second each
+            shown(name, batch, timed(partial(index.search, values[:some], options.k), some), own, found[name])
 
 
 def filled(make: Callable[..., faiss.Index], codes: BinaryCodes) -> faiss.Index:
@@ -101,7 +99,7 @@ def shown(name: str, batch: int, took: tuple[float, float], own: tuple[float, fl
 def cpu() -> str:
     """Return the processor's name, and the instructions that matter here."""
     try:
-        lines = open("/proc/cpuinfo", encoding="utf8").read()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf8")
     except OSError:
         return platform.processor() or platform.machine()
     name = next((line.partition(":")[2].strip() for line in lines.splitlines() if line.startswith("model name")), "?")
