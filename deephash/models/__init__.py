@@ -8,6 +8,7 @@ from deephash.models.cca import CCAHash, CrossModalPCA
 from deephash.models.cibhash import CIBHash
 from deephash.models.cmfh import CMFH
 from deephash.models.cross_modal_itq import CrossModalITQ
+from deephash.models.crovca import CrossModalCroVCA, CroVCA
 from deephash.models.csce_net import CSCENet
 from deephash.models.csq import CSQ
 from deephash.models.dcmh import DCMH
@@ -17,6 +18,7 @@ from deephash.models.dpn import DPN
 from deephash.models.dpsh import DPSH
 from deephash.models.dtsh import DTSH
 from deephash.models.greedyhash import GreedyHash, GreedyHashUnsupervised
+from deephash.models.hashing_baseline import HashingBaseline
 from deephash.models.hashnet import HashNet
 from deephash.models.head import HeadHashModel
 from deephash.models.itq import ITQ
@@ -54,6 +56,8 @@ __all__ = [
     "CCAHash",
     "CIBHash",
     "CSCENet",
+    "CroVCA",
+    "CrossModalCroVCA",
     "CrossModalITQ",
     "CrossModalInfoNCE",
     "CrossModalOrthoHash",
@@ -62,6 +66,7 @@ __all__ = [
     "GreedyHashUnsupervised",
     "HashModel",
     "HashNet",
+    "HashingBaseline",
     "HeadHashModel",
     "ObjectiveHashModel",
     "Optimizer",
