@@ -38,9 +38,8 @@ class HashingBaseline(PCASign):
     def start(self, features: Inputs) -> None:
         """Find mean and axes, and turn them."""
         super().start(features)
-        self.projection.copy_(
-            self.projection.double() @ random_rotation(self.num_bits, self.seed).to(self.projection.device)
-        )
+        rotation = random_rotation(self.num_bits, self.seed).to(self.projection.device)
+        self.projection.copy_(self.projection.double() @ rotation)
 
 
 def random_rotation(size: int, seed: int = 0) -> Tensor:
