@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from deephash.data.flickr8k import Flickr8k as Flickr8k
     from deephash.data.folder import PictureFolder as PictureFolder
     from deephash.data.manifest import Manifest as Manifest
+    from deephash.data.mfeat import Mfeat as Mfeat
     from deephash.data.semi_paired import PairingMask as PairingMask
     from deephash.data.semi_paired import SemiPaired as SemiPaired
     from deephash.data.stream_task import StreamTask as StreamTask
@@ -27,6 +28,7 @@ _HOME = {
     "Flickr8k": "flickr8k",
     "HashDataModule": "datamodule",
     "Manifest": "manifest",
+    "Mfeat": "mfeat",
     "PairingMask": "semi_paired",
     "PictureFolder": "folder",
     "SemiPaired": "semi_paired",
