@@ -25,6 +25,7 @@ from deephash.models.itq import ITQ
 from deephash.models.linear_hash import CrossModalInfoNCE, CrossModalOrthoHash
 from deephash.models.loading import load_model
 from deephash.models.lsh import LSH
+from deephash.models.multi_view import MultiViewEnhancementHash
 from deephash.models.objective import BatchHook, ObjectiveHashModel
 from deephash.models.optimizers import Optimizer
 from deephash.models.orthohash import OrthoHash
@@ -68,6 +69,7 @@ __all__ = [
     "HashNet",
     "HashingBaseline",
     "HeadHashModel",
+    "MultiViewEnhancementHash",
     "ObjectiveHashModel",
     "Optimizer",
     "OrthoHash",
