@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
+from deephash.cli.model_views import show_views
 from deephash.cli.output import print_json, table
 from deephash.cli.specs import GRAMMAR, KNOWN, Known
 from deephash.errors import UsageError
@@ -57,17 +58,23 @@ def _cells(known: Known) -> tuple[str, ...]:
     return known.name, known.reads, bits, f"{known.megabytes:.0f} MB", known.licence, known.good_at
 
 
-def info(folder: Path, *, json: bool = False) -> None:
+def info(folder: Path, *, views: bool = False, json: bool = False) -> None:
     """Say what a model folder holds, without loading it.
+
+    $ deephash models info runs/multi_view --views    # how much each view counts, which are redundant
 
     Args:
         folder: RUN/model, or a run folder.
+        views: of a multi-view model, the weight of each view, its bits, and how views go together; loads the model.
         json: one JSON object.
     """
     from deephash.encoding.card import portable_facts
     from deephash.encoding.record import model_folder, read_model_record
 
     record = read_model_record(model_folder(folder))
+    if views:
+        show_views(folder, json=json)
+        return
     if json:
         print_json(record)
         return

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -242,6 +242,23 @@ class MultiViewEnhancementHash(ObjectiveHashModel):
                 "call prepare(views, labels)"
             )
         return self._table
+
+    def view_facts(self) -> list[dict[str, Any]]:
+        """Return of each view its name, width, weight, bits in the fused code, how many of them differ, and relations.
+
+        Replicated bits carry nothing new: the effective length of a code is that of its ``distinct`` bits.
+        """
+        return [
+            {
+                "view": name,
+                "width": width,
+                "weight": float(self.view_weights[place]),
+                "bits": int((self.bit_view == place).sum()),
+                "distinct": int(self.bit_column[self.bit_view == place].unique().numel()),
+                "relation": dict(zip(self.views, self.view_relation[place].tolist())),
+            }
+            for place, (name, width) in enumerate(self.views.items())
+        ]
 
     # Losses ----------------------------------------------------------------------------------------
 

@@ -139,7 +139,3 @@ def fused(image: Tensor, views: Tensor, view: Tensor, column: Tensor) -> Tensor:
     """Return h^f [B, K_c + K_f]: the image's entries [B, K_c], then ``views[:, view, column]`` of [B, M, K_v]."""
     return torch.cat([image, views[:, view, column]], dim=1)
 
-
-def distinct(view: Tensor, column: Tensor) -> int:
-    """Return how many different bits stand behind the places: replicated ones add none."""
-    return len(set(zip(view.tolist(), column.tolist())))
