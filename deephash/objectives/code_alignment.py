@@ -44,4 +44,5 @@ def coding_rate(logits: Tensor, distortion: float = 0.5) -> Tensor:
     rows = normalize(logits.float(), dim=1, eps=1e-12)
     count, bits = rows.shape
     gram = rows.T @ rows * (bits / (count * distortion))
-    return torch.linalg.slogdet(torch.eye(bits, device=rows.device) + gram).logabsdet / 2
+    rate: Tensor = torch.linalg.slogdet(torch.eye(bits, device=rows.device) + gram).logabsdet / 2
+    return rate
