@@ -95,7 +95,7 @@ def test_has_a_page(name, module):
 
 
 def test_facts_stand_on_the_class():
-    assert set(training_free_methods()) == {"clip", "itq", "lsh", "pca_sign"}
+    assert set(training_free_methods()) == {"clip", "hashing_baseline", "itq", "lsh", "pca_sign"}
     assert [cls.__name__ for cls in baseline_methods()] == ["LSH", "PCASign", "ITQ"]
 
 
