@@ -21,6 +21,7 @@ from deephash.models.greedyhash import GreedyHash, GreedyHashUnsupervised
 from deephash.models.hashing_baseline import HashingBaseline
 from deephash.models.hashnet import HashNet
 from deephash.models.head import HeadHashModel
+from deephash.models.hib import HIB
 from deephash.models.itq import ITQ
 from deephash.models.linear_hash import CrossModalInfoNCE, CrossModalOrthoHash
 from deephash.models.loading import load_model
@@ -45,6 +46,7 @@ __all__ = [
     "DPN",
     "DPSH",
     "DTSH",
+    "HIB",
     "ITQ",
     "LSH",
     "RREH",

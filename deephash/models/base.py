@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, ItemsView, Iterator, Mapping, Sequence, ValuesView
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import torch
@@ -21,6 +22,7 @@ from deephash.errors import UsageError
 from deephash.numbers import whole
 
 if TYPE_CHECKING:
+    from deephash.collection.bit_certainty import BitCertainty
     from deephash.collection.pair_counts import PairCounts
     from deephash.collection.seen import SeenItems
     from deephash.encoding.targets import TargetTable
@@ -62,6 +64,7 @@ class HashModel(LightningModule, ABC):
     learned_codes: BinaryCodes | None = None  # of training items [M N], solved as by DLCH
     seen: SeenItems | None = None  # what it was trained on, for evaluations to tell
     known_pairs: Sequence[PairCounts] = ()  # of its validation part, for searches to tell what is likely
+    certainty: Mapping[str, BitCertainty] = MappingProxyType({})  # modality -> how sure its bits are
 
     def __init__(self, num_bits: int, backbones: Mapping[str, Backbone]) -> None:
         super().__init__()
@@ -108,6 +111,28 @@ class HashModel(LightningModule, ABC):
         with self.evaluating(), torch.inference_mode():
             on_device = {key: value.to(self.device) for key, value in inputs.items()}
             return BinaryCodes.from_bits(self.bits(on_device).cpu().numpy())
+
+    @property
+    def own_certainty(self) -> BitCertainty | None:
+        """How sure bits are, of a method whose continuous codes say it themselves (HIB); None of most."""
+        return None
+
+    def bit_probabilities(self, inputs: Inputs) -> Tensor:
+        """Return how probably each bit is 1, float64 shaped like :meth:`forward`, of the one modality given.
+
+        Of most methods that is calibrated: how probably a right answer has the bit
+        (:mod:`deephash.collection.bit_certainty`).
+
+        Raises:
+            UsageError: a continuous code is NaN, or nobody calibrated the model.
+        """
+        from deephash.collection.bit_certainty import certainty_for
+
+        given = next((name for name in self.encoders if name in inputs or f"{name}_features" in inputs), "image")
+        table = self.own_certainty or certainty_for(self.certainty, given, type(self).__name__)
+        with self.evaluating(), torch.inference_mode():
+            continuous = self({key: value.to(self.device) for key, value in inputs.items()})
+        return torch.from_numpy(table.probabilities(continuous.double().cpu().numpy()))
 
     def database_codes(self, modality: str | None = None) -> BinaryCodes | None:
         """Return codes [N] that were solved for the N items of the training split, in its order.

@@ -22,6 +22,7 @@ from safetensors.torch import load_file
 
 from deephash.backbones import Backbone
 from deephash.codes import BinaryCodes
+from deephash.collection.bit_certainty import load_certainty
 from deephash.collection.pair_counts import load_pair_counts
 from deephash.collection.seen import SeenItems
 from deephash.encoding.record import (
@@ -175,6 +176,7 @@ def _fill(model: HashModel, record: Mapping[str, Any], folder: Path) -> None:
         model.learned_codes = codes
     model.seen = SeenItems.load(folder)
     model.known_pairs = load_pair_counts(folder)
+    model.certainty = load_certainty(folder) or model.certainty
     if isinstance(model, Stationary) and (table := TargetTable.load(folder)) is not None:
         model.target_classes = table.names[: model.num_classes]
     model.format_version = record["format_version"]

@@ -20,6 +20,7 @@ from safetensors.torch import save_file
 
 from deephash.backbones import Backbone, Encoder
 from deephash.codes import BinaryCodes
+from deephash.collection.bit_certainty import BitCertainty, save_certainty
 from deephash.collection.pair_counts import PairCounts, save_pair_counts
 from deephash.collection.seen import SeenItems
 from deephash.encoding.card import CARD_NAME, card_of
@@ -45,9 +46,12 @@ class Saveable(Protocol):
     learned_codes: BinaryCodes | None
     seen: SeenItems | None
     known_pairs: Sequence[PairCounts]
+    certainty: Mapping[str, BitCertainty]
 
     @property
     def encoders(self) -> Any: ...  # noqa: D102
+    @property
+    def own_certainty(self) -> BitCertainty | None: ...  # noqa: D102
     @property
     def hparams(self) -> Any: ...  # noqa: D102
     def state_dict(self) -> Any: ...  # noqa: D102
@@ -90,6 +94,9 @@ def _write(model: Saveable, folder: Path, portable: bool) -> None:
         model.seen.save(folder)
     if model.known_pairs:
         save_pair_counts(folder, model.known_pairs)
+    own = model.own_certainty
+    if tables := model.certainty or ({} if own is None else {"image": own}):
+        save_certainty(folder, tables)
     if (table := model.target_table()) is not None:
         table.save(folder)
     record = describe(model) | {"weights_sha256": sha256(folder / TENSORS_NAME)}

@@ -16,6 +16,7 @@ from lightning import Callback, Trainer
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.trainer.states import TrainerStatus
 
+from deephash.collection.bit_certainty import save_certainty
 from deephash.collection.pair_counts import save_pair_counts
 from deephash.data.datamodule import HashDataModule
 from deephash.data.stream_task import StreamTask
@@ -23,6 +24,7 @@ from deephash.errors import UsageError
 from deephash.models import BatchHook, HashModel, ObjectiveHashModel, load_model
 from deephash.models.objective import batch_hooks
 from deephash.models.warm_start import WarmStart
+from deephash.scoring.bit_certainty import certainty_of_bits
 from deephash.scoring.known_pairs import known_pairs
 from deephash.training.callbacks import ModelSaver, RetrievalEvaluation, TrainingProgress, can_validate
 from deephash.training.inheritance import NOTHING, Inheritance
@@ -153,10 +155,10 @@ def fit(
 
 
 def _note_what_it_learns_from(trainer: Trainer, model: HashModel, data: HashDataModule) -> None:
-    """Let the model remember its items; the known pairs of a model that it begins with are of other codes."""
+    """Let the model remember its items; the known pairs and certainty of one that it begins with are of other codes."""
     if trainer.max_epochs != 0:
         model.seen = data.seen_items() if model.seen is None else model.seen | data.seen_items()
-    model.known_pairs = ()
+    model.known_pairs, model.certainty = (), {}
 
 
 def _complete(folder: Path, model: HashModel, data: HashDataModule) -> None:
@@ -167,10 +169,12 @@ def _complete(folder: Path, model: HashModel, data: HashDataModule) -> None:
 
 
 def _keep_known_pairs(folder: Path, model: HashModel, data: HashDataModule) -> None:
-    """Write into the run's model how far apart right and wrong pairs of its validation part lie, for searches."""
+    """Write into the run's model how far apart known pairs of its validation part lie, and how sure its bits are."""
     best = load_model(folder).to(model.device)
     if tables := known_pairs(best, data):
         save_pair_counts(folder, tables)
+    if sure := certainty_of_bits(best, data):
+        save_certainty(folder, sure)
     data.attach(model)
 
 
