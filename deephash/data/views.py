@@ -21,8 +21,9 @@ def training_views(data: HashDataModule, widths: Mapping[str, int]) -> dict[str,
     """Return the views [n, D] of the training split's rows, in its order.
 
     A name is that of vectors the data set holds (``<name>_features`` of a file, ``image`` of the digits), else ``rgb``,
-    ``hsv``, ``hog`` or ``lbp``, else a frozen backbone such as ``timm:resnet18``. Pictures are taken as they are, never
-    augmented. Rows whose item lacks the view hold NaN.
+    ``hsv``, ``hog`` or ``lbp``, else a frozen backbone such as ``timm:resnet18``, with a file or a tag of weights after
+    an equals sign: ``timm:resnet18=FILE``. Pictures are taken as they are, never augmented. Rows whose item lacks the
+    view hold NaN.
 
     Args:
         data: after its ``setup``.
@@ -73,4 +74,7 @@ def _of_pictures(data: HashDataModule, name: str) -> Tensor:
 
 
 def _encoder(name: str) -> Encoder:
-    return Descriptor(name) if name in GENERATORS else Backbone(name).build()
+    if name in GENERATORS:
+        return Descriptor(name)
+    network, _, weights = name.partition("=")
+    return Backbone(network, weights or "hub").build()

@@ -95,7 +95,7 @@ class MultiViewEnhancementHash(ObjectiveHashModel):
         self.views = checked_views(views)
         self.view_bits = checked_view_bits(num_bits, view_bits)
         self.fusion, self.view_width = fusion, checked_width(fusion, view_width, self.view_bits, len(self.views))
-        self.warm_up, self.settle = whole(warm_up, "warm_up, epochs,", least=0), settle
+        self.warm_up, self.settle = whole(warm_up, "warm_up, epochs,", least=0), checked_share(settle)
         self.num_pairs = whole(num_pairs, "num_pairs, by which views are weighed,", least=2)
         self.weights = {
             "view_weight": view_weight, "quantization_weight": quantization_weight, "memory_weight": memory_weight
@@ -311,6 +311,13 @@ def checked_view_bits(num_bits: int, view_bits: int | None) -> int:
             f"view_bits is at most {num_bits - 1} (num_bits - 1: the image needs one too), not {view_bits}"
         )
     return view_bits
+
+
+def checked_share(settle: float) -> float:
+    """Return ``settle``. Raises UsageError outside 0..1."""
+    if not 0 <= settle <= 1:
+        raise UsageError(f"settle is the share of the epochs after which bits stay, 0 to 1, not {settle}")
+    return settle
 
 
 def checked_width(fusion: str, view_width: int | None, view_bits: int, count: int) -> int:

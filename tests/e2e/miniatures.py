@@ -64,6 +64,22 @@ def feature_file(path: Path, widths: Mapping[str, int], rows: int = 60, classes:
     return path
 
 
+def write_mfeat(folder: Path) -> Path:
+    """UCI mfeat in small: three views in 10 classes, 120 numerals to train on and 40 that ask."""
+    from deephash.data.mfeat import VIEWS
+
+    draw, path = np.random.default_rng(0), folder / "mfeat.npz"
+    means = {kind: 3 * draw.normal(size=(10, width)) for kind, width in VIEWS.items()}
+    arrays = {}
+    for part, rows in (("train", 120), ("test", 40)):
+        labels = np.arange(rows) % 10
+        arrays[f"label_{part}"] = labels
+        for kind, width in VIEWS.items():
+            arrays[f"{kind}_{part}"] = (means[kind][labels] + draw.normal(size=(rows, width))).astype(np.float32)
+    np.savez(path, **arrays)
+    return path
+
+
 def find_backbones(init_args: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Return modality -> backbone description of a model's arguments, as they stand in YAML."""
     found = {}

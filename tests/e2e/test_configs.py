@@ -45,6 +45,8 @@ def shrink(config, folder):
         options["file"] = str(write_wiki(folder))
     elif kind == "SemiPaired":
         options["base"]["init_args"]["file"] = str(write_wiki(folder))
+    elif kind == "Mfeat":
+        options["file"] = str(miniatures.write_mfeat(folder))
     elif kind == "FashionItems":
         options["root"] = str(write_fashion(folder))
     elif kind == "PictureFolder":
