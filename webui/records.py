@@ -32,6 +32,9 @@ class HitRecord(BaseModel):
     by_chance: float | None = Field(
         description="probability that an unrelated item lies so near, where models are merged"
     )
+    expected_distance: float | None = Field(
+        None, description="bits, the query being uncertain, where hits are ordered so"
+    )
     word: str | None = Field(
         description="likely, nearer than chance, unlikely or by chance; null where none can be said"
     )

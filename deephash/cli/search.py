@@ -6,6 +6,7 @@ import os
 import re
 import sys
 import webbrowser
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -18,7 +19,7 @@ from deephash.collection.parser import as_filter
 from deephash.collection.reader import CollectionReader
 from deephash.encoding.port import Engine
 from deephash.errors import DataError, UsageError, did_you_mean
-from deephash.numbers import whole
+from deephash.numbers import real, whole
 from deephash.pictures import looks_like_picture
 from deephash.search import Answer, Options, Part, Query, Searcher
 
@@ -43,6 +44,8 @@ def search(
     group_duplicates: bool = False,
     rerank: int = 0,
     correct_hubs: bool = False,
+    rerank_expected: int = 0,
+    min_certainty: float | None = None,
     show: str | None = None,
     explain: bool = False,
     json: bool = False,
@@ -62,6 +65,7 @@ def search(
     $ deephash search pictures.dh cat.jpg --plus "on a sofa" --minus 0.5:dog.jpg
     $ deephash search pictures.dh --image street.jpg --text "at night" --beta 0.7 --minus people
     $ deephash search pictures.dh "at the sea" --correct-hubs
+    $ deephash search pictures.dh blurred.jpg --min-certainty 0.7 --rerank-expected 200
     $ deephash search pictures.dh cat.jpg --show label,width,height
     $ deephash search pictures.dh cat.jpg --paths -0 | xargs -0 ls -l
 
@@ -80,6 +84,8 @@ def search(
         group_duplicates: show one of each group of near-duplicates.
         rerank: reorder so many of the nearest codes by the stored vectors (``deephash index --keep-vectors``).
         correct_hubs: add to each distance what ``deephash collection hubs`` found the item too near to every query by.
+        rerank_expected: reorder so many of the nearest codes by expected distance: bits that are sure count for more.
+        min_certainty: refuse a query whose code is less certain, 0 to 1, such as a blurred picture's; then exit 1.
         show: attributes to print beside the path, for example ``label,taken``; --json prints all.
         explain: say which engine answered, and how the codes look.
         json: one JSON object a line.
@@ -93,12 +99,16 @@ def search(
     whole(k, "-k, the number of answers,", least=1)
     if max_distance not in (None, "auto"):
         whole(max_distance, "--max-distance, in bits,")
+    if min_certainty is not None:
+        real(min_certainty, "--min-certainty, how sure the query's code must be,", least=0, most=1)
+    whole(rerank_expected, "--rerank-expected, the length of the shortlist,")
     names = _checked_columns(collection, where, show)  # a misspelt one is said before a model is loaded
     searcher = Searcher.open(collection, model=model, index=index, engine=engine)
     parts = _asked(searcher, query, image, text, beta)
     parts += [_weighted(searcher, words, 1.0) for words in plus]
     parts += [_weighted(searcher, words, -1.0) for words in minus]
     options = Options(k, max_distance, where, group_duplicates, rerank, correct_hubs)
+    options = replace(options, rerank_expected=rerank_expected, min_certainty=min_certainty)
     answer = searcher.ask(Query.of(*parts), options)
     if not answer.hits:
         note(_nothing(searcher, answer))
@@ -198,6 +208,8 @@ def _download(address: str) -> bytes:
 
 
 def _nothing(searcher: Searcher, answer: Answer) -> str:
+    if answer.refusal:
+        return answer.refusal
     if not answer.total:
         return f"{searcher.path} is empty; fill it with: deephash index PICTURES --out {searcher.path}"
     if answer.nearest is None:

@@ -51,6 +51,7 @@ def _print_rows(answer: Answer, hits: list[Hit], remarks: list[str], columns: _C
     words = [answer.word(hit) for hit in hits]
     said = max(map(len, words))
     order = "" if hits[0].corrected is None else "  d + bias"
+    order += "" if hits[0].expected_distance is None else "  expected"
     order += "  model   by chance" if answer.is_merged else ""
     order += f"  {'is':<{said}}" if said else ""
     head = "".join(f"  {name:<{width}}" for name, width, _ in columns)
@@ -61,6 +62,7 @@ def _print_rows(answer: Answer, hits: list[Hit], remarks: list[str], columns: _C
             print(f"{'-' * ranks}  {answer.beyond}")
             line = None
         by = "" if hit.corrected is None else f"  {hit.corrected:8.1f}"
+        by += "" if hit.expected_distance is None else f"  {hit.expected_distance:8.1f}"
         by += "" if hit.by_chance is None else f"  {hit.model_version:5}  {hit.by_chance:10.2g}"
         by += f"  {word:<{said}}" if said else ""
         by += "".join(f"  {cells[place]:<{width}}" for _, width, cells in columns)

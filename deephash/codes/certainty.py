@@ -112,7 +112,7 @@ def _falling(p: Probabilities) -> Iterator[tuple[int, ...]]:
     sure = np.clip(np.maximum(p, 1 - p)[order], None, 1 - SUREST)
     costs = np.log(sure / (1 - sure)).tolist()  # rising
     yield ()
-    heap = [(costs[0], (0,))] if costs else []
+    heap: list[tuple[float, tuple[int, ...]]] = [(costs[0], (0,))] if costs else []
     while heap:
         cost, places = heapq.heappop(heap)
         yield tuple(sorted(int(order[place]) for place in places))

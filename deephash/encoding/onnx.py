@@ -20,6 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deephash.codes import BinaryCodes, CodeLayout
+from deephash.collection.bit_certainty import BitCertainty, load_certainty
+from deephash.encoding.doubt import uncertainty_of
 from deephash.encoding.port import CodeEncoder, Encoded, Modality, Precision, Row
 from deephash.encoding.portable import ENTRY, INT8_NAME, file_name, read_tower, towers_of
 from deephash.encoding.readers import Reader, reader_of
@@ -88,6 +90,11 @@ class OnnxEncoder:
     def _own_bits(self) -> bool:
         return not self._record[ENTRY].get("mixable")
 
+    @cached_property
+    def certainty(self) -> Mapping[str, BitCertainty]:
+        """How sure bits are, by modality; empty where nobody calibrated the model."""
+        return load_certainty(self.folder)
+
     def fingerprint(self) -> str:
         """Return the model's fingerprint, as its record says it."""
         return str(self._record["fingerprint"])
@@ -133,7 +140,8 @@ class OnnxEncoder:
                 f"{broken} of {len(values)} continuous codes hold NaN: the input holds NaN, or training diverged"
             )
         bits = found["bits"] if self._own_bits else values >= 0
-        return Encoded(BinaryCodes.from_bits(bits), values if continuous else None, found.get("vectors"))
+        doubt = uncertainty_of(self.certainty, modality, values) if continuous else None
+        return Encoded(BinaryCodes.from_bits(bits), values if continuous else None, found.get("vectors"), doubt)
 
     def at(self, precision: Precision) -> Self:
         """Return the same model in another precision; itself where it has it. Raises UsageError where there is none."""

@@ -32,7 +32,8 @@ class Encoded:
         codes: n rows.
         continuous: float32 [n, K] (or [n, L, K]), what the bits were made of; None where nobody asked for it.
         vectors: float32 [n, D] for re-ranking by cosine; None where nobody asked for them.
-        uncertainty: float32 [n], where a method tells how sure it is; None for all that exist.
+        uncertainty: float32 [n], 0..1, where it is known how sure bits are (:mod:`deephash.encoding.doubt`) and
+            ``continuous`` was asked for; else None.
     """
 
     codes: BinaryCodes

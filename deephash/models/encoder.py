@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +15,8 @@ from torch import Tensor
 
 from deephash.backbones.text import TextEncoder
 from deephash.codes import BinaryCodes, CodeLayout
+from deephash.collection.bit_certainty import BitCertainty
+from deephash.encoding.doubt import uncertainty_of
 from deephash.encoding.port import CodeEncoder, Encoded, Modality, Precision, Row
 from deephash.errors import UsageError
 from deephash.models.base import HashModel
@@ -55,6 +57,12 @@ class TorchEncoder:
     def neutral_phrase(self) -> str | None:
         """The phrase that says nothing; None without a text tower that reads phrases."""
         return None if self._texts is None else self._texts.neutral_phrase
+
+    @property
+    def certainty(self) -> Mapping[str, BitCertainty]:
+        """How sure bits are, by modality; empty where nobody calibrated the model."""
+        own = self.model.own_certainty
+        return self.model.certainty or ({} if own is None else {"image": own})
 
     @property
     def runs_on_cpu(self) -> bool:
@@ -106,10 +114,12 @@ class TorchEncoder:
         with torch.inference_mode(), self._autocast():
             inputs: dict[str, Tensor] = {modality: batch.to(self.model.device)}
             features = {f"{modality}_features": self.model.features(inputs, modality)}
+            values = _array(self.model(features)) if continuous else None
             return Encoded(
                 self.model.encode(features),
-                _array(self.model(features)) if continuous else None,
+                values,
                 _array(self.model.vectors(features)) if vectors else None,
+                None if values is None else uncertainty_of(self.certainty, modality, values),
             )
 
     def at(self, precision: Precision) -> Self:

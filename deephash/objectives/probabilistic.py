@@ -99,7 +99,8 @@ def gaussian_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
 def bit_probabilities(mean: Tensor, sigma: Tensor) -> Tensor:
     """Return how probably each bit is 1, ``Phi(mean / sigma)``, shaped like ``mean``. Raises UsageError."""
     _require_spread(mean, sigma)
-    return torch.special.ndtr(mean / sigma)
+    found: Tensor = torch.special.ndtr(mean / sigma)
+    return found
 
 
 def _require_spread(mean: Tensor, sigma: Tensor) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deephash.codes import BinaryCodes
+from deephash.codes.certainty import certainty, within_noise
 from deephash.search.chance import Chance
 from deephash.search.hits import Hit, group_near_duplicates, remarks_on
 from deephash.search.query import AUTO, Options, Query
@@ -43,6 +44,8 @@ class Answer:
         notes: what the person should know about this answer, such as whose codes were left out.
         itself: the item that asked, where one did and it is among those searched.
         spaces: for each space of codes that was asked, its items, the query's code and the counts there.
+        probabilities: float64 [K], how probably each bit of ``code`` is 1; None where it is not known.
+        usual: certainty that 95 % of known queries reach; None where not known.
     """
 
     name: str
@@ -60,6 +63,39 @@ class Answer:
     notes: tuple[str, ...] = ()
     itself: int | None = None
     spaces: tuple[Space, ...] = ()
+    probabilities: NDArray[np.float64] | None = None
+    usual: float | None = None
+
+    @property
+    def certainty(self) -> float | None:
+        """How sure the query's code is as a whole, 0..1; None where it is not known."""
+        return None if self.probabilities is None else float(certainty(self.probabilities))
+
+    @property
+    def noisy_bits(self) -> NDArray[np.bool_]:
+        """Which bits of the query are within noise, [K]; none where it is not known."""
+        return np.zeros(self.num_bits, bool) if self.probabilities is None else within_noise(self.probabilities)
+
+    @property
+    def doubt(self) -> str:
+        """How uncertain the query's code is, in words; empty where it is as certain as others, or nobody knows."""
+        if self.certainty is None or self.usual is None or self.certainty >= self.usual:
+            return ""
+        return (
+            f"uncertain: {self._noise} (certainty {self.certainty:.2f}; 95 % of known queries reach {self.usual:.2f})"
+        )
+
+    @property
+    def refusal(self) -> str:
+        """Why nothing is answered to a query that is less certain than the options ask for; else empty."""
+        least = self.options.min_certainty
+        if least is None or self.certainty is None or self.certainty >= least:
+            return ""
+        return f"refused: certainty {self.certainty:.2f} is below {least:g}; {self._noise}"
+
+    @property
+    def _noise(self) -> str:
+        return f"{int(self.noisy_bits.sum())} of {self.num_bits} bits are within noise"
 
     @property
     def is_merged(self) -> bool:
@@ -267,6 +303,7 @@ class Answer:
             },
             "encode_ms": round(self.encode_ms, 3),
             "search_ms": round(self.search_ms, 3),
+            "certainty": None if self.certainty is None else round(self.certainty, 4),
             "notes": list(self.notes),
             "hits": [self.hit_record(hit) for hit in self.hits],
         }

@@ -17,6 +17,7 @@ from deephash.collection.model_versions import ModelVersion
 from deephash.collection.reader import CollectionReader
 from deephash.encoding import CodeEncoder, open_encoder, read_model_record
 from deephash.encoding.composed import change_by_words, compose_picture, continuous_codes, neutral_codes
+from deephash.encoding.doubt import tables_of
 from deephash.encoding.opening import USUAL, Manner, Source, folder_of, manner_of
 from deephash.encoding.phrases import unknown_note
 from deephash.encoding.port import Engine, Modality, Row
@@ -36,14 +37,20 @@ class Encoded:
     Attributes:
         code: one row.
         vector: float32 [1, D], comparable with the vectors that rows keep; None where nobody asked for it.
+        probabilities: float64 [K], how probably each bit is 1; None where it is not known, as of stored codes, which
+            have bits alone, and of mixtures.
+        usual: certainty that 95 % of known queries reach; None where not known, or of a prefix.
     """
 
     code: BinaryCodes
     vector: NDArray[np.float32] | None = None
+    probabilities: NDArray[np.float64] | None = None
+    usual: float | None = None
 
     def prefix(self, bits: int) -> Encoded:
         """Return the first ``bits`` of the code, and the whole vector."""
-        return Encoded(self.code.prefix(bits), self.vector)
+        sure = None if self.probabilities is None else self.probabilities[:bits]
+        return Encoded(self.code.prefix(bits), self.vector, sure, self.usual if bits == self.code.num_bits else None)
 
 
 @dataclass(frozen=True)
@@ -132,8 +139,11 @@ class QueryEncoder:
     def encode(self, kind: Modality, value: Any, *, with_vector: bool = False) -> Encoded:
         """Return the code of a picture or a phrase, and its float vector: opened once, and one pass of the network."""
         row = self._row(kind, value)
-        found = self.model.encode(kind, [row], vectors=with_vector)
-        return Encoded(found.codes, found.vectors)
+        sure = tables_of(self.model).get(kind) if self.model.layout.is_flat else None
+        found = self.model.encode(kind, [row], continuous=sure is not None, vectors=with_vector)
+        if sure is None or found.continuous is None:
+            return Encoded(found.codes, found.vectors)
+        return Encoded(found.codes, found.vectors, sure.probabilities(found.continuous[0]), sure.usual)
 
     def encode_query(self, query: Query, *, with_vector: bool = False) -> Encoded:
         """Return the code of a query whose items were put in as codes; its parts are encoded once, sliders mix anew.

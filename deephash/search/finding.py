@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deephash.codes import BinaryCodes
+from deephash.codes.certainty import expected_hamming
 from deephash.errors import UsageError
 from deephash.index.rerank import search_two_stage
 from deephash.numbers import whole
@@ -40,13 +41,14 @@ class _Ordered:
     distances: NDArray[np.int32]
     scores: NDArray[np.float32] | None = None
     corrected: NDArray[np.float64] | None = None
+    expected: NDArray[np.float64] | None = None
 
     def within(self, distance: int | None) -> _Ordered:
         """Leave out what lies farther away."""
         if distance is None:
             return self
         near = self.distances <= distance
-        columns = (self.ids, self.distances, self.scores, self.corrected)
+        columns = (self.ids, self.distances, self.scores, self.corrected, self.expected)
         return _Ordered(*(None if column is None else column[near] for column in columns))  # type: ignore[arg-type]
 
 
@@ -73,7 +75,7 @@ def find_hits(shard: Shard, query: Query, encoded: Encoded, options: Options) ->
     How many items lie at a hit's distance is read from some more neighbours: all nearer ones are among them. Only where
     these end at the last hit's own distance are the codes counted.
     """
-    if options.rerank or options.correct_hubs or not encoded.code.layout.is_flat:
+    if options.rerank or options.rerank_expected or options.correct_hubs or not encoded.code.layout.is_flat:
         return find(shard, query, encoded, options).hits
     code, k, farthest = encoded.code, *_checked(shard, encoded.code, options)
     among = shard.narrowing.among(options.where)
@@ -100,8 +102,14 @@ def _checked(shard: Shard, code: BinaryCodes, options: Options) -> tuple[int, in
 
 def _ordered(shard: Shard, among: Among, query: Query, encoded: Encoded, options: Options, k: int) -> _Ordered:
     rerank = whole(options.rerank, "rerank, the length of the shortlist,")
-    if rerank and options.correct_hubs:
-        raise UsageError("hits are ordered by stored vectors or by corrected distances; leave out rerank or hubs")
+    expected = whole(options.rerank_expected, "rerank_expected, the length of the shortlist,")
+    if sum(map(bool, (rerank, expected, options.correct_hubs))) > 1:
+        raise UsageError(
+            "hits are ordered by stored vectors (rerank), by expected distances (rerank_expected) or by corrected "
+            "distances (hubs); leave out all but one"
+        )
+    if expected:
+        return by_expected_distance(shard, among, encoded, k, max(k, expected))
     if options.correct_hubs:
         correction = shard.correction(_hub_kind(query))
         ids, corrected, distances = correction.search(among.index, encoded.code, k, allowed=among.allowed)[0]
@@ -118,6 +126,32 @@ def _ordered(shard: Shard, among: Among, query: Query, encoded: Encoded, options
         return _symmetric(shard, among, query, encoded.code, k)
     found = among.index.search(encoded.code, k, allowed=among.allowed)
     return _nearest(found.ids[0], found.distances[0], query, among)
+
+
+def by_expected_distance(shard: Shard, among: Among, encoded: Encoded, k: int, shortlist: int) -> _Ordered:
+    """Order the nearest codes by the mean of their distance to an uncertain query; equal means by (distance, id).
+
+    Raises:
+        UsageError: it is not known how sure the query's bits are, or codes have several levels.
+    """
+    encoded.code.layout.require_flat("re-ranking by expected distance")
+    sure = require_known(encoded)
+    found = among.index.search(encoded.code, shortlist, allowed=among.allowed)
+    ids, distances = found.ids[0], found.distances[0]
+    bits = shard.codes_of(ids).bits() if len(ids) else np.zeros((0, len(sure)), bool)
+    expected = expected_hamming(bits, sure)
+    best = np.lexsort((ids, distances, expected))[:k]
+    return _Ordered(ids[best], distances[best], expected=expected[best])
+
+
+def require_known(encoded: Encoded) -> NDArray[np.float64]:
+    """Return how probably each bit is 1. Raises UsageError where it is not known."""
+    if encoded.probabilities is None:
+        raise UsageError(
+            "how sure this query's code is is not known: stored codes and mixtures have bits alone, and a model tells "
+            "it where deephash train had a labelled validation part (certainty.json in its folder)"
+        )
+    return encoded.probabilities
 
 
 def _symmetric(shard: Shard, among: Among, query: Query, code: BinaryCodes, k: int) -> _Ordered:
@@ -169,6 +203,7 @@ def _hits(shard: Shard, code: BinaryCodes, found: _Ordered, tie_size: Callable[[
             attributes=item.attributes,
             score=None if found.scores is None else float(found.scores[place]),
             corrected=None if found.corrected is None else float(found.corrected[place]),
+            expected_distance=None if found.expected is None else float(found.expected[place]),
             model_version=item.model_version,
         )
         for place, item in enumerate(shard.collection.items(found.ids, with_hashes=False))

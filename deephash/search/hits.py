@@ -29,6 +29,7 @@ class Hit:
         model_version: number of the model that made its code; distances of hits of other models may not be compared.
         by_chance: probability that an unrelated item lies so near, by which hits of models that cannot be compared are
             merged; None where all hits are of one.
+        expected_distance: in bits, the query's being uncertain, by which hits are then ordered; None without.
     """
 
     rank: int
@@ -43,6 +44,7 @@ class Hit:
     corrected: float | None = None
     model_version: int = 1
     by_chance: float | None = None
+    expected_distance: float | None = None
 
     def to_record(self) -> dict[str, Any]:
         """Return the hit as JSON values."""
@@ -59,6 +61,7 @@ class Hit:
             "corrected": None if self.corrected is None else round(self.corrected, 4),
             "model_version": self.model_version,
             "by_chance": self.by_chance,
+            "expected_distance": None if self.expected_distance is None else round(self.expected_distance, 4),
         }
 
 

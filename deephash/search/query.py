@@ -155,6 +155,9 @@ class Options:
         correct_hubs: add to each distance what the stored banks found the item too near to every query by.
         bits: compare only the first bits of the codes; None for all.
         near: codes at most so many bits apart are near-duplicates; None for a thirty-second of their length.
+        rerank_expected: length of the shortlist that is put in order by the expected distance, bits that are sure
+            counting for more; 0 keeps the order of the codes.
+        min_certainty: refuse a query whose code is less certain, 0..1; None answers all.
     """
 
     k: int = 10
@@ -165,6 +168,8 @@ class Options:
     correct_hubs: bool = False
     bits: int | None = None
     near: int | None = None
+    rerank_expected: int = 0
+    min_certainty: float | None = None
 
 
 def phrase(words: str, sign: int = 1) -> Part:

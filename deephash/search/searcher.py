@@ -17,10 +17,11 @@ from deephash.collection import Collection
 from deephash.encoding.opening import Source
 from deephash.encoding.port import Engine
 from deephash.errors import DataError, DeephashError, UnreadablePicture, UsageError
+from deephash.numbers import real
 from deephash.search.answer import Answer
 from deephash.search.chance import Chance
 from deephash.search.encoder import Encoded, QueryEncoder, QueryEncoders
-from deephash.search.finding import find, find_hits
+from deephash.search.finding import find, find_hits, require_known
 from deephash.search.hits import Hit
 from deephash.search.merging import engines_of, merged, options_of
 from deephash.search.query import AUTO, Options, Part, Query, Where, picture_and_words
@@ -132,6 +133,8 @@ class Searcher:
                 hub correction where it cannot be had; the sentence says which.
         """
         options = options or Options()
+        if options.min_certainty is not None:
+            real(options.min_certainty, "min_certainty, how sure the query's code must be,", least=0, most=1)
         started = time.perf_counter()
         snapshot = self._cut(self.snapshot, options)
         asked, notes = self._asked(snapshot, query, options)
@@ -154,7 +157,12 @@ class Searcher:
             notes=tuple(notes),
             itself=next((one.itself for _, one in found if one.itself is not None), None),
             spaces=tuple((one.shard, one.encoded.code, each.counts) for one, (_, each) in zip(asked, found)),
+            probabilities=asked[0].encoded.probabilities,
+            usual=asked[0].encoded.usual,
         )
+        if answer.refusal:
+            return replace(answer, hits=[])
+        answer = replace(answer, notes=(*filter(None, [answer.doubt]), *answer.notes))
         return answer.as_far_as_the_line() if options.max_distance == AUTO else answer
 
     def _cut(self, snapshot: Snapshot, options: Options) -> Snapshot:
@@ -163,7 +171,7 @@ class Searcher:
     def _asked(self, snapshot: Snapshot, query: Query, options: Options) -> tuple[list[_Asked], list[str]]:
         """Encode a query for every shard; one that cannot be asked is left out, with a note that says why."""
         shards = [shard for shard in snapshot if len(shard)] or [snapshot.current]
-        if len(shards) > 1 and (options.rerank or options.correct_hubs):
+        if len(shards) > 1 and (options.rerank or options.rerank_expected or options.correct_hubs):
             raise UsageError(
                 f"{self.path} holds codes and vectors of {len(shards)} models that cannot be compared, so answers are "
                 "ordered by codes alone; leave out re-ranking and hubs",
@@ -185,6 +193,8 @@ class Searcher:
             if own is not None:
                 encoded = encoded if options.bits is None else encoded.prefix(shard.index.num_bits)
                 asked.append(_Asked(shard, query, encoded, own))
+        if asked and options.min_certainty is not None:
+            require_known(asked[0].encoded)
         if not asked:
             raise UsageError("no model of the collection can be asked this; " + "; ".join(notes))
         return asked, notes
@@ -192,7 +202,7 @@ class Searcher:
     def _hits(self, query: Query, options: Options) -> list[Hit]:
         """Return the hits of :meth:`ask`, for callers who look at nothing else of the answer."""
         snapshot = self._cut(self.snapshot, options)
-        if len(snapshot.shards) > 1 or options.max_distance == AUTO:
+        if len(snapshot.shards) > 1 or options.max_distance == AUTO or options.min_certainty is not None:
             return self.ask(query, options).hits
         (one,), _ = self._asked(snapshot, query, options)
         return find_hits(one.shard, query, one.encoded, options)
