@@ -13,25 +13,36 @@ COLUMNS = 16
 
 
 def code_html(answer: Answer) -> str:
-    """Return the query's bits as a grid of 16 columns, the bits that differ from the first hit marked, and the hex."""
+    """Return the query's bits as a grid of 16 columns, and the hex.
+
+    Bits that differ from the first hit are marked; bits within noise are pale, where it is known which.
+    """
     bits = answer.code.bits().reshape(-1)
     own = next((place for place, hit in enumerate(answer.hits) if answer.is_comparable(hit)), None)
     first = bits if own is None else answer.codes[own].bits().reshape(-1)
     rank = 0 if own is None else answer.hits[own].rank
     difference = _difference(int((bits != first).sum()), rank) if rank else "no result to compare"
     cells = "".join(
-        f'<i class="{"on" if bit else "off"}{" diff" if bit != other else ""}" data-bit="{number}"></i>'
-        for number, (bit, other) in enumerate(zip(bits, first))
+        f'<i class="{"on" if bit else "off"}{" diff" if bit != other else ""}{" noisy" if doubt else ""}" '
+        f'data-bit="{number}"></i>'
+        for number, (bit, other, doubt) in enumerate(zip(bits, first, answer.noisy_bits))
     )
     hexadecimal = answer.code.hex()[0]
     return (
         f'<section class="dh-code" aria-label="Code of the query" data-code="{hexadecimal}">'
         f"<h3>Code <small>{int(bits.sum())} of {len(bits)} bits set</small></h3>"
         f'<div class="dh-bits" style="--columns:{min(COLUMNS, len(bits))}" aria-hidden="true">{cells}</div>'
-        f'<p class="dh-diff" aria-live="polite">{difference}</p>'
+        f'<p class="dh-diff" aria-live="polite">{difference}</p>{_doubt(answer)}'
         f'<p class="dh-hex"><code>{_grouped(hexadecimal)}</code>'
         f'<button class="dh-copy" data-hex="{hexadecimal}">Copy</button></p></section>'
     )
+
+
+def _doubt(answer: Answer) -> str:
+    if answer.certainty is None:
+        return ""
+    noisy = int(answer.noisy_bits.sum())
+    return f'<p class="dh-doubt">Certainty {answer.certainty:.2f}; {counted(noisy, "pale bit")} within noise</p>'
 
 
 def _difference(count: int, rank: int) -> str:
