@@ -215,11 +215,12 @@ def _weights(rows: list[Row]) -> list[str]:
 
 def main() -> None:
     parser = arguments_of(__doc__, file="uci_mfeat.npz")
+    parser.add_argument("--seeds", nargs="+", type=int, default=list(range(SEEDS)), help="measure these only")
     options = parser.parse_args()
     torch.set_num_threads(1)
     cells = [
         {"setting": setting, "bits": bits, "seed": seed, "arm": arm}
-        for seed in range(SEEDS)
+        for seed in options.seeds
         for setting, (_, _, lengths) in SETTINGS.items()
         for bits in lengths
         for arm in ARMS
