@@ -147,7 +147,8 @@ def measure(setting: str, bits: int, seed: int, arm: str, file: str) -> list[Row
             "effective": bits - model.view_bits + sum(each["distinct"] for each in model.view_facts()),
         }
     elif arm == "image branch only":
-        coded = {WAYS[1].replace(" (memory)", ""): ways(ours(data, views, bits, view_bits=0), data)[WAYS[0]]}
+        made = ways(ours(data, views, bits, view_bits=0), data)
+        coded = {"picture, one layer (h^c)": made[WAYS[0]], "picture, two layers (its memory)": made[WAYS[1]]}
     else:
         kind = ITQ if "ITQ" in arm else DPSH
         coded = {WAYS[0]: on_joined(kind, data, views, bits, seed)}
