@@ -120,3 +120,13 @@ def test_the_balance_of_bits_is_counted_by_blocks(workspace, monkeypatch):
     place = workspace.place("few")
     bits = place.searcher.collection.codes()[1].bits()
     assert collection_facts(place).balance == pytest.approx(bits.mean(axis=0))
+
+
+def test_bits_within_noise_are_pale_where_it_is_known_which(workspace):
+    answer = workspace.answer("few", workspace.item_query("few", 1), Options(k=1))
+    assert "noisy" not in code_html(answer)
+    sure = np.where(np.arange(BITS) < 3, 0.6, 0.99)
+    drawn = code_html(replace(answer, probabilities=sure))
+    assert [int(bit) for bit in re.findall(r'noisy" data-bit="(\d+)"', drawn)] == [0, 1, 2]
+    certainty = 1 - (3 * 4 * 0.6 * 0.4 + 13 * 4 * 0.99 * 0.01) / BITS
+    assert f"Certainty {certainty:.2f}; 3 pale bits within noise" in drawn
