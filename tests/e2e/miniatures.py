@@ -64,6 +64,14 @@ def feature_file(path: Path, widths: Mapping[str, int], rows: int = 60, classes:
     return path
 
 
+def vectors(path: Path, width: int, rows: int = 60) -> Path:
+    """Vectors around three centres, without labels."""
+    generator = np.random.default_rng(0)
+    centres = 3 * generator.normal(size=(3, width))
+    np.save(path, (centres[np.arange(rows) % 3] + generator.normal(size=(rows, width))).astype(np.float32))
+    return path
+
+
 def write_mfeat(folder: Path) -> Path:
     """UCI mfeat in small: three views in 10 classes, 120 numerals to train on and 40 that ask."""
     from deephash.data.mfeat import VIEWS

@@ -45,6 +45,9 @@ def shrink(config, folder):
         options["file"] = str(write_wiki(folder))
     elif kind == "SemiPaired":
         options["base"]["init_args"]["file"] = str(write_wiki(folder))
+    elif kind == "Vectors":
+        wide = next(iter(widths.values()))
+        options |= {"vectors": str(miniatures.vectors(folder / "vectors.npy", wide)), "queries": 10}
     elif kind == "Mfeat":
         options["file"] = str(miniatures.write_mfeat(folder))
     elif kind == "FashionItems":

@@ -44,6 +44,9 @@ def searcher(path, monkeypatch):
         def __init__(self, name):
             self.table = tables[name]
 
+        def notes(self, query):
+            return []
+
         def encode_query(self, query, *, with_vector=False):
             from deephash.search.encoder import Encoded
 
