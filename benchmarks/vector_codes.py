@@ -24,7 +24,7 @@ from deephash.index.symmetric import SymmetricIndex
 from deephash.models import BEBR, ITQ, HashingBaseline, HashModel, Optimizer
 
 Floats = NDArray[np.float32]
-BYTES, SEEDS, NEAR, STEPS, BATCH = (16, 32, 64), (0, 1, 2), 10, 300, 256
+BYTES, SEEDS, NEAR, STEPS, BATCH = (16, 32, 64), (0, 1, 2), 10, 150, 256
 ADAM = Optimizer("adam", 1e-3, 1.0, 1e-4, milestones=())
 
 
