@@ -138,4 +138,3 @@ def drawn(weights: Tensor, relation: Tensor, total: int, generator: torch.Genera
 def fused(image: Tensor, views: Tensor, view: Tensor, column: Tensor) -> Tensor:
     """Return h^f [B, K_c + K_f]: the image's entries [B, K_c], then ``views[:, view, column]`` of [B, M, K_v]."""
     return torch.cat([image, views[:, view, column]], dim=1)
-
