@@ -48,7 +48,7 @@ class EvaluationReport(Record):
         try:
             return cls(**fields_from_data(data))
         except UsageError as error:  # protocol strings have rules of their own
-            raise DataError(f"{source} is a damaged evaluation report: {error}") from None
+            raise DataError(f"{source} is a damaged evaluation report: {str(error)[:300]}") from None
 
     def to_markdown(self, *, pictures: Sequence[str] = ()) -> str:
         """Return the report as one Markdown page that shows ``pictures`` (file names of :meth:`plot`)."""
