@@ -158,7 +158,7 @@ def test_hubs_that_cannot_be_corrected_say_why(collection, banked, tmp_path, cap
         ([banked, red], "no hub biases for image queries"),
         ([banked, red, "--plus", "something blue"], "one phrase or one picture"),
         ([banked, "id:1"], "one phrase or one picture"),
-        ([banked, "something red", "--rerank", 20], "leave out rerank or hubs"),
+        ([banked, "something red", "--rerank", 20], "leave out all but one"),
     ]:
         assert main(["search", *map(str, arguments), "--correct-hubs"]) == 2
         assert reason in capsys.readouterr().err
