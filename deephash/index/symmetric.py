@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -73,12 +73,15 @@ class SymmetricIndex:
             raise UsageError(f"at most {MOST_ROWS:,} codes of several levels are searched in one index")
         self.codes, self._threads = codes, usable_threads(threads)
         self.way = _chosen(way, self.layout, len(codes))
-        self._inverse = inverse_norms(codes)
         self._table: NDArray[Any] | None = None
         self._first_plane: Any = None
 
     def __len__(self) -> int:
         return len(self.codes)
+
+    @cached_property
+    def _inverse(self) -> NDArray[np.float64]:
+        return inverse_norms(self.codes)
 
     def search(
         self,
@@ -102,10 +105,11 @@ class SymmetricIndex:
         self.layout.require_same(queries.layout)
         k = whole(k, "k, the number of answers,", least=1)
         if shortlist is not None:
-            return self._two_stage(queries, k, whole(shortlist, "a shortlist", least=k), allowed)
+            shortlist = whole(shortlist, "a shortlist", least=k)
         if allowed is not None:
-            rows = np.flatnonzero(np.isin(self.ids, allowed, assume_unique=True))
-            return self._among(rows, queries, k)
+            return self._among(allowed).search(queries, k, shortlist=shortlist)
+        if shortlist is not None:
+            return self._two_stage(queries, k, shortlist)
         parts = [self._all(queries[first : first + QUERIES], k) for first in range(0, len(queries), QUERIES)]
         if not parts:
             return Scored(np.empty((0, min(k, len(self))), np.int64), np.empty((0, min(k, len(self))), np.float32))
@@ -124,15 +128,15 @@ class SymmetricIndex:
 
     # One way or another ----------------------------------------------------------------------------
 
-    def _among(self, rows: NDArray[np.int64], queries: BinaryCodes, k: int) -> Scored:
-        part = SymmetricIndex(self.ids[rows], self.codes[rows], threads=self._threads, way=self.way)
-        return part.search(queries, k)
+    def _among(self, allowed: NDArray[np.int64]) -> SymmetricIndex:
+        """Return an index of some items for one search: what is dear to compute is taken over, or left out."""
+        rows = np.flatnonzero(np.isin(self.ids, allowed, assume_unique=True))
+        way: Way = "numpy" if self.way == "numpy" else "popcount"  # tables of nibbles cost more than such a search
+        part = SymmetricIndex(self.ids[rows], self.codes[rows], threads=self._threads, way=way)
+        part._inverse = self._inverse[rows]
+        return part
 
-    def _two_stage(self, queries: BinaryCodes, k: int, shortlist: int, allowed: NDArray[np.int64] | None) -> Scored:
-        if allowed is not None:
-            rows = np.flatnonzero(np.isin(self.ids, allowed, assume_unique=True))
-            part = SymmetricIndex(self.ids[rows], self.codes[rows], threads=self._threads, way=self.way)
-            return part.search(queries, k, shortlist=shortlist)
+    def _two_stage(self, queries: BinaryCodes, k: int, shortlist: int) -> Scored:
         if self._first_plane is None:
             self._first_plane = plain_exact(first_level(self.codes), threads=self._threads)
         near = self._first_plane.search(first_level(queries), min(shortlist, len(self)), None).ids
@@ -164,8 +168,8 @@ class SymmetricIndex:
         if self._table is None:
             self._table = np.ascontiguousarray(as_level_words(self.codes).transpose(1, 2, 0))
         table, words, own = self._table, as_level_words(queries), inverse_norms(queries)
-        bits = self.layout.num_bits
-        return lambda first, last: best_scores(table, self._inverse, words, own, first, last, k, bits)  # type: ignore[no-any-return]
+        bits, inverse = self.layout.num_bits, self._inverse  # computed before threads ask for it
+        return lambda first, last: best_scores(table, inverse, words, own, first, last, k, bits)  # type: ignore[no-any-return]
 
     def _looked_up(self, queries: BinaryCodes, k: int) -> Callable[[int, int], NDArray[np.uint64]]:
         from deephash.index.symmetric_kernels import best_looked_up
@@ -173,12 +177,11 @@ class SymmetricIndex:
         if self._table is None:
             self._table = in_blocks(as_nibbles(self.codes))
         table, (tables, nought), own = self._table, nibble_tables(queries), inverse_norms(queries)
-        size = len(self)
+        inverse = self._inverse
 
         def scan(first: int, last: int) -> NDArray[np.uint64]:
             low, high = (-(-edge // LANES) * LANES for edge in (first, last))  # whole blocks; the next part goes on
-            inverse = self._inverse
-            return best_looked_up(table, inverse[:size], tables, own, low, high, k, nought)  # type: ignore[no-any-return]
+            return best_looked_up(table, inverse, tables, own, low, high, k, nought)  # type: ignore[no-any-return]
 
         return scan
 

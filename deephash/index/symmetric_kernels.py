@@ -95,18 +95,18 @@ def best_scores(
         size = min(last - lo, CHUNK)
         for i in range(num):
             weighted_into(planes, queries[i], lo, lo + size, weighted)
-            if _scored_into(weighted, highest, inverse[lo : lo + size], inverse_query[i], limits[i], scores):
+            if _scored_into(weighted, highest, -2, inverse[lo : lo + size], inverse_query[i], limits[i], scores):
                 counts[i], worst[i] = _offer(scores, size, lo, k, kept[i], counts[i], worst[i])
                 limits[i] = np.float32(-2.0) if worst[i] == NOTHING else score_of(worst[i])
     return _sorted(kept, counts, k)
 
 
 @compiled
-def _scored_into(weighted: Any, highest: int, inverse: Any, own: float, limit: Any, scores: Any) -> int:
-    """Write the scores of a chunk; return how many may be wanted, those of at least ``limit``."""
+def _scored_into(counted: Any, nought: int, step: int, inverse: Any, own: float, limit: Any, scores: Any) -> int:
+    """Write the scores of products ``nought + step counted``; return how many may be wanted, of at least ``limit``."""
     wanted = 0
     for j in range(inverse.size):
-        scores[j] = np.float32(np.float64(highest - 2 * np.int64(weighted[j])) * own * inverse[j])
+        scores[j] = np.float32(np.float64(nought + step * np.int64(counted[j])) * own * inverse[j])
         wanted += scores[j] >= limit
     return wanted
 
@@ -118,8 +118,8 @@ def best_looked_up(
     """Do what :func:`best_scores` does by 16-entry tables; rows first..last begin and end with blocks of 32.
 
     ``blocks`` uint8 [N / 32, B, 32] holds two nibbles a byte, ``tables`` uint8 [Q, 2 B, 16] half of what each nibble's
-    product exceeds its least by, ``nought`` what the product is where all tables give 0; ``inverse`` [N] is 0 where
-    a row only fills the last block up.
+    product exceeds its least by, ``nought`` what the product is where all tables give 0. ``inverse`` [N] ends with the
+    last row: what only fills the last block up gets no score.
     """
     num, width = tables.shape[0], blocks.shape[1]
     stride = tables.shape[1] * 16
@@ -141,19 +141,10 @@ def best_looked_up(
                         add_group_of_one(blocks, place, tables, start + q * stride, stride, sums[q : q + 1])
             for q in range(several):
                 i = tile + q
-                if _halved_into(sums[q], nought, rows, inverse_query[i], limits[i], scores):
+                if _scored_into(sums[q], nought, 2, rows, inverse_query[i], limits[i], scores):
                     counts[i], worst[i] = _offer(scores, rows.size, lo, k, kept[i], counts[i], worst[i])
                     limits[i] = np.float32(-2.0) if worst[i] == NOTHING else score_of(worst[i])
     return _sorted(kept, counts, k)
-
-
-@compiled
-def _halved_into(sums: Any, nought: int, inverse: Any, own: float, limit: Any, scores: Any) -> int:
-    wanted = 0
-    for j in range(inverse.size):
-        scores[j] = np.float32(np.float64(nought + 2 * np.int64(sums[j])) * own * inverse[j])
-        wanted += scores[j] >= limit
-    return wanted
 
 
 @compiled
