@@ -48,8 +48,7 @@ class BEBR(ObjectiveHashModel):
         optimizer: see :class:`Optimizer`; None takes the paper's SGD.
     """
 
-    couples_rows: ClassVar[bool] = True
-    training_only: ClassVar[tuple[str, ...]] = ("temperature", "hardest", "num_neighbours", "binary")
+    training_only: ClassVar[tuple[str, ...]] = ("temperature", "hardest", "num_neighbours")
     default_optimizer: ClassVar[Optimizer] = Optimizer("sgd", 0.08, 1.0, 1e-3, 0.9, True, (6,), 0.1, "epoch")
 
     def __init__(
