@@ -40,6 +40,12 @@ class Job:
         """Whether there is a result or an error."""
         return self._end.is_set()
 
+    def outcome(self) -> Any:
+        """Return what was computed, None before the end. Raises what the computation raised."""
+        if self.error is not None:
+            raise self.error
+        return self.result
+
     def wait(self, seconds: float) -> bool:
         """Wait so long for the end; return whether it has come."""
         return self._end.wait(seconds)
@@ -89,10 +95,7 @@ class Background:
 
     def result(self, key: Hashable, make: Callable[[], Any]) -> Any:
         """Return the result where it is there, else None. Raises what the computation raised."""
-        job = self.job(key, make)
-        if job.error is not None:
-            raise job.error
-        return job.result
+        return self.job(key, make).outcome()
 
     def _run(self, job: Job, make: Callable[[], Any]) -> None:
         with self._turn, told(job.tell):  # one at a time: searches want the processor as well

@@ -114,12 +114,11 @@ class BrowsePage:
         job = self._job(place, catalogue, way)
         if not job.ended:
             return progress_html(job, WORKING[way])
-        if job.error is not None:
-            raise job.error
+        found = job.outcome()
         if way == "map":
-            return map_html(place.name, job.result, catalogue)
+            return map_html(place.name, found, catalogue)
         note = "Pictures whose codes are near each other, by k-modes; the first of each is its middle."
-        return _shelved(place.name, catalogue, job.result, way, where, note)
+        return _shelved(place.name, catalogue, found, way, where, note)
 
     def _job(self, place: Place, catalogue: Catalogue, way: str) -> Job:
         shard = place.searcher.snapshot.current

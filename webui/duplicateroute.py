@@ -48,9 +48,8 @@ def add_duplicate_route(app: FastAPI, workspace: Workspace, background: Backgrou
                 seats.release()
         if not job.ended:
             raise ServerBusy(f"the duplicates are still being looked for ({job.label}); ask again in a moment")
-        if job.error is not None:
-            raise job.error
-        within = job.result.reach if radius is None else radius
-        text = (as_csv if format == "csv" else as_jsonl)(job.result, within)
+        found = job.outcome()
+        within = found.reach if radius is None else radius
+        text = (as_csv if format == "csv" else as_jsonl)(found, within)
         headers = {"Content-Disposition": f'attachment; filename="duplicates.{format}"'}
         return Response(text, headers=headers, media_type=TYPES[format])

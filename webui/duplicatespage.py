@@ -9,7 +9,7 @@ import gradio as gr
 
 from .background import Background
 from .doors import progress_html, unseen_html
-from .duplicates import Duplicates, duplicates_job
+from .duplicates import duplicates_job
 from .duplicatesview import duplicates_html
 from .events import number, script
 from .numbers import MOST_BITS, as_written
@@ -70,7 +70,7 @@ class DuplicatesPage:
             if not job.ended:
                 slider = gr.Slider(visible=False)
                 return progress_html(job, WORKING)
-            found, within = _result(job.error, job.result), as_written(radius, "the radius", 0, MOST_BITS)
+            found, within = job.outcome(), as_written(radius, "the radius", 0, MOST_BITS)
             now = f"{name}/{found.collection.version}"
             if now != measured:
                 within = found.reach
@@ -93,12 +93,6 @@ class DuplicatesPage:
             if not job.ended:
                 return progress_html(job, WORKING)
             within = as_written(radius, "the radius", 0, MOST_BITS)
-            return duplicates_html(name, _result(job.error, job.result), within, page())
+            return duplicates_html(name, job.outcome(), within, page())
 
         return self.safely(action)
-
-
-def _result(error: Exception | None, result: Duplicates) -> Duplicates:
-    if error is not None:
-        raise error
-    return result
