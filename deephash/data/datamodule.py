@@ -23,7 +23,7 @@ from deephash.data.augment import Augmentation, augmentation, unchanged
 from deephash.data.batch import Batch, SlicedBatches
 from deephash.data.feature_cache import FeatureCache, encoder_key
 from deephash.data.learner import Learner
-from deephash.data.live_rows import LiveRows, RowMemory
+from deephash.data.live_rows import LiveRows, PreparedRows
 from deephash.data.protocols import Splits, split_checksum
 from deephash.data.table import SPLIT_NAMES, ItemTable, Split
 from deephash.errors import DataError, UnreadablePicture, UsageError
@@ -74,7 +74,7 @@ class HashDataModule(LightningDataModule, ABC):
         self._encoder_keys: dict[str, str] = {}
         self._checked: set[str] = set()
         self._model: Learner | None = None
-        self._memories: dict[str, RowMemory] = {}
+        self._memories: dict[str, PreparedRows] = {}
         self._live: frozenset[str] = frozenset()  # modalities whose training batches are not cut from cached features
 
     # What a data set says --------------------------------------------------------------------------
@@ -380,12 +380,12 @@ class HashDataModule(LightningDataModule, ABC):
         """Say whether rows are worth keeping: not where they are augmented, nor in each of several processes."""
         return self.num_workers == 0 and (modality != "image" or augment is unchanged)
 
-    def _memory_of(self, modality: str) -> RowMemory:
+    def _memory_of(self, modality: str) -> PreparedRows:
         """Return the prepared rows of a modality, which all models share that prepare them alike."""
         key = f"{modality} {self._attached().encoders[modality].spec}"
         if key not in self._memories:
             self._memories = {other: kept for other, kept in self._memories.items() if not other.startswith(modality)}
-            self._memories[key] = RowMemory()
+            self._memories[key] = PreparedRows()
         return self._memories[key]
 
 

@@ -16,7 +16,7 @@ from deephash.data.table import Split
 MEMORY = 256 << 20  # bytes of prepared rows of one modality
 
 
-class RowMemory:
+class PreparedRows:
     """Rows that are prepared in the same way each time, kept up to a number of bytes: a small data set is read once.
 
     Args:
@@ -55,7 +55,7 @@ class LiveRows(Dataset[Batch]):
         sources: dict[str, Callable[[int], Any]],
         transforms: dict[str, Callable[[Any], Tensor]],
         augment: Augmentation,
-        memories: Mapping[str, RowMemory] = {},
+        memories: Mapping[str, PreparedRows] = {},
     ) -> None:
         self.split, self.columns = split, split.columns(without=sources)
         self.sources, self.transforms, self.augment, self.memories = sources, transforms, augment, memories

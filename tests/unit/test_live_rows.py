@@ -6,7 +6,7 @@ import torch
 
 from deephash.backbones import Backbone
 from deephash.data import Digits
-from deephash.data.live_rows import RowMemory
+from deephash.data.live_rows import PreparedRows
 from deephash.models import OrthoHash
 
 
@@ -17,7 +17,7 @@ def test_a_row_is_made_once_until_the_budget_is_spent():
         made.append(row)
         return torch.full((4,), float(row))
 
-    memory = RowMemory(budget=40)  # two rows of 16 bytes, not three
+    memory = PreparedRows(budget=40)  # two rows of 16 bytes, not three
     for row in (5, 6, 7, 5, 6, 7):
         assert memory.get(row, make).tolist() == [row] * 4
     assert made == [5, 6, 7, 7]
