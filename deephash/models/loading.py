@@ -176,8 +176,7 @@ def _fill(model: HashModel, record: Mapping[str, Any], folder: Path) -> None:
         model.learned_codes = codes
     model.seen = SeenItems.load(folder)
     model.known_pairs = load_pair_counts(folder)
-    if tables := load_certainty(folder):  # an empty table stays that of the class, which cannot be copied
-        model.certainty = tables
+    model.certainty = load_certainty(folder)
     if isinstance(model, Stationary) and (table := TargetTable.load(folder)) is not None:
         model.target_classes = table.names[: model.num_classes]
     model.format_version = record["format_version"]
