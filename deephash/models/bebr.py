@@ -20,9 +20,9 @@ from deephash.backbones import Backbone
 from deephash.errors import UsageError
 from deephash.models.base import Inputs
 from deephash.models.centring import training_features
+from deephash.models.neighbours import Neighbours, nearest_neighbours
 from deephash.models.objective import ObjectiveHashModel
 from deephash.models.optimizers import Optimizer
-from deephash.models.tldr import nearest_neighbours
 from deephash.numbers import whole
 from deephash.objectives.checks import require_finite, require_rows
 from deephash.objectives.recurrent import clipped_straight_through_sign, embedding_loss, recurrent_planes
@@ -77,8 +77,7 @@ class BEBR(ObjectiveHashModel):
         self.first = block(wide, hidden, num_bits, depth)
         self.back = nn.ModuleList(block(num_bits, hidden, wide, depth) for _ in range(levels - 1))
         self.residual = nn.ModuleList(block(wide, hidden, num_bits, depth) for _ in range(levels - 1))
-        self._table: Tensor | None = None
-        self._neighbours: Tensor | None = None
+        self._neighbours: Neighbours | None = None
 
     # From input to code ----------------------------------------------------------------------------
 
@@ -107,8 +106,7 @@ class BEBR(ObjectiveHashModel):
 
     def prepare(self, table: Tensor) -> None:
         """Keep training features [N, D], of which a batch's ``index`` are rows, and find each row's neighbours."""
-        self._table = table
-        self._neighbours = nearest_neighbours(table, self.num_neighbours, similarity="cosine")
+        self._neighbours = Neighbours(table, nearest_neighbours(table, self.num_neighbours, similarity="cosine"))
 
     def on_fit_start(self) -> None:
         """Take the training features from the data module, where partners are neighbours."""
@@ -139,13 +137,12 @@ class BEBR(ObjectiveHashModel):
         return image[both], text[both], index[:, None] == index[None]
 
     def _with_neighbours(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        if self._table is None or self._neighbours is None:
+        if self._neighbours is None:
             raise UsageError("BEBR does not know neighbours yet: train with a Trainer, or call prepare(features)")
         index = batch["index"]
-        near = self._neighbours[index]
-        drawn = near.gather(1, torch.randint(near.shape[1], (len(near), 1), device=near.device))[:, 0]
+        near, drawn = self._neighbours.rows[index], self._neighbours.draw(index)
         same = (index[:, None] == drawn[None]) | (near[:, :, None] == drawn[None, None]).any(dim=1)
-        return self.features(batch), self._table[drawn], same
+        return self.features(batch), self._neighbours.table[drawn], same
 
 
 def block(wide: int, hidden: int, out: int, depth: int = 1) -> nn.Module:

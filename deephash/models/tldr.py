@@ -14,7 +14,7 @@ from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import normalize, pad
+from torch.nn.functional import pad
 
 from deephash.backbones import Backbone
 from deephash.errors import UsageError
@@ -22,6 +22,7 @@ from deephash.models.base import Inputs
 from deephash.models.centring import training_features
 from deephash.models.head import Batch, HeadHashModel
 from deephash.models.itq import ITQ
+from deephash.models.neighbours import Neighbours, nearest_neighbours
 from deephash.models.optimizers import Optimizer
 from deephash.objectives.nested import NestedLengths
 from deephash.objectives.signs import straight_through_sign
@@ -44,23 +45,6 @@ def barlow_loss(first: Tensor, second: Tensor, redundancy_weight: float = 3.9e-3
 def _standardised(rows: Tensor) -> Tensor:
     centred = rows - rows.mean(dim=0)
     return centred / centred.square().mean(dim=0).add(1e-5).sqrt()
-
-
-def nearest_neighbours(features: Tensor, count: int, *, similarity: Literal["inner_product", "cosine"]) -> Tensor:
-    """Return the row numbers [N, count] of each row's nearest other rows.
-
-    A row is told from its neighbours by its number: its own inner product need not be the largest, and copies exist.
-    """
-    if not 1 <= count < len(features):
-        raise UsageError(f"{count} neighbours need more than {count} training pictures, not {len(features)}")
-    rows = normalize(features, dim=1, eps=1e-12) if similarity == "cosine" else features
-    blocks = []
-    for start in range(0, len(rows), 1024):
-        scores = rows[start : start + 1024] @ rows.T
-        here = torch.arange(len(scores), device=rows.device)
-        scores[here, here + start] = float("-inf")
-        blocks.append(scores.topk(count, dim=1).indices)
-    return torch.cat(blocks)
 
 
 class TLDR(HeadHashModel):
@@ -116,8 +100,7 @@ class TLDR(HeadHashModel):
         self.projector = nn.Sequential(*hidden, nn.Linear(widths[-1], projector_width, bias=False))
         self.register_buffer("mean", torch.zeros(num_bits))
         self.register_buffer("rotation", torch.eye(num_bits))
-        self._table: Tensor | None = None
-        self._neighbours: Tensor | None = None
+        self._neighbours: Neighbours | None = None
 
     def prepare(self, table: Tensor, neighbours: Tensor | None = None) -> None:
         """Keep the training features ``table`` [N, D], of which a batch's ``index`` are rows, and their neighbours.
@@ -126,10 +109,9 @@ class TLDR(HeadHashModel):
             table: training features.
             neighbours: row numbers [N, k] where they are known already; else they are searched for exactly.
         """
-        self._table = table
         if neighbours is None:
             neighbours = nearest_neighbours(table, self.num_neighbours, similarity=self.similarity)
-        self._neighbours = neighbours
+        self._neighbours = Neighbours(table, neighbours)
 
     def on_fit_start(self) -> None:
         """Take the training features from the data module, unless :meth:`prepare` was called."""
@@ -147,10 +129,10 @@ class TLDR(HeadHashModel):
 
     def fit_rotation(self) -> None:
         """Let ITQ rotate the projections of the training features."""
-        if self._table is None:
+        if self._neighbours is None:
             raise UsageError("call prepare(training features) first")
         with self.evaluating(), torch.no_grad():
-            projected = self.head(self._table)
+            projected = self.head(self._neighbours.table)
             itq = ITQ(self.num_bits, Backbone(f"features:{self.num_bits}")).to(projected.device).fit(projected)
             self.mean.copy_(itq.mean)
             self.rotation.copy_(itq.projection)
@@ -162,11 +144,10 @@ class TLDR(HeadHashModel):
 
     def views(self, batch: Batch) -> Tensor:
         """Return the features of the rows and of one random neighbour of each, [2B, D]."""
-        if self._table is None or self._neighbours is None:
+        if self._neighbours is None:
             raise UsageError("TLDR does not know its neighbours yet: train with a Trainer, or call prepare(features)")
-        neighbours = self._neighbours[batch["index"]]
-        drawn = torch.randint(neighbours.shape[1], (len(neighbours), 1), device=neighbours.device)
-        return torch.cat([self.features(batch), self._table[neighbours.gather(1, drawn).squeeze(1)]])
+        drawn = self._neighbours.draw(batch["index"])
+        return torch.cat([self.features(batch), self._neighbours.table[drawn]])
 
     def code_losses(self, codes: Tensor, features: Tensor, batch: Batch) -> dict[str, Tensor]:
         """Return ``twins``."""
