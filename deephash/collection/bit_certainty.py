@@ -9,7 +9,6 @@ probability means "a right answer has this bit", and a bit that varies within a 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -21,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from deephash.codes.certainty import NOISE, bit_probabilities, certainty
 from deephash.errors import CollectionDamaged, UsageError
 from deephash.evaluation.calibration import isotonic
-from deephash.foreign import SMALL, Unfit, read_json, refused_as, require_schema
+from deephash.foreign import SMALL, Unfit, read_if_there, refused_as
 
 FILE_NAME = "certainty.json"
 VERSION = 1
@@ -160,13 +159,6 @@ def load_certainty(folder: Path) -> dict[str, BitCertainty]:
     Raises:
         CollectionDamaged: it cannot be read.
     """
-    path = folder / FILE_NAME
-    if not os.path.lexists(path):
-        return {}
     with refused_as(CollectionDamaged, "remove that file: then nobody is told how sure a code is"):
-        record = read_json(path, None, limit=SMALL)
-        version = record.get("format_version")
-        if isinstance(version, int) and version > VERSION:
-            return {}
-        require_schema(record, "certainty", path)
-        return {name: BitCertainty.from_record(each) for name, each in record["tables"].items()}
+        record = read_if_there(folder / FILE_NAME, "certainty", version=VERSION, limit=SMALL)
+        return {name: BitCertainty.from_record(each) for name, each in (record or {"tables": {}})["tables"].items()}

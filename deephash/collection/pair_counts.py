@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from deephash.errors import CollectionDamaged
 from deephash.evaluation.calibration import likelihood_ratio, misfit, posterior
 from deephash.evaluation.counts import DistanceCounts
-from deephash.foreign import SMALL, Unfit, read_json, refused_as, require_schema
+from deephash.foreign import SMALL, Unfit, read_if_there, refused_as
 
 if TYPE_CHECKING:
     from deephash.collection.model_versions import ModelVersion
@@ -111,16 +111,9 @@ def load_pair_counts(folder: Path, **belongs: Any) -> tuple[PairCounts, ...]:
     Raises:
         CollectionDamaged: it cannot be read.
     """
-    path = folder / FILE_NAME
-    if not os.path.lexists(path):
-        return ()
     with refused_as(CollectionDamaged, "remove that file: then searches tell by chance alone what is near"):
-        record = read_json(path, None, limit=_LARGEST)
-        version = record.get("format_version")
-        if isinstance(version, int) and version > VERSION:
-            return ()  # its schema may be another
-        require_schema(record, "relevance", path)
-        if any(record.get(name) != value for name, value in belongs.items()):
+        record = read_if_there(folder / FILE_NAME, "relevance", version=VERSION, limit=_LARGEST)
+        if record is None or any(record.get(name) != value for name, value in belongs.items()):
             return ()
         return tuple(map(PairCounts.from_record, record["tables"]))
 

@@ -7,7 +7,7 @@
 """
 
 from deephash.foreign.arrays import read_npy, read_npz
-from deephash.foreign.documents import SMALL, parse_json, read_json, require_schema, require_version
+from deephash.foreign.documents import SMALL, parse_json, read_if_there, read_json, require_schema, require_version
 from deephash.foreign.files import Absent, Unfit, read_bytes, refused_as, require_plausible, require_regular
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "Unfit",
     "parse_json",
     "read_bytes",
+    "read_if_there",
     "read_json",
     "read_npy",
     "read_npz",

@@ -7,6 +7,7 @@ standard lets 64.0 pass for one) and the sentence, which names the place and nev
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from functools import cache
 from math import isfinite
@@ -92,6 +93,22 @@ def require_version(record: Mapping[str, Any], folder: Path, kind: str, newest: 
             f"{folder} has {kind} format {version}; this deephash reads up to {newest}. "
             "Upgrade: pip install --upgrade deephash"
         )
+
+
+def read_if_there(path: Path, schema: str, *, version: int, limit: int) -> dict[str, Any] | None:
+    """Read a JSON file beside others; None where there is none, or one of a later ``version``, of another schema.
+
+    Raises:
+        Unfit: it cannot be read, or does not fit the schema.
+    """
+    if not os.path.lexists(path):
+        return None
+    record: dict[str, Any] = read_json(path, None, limit=limit)
+    found = record.get("format_version")
+    if isinstance(found, int) and found > version:
+        return None
+    require_schema(record, schema, path)
+    return record
 
 
 def require_schema(document: Any, schema: str | Mapping[str, Any], source: str | Path) -> None:

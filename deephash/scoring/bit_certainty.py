@@ -13,15 +13,17 @@ from deephash.collection.bit_certainty import BitCertainty
 from deephash.data.datamodule import HashDataModule
 from deephash.evaluation.relevance import relevance_from_labels
 from deephash.models import HashModel
-from deephash.scoring.encoding import labelled_codes, tasks_of
-from deephash.scoring.known_pairs import ANSWERING, ASKING
+from deephash.scoring.encoding import tasks_of
+from deephash.scoring.known_pairs import ANSWERING, ASKING, ValidationCodes
 from deephash.scoring.sides import TASKS
 
 BLOCK = 256  # queries at a time
 MOST_QUERIES = 2_000
 
 
-def certainty_of_bits(model: HashModel, data: HashDataModule) -> dict[str, BitCertainty]:
+def certainty_of_bits(
+    model: HashModel, data: HashDataModule, codes: ValidationCodes | None = None
+) -> dict[str, BitCertainty]:
     """Return a table for each modality that asks; never by a query of the test.
 
     A model that tells by itself how sure its bits are keeps its own, with what is usual. One that does not binarise at
@@ -30,28 +32,29 @@ def certainty_of_bits(model: HashModel, data: HashDataModule) -> dict[str, BitCe
     Args:
         model: trained.
         data: set up, with a labelled validation part.
+        codes: of both, where somebody has encoded some already.
     """
     if not model.binarises_at_zero:
         return {}
+    codes = codes or ValidationCodes(model, data)
     ways = TASKS.values() if tasks_of(model) != ("",) else [(None, None)]
     tables: dict[str, BitCertainty] = {}
     for ask, answer in ways:
         name = ask or next(iter(model.encoders))
         if name not in tables or ask != answer:  # across modalities counts for more than within one
-            table = _table(model, data, ask, answer)
+            table = _table(codes, ask, answer)
             tables |= {} if table is None else {name: table}
     return tables
 
 
-def _table(model: HashModel, data: HashDataModule, ask: str | None, answer: str | None) -> BitCertainty | None:
-    codes, asked = labelled_codes(model, data, ASKING, ask)
-    answers, answered = labelled_codes(model, data, ANSWERING, answer)
+def _table(sides: ValidationCodes, ask: str | None, answer: str | None) -> BitCertainty | None:
+    model, data = sides.model, sides.data
+    codes, asked = sides.side(ASKING, ask)
+    answers, answered = sides.side(ANSWERING, answer)
     if not len(codes) or not len(answers):
         return None
-    values, source = (
-        continuous_side(model, data, ASKING, ask)[:MOST_QUERIES],
-        f"validation part of {data.protocol_name}",
-    )
+    values = continuous_side(model, data, ASKING, ask)[:MOST_QUERIES]
+    source = f"validation part of {data.protocol_name}"
     if model.own_certainty is not None:
         return model.own_certainty.known(values, source)
     agreement, answerable = agreements(codes[:MOST_QUERIES], asked[:MOST_QUERIES], answers, answered)

@@ -25,7 +25,7 @@ from deephash.models import BatchHook, HashModel, ObjectiveHashModel, load_model
 from deephash.models.objective import batch_hooks
 from deephash.models.warm_start import WarmStart
 from deephash.scoring.bit_certainty import certainty_of_bits
-from deephash.scoring.known_pairs import known_pairs
+from deephash.scoring.known_pairs import ValidationCodes, known_pairs
 from deephash.training.callbacks import ModelSaver, RetrievalEvaluation, TrainingProgress, can_validate
 from deephash.training.inheritance import NOTHING, Inheritance
 from deephash.training.lineage import (
@@ -171,9 +171,10 @@ def _complete(folder: Path, model: HashModel, data: HashDataModule) -> None:
 def _keep_known_pairs(folder: Path, model: HashModel, data: HashDataModule) -> None:
     """Write into the run's model how far apart known pairs of its validation part lie, and how sure its bits are."""
     best = load_model(folder).to(model.device)
-    if tables := known_pairs(best, data):
+    codes = ValidationCodes(best, data)
+    if tables := known_pairs(best, data, codes):
         save_pair_counts(folder, tables)
-    if sure := certainty_of_bits(best, data):
+    if sure := certainty_of_bits(best, data, codes):
         save_certainty(folder, sure)
     data.attach(model)
 
