@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 from collections.abc import Iterator, Sequence
@@ -16,7 +15,7 @@ from deephash.collection.reader import INSIDE, CollectionReader
 from deephash.collection.schema import HASH, ID, URI
 from deephash.errors import DataError, UnreadablePicture, UsageError
 from deephash.foreign.names import is_utf8, printable
-from deephash.pictures import PictureFacts, looks_like_picture, read_file
+from deephash.pictures import PictureFacts, content_hash, looks_like_picture, read_file
 
 
 class Skipped(NamedTuple):
@@ -142,11 +141,6 @@ def plan_update(collection: CollectionReader, listing: Listing, below: str, excl
     plan.unchanged += len(known) - len(plan.removed)
     _find_renamed(plan)
     return plan
-
-
-def content_hash(data: bytes) -> str:
-    """Return 32 hexadecimal digits (BLAKE2b of 16 bytes) of a file's content."""
-    return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
 def file_attributes(file: FoundFile, facts: PictureFacts | None = None) -> dict[str, Any]:

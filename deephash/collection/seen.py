@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deephash.collection.folder import content_hash
 from deephash.errors import CollectionDamaged
 from deephash.foreign import Unfit, read_npz, refused_as
+from deephash.pictures import content_hash
 
 FILE_NAME = "seen.npz"
 _COLUMNS = ("contents", "names")

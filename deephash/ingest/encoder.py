@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deephash.codes import BinaryCodes
-from deephash.collection.folder import FoundFile, KnownRow, Skipped, content_hash
+from deephash.collection.folder import FoundFile, KnownRow, Skipped
 from deephash.collection.reader import CollectionReader
 from deephash.encoding import Encoded, open_encoder
 from deephash.encoding.opening import Source, decode_of, precision_of
 from deephash.encoding.port import Decode, Precision, Row
 from deephash.errors import UnreadablePicture
-from deephash.pictures import PictureFacts, PictureMemory, read_picture
+from deephash.pictures import PictureFacts, PictureMemory, content_hash, read_picture
 
 Job: TypeAlias = tuple[FoundFile, KnownRow | None]  # the row where the collection knows the file
 
@@ -89,7 +89,7 @@ class StreamEncoder:
     ) -> None:
         self.encoder = open_encoder(source, precision=precision, device=device)
         self.with_vectors, self.decode = with_vectors, decode
-        self.read = read_picture if memory is None else memory.read
+        self.memory = memory
         self.transform = partial(self.encoder.prepare, "image")
 
     @classmethod
@@ -172,7 +172,10 @@ class StreamEncoder:
                 batch.touched.append((file, row))
                 return
             side = self.encoder.picture_side if self.decode == "reduced" else None
-            picture, facts = self.read(data, reduced_to=side)
+            if self.memory is None:
+                picture, facts = read_picture(data, reduced_to=side)
+            else:
+                picture, facts = self.memory.read(data, reduced_to=side, known_as=hashed)
             prepared = self.transform(picture)
             batch.opened.append(Opened(file, hashed, facts))
             batch.rows.append(prepared)

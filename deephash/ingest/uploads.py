@@ -13,12 +13,13 @@ import numpy as np
 
 from deephash.codes import BinaryCodes
 from deephash.collection import Collection
-from deephash.collection.folder import FoundFile, Skipped, content_hash, file_attributes
+from deephash.collection.folder import FoundFile, Skipped, file_attributes
 from deephash.collection.hubs import complete_hub_biases
 from deephash.collection.reader import INSIDE, UPLOADS
 from deephash.encoding.opening import Source
 from deephash.errors import DeephashError, UnreadablePicture
 from deephash.ingest.encoder import Batch, StreamEncoder
+from deephash.pictures import content_hash
 from deephash.pictures.decoding import open_lazily
 
 _SUFFIXES = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "GIF": ".gif", "BMP": ".bmp", "TIFF": ".tif"}

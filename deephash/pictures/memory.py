@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 
 from PIL import Image
 
 from deephash.pictures.decode_budget import MIB
-from deephash.pictures.opening import PictureFacts, read_picture
+from deephash.pictures.opening import PictureFacts, content_hash, read_picture
 
 MOST = 512 * MIB
 
@@ -24,15 +23,18 @@ class PictureMemory:
 
     def __init__(self, most: int = MOST) -> None:
         self._left = most
-        self._kept: dict[tuple[bytes, int | None], tuple[Image.Image, PictureFacts]] = {}
+        self._kept: dict[tuple[str, int | None], tuple[Image.Image, PictureFacts]] = {}
         self._lock = threading.Lock()
 
-    def read(self, data: bytes, *, reduced_to: int | None = None) -> tuple[Image.Image, PictureFacts]:
+    def read(
+        self, data: bytes, *, reduced_to: int | None = None, known_as: str | None = None
+    ) -> tuple[Image.Image, PictureFacts]:
         """Do what :func:`~deephash.pictures.read_picture` does for the bytes of a file, decoding them once.
 
-        The picture is shared: it is to be read, not drawn on. Raises UnreadablePicture.
+        ``known_as`` is their :func:`~deephash.pictures.content_hash`, where somebody took it already. The picture is
+        shared: it is to be read, not drawn on. Raises UnreadablePicture.
         """
-        key = hashlib.blake2b(data, digest_size=16).digest(), reduced_to
+        key = known_as or content_hash(data), reduced_to
         found = self._kept.get(key)
         if found is None:
             found = read_picture(data, reduced_to=reduced_to)

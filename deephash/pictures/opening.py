@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 from collections.abc import Iterator
@@ -107,6 +108,11 @@ def read_file(path: str | Path) -> bytes:
     if len(data) > limit:
         raise UnreadablePicture(f"the file is larger than the {limit // MIB:,} MiB that decoding may take")
     return data
+
+
+def content_hash(data: bytes) -> str:
+    """Return 32 hexadecimal digits (BLAKE2b of 16 bytes) of a file's content."""
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
 def scan_folder(folder: str | Path) -> Iterator[Path]:
