@@ -16,6 +16,7 @@ from deephash.models import load_model
 from deephash.pictures import open_picture
 from deephash.search import Options, Part, Query, Searcher
 from tests.e2e.test_cli_relevance import write_digits
+from tests.e2e.typed import typed_in
 
 METHODS = ("hib", "orthohash")
 
@@ -41,14 +42,7 @@ def indexed(tmp_path_factory):
 @pytest.fixture
 def deephash(capfd, monkeypatch, indexed):
     """Run a command in the folder; returns exit status, standard output and error."""
-    from deephash.cli.main import main
-
-    def run(*words):
-        monkeypatch.chdir(indexed)
-        code = main([str(word) for word in words])
-        return (code or 0, *capfd.readouterr())
-
-    return run
+    return typed_in(indexed, capfd, monkeypatch)
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -9,6 +9,7 @@ from PIL import Image
 
 from deephash.collection import Collection
 from deephash.collection.pair_counts import FILE_NAME, load_pair_counts
+from tests.e2e.typed import typed_in
 from tests.paths import shared_data
 
 
@@ -45,14 +46,7 @@ def indexed(tmp_path_factory):
 @pytest.fixture
 def deephash(capfd, monkeypatch, indexed):
     """Run a command in the folder; returns exit status, standard output and error."""
-    from deephash.cli.main import main
-
-    def run(*words):
-        monkeypatch.chdir(indexed)
-        code = main([str(word) for word in words])
-        return (code or 0, *capfd.readouterr())
-
-    return run
+    return typed_in(indexed, capfd, monkeypatch)
 
 
 def test_train_keeps_known_pairs_and_index_takes_them_along(indexed):
