@@ -49,10 +49,7 @@ def demo(
         print(f"done in {time.monotonic() - began:.0f} s\n")
         print(f"search  deephash search {collection} {next((out / 'queries').rglob('*.png'))}")
         print(f"score   deephash evaluate {longest['run']}")
-        print(
-            f"page    {page.address}   (Ctrl-C ends)" if serve else f"serve   deephash serve {collection}", flush=True
-        )
-        return page.wait()
+        return page.wait(f"page    {page.address}   (Ctrl-C ends)" if serve else f"serve   deephash serve {collection}")
 
 
 def _print_results(rows: list[Row], data: Digits, longest: dict[str, Any]) -> None:

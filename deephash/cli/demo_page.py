@@ -33,12 +33,14 @@ class Page:
     address: str
     server: subprocess.Popen[bytes] | None
 
-    def wait(self) -> int | None:
-        """Wait until somebody ends the server; return its exit status, None where there is none."""
-        if self.server is None:
-            return None
+    def wait(self, last_words: str) -> int | None:
+        """Print ``last_words``, wait until somebody ends the server, return its exit status; None where there is none.
+
+        Who has read the last words may press Ctrl-C at once: that ends the server as it should, and is no error.
+        """
         try:
-            return self.server.wait()
+            print(last_words, flush=True)
+            return None if self.server is None else self.server.wait()
         except KeyboardInterrupt:
             return None
 
