@@ -18,7 +18,7 @@ from deephash.errors import UsageError
 from deephash.index.available import has_numba
 from deephash.index.bands import as_planes, band_bounds, band_keys, band_masks
 from deephash.index.exact import plain_exact
-from deephash.index.groups import UniqueGroups
+from deephash.index.groups import UniqueGroups, ranges
 from deephash.numbers import whole
 
 Ids = NDArray[np.int64]
@@ -119,21 +119,38 @@ def near_pairs(ids: Ids, codes: BinaryCodes, radius: int) -> NearPairs:
         UsageError: a negative radius, lengths that do not fit.
     """
     _check(ids, codes, radius)
+    ids = np.asarray(ids, np.int64)
     groups = UniqueGroups.of(codes)
+    left, right = _pairs_within(groups)
     one, two, distances = _unique_pairs(groups.codes, radius)
-    lists = [groups.members[low:high] for low, high in zip(groups.starts[:-1], groups.starts[1:], strict=True)]
-    rows = [np.stack(np.triu_indices(len(members), 1)) for members in lists]
-    left = [members[pair[0]] for members, pair in zip(lists, rows, strict=True)]
-    right = [members[pair[1]] for members, pair in zip(lists, rows, strict=True)]
-    apart = [np.zeros(len(part), np.int32) for part in left]
-    for a, b, distance in zip(one, two, distances, strict=True):
-        left.append(np.repeat(lists[a], len(lists[b])))
-        right.append(np.tile(lists[b], len(lists[a])))
-        apart.append(np.full(len(left[-1]), distance, np.int32))
-    none = np.empty(0, np.int64)
-    pairs = np.sort(ids[np.stack([np.concatenate([none, *left]), np.concatenate([none, *right])])], axis=0)
-    order = np.lexsort((pairs[1], pairs[0]))
-    return NearPairs(pairs[0][order], pairs[1][order], np.concatenate([none, *apart])[order].astype(np.int32))
+    left_across, right_across, apart = _pairs_across(groups, one, two, distances)
+    by_id = np.argsort(ids)
+    rank = np.empty(len(ids), np.int64)
+    rank[by_id] = np.arange(len(ids))
+    a, b = rank[np.concatenate([left, left_across])], rank[np.concatenate([right, right_across])]
+    key = np.minimum(a, b) * len(ids) + np.maximum(a, b)  # one number a pair sorts much faster than two
+    order = np.argsort(key)
+    first, second = np.divmod(key[order], max(1, len(ids)))
+    apart = np.concatenate([np.zeros(len(left), np.int32), apart])[order]
+    return NearPairs(ids[by_id[first]], ids[by_id[second]], apart)
+
+
+def _pairs_within(groups: UniqueGroups) -> tuple[Ids, Ids]:
+    """Return the rows of all pairs of equal codes: every member with those behind it in its group."""
+    place = np.arange(len(groups.members))
+    behind = np.repeat(groups.starts[1:], groups.sizes) - 1 - place
+    return groups.members[np.repeat(place, behind)], groups.members[ranges(place + 1, behind)]
+
+
+def _pairs_across(
+    groups: UniqueGroups, one: Ids, two: Ids, distances: NDArray[np.int32]
+) -> tuple[Ids, Ids, NDArray[np.int32]]:
+    """Return the rows of all pairs that one member of ``one`` and one of ``two`` make, and their distances."""
+    members, apart = np.repeat(one, groups.sizes[two]), np.repeat(distances, groups.sizes[one] * groups.sizes[two])
+    # every member of ``two`` once a pair of groups, and beside each all members of ``one``
+    right = groups.members[ranges(groups.starts[two], groups.sizes[two])]
+    left = groups.members[ranges(groups.starts[members], groups.sizes[members])]
+    return left, np.repeat(right, groups.sizes[members]), apart
 
 
 def _unique_pairs(codes: BinaryCodes, radius: int) -> tuple[Ids, Ids, NDArray[np.int32]]:

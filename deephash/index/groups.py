@@ -50,7 +50,7 @@ class UniqueGroups:
         sizes = np.diff(np.append(begins, len(order)))
         rank = np.argsort(order[begins], kind="stable")  # groups by their first row: equal distances stay in row order
         starts = np.concatenate([[0], np.cumsum(sizes[rank])])
-        members = order[_ranges(begins[rank], sizes[rank])]
+        members = order[ranges(begins[rank], sizes[rank])]
         return cls(codes[order[begins[rank]]], starts, members)
 
     def __len__(self) -> int:
@@ -88,7 +88,7 @@ def mixed(planes: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return result
 
 
-def _ranges(starts: Rows, sizes: Rows) -> Rows:
+def ranges(starts: Rows, sizes: Rows) -> Rows:
     """Return start, start + 1, ... of each range, one after another."""
     ends = np.cumsum(sizes)
     return np.arange(ends[-1] if len(ends) else 0) + np.repeat(starts - ends + sizes, sizes)
@@ -139,7 +139,7 @@ class GroupedEngine:
             last = distances[min(int(np.searchsorted(held, k)), len(groups) - 1)]  # distance of the k-th item
             used = int(np.searchsorted(distances, last, side="right"))
             starts, sizes, distances = starts[:used], np.minimum(sizes[:used], k), distances[:used]
-        rows = self._groups.members[_ranges(starts, sizes)]
+        rows = self._groups.members[ranges(starts, sizes)]
         distances = np.repeat(distances, sizes)
         order = np.lexsort((rows, distances))[:k]
         return Neighbors(rows[order], distances[order])

@@ -46,6 +46,25 @@ def test_pairs_are_complete(monkeypatch, numba, num_bits, radius):
     assert found == sorted(found)
 
 
+@pytest.mark.parametrize("radius", [0, 9, 30])
+def test_pairs_of_class_codes_are_those_of_the_simple_loop(radius):
+    """Few codes, each of very many items: whole blocks of pairs at once, and the same pairs in the same order."""
+    random = np.random.default_rng(4)
+    codes = BinaryCodes.from_bits(random.integers(0, 2, (5, 32))[random.integers(0, 5, 200)])
+    ids = random.permutation(2**40 + np.arange(200))
+    apart = codes.hamming(codes)
+    expected = sorted(
+        (min(ids[a], ids[b]), max(ids[a], ids[b]), apart[a, b])
+        for a in range(200)
+        for b in range(a)
+        if apart[a, b] <= radius
+    )
+    pairs = near_pairs(ids, codes, radius)
+    assert list(zip(pairs.first, pairs.second, pairs.distances, strict=True)) == expected
+    assert (pairs.first.dtype, pairs.distances.dtype) == (np.int64, np.int32)
+    assert len(expected) > 3000
+
+
 def test_bands_are_used_where_they_narrow_down(monkeypatch):
     monkeypatch.setattr(dedup, "_scanned_pairs", lambda codes, radius: pytest.fail("all compared with all"))
     codes = BinaryCodes(np.random.default_rng(0).integers(0, 256, (3000, 16), dtype=np.uint8), 128)
