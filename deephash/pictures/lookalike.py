@@ -37,13 +37,21 @@ def miniatures(picture: Image.Image) -> Miniatures:
 
 def likeness(first: Miniatures, second: Miniatures) -> NDArray[np.float64]:
     """Return how alike pairs are, [P] in -1..1, from their :func:`miniatures` [P, 5, 32, 32] each."""
-    one, other = _blocks(first), _blocks(second)
-    whole = [_agreement(one[:, :1], other), _agreement(one, other[:, :1])]
-    best: NDArray[np.float64] = np.concatenate(whole, axis=1).max(axis=1)
-    flat = (_textured(one) | _textured(other))[:, 0].sum(axis=1) < LEAST_BLOCKS
+    whole, other = _blocks(first[:, :1]), _blocks(second[:, :1])
+    flat = (_textured(whole) | _textured(other))[:, 0].sum(axis=1) < LEAST_BLOCKS
     flat |= _coarse(first[:, 0]) | _coarse(second[:, 0])
     apart = np.abs(first[:, 0].astype(np.float32) - second[:, 0]).mean(axis=(1, 2))
-    return np.where(flat, np.where(apart <= FLAT, 1.0, 0.0), best)
+    alike = np.where(apart <= FLAT, 1.0, 0.0)
+    able = np.flatnonzero(~flat)  # only they are correlated, which is nearly all the work
+    alike[able] = _best(_blocks(first[able]), _blocks(second[able]))
+    return alike
+
+
+def _best(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the best agreement [P] over trims of one of the two."""
+    whole = [_agreement(one[:, :1], other), _agreement(one, other[:, :1])]
+    best: NDArray[np.float64] = np.concatenate(whole, axis=1).max(axis=1)
+    return best
 
 
 def perceptual_hash(picture: Image.Image) -> NDArray[np.bool_]:
@@ -62,7 +70,7 @@ def _blocks(pictures: Miniatures) -> NDArray[np.float32]:
     """Return blocks without their means, [P, T, 16, 64]."""
     count, trims = pictures.shape[:2]
     parts = pictures.reshape(count, trims, SIDE // BLOCK, BLOCK, SIDE // BLOCK, BLOCK).astype(np.float32)
-    blocks = parts.swapaxes(3, 4).reshape(count, trims, -1, BLOCK * BLOCK)
+    blocks = parts.swapaxes(3, 4).reshape(count, trims, (SIDE // BLOCK) ** 2, BLOCK * BLOCK)
     return np.asarray(blocks - blocks.mean(axis=3, keepdims=True))
 
 
