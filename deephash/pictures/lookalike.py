@@ -81,8 +81,8 @@ def _textured(blocks: NDArray[np.float32]) -> NDArray[np.bool_]:
 def _coarse(pictures: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Say of pictures [P, 32, 32] whether 8 x 8 samples explain them, as steps or as a smooth surface."""
     exact = pictures.astype(np.float32)
-    blocks = exact.reshape(-1, SIDE // BLOCK, BLOCK, SIDE // BLOCK, BLOCK)
-    texture = (blocks - blocks.mean(axis=(2, 4), keepdims=True)).reshape(len(exact), -1)
+    blocks = exact.reshape(len(exact), SIDE // BLOCK, BLOCK, SIDE // BLOCK, BLOCK)
+    texture = (blocks - blocks.mean(axis=(2, 4), keepdims=True)).reshape(len(exact), SIDE * SIDE)
     missed = [
         np.square(exact - span @ exact @ span).sum(axis=(1, 2))
         for span in map(_span, (Image.Resampling.NEAREST, Image.Resampling.BICUBIC))
