@@ -11,7 +11,8 @@
      └─ CollectionError            4   a collection or model folder cannot be used
          ├─ CollectionDamaged
          ├─ FormatTooNew
-         └─ IncompatibleModel
+         ├─ IncompatibleModel
+         └─ EngineUnavailable
 
 A message says what is wrong, what was given, what would be right, and the command that fixes it. The command line
 prints it without a traceback and ends with the exit code.
@@ -78,6 +79,10 @@ class FormatTooNew(CollectionError):
 
 class IncompatibleModel(CollectionError):
     """The model's codes cannot be compared with the collection's codes."""
+
+
+class EngineUnavailable(CollectionError):
+    """A server that answers for a collection cannot be reached, refuses, or holds something else."""
 
 
 def did_you_mean(given: str, valid: list[str]) -> str:

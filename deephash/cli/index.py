@@ -5,13 +5,15 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
 from deephash.cli.choosing import AUTO, Asked, check_asked, model_for
+from deephash.cli.engines import encoder_and_server
 from deephash.cli.output import note, print_json
-from deephash.encoding.port import Decode, Engine, Precision
+from deephash.cli.push import push_to, told
+from deephash.encoding.port import Decode, Precision
 from deephash.foreign.names import printable
 
 if TYPE_CHECKING:
@@ -41,7 +43,7 @@ def index(
     moved: Annotated[bool, Parameter(negative="")] = False,
     allow_empty: Annotated[bool, Parameter(negative="")] = False,
     device: str = "auto",
-    engine: Engine = "auto",
+    engine: str = "auto",
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
     """Encode a folder of pictures into a collection; run again, it takes in what is new, changed, renamed and gone.
@@ -78,9 +80,11 @@ def index(
         allow_empty: remove every picture from the collection where the folder holds none any more.
         device: auto, cpu, cuda.
         engine: onnx encodes without torch on a CPU, torch by the weights; auto takes onnx where the model has it. A
-            collection goes on with the one it was made by.
+            collection goes on with the one it was made by. The address of a server, ``milvus:http://HOST:PORT/NAME``,
+            gets a copy of the codes and attributes (``deephash collection push``).
         json: print one JSON object.
     """
+    encoder, server = encoder_and_server(engine)
     check_asked(folder, AUTO if dry_run else model, bits, weights)
     from deephash.collection.attributes import read_attributes, read_kinds
     from deephash.ingest import index_folder
@@ -107,7 +111,7 @@ def index(
             moved=moved,
             allow_empty=allow_empty,
             device=device,
-            engine=engine,
+            engine=encoder,
             memory=asked.memory,
         )
     except KeyboardInterrupt:
@@ -117,15 +121,18 @@ def index(
     finally:
         if fresh and asked.name is not None:
             note_origin(out, asked.name, weights)
-    _tell(report, out, dry_run, as_json=json)
+    pushed = push_to(out, server) if server is not None and not dry_run else []
+    _tell(report, out, dry_run, pushed, as_json=json)
     return 0
 
 
-def _tell(report: IngestReport, out: Path, dry_run: bool, *, as_json: bool) -> None:
+def _tell(report: IngestReport, out: Path, dry_run: bool, pushed: list[dict[str, Any]], *, as_json: bool) -> None:
     if as_json:
-        print_json(_record(report, out, dry_run))
-    else:
-        _print(report, out, dry_run)
+        print_json(_record(report, out, dry_run) | ({"tables": pushed} if pushed else {}))
+        return
+    _print(report, out, dry_run)
+    for one in pushed:
+        print(told(out, one))
 
 
 def _kept(wanted: bool | None, model: str | None) -> bool:

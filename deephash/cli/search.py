@@ -12,12 +12,12 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from deephash.cli.engines import encoder_and_server
 from deephash.cli.output import note, print_json
 from deephash.cli.search_table import print_answer
 from deephash.collection.near_values import near_values
 from deephash.collection.parser import as_filter
 from deephash.collection.reader import CollectionReader
-from deephash.encoding.port import Engine
 from deephash.errors import DataError, UsageError, did_you_mean
 from deephash.numbers import real, whole
 from deephash.pictures import looks_like_picture
@@ -53,7 +53,7 @@ def search(
     null: Annotated[bool, Parameter(name=["-0", "--null"])] = False,
     open: bool = False,
     model: Path | None = None,
-    engine: Engine = "auto",
+    engine: str = "auto",
     index: str = "faiss:flat",
 ) -> int:
     """Search a collection by a picture, words, or one of its own items.
@@ -82,7 +82,8 @@ def search(
         where: only items that pass, for example ``label = cat and year >= 2019``.
         max_distance: only answers at most so many bits away; ``auto`` those that are likely, or nearer than chance.
         group_duplicates: show one of each group of near-duplicates.
-        rerank: reorder so many of the nearest codes by the stored vectors (``deephash index --keep-vectors``).
+        rerank: reorder so many of the nearest codes by the stored vectors (``deephash index --keep-vectors``), or by
+            the product codes that a run of Poeem leaves.
         correct_hubs: add to each distance what ``deephash collection hubs`` found the item too near to every query by.
         rerank_expected: reorder so many of the nearest codes by expected distance: bits that are sure count for more.
         min_certainty: refuse a query whose code is less certain, 0 to 1, such as a blurred picture's; then exit 1.
@@ -93,7 +94,8 @@ def search(
         null: with --paths, end each with a NUL byte instead of a new line.
         open: show the best answer in the system's picture viewer or browser.
         model: encode the query with this model folder instead of the collection's own.
-        engine: onnx encodes without torch, torch by its weights; auto takes what encoded the collection.
+        engine: onnx encodes without torch, torch by its weights; auto takes what encoded the collection. The address of
+            a server, ``milvus:http://HOST:PORT/NAME``, searches the codes there (``deephash collection push``).
         index: which index answers; ``auto`` starts slower and pays for many queries, as in ``deephash serve``.
     """
     whole(k, "-k, the number of answers,", least=1)
@@ -103,7 +105,8 @@ def search(
         real(min_certainty, "--min-certainty, how sure the query's code must be,", least=0, most=1)
     whole(rerank_expected, "--rerank-expected, the length of the shortlist,")
     names = _checked_columns(collection, where, show)  # a misspelt one is said before a model is loaded
-    searcher = Searcher.open(collection, model=model, index=index, engine=engine)
+    encoder, server = encoder_and_server(engine)
+    searcher = Searcher.open(collection, model=model, index=server or index, engine=encoder)
     parts = _asked(searcher, query, image, text, beta)
     parts += [_weighted(searcher, words, 1.0) for words in plus]
     parts += [_weighted(searcher, words, -1.0) for words in minus]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from deephash.cli.early import require_collections
-from deephash.encoding.port import Engine
+from deephash.cli.engines import encoder_and_server
 from deephash.errors import UsageError
 
 
@@ -20,7 +20,7 @@ def serve(
     report: list[Path] | None = None,
     index: str = "auto",
     hostname: list[str] | None = None,
-    engine: Engine = "auto",
+    engine: str = "auto",
     metrics: bool = False,
     log_format: Literal["none", "json"] = "none",
     open: bool = False,
@@ -42,7 +42,8 @@ def serve(
         report: report.json of an evaluation, shown on the evaluation page.
         index: which index answers.
         hostname: name by which visitors call this server, beside its addresses and the name of this machine.
-        engine: onnx encodes without torch, torch by the model's weights; auto takes what encoded each collection.
+        engine: onnx encodes without torch, torch by the model's weights; auto takes what encoded each collection. The
+            address of a server, ``milvus:http://HOST:PORT``, searches the codes there (``deephash collection push``).
         metrics: give figures to Prometheus at /metrics; whoever may see the page may read them.
         log_format: json writes a line for every request to standard output: time, method, path, status, ms; none of
             what was asked.
@@ -50,6 +51,7 @@ def serve(
     """
     if (user is None) != (password is None):
         raise UsageError("--user and --password go together")
+    encoder, server = encoder_and_server(engine)
     require_collections(collections)
     try:
         from deephash.webui import serve as run
@@ -64,10 +66,10 @@ def serve(
         user=user,
         password=password,
         reports=report or (),
-        index=index,
+        index=server or index,
         open_browser=open,
         names=hostname or (),
-        engine=engine,
+        engine=encoder,
         metrics=metrics,
         log_format=log_format,
     )

@@ -16,8 +16,8 @@ from deephash.collection.globs import glob_to_regex
 from deephash.errors import UsageError, did_you_mean
 
 OPERATIONS = ("eq", "ne", "in", "gt", "gte", "lt", "lte", "glob", "contains", "exists")
-_SYMBOLS = {"eq": "=", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
-_OPPOSITE = {"eq": "<>", "gt": "<=", "gte": "<", "lt": ">=", "lte": ">"}
+SYMBOLS = {"eq": "=", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
+OPPOSITE = {"eq": "<>", "gt": "<=", "gte": "<", "lt": ">=", "lte": ">"}
 _MAX_DEPTH, _MAX_CONDITIONS = 20, 10_000
 _PATH = "path"  # what people call the uri
 
@@ -193,7 +193,7 @@ def _test_sql(condition: Condition, column: str, kind: str) -> tuple[str, str]:
     if kind == "integer" and isinstance(value, float) and math.isfinite(value) and value != int(value):
         return _between_integers(column, operation, value)
     literal = _literal(condition.column, kind, value)
-    return f"{column} {_SYMBOLS[operation]} {literal}", f"{column} {_OPPOSITE[operation]} {literal}"
+    return f"{column} {SYMBOLS[operation]} {literal}", f"{column} {OPPOSITE[operation]} {literal}"
 
 
 def _between_integers(column: str, operation: str, value: float) -> tuple[str, str]:

@@ -117,6 +117,11 @@ class CodeIndex(Searchable, Protocol):
         ...
 
     @property
+    def translates_filters(self) -> bool:
+        """Whether a filter is best handed over as it was asked, instead of codes sorted by what it asks for."""
+        ...
+
+    @property
     def ids(self) -> NDArray[np.int64]:
         """All ids, ascending."""
         ...

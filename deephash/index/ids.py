@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from deephash.codes import BinaryCodes
 from deephash.errors import UsageError
 from deephash.index.available import has_numba, is_loaded
 
@@ -87,3 +88,17 @@ def as_ids(ids: Ids) -> Ids:
     if array.ndim != 1 or (array.size and not np.issubdtype(array.dtype, np.integer)):
         raise UsageError(f"ids are a list of integers, not {array.dtype} of shape {list(array.shape)}")
     return array.astype(np.int64, copy=False)
+
+
+def in_order(ids: Ids, codes: BinaryCodes) -> tuple[Ids, BinaryCodes]:
+    """Return ids and codes by ascending id; without a copy where they already are. Raises UsageError for others."""
+    array = as_ids(ids)
+    if len(array) != len(codes):
+        raise UsageError(f"{len(array):,} ids were given for {codes.describe()}; each code needs one id")
+    if len(array) > 1 and not (array[1:] > array[:-1]).all():
+        order = np.argsort(array, kind="stable")
+        array, codes = array[order], codes[order]
+        twice = array[1:][array[1:] == array[:-1]]
+        if len(twice):
+            raise UsageError(f"id {int(twice[0])} was given more than once; ids must be distinct")
+    return array, codes

@@ -19,7 +19,7 @@ from deephash.errors import UsageError
 from deephash.index.base import Allowed, Engine, Neighbors, PreparedFilter, Selection
 from deephash.index.exact import plain_exact
 from deephash.index.histogram import distance_histogram
-from deephash.index.ids import AscendingIds, UnknownIds, as_ids, ascends, positions
+from deephash.index.ids import AscendingIds, UnknownIds, as_ids, ascends, in_order, positions
 from deephash.index.row_filter import ListedFilter, RowFilter
 from deephash.numbers import whole
 
@@ -41,12 +41,14 @@ class LiveIndex:
         UsageError: ids that are not distinct integers, one for each code.
     """
 
+    translates_filters = False
+
     def __init__(self, ids: Ids, codes: BinaryCodes, build: Callable[[BinaryCodes], Engine]) -> None:
         self._build = build
         self.num_bits = codes.num_bits
         self.layout = codes.layout
         self._version = 0
-        self._settle(*_in_order(ids, codes))
+        self._settle(*in_order(ids, codes))
 
     def _settle(self, ids: Ids, codes: BinaryCodes) -> None:
         """Make ``codes`` (rows ascending by id) the engine's table, with no changes pending."""
@@ -102,7 +104,7 @@ class LiveIndex:
     def add(self, ids: Ids, codes: BinaryCodes) -> None:
         """Add items; a known id is replaced."""
         self._check_codes(codes)
-        ids, codes = _in_order(ids, codes)
+        ids, codes = in_order(ids, codes)
         self._drop(ids)
         joined = np.concatenate([self._fresh_ids, ids])
         order = np.argsort(joined, kind="stable")
@@ -234,20 +236,6 @@ class LiveIndex:
                 f"this index holds codes of {self.layout.describe()}, but was given "
                 f"{codes.describe()}; encode both sides with the same model"
             )
-
-
-def _in_order(ids: Ids, codes: BinaryCodes) -> tuple[Ids, BinaryCodes]:
-    """Return ids and codes by ascending id; without a copy where they already are."""
-    array = as_ids(ids)
-    if len(array) != len(codes):
-        raise UsageError(f"{len(array):,} ids were given for {codes.describe()}; each code needs one id")
-    if len(array) > 1 and not (array[1:] > array[:-1]).all():
-        order = np.argsort(array, kind="stable")
-        array, codes = array[order], codes[order]
-        twice = array[1:][array[1:] == array[:-1]]
-        if len(twice):
-            raise UsageError(f"id {int(twice[0])} was given more than once; ids must be distinct")
-    return array, codes
 
 
 def _named(found: Neighbors, ids: Ids) -> Neighbors:

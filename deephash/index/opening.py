@@ -15,12 +15,19 @@ from deephash.index.engines import FAMILIES, Builder, Family, family_of
 from deephash.index.live import LiveIndex
 from deephash.numbers import whole
 
+MILVUS = "milvus:"
+
+
+def is_milvus(kind: str) -> bool:
+    """Say whether an index is called by the address of a Milvus server."""
+    return kind.startswith(MILVUS)
+
 
 def open_index(kind: str, ids: NDArray[np.int64], codes: BinaryCodes, **options: Any) -> CodeIndex:
     """Build an index of ``kind`` over ``codes``, row i of which is known as ``ids[i]``.
 
     Args:
-        kind: one of ``KINDS``.
+        kind: one of ``KINDS``, or the address of a table on a Milvus server, ``milvus:http://HOST:PORT/NAME``.
         ids: int64 [N], distinct; any order.
         codes: N codes; may be memory-mapped (then keep the ids ascending, and nothing is copied by ``scan``).
         options: of the kind: ``threads`` (all), ``prune`` (scan), ``num_lists`` and ``nprobe`` (faiss:ivf),
@@ -28,7 +35,12 @@ def open_index(kind: str, ids: NDArray[np.int64], codes: BinaryCodes, **options:
 
     Raises:
         UsageError: a kind that does not exist, an option of another kind, ids that do not fit.
+        EngineUnavailable: a server that does not answer, or refuses.
     """
+    if is_milvus(kind):
+        from deephash.index.milvus import open_milvus
+
+        return open_milvus(kind, ids, codes, **options)
     family = family_of(kind)
     return LiveIndex(ids, codes, Builder(family, family.options(**_checked(family, options))))
 

@@ -20,6 +20,7 @@ from deephash.errors import CollectionDamaged, UsageError
 from deephash.evaluation.null import Null, independent_null
 from deephash.index import open_index
 from deephash.index.ids import UnknownIds
+from deephash.index.opening import is_milvus
 from deephash.search.chance import Chance, chance_among, chance_of, is_histogram
 from deephash.search.narrowing import Narrowing, Selections
 
@@ -166,6 +167,16 @@ class Shard:
         return BinaryCodes.concatenate([code, self.codes_of(near[near != item])])
 
 
+def _index_over(collection: Collection, space: ModelVersion, kind: str) -> CodeIndex:
+    """Return an index over the codes of one model, in this process or on a server."""
+    if not is_milvus(kind):
+        return open_index(kind, *collection.codes(space.column))
+    from deephash.collection.milvus_push import Pusher
+    from deephash.index.milvus import MilvusAddress
+
+    return Pusher(collection, MilvusAddress.parse(kind)).open(space)
+
+
 @dataclass(frozen=True)
 class Snapshot:
     """One version of a collection; replaced as a whole when the collection changes.
@@ -182,13 +193,9 @@ class Snapshot:
     def of(cls, collection: Collection, kind: str) -> Snapshot:
         """Read the codes of a collection and build an index of ``kind`` over those of each model."""
         selections = Selections(collection)
-        first, *others = collection.spaces
-        shards = [Shard(collection, first, open_index(kind, *collection.codes(first.column)), selections)]
-        for space in others:
-            ids, codes = collection.codes(space.column)
-            if len(ids):
-                shards.append(Shard(collection, space, open_index(kind, ids, codes), selections))
-        return cls(collection, tuple(shards))
+        first, *others = [(space, _index_over(collection, space, kind)) for space in collection.spaces]
+        filled = [first, *(each for each in others if len(each[1]))]
+        return cls(collection, tuple(Shard(collection, space, index, selections) for space, index in filled))
 
     def __len__(self) -> int:
         return sum(map(len, self.shards))

@@ -1,0 +1,22 @@
+"""A real Milvus server for the tests of this folder: one a worker, started when first asked for, on free ports."""
+
+import contextlib
+import itertools
+
+import pytest
+
+from tests.milvus.server import Server
+
+_names = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory):
+    with contextlib.closing(Server(tmp_path_factory.mktemp("milvus"))) as started:
+        yield started
+
+
+@pytest.fixture
+def address(server):
+    """A table of its own for each test."""
+    return f"milvus:{server.uri}/t{next(_names)}"
