@@ -10,6 +10,7 @@ import numpy as np
 
 from deephash.codes.binary import bytes_per_code
 from deephash.collection import Collection, Item
+from deephash.encoding.product import can_rerank
 from deephash.errors import UsageError
 from deephash.search import Hit, Options, Query
 
@@ -81,13 +82,13 @@ class Comparison:
 
 
 def variants(workspace: Workspace) -> list[Variant]:
-    """Return every collection, re-ranked where it keeps vectors, and its shorter codes by halves."""
+    """Return every collection, re-ranked where it keeps vectors or product codes, and its shorter codes by halves."""
     found = []
     for name in workspace.names:
         searcher = workspace.place(name).searcher
         bits = searcher.num_bits
         found.append(Variant(name))
-        if searcher.collection.has_vectors:
+        if can_rerank(searcher.collection):
             found.append(Variant(name, reranked=True))
         while (bits := bits // 2) >= SHORTEST_PREFIX:
             found.append(Variant(name, bits))

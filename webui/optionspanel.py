@@ -7,6 +7,7 @@ from typing import Any
 import gradio as gr
 
 from deephash.collection.hubs import kinds_with_bank
+from deephash.encoding.product import can_rerank
 
 from .address import ANSWERS, Restored
 from .events import script
@@ -73,7 +74,7 @@ class OptionsPanel:
             filters_html(offers, picks),
             words,
             gr.Slider(value=min(near, MOST_NEAR), visible=kept.group),
-            gr.Checkbox(kept.rerank, visible=collection.has_vectors),
+            gr.Checkbox(kept.rerank, visible=can_rerank(collection)),
             gr.Checkbox(kept.hubs, visible=bool(kinds_with_bank(collection))),
             cards_html(offers, cards),
             picks,

@@ -96,6 +96,7 @@ class Collection(CollectionWriter):
         content_hashes: Sequence[str] | None = None,
         attributes: Sequence[Mapping[str, Any]] | None = None,
         vectors: ArrayLike | None = None,
+        further: Mapping[str, BinaryCodes] | None = None,
         made_by: str | None = None,
     ) -> Ids:
         """Add rows in one commit and return their new ids, int64 [n] ascending.
@@ -106,6 +107,7 @@ class Collection(CollectionWriter):
             content_hashes: one a row, by which renamed files are recognised.
             attributes: one mapping a row; a name seen for the first time becomes a column.
             vectors: [n, D] floats, kept as float16.
+            further: codes for other columns, see :meth:`add_column`.
             made_by: fingerprint of the model that made the codes, where it may have been replaced meanwhile.
 
         Raises:
@@ -114,7 +116,7 @@ class Collection(CollectionWriter):
         """
         with self._writing():
             self._require_current(made_by)
-            table = self._as_table(uris, codes, content_hashes, attributes, vectors)
+            table = self._as_table(uris, codes, content_hashes, attributes, vectors, further)
             known = self.find(uris)
             if known:
                 raise UsageError(
@@ -132,6 +134,7 @@ class Collection(CollectionWriter):
         content_hashes: Sequence[str] | None = None,
         attributes: Sequence[Mapping[str, Any]] | None = None,
         vectors: ArrayLike | None = None,
+        further: Mapping[str, BinaryCodes] | None = None,
         made_by: str | None = None,
     ) -> Ids:
         """Do what :meth:`append` does, but replace rows whose uri is known.
@@ -145,6 +148,7 @@ class Collection(CollectionWriter):
             content_hashes: one a row.
             attributes: one mapping a row.
             vectors: [n, D].
+            further: see :meth:`append`.
             made_by: see :meth:`append`.
 
         Raises:
@@ -154,7 +158,7 @@ class Collection(CollectionWriter):
             self._require_current(made_by)
             known = self.find(uris)
             attributes = self._overlaid(uris, known, [{}] * len(uris) if attributes is None else attributes)
-            table = self._as_table(uris, codes, content_hashes, attributes, vectors)
+            table = self._as_table(uris, codes, content_hashes, attributes, vectors, further)
             fresh = iter(self._reserve_ids(len(uris) - len(known)).tolist())
             ids = np.array([known[uri] if uri in known else next(fresh) for uri in uris], np.int64)
             table = table.append_column(self._rows.schema.field(ID), pa.array(ids))
@@ -225,6 +229,20 @@ class Collection(CollectionWriter):
             )
             self._rows.merge(table)
 
+    def add_column(self, column: str, num_bits: int) -> None:
+        """Make an empty column for codes of another kind by the current model, such as product codes.
+
+        Raises:
+            UsageError: the name is taken, or cannot name a column.
+        """
+        with self._writing():
+            columns.check_name(column)
+            if column in self._rows.schema.names:
+                raise UsageError(f"{column!r} is a column of {self.path} already")
+            self._rows.add_columns(
+                [columns.CodeColumn(num_bits, 1, self.fingerprint, self.current.model).field(column)]
+            )
+
     def widen(self, name: str, kind: str) -> None:
         """Make an attribute of integers one of numbers or of text; no value changes, 7 becomes "7".
 
@@ -261,6 +279,7 @@ class Collection(CollectionWriter):
         hashes: Sequence[str] | None,
         attributes: Sequence[Mapping[str, Any]] | None,
         vectors: ArrayLike | None,
+        further: Mapping[str, BinaryCodes] | None,
     ) -> pa.Table:
         """Check new rows and return them as a table without ids."""
         count = len(uris)
@@ -280,8 +299,11 @@ class Collection(CollectionWriter):
             arrays[name] = columns.attribute_array(schema.field(name), [row.get(name) for row in attributes])
         if vectors is not None:
             arrays[self.current.vectors] = columns.vector_array(vectors, self._needed_dim(), count)
-        self._checked(codes, self.current.column)
-        arrays[self.current.column] = columns.code_array(codes)
+        for name, some in {**(further or {}), self.current.column: codes}.items():
+            self._checked(some, name)
+            if len(some) != count:
+                raise UsageError(f"one code a uri in {name!r}: {count} uris, {len(some)} codes")
+            arrays[name] = columns.code_array(some)
         if columns.is_upgraded(schema):
             arrays[MODEL_VERSION] = pa.array([self.current.number] * count, pa.int64())
         return pa.table(list(arrays.values()), pa.schema([schema.field(name) for name in arrays]))

@@ -275,6 +275,14 @@ class CollectionReader:
         upgraded = columns.is_upgraded(self._rows.schema)
         return [_item(row, upgraded) for row in self._rows.take(ids, shown).to_pylist()]
 
+    def codes_of(self, ids: ArrayLike, column: str) -> BinaryCodes:
+        """Return the codes of rows in a further column, in the order given. Raises UsageError for a row without one."""
+        spec = columns.column_of(self._rows.schema, column)
+        held = self._rows.take(ids, [column]).column(0)
+        if held.null_count:
+            raise UsageError(f"{held.null_count} of these rows have no code in {column!r}; index their pictures again")
+        return BinaryCodes(columns.matrix(held, np.uint8, spec.layout.width), spec.num_bits, spec.num_levels)
+
     def vectors(self, ids: ArrayLike) -> NDArray[np.float16]:
         """Return float16 vectors [n, D] in the order given. Raises UsageError where there are none."""
         dim = self.vector_dim

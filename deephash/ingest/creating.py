@@ -13,6 +13,7 @@ from deephash.encoding import CodeEncoder, open_encoder
 from deephash.encoding.flips import SAMPLE, count_flips, note_of_tower
 from deephash.encoding.opening import Source, carries_int8, decode_of, engine_of, folder_of, precision_of
 from deephash.encoding.port import Decode, Engine, Precision, Row
+from deephash.encoding.product import add_column
 from deephash.encoding.quantising import INT8_SAMPLE, quantise
 from deephash.encoding.record import read_model_record
 from deephash.encoding.samples import evenly
@@ -62,6 +63,7 @@ def create(
         notes={"precision": precision, **({"decode": "full"} if wishes.decode == "full" else {})},
     )
     try:
+        add_column(collection)
         own = _own_encoder(collection, encoder, files, wishes)
     except DeephashError:
         if not len(Collection.open(target)):  # it would keep a precision that it cannot be filled in

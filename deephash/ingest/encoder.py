@@ -19,7 +19,9 @@ from deephash.collection.reader import CollectionReader
 from deephash.encoding import Encoded, open_encoder
 from deephash.encoding.opening import Source, decode_of, precision_of
 from deephash.encoding.port import Decode, Precision, Row
+from deephash.encoding.product import COLUMN, quantizer_of
 from deephash.errors import UnreadablePicture
+from deephash.index.product_codes import ProductQuantizer
 from deephash.pictures import PictureFacts, PictureMemory, content_hash, read_picture
 
 Job: TypeAlias = tuple[FoundFile, KnownRow | None]  # the row where the collection knows the file
@@ -43,6 +45,7 @@ class Batch:
         rows: what the model is to see of them; empty once they are encoded, as 512 of them would fill 300 MB.
         codes: one a picture; None where no picture could be decoded.
         vectors: [n, D] where they are kept.
+        product: product codes of the vectors, where the model makes them.
         touched: files with another time and the same content; not decoded.
         skipped: files that could not be read, with reasons.
         refused: those of them whose content is to blame, which would be refused again.
@@ -53,6 +56,7 @@ class Batch:
     rows: list[Row] = field(default_factory=list)
     codes: BinaryCodes | None = None
     vectors: NDArray[np.float32] | None = None
+    product: BinaryCodes | None = None
     touched: list[tuple[FoundFile, KnownRow]] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
     refused: list[tuple[FoundFile, str]] = field(default_factory=list)
@@ -60,6 +64,12 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.opened) + len(self.touched) + len(self.skipped)
+
+
+def further_codes(batches: Sequence[Batch]) -> dict[str, BinaryCodes]:
+    """Return the product codes of batches by the column that holds them; nothing of most models."""
+    made = [batch.product for batch in batches if batch.product is not None]
+    return {COLUMN: BinaryCodes.concatenate(made)} if made else {}
 
 
 class StreamEncoder:
@@ -90,6 +100,7 @@ class StreamEncoder:
         self.encoder = open_encoder(source, precision=precision, device=device)
         self.with_vectors, self.decode = with_vectors, decode
         self.memory = memory
+        self.quantizer: ProductQuantizer | None = None  # of a model that makes product codes too
         self.transform = partial(self.encoder.prepare, "image")
 
     @classmethod
@@ -111,7 +122,10 @@ class StreamEncoder:
         """
         vectors = collection.has_vectors if with_vectors is None else with_vectors
         kept = {"precision": precision_of(collection), "decode": decode_of(collection)}
-        return cls(source, device=None, with_vectors=vectors, memory=memory, **kept)  # type: ignore[arg-type]
+        stream = cls(source, device=None, with_vectors=vectors, memory=memory, **kept)  # type: ignore[arg-type]
+        if stream.encoder.fingerprint() == collection.fingerprint:  # else it is one to come
+            stream.quantizer = quantizer_of(collection)
+        return stream
 
     def stream(self, jobs: Sequence[Job], *, batch_size: int, workers: int | None = None) -> Iterator[Batch]:
         """Yield the batches of ``jobs`` in order; at most ``workers`` + 2 of them are in memory."""
@@ -149,13 +163,15 @@ class StreamEncoder:
         return float((mine.bits() != exact.bits()).mean())
 
     def encode(self, rows: Sequence[Row]) -> Encoded:
-        """Return the codes of pictures that were prepared, and their vectors where they are kept."""
-        return self.encoder.encode("image", rows, vectors=self.with_vectors)
+        """Return the codes of pictures that were prepared, and their vectors where they are kept or quantised."""
+        return self.encoder.encode("image", rows, vectors=self.with_vectors or self.quantizer is not None)
 
     def _finished(self, batch: Batch) -> Batch:
         if batch.rows:
             found = self.encode(batch.rows)
-            batch.codes, batch.vectors, batch.rows = found.codes, found.vectors, []
+            batch.codes, batch.vectors, batch.rows = found.codes, found.vectors if self.with_vectors else None, []
+            if self.quantizer is not None and found.vectors is not None:
+                batch.product = self.quantizer.encode(found.vectors)
         return batch
 
     def _open_all(self, jobs: Sequence[Job]) -> Batch:

@@ -28,7 +28,7 @@ from deephash.encoding.opening import Source, int8_flip_rate, precision_of
 from deephash.encoding.port import Decode, Engine, Precision
 from deephash.errors import DataError, UsageError
 from deephash.ingest.creating import Wishes, create, go_on, is_model_of, require_fit
-from deephash.ingest.encoder import Batch, Job, StreamEncoder
+from deephash.ingest.encoder import Batch, Job, StreamEncoder, further_codes
 from deephash.ingest.refusals import Refusal, read_refusals, refusal, without_refused, write_skipped
 from deephash.numbers import whole
 from deephash.pictures import PictureMemory
@@ -243,6 +243,7 @@ class _Update:
             content_hashes=[one.content_hash for one in opened],
             attributes=[file_attributes(one.file, one.facts) for one in opened],
             vectors=np.concatenate(vectors) if vectors else None,
+            further=further_codes(batches),
             made_by=self.encoder.encoder.fingerprint(),
         )
         changed = sum(one.file.uri in self.changing for one in opened)

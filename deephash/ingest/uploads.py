@@ -18,7 +18,7 @@ from deephash.collection.hubs import complete_hub_biases
 from deephash.collection.reader import INSIDE, UPLOADS
 from deephash.encoding.opening import Source
 from deephash.errors import DeephashError, UnreadablePicture
-from deephash.ingest.encoder import Batch, StreamEncoder
+from deephash.ingest.encoder import Batch, StreamEncoder, further_codes
 from deephash.pictures import content_hash
 from deephash.pictures.decoding import open_lazily
 
@@ -104,6 +104,7 @@ def _append(collection: Collection, taken: Sequence[tuple[Upload, Batch]], made_
         codes=BinaryCodes.concatenate([batch.codes for _, batch in taken if batch.codes is not None]),
         attributes=[file_attributes(one.file, one.facts) | {"folder": UPLOADS, "label": None} for one in opened],
         vectors=np.concatenate(vectors) if vectors else None,
+        further=further_codes([batch for _, batch in taken]),
         made_by=made_by,
     )
     return tuple(int(item) for item in ids)

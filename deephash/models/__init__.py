@@ -31,6 +31,7 @@ from deephash.models.objective import BatchHook, ObjectiveHashModel
 from deephash.models.optimizers import Optimizer
 from deephash.models.orthohash import OrthoHash
 from deephash.models.pca_sign import PCASign
+from deephash.models.poeem import Poeem
 from deephash.models.rreh import RREH
 from deephash.models.sdc import SDC
 from deephash.models.tldr import TLDR
@@ -76,6 +77,7 @@ __all__ = [
     "Optimizer",
     "OrthoHash",
     "PCASign",
+    "Poeem",
     "baseline_methods",
     "load_model",
     "method_named",

@@ -139,10 +139,7 @@ class BEBR(ObjectiveHashModel):
     def _with_neighbours(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         if self._neighbours is None:
             raise UsageError("BEBR does not know neighbours yet: train with a Trainer, or call prepare(features)")
-        index = batch["index"]
-        near, drawn = self._neighbours.rows[index], self._neighbours.draw(index)
-        same = (index[:, None] == drawn[None]) | (near[:, :, None] == drawn[None, None]).any(dim=1)
-        return self.features(batch), self._neighbours.table[drawn], same
+        return self.features(batch), *self._neighbours.partners(batch["index"])
 
 
 def block(wide: int, hidden: int, out: int, depth: int = 1) -> nn.Module:

@@ -1,4 +1,4 @@
-"""Nearest neighbours among training features: partners for methods that learn without labels (TLDR, BEBR)."""
+"""Nearest neighbours among training features: partners for methods that learn without labels (TLDR, BEBR, Poeem)."""
 
 from __future__ import annotations
 
@@ -29,6 +29,16 @@ class Neighbours:
         near = self.rows[index]
         drawn = torch.randint(near.shape[1], (len(near), 1), device=near.device)
         return near.gather(1, drawn).squeeze(1)
+
+    def partners(self, index: Tensor) -> tuple[Tensor, Tensor]:
+        """Return features [B, D] of one random neighbour of each row ``index`` [B], and which of them are no negatives.
+
+        That is bool [B, B]: those that are the row itself, or one of its neighbours.
+        """
+        drawn = self.draw(index)
+        near = self.rows[index]
+        same = (index[:, None] == drawn[None]) | (near[:, :, None] == drawn[None, None]).any(dim=1)
+        return self.table[drawn], same
 
 
 def nearest_neighbours(features: Tensor, count: int, *, similarity: Literal["inner_product", "cosine"]) -> Tensor:

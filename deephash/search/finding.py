@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from deephash.codes import BinaryCodes
 from deephash.codes.certainty import expected_hamming
+from deephash.encoding.product import gather_of
 from deephash.errors import UsageError
 from deephash.index.rerank import search_two_stage
 from deephash.numbers import whole
@@ -117,9 +118,12 @@ def _ordered(shard: Shard, among: Among, query: Query, encoded: Encoded, options
     if rerank:
         if encoded.vector is None:
             raise UsageError("re-ranking compares float vectors; give the query's with `vector`")
-        vectors = shard.collection.vectors
+        gather, metric = gather_of(shard.collection)
         best = search_two_stage(
-            among.index, encoded.code, encoded.vector, vectors, k, shortlist=max(k, rerank), allowed=among.allowed
+            *(among.index, encoded.code, encoded.vector, gather, k),
+            shortlist=max(k, rerank),
+            metric=metric,
+            allowed=among.allowed,
         )
         return _Ordered(best.ids[0], best.distances[0], scores=best.scores[0])
     if not encoded.code.layout.is_flat:

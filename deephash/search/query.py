@@ -151,7 +151,8 @@ class Options:
         where: only items that pass, as ``Filter``, mapping or words (``label=cat and year>=2019``); None or empty for
             all.
         group: put near-duplicates under the best of their group.
-        rerank: length of the shortlist that is put in order by stored vectors; 0 keeps the order of the codes.
+        rerank: length of the shortlist that is put in order by stored vectors, or by product codes; 0 keeps the order
+            of the codes.
         correct_hubs: add to each distance what the stored banks found the item too near to every query by.
         bits: compare only the first bits of the codes; None for all.
         near: codes at most so many bits apart are near-duplicates; None for a thirty-second of their length.

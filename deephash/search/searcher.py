@@ -16,6 +16,7 @@ from deephash.codes import BinaryCodes
 from deephash.collection import Collection
 from deephash.encoding.opening import Source
 from deephash.encoding.port import Engine
+from deephash.encoding.product import can_rerank, gather_of
 from deephash.errors import DataError, DeephashError, UnreadablePicture, UsageError
 from deephash.numbers import real
 from deephash.search.answer import Answer
@@ -222,7 +223,7 @@ class Searcher:
         shard = self.snapshot.current if shard is None else shard
         only = query.only
         if only is not None and only.kind == "item" and self._holds(shard, only.value):
-            vector = shard.collection.vectors([only.value]) if with_vector else None
+            vector = gather_of(shard.collection)[0](np.array([only.value])) if with_vector else None
             return Encoded(shard.codes_of([only.value]), None if vector is None else vector.astype(np.float32))
         if shard.model.number != shard.collection.current.number and any(part.kind == "code" for part in query.parts):
             raise UsageError("a code can be compared with codes of its own model alone")
@@ -245,7 +246,7 @@ class Searcher:
 
     def can_rerank(self, query: Query) -> bool:
         """Say whether the query has a float vector to compare with those of the collection."""
-        return self.collection.has_vectors and query.only is not None and query.only.kind != "code"
+        return can_rerank(self.collection) and query.only is not None and query.only.kind != "code"
 
     def by_image(self, picture: Any, k: int = 10, **options: Any) -> list[Hit]:
         """Search by a picture: a path, the bytes of a file, a PIL picture or an array; ``options`` of :class:`Options`.
