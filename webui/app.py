@@ -6,6 +6,7 @@ import os
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before Gradio is imported: no message to anybody
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("MPLBACKEND", "agg")  # else Gradio's first event, the first visitor's, loads all of pyplot
 
 from collections.abc import Collection
 from pathlib import Path
