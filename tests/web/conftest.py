@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import threading
 import time
@@ -18,13 +19,10 @@ from deephash.webui.server import listen
 from deephash.webui.workspace import Workspace
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from tests.web.collections import (
-    caltech_collection,
-    caltech_folder,
-    caltech_model,
-    colours_collection,
-    digits_collection,
-)
+from deephash import load_model
+from deephash.collection import Collection
+from deephash.collection.schema import CODE
+from tests.web.made import PICTURES, made_once, own_copy
 
 CHROMIUM = os.environ.get("DEEPHASH_CHROMIUM", "/usr/bin/chromium")
 FLAGS = [
@@ -142,25 +140,30 @@ class Visit:
 
 
 @pytest.fixture(scope="session")
-def pictures(tmp_path_factory) -> Path:
+def made(tmp_path_factory) -> Path:
+    """The folder with the collections that all workers share; copy what is changed."""
+    return made_once(tmp_path_factory.getbasetemp())
+
+
+@pytest.fixture(scope="session")
+def pictures(made, tmp_path_factory) -> Path:
     """Photographs in folders by class."""
-    return caltech_folder(tmp_path_factory.mktemp("web") / "photos", per_class=12)
+    return shutil.copytree(made / "photos", tmp_path_factory.mktemp("web") / "photos")
 
 
 @pytest.fixture(scope="session")
-def photo_model(pictures):
-    return caltech_model(pictures)
+def photo_model(made):
+    return load_model(Collection.open(made / "photos.dh").model_path_of(CODE))
 
 
 @pytest.fixture(scope="session")
-def server(pictures, photo_model, tmp_path_factory) -> Iterator[Server]:
+def server(made, pictures, tmp_path_factory) -> Iterator[Server]:
     """Serves ``photos`` (64 bits), ``other`` (another model), ``digits``, ``colours`` (with words)."""
     base = tmp_path_factory.mktemp("served")
-    caltech_collection(base / "photos.dh", pictures, photo_model)
-    caltech_collection(base / "other.dh", pictures, caltech_model(pictures, num_bits=32, seed=1))
-    digits_collection(base / "digits.dh", base / "digits", count=600)
-    colours_collection(base / "colours.dh", base / "colours")
-    running = Server([base / f"{name}.dh" for name in ("photos", "other", "digits", "colours")]).start()
+    homes = {"photos": pictures} | {
+        name: shutil.copytree(made / name, base / name) for name in set(PICTURES.values()) - {"photos"}
+    }
+    running = Server([own_copy(made, name, base / f"{name}.dh", homes[of]) for name, of in PICTURES.items()]).start()
     yield running
     running.stop()
 

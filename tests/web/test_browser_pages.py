@@ -10,18 +10,17 @@ from deephash.codes import BinaryCodes
 from deephash.collection import Collection
 from deephash.reports import evaluate_codes
 from tests.paths import shared_data
-from tests.web.collections import caltech_collection
 from tests.web.conftest import Server, visiting
+from tests.web.made import own_copy
 from tests.web.test_browser import choose
 
 pytestmark = pytest.mark.browser
 
 
 @pytest.fixture
-def live(pictures, photo_model, tmp_path):
+def live(made, pictures, tmp_path):
     """A server of its own: its collection may be changed, and it may be restarted."""
-    caltech_collection(tmp_path / "live.dh", pictures, photo_model)
-    running = Server([tmp_path / "live.dh"]).start()
+    running = Server([own_copy(made, "photos", tmp_path / "live.dh", pictures)]).start()
     yield running
     running.stop()
 
@@ -185,9 +184,8 @@ def test_after_a_restart_the_page_works_again(guest, live):
     guest.click_result(1)
 
 
-def test_read_only_offers_no_changes(chromium, pictures, photo_model, tmp_path):
-    caltech_collection(tmp_path / "fixed.dh", pictures, photo_model)
-    running = Server([tmp_path / "fixed.dh"], read_only=True).start()
+def test_read_only_offers_no_changes(chromium, made, pictures, tmp_path):
+    running = Server([own_copy(made, "photos", tmp_path / "fixed.dh", pictures)], read_only=True).start()
     try:
         with contextlib.contextmanager(visiting)(chromium, running) as guest:
             guest.open()
@@ -224,11 +222,10 @@ def test_progress_is_shown_while_pictures_are_added(guest, live, monkeypatch):
     guest.page.wait_for_selector("text=1/3 pictures", state="detached")
 
 
-def test_a_visitor_too_many_is_told_that_the_server_is_busy(chromium, pictures, photo_model, tmp_path, monkeypatch):
+def test_a_visitor_too_many_is_told_that_the_server_is_busy(chromium, made, pictures, tmp_path, monkeypatch):
     monkeypatch.setattr("deephash.webui.app.CONCURRENT", 1)
     monkeypatch.setattr("deephash.webui.app.WAITING", 1)
-    caltech_collection(tmp_path / "busy.dh", pictures, photo_model)
-    running = Server([tmp_path / "busy.dh"]).start()
+    running = Server([own_copy(made, "photos", tmp_path / "busy.dh", pictures)]).start()
     answer, go_on, inside = running.workspace.answer, threading.Event(), threading.Semaphore(0)
 
     def gated(*given):
