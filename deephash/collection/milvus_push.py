@@ -150,6 +150,8 @@ class Pusher:
             raise self._behind(len(changes))
         done = self._state(table, contents.kinds)
         if len(changes) or state != done:
+            if state is not None and state.table != table.name:  # kept in mind until the alias has moved
+                self.states.put(state_key("earlier", state.table), state)
             self.states.put(self._key(space), replace(done, complete=False))
             table.create()
             apply(table, contents, changes)

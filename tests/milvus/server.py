@@ -6,6 +6,11 @@ from pathlib import Path
 
 from milvus import MilvusServer
 
+QUICK = {
+    "PROXY_TIMETICKINTERVAL": "20",  # ms; what a search with strong consistency waits for
+    "ROOTCOORD_PROXY_TIMETICKINTERVAL": "20",
+}
+
 
 def free_port() -> int:
     with socket.socket() as listener:
@@ -14,11 +19,32 @@ def free_port() -> int:
 
 
 class Server:
-    """A server with its own data folder; it may be ended, killed and started again."""
+    """A server with its own data folder; it may be ended, killed and started again.
+
+    Args:
+        folder: for all it writes.
+        settings: environment variables; the server reads ``a.b.c`` of its configuration as ``A_B_C``.
+    """
 
     def __init__(self, folder: Path, **settings: str) -> None:
-        self.folder, self.port, self.settings = folder, free_port(), settings
+        self.folder, self.port = folder, free_port()
+        self.settings = QUICK | settings | {"ETCD_CONFIG_PATH": str(self._etcd())}
         self.start()
+
+    def _etcd(self) -> Path:
+        """Give the store inside ports of its own, so that two servers can run at once."""
+        clients, peers = (f"http://127.0.0.1:{port}" for port in (self._client_port, free_port()))
+        path = self.folder / "etcd.yaml"
+        path.write_text(
+            f"name: default\ndata-dir: {self.folder / 'etcd'}\nlisten-client-urls: {clients}\n"
+            f"advertise-client-urls: {clients}\nlisten-peer-urls: {peers}\ninitial-advertise-peer-urls: {peers}\n"
+            f"initial-cluster: default={peers}\nlog-outputs: [{self.folder / 'etcd.log'}]\n"
+        )
+        return path
+
+    @property
+    def _client_port(self) -> int:
+        return int(self.__dict__.setdefault("_port_of_etcd", free_port()))
 
     @property
     def uri(self) -> str:
@@ -28,13 +54,14 @@ class Server:
         self._server = MilvusServer()
         self._server.set_base_dir(str(self.folder))
         self._server.listen_port = self.port
-        for name, value in self.settings.items():
-            self._server.config.set(name, value)
-        here = os.getcwd()
+        before, here = dict(os.environ), os.getcwd()
+        os.environ.update(self.settings, ETCD_ENDPOINTS=f"127.0.0.1:{self._client_port}")
         try:
             self._server.start()
         finally:
             os.chdir(here)
+            os.environ.clear()
+            os.environ.update(before)
 
     @property
     def pid(self) -> int:

@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 
 from deephash.codes import BinaryCodes
-from deephash.errors import UsageError
 from deephash.index import CodeIndex, open_index
-from tests.contract.index_contract import CodeIndexContract, assert_same, brute_force, crowded_codes, rows_of
+from tests.contract.index_contract import CodeIndexContract
 
 
 class TestMilvus(CodeIndexContract):
