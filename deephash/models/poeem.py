@@ -26,11 +26,11 @@ from deephash.numbers import whole
 from deephash.objectives.checks import require_finite, require_rows
 from deephash.objectives.product import (
     asymmetric_contrast,
-    fitted_codebooks,
     fitted_rotation_and_codebooks,
     nearest_rotation,
     quantised_straight_through,
     require_parts,
+    turned_for_signs,
 )
 
 Batch = Mapping[str, Tensor]
@@ -45,7 +45,7 @@ class Poeem(ObjectiveHashModel):
         backbone: whose features are mapped, frozen, or ``features:D`` for vectors at hand.
         parts: M, bytes of a product code; divides K. None takes as many as the code has, or the next fewer that divide.
         centroids: C of each part, 2 to 256.
-        rotate: learn R; False keeps the principal axes, in their order.
+        learn_rotation: False keeps R as the warm start found it.
         scale: of the softmax.
         distortion_weight: of the regulariser that moves centroids and rotation.
         num_neighbours: k, of which a partner is drawn.
@@ -64,7 +64,7 @@ class Poeem(ObjectiveHashModel):
         backbone: Backbone = Backbone(),
         parts: int | None = None,
         centroids: int = 256,
-        rotate: bool = True,
+        learn_rotation: bool = True,
         scale: float = 30.0,
         distortion_weight: float = 1.0,
         num_neighbours: int = 5,
@@ -75,11 +75,11 @@ class Poeem(ObjectiveHashModel):
         self.save_hyperparameters()
         self.parts = usual_parts(num_bits) if parts is None else whole(parts, "parts, the bytes of a code,", least=1)
         self.count = whole(centroids, "centroids, of each part,", least=2, most=256)
-        self.rotate, self.scale, self.distortion_weight = rotate, scale, distortion_weight
+        self.learn_rotation, self.scale, self.distortion_weight = learn_rotation, scale, distortion_weight
         self.num_neighbours, self.warm_up = num_neighbours, whole(warm_up, "warm_up, in steps,")
         wide = require_parts(num_bits, self.parts)
         self.head = nn.Linear(int(self.encoders["image"].num_features), num_bits)
-        self.rotation = nn.Parameter(torch.eye(num_bits), requires_grad=rotate)
+        self.rotation = nn.Parameter(torch.eye(num_bits), requires_grad=learn_rotation)
         self.product_centroids = nn.Parameter(torch.randn(self.parts, centroids, wide) / num_bits**0.5)
         self.register_buffer("steps", torch.tensor(0))
         self.register_buffer("started", torch.tensor(False))
@@ -146,7 +146,7 @@ class Poeem(ObjectiveHashModel):
     @torch.no_grad()
     def restore_rotation(self) -> None:
         """Replace R by the nearest orthogonal matrix; a step of a gradient leaves the rotations (ours)."""
-        if self.rotate:
+        if self.learn_rotation:
             self.rotation.copy_(nearest_rotation(self.rotation))
 
     @torch.no_grad()
@@ -156,12 +156,9 @@ class Poeem(ObjectiveHashModel):
         table = self._neighbours.table
         some = torch.randperm(len(table), generator=torch.Generator().manual_seed(0))[:FITTED_ON].to(table.device)
         rows = self.embedded(table[some].float())
-        if self.rotate:
-            rotation, centroids = fitted_rotation_and_codebooks(rows, self.parts, self.count)
-            self.rotation.copy_(rotation)
-        else:
-            centroids = fitted_codebooks(rows @ self.rotation, self.parts, self.count)
-        self.product_centroids.copy_(centroids)
+        found = turned_for_signs(rows, *fitted_rotation_and_codebooks(rows, self.parts, self.count))
+        self.rotation.copy_(found[0])
+        self.product_centroids.copy_(found[1])
 
     @torch.no_grad()
     def _start_head(self, rows: Tensor) -> None:

@@ -13,6 +13,7 @@ from torch.nn.functional import cross_entropy
 
 from deephash.errors import UsageError
 from deephash.objectives.checks import require_finite
+from deephash.objectives.signs import sign
 
 LEFT_OUT = -1e9  # of a pair that is no negative
 BLOCK = 1 << 14  # rows held against the centroids of one part at a time
@@ -119,16 +120,45 @@ def fitted_rotation_and_codebooks(
 ) -> tuple[Tensor, Tensor]:
     """Return R [K, K] and centroids by turns of k-means and Procrustes: R = U V^T of the svd of X^T X_quantised.
 
-    Arguments and errors as of :func:`fitted_codebooks`; ``rounds`` of k-means in each of ``alternations``.
+    They begin at principal axes, dealt to the parts there and back, so that no part has all of the variance. Arguments
+    and errors as of :func:`fitted_codebooks`; ``rounds`` of k-means in each of ``alternations``.
     """
-    require_parts(rows.shape[1], parts)
-    rotation = torch.eye(rows.shape[1], device=rows.device, dtype=rows.dtype)
-    centroids = fitted_codebooks(rows, parts, count, rounds=rounds, seed=seed)
+    require_finite(rows, "embeddings")
+    rotation = dealt_axes(rows, parts)
+    centroids = fitted_codebooks(rows @ rotation, parts, count, rounds=rounds, seed=seed)
     for _ in range(alternations):
         quantised = decoded(nearest_centroids(rows @ rotation, centroids), centroids)
         rotation = nearest_rotation(rows.T @ quantised)
         centroids = fitted_codebooks(rows @ rotation, parts, count, rounds=rounds, start=centroids, seed=seed)
     return rotation, centroids
+
+
+def dealt_axes(rows: Tensor, parts: int) -> Tensor:
+    """Return principal axes of ``rows`` [N, K] as columns [K, K], dealt to ``parts`` there and back: 0 1 2, 2 1 0."""
+    wide = require_parts(rows.shape[1], parts)
+    centred = rows - rows.mean(dim=0)
+    _, axes = torch.linalg.eigh(centred.T @ centred)
+    turns = torch.arange(rows.shape[1]).reshape(wide, parts)  # each row is dealt once around
+    turns[1::2] = turns[1::2].flip(1)
+    dealt: Tensor = axes.flip(1)[:, turns.T.flatten()]
+    return dealt
+
+
+def turned_for_signs(
+    rows: Tensor, rotation: Tensor, centroids: Tensor, *, rounds: int = 20, seed: int = 0
+) -> tuple[Tensor, Tensor]:
+    """Turn each part within itself so that signs of ``rows`` R lose little, as ITQ does; returns R and centroids.
+
+    No product code changes by that, and no distortion: distances within a part stay.
+    """
+    generator, wide = torch.Generator().manual_seed(seed), centroids.shape[2]
+    turns = []
+    for part in (rows @ rotation).split(wide, dim=1):
+        turn = nearest_rotation(torch.randn(wide, wide, generator=generator).to(rows))
+        for _ in range(rounds):
+            turn = nearest_rotation(part.T @ sign(part @ turn))
+        turns.append(turn)
+    return rotation @ torch.block_diag(*turns), centroids @ torch.stack(turns)
 
 
 def require_parts(width: int, parts: int) -> int:
