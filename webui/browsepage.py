@@ -9,13 +9,13 @@ from typing import Any
 import gradio as gr
 
 from deephash.errors import UsageError
-from deephash.search.clusters import clustered
 
 from .background import Background, Job
 from .browseview import shelf_html, shelves_html
 from .catalogue import Catalogue, Shelf
 from .doors import progress_html, unseen_html
 from .events import number, script
+from .keptmaps import kept_clusters
 from .mapview import make_map, map_html
 from .page import QUIET, SearchPage
 from .workspace import Place, Workspace
@@ -122,13 +122,13 @@ class BrowsePage:
 
     def _job(self, place: Place, catalogue: Catalogue, way: str) -> Job:
         shard = place.searcher.snapshot.current
-        key = (way, place.name, catalogue.collection.version)
+        key, writes = (way, place.name, catalogue.collection.version), not self.workspace.read_only
         if way == "map":
-            return self.background.job(key, lambda: make_map(shard, catalogue))
+            return self.background.job(key, lambda: make_map(shard, catalogue, writes=writes))
 
         def shelves() -> list[Shelf]:
             ids = shard.index.ids
-            return catalogue.clusters(ids, clustered(shard.index.codes_of(ids)))
+            return catalogue.clusters(ids, kept_clusters(shard.collection, shard.index.codes_of(ids), writes=writes))
 
         return self.background.job(key, shelves)
 

@@ -9,7 +9,8 @@ from fastapi import FastAPI, Query
 from fastapi.responses import Response
 
 from .background import Background
-from .duplicates import as_csv, as_jsonl, duplicates_job
+from .duplicates import as_csv, as_jsonl
+from .keptduplicates import duplicates_job
 from .numbers import MOST_BITS
 from .turns import ServerBusy
 from .workspace import Workspace
@@ -40,7 +41,7 @@ def add_duplicate_route(app: FastAPI, workspace: Workspace, background: Backgrou
         radius: Annotated[int | None, Query(ge=0, le=MOST_BITS, description="at most so many bits apart")] = None,
         format: Annotated[Literal["csv", "jsonl"], Query(description="how it is written")] = "csv",
     ) -> Response:
-        job = duplicates_job(background, workspace.place(collection))
+        job = duplicates_job(background, workspace, workspace.place(collection))
         if not job.ended and seats.acquire(blocking=False):
             try:
                 job.wait(PATIENCE)

@@ -20,9 +20,6 @@ from deephash.search.best_copy import Look, best_copy, look_at
 from deephash.search.copies import CopyPairs, find_pairs, perceptual_codes, supervised_method
 from deephash.search.snapshot import Shard
 
-from .background import Background, Job
-from .workspace import Place
-
 COLUMNS = ("group", "path", "verdict", "distance", "reason", "id")
 FORMULA = "=+-@\t\r"  # a cell that begins like this would be run by a spreadsheet
 
@@ -101,29 +98,34 @@ class Duplicates:
         return Group(ids[place], reason, tuple((item, distance) for distance, item in others))
 
 
-def duplicates_job(background: Background, place: Place) -> Job:
-    """Return the job that finds the duplicates of a collection's newest version; its result is :class:`Duplicates`."""
-    snapshot = place.searcher.snapshot
-    key = ("duplicates", place.name, snapshot.collection.version)
-    return background.job(key, lambda: find_duplicates(snapshot.current))
-
-
 def find_duplicates(shard: Shard) -> Duplicates:
     """Compare all items of the newest model with each other: by code, then by pixels where there are pictures.
 
     Codes that were learned from classes say "same class": there perceptual hashes name the candidates.
     """
     collection, ids = shard.collection, shard.index.ids
-    method = supervised_method(collection, shard.model.column) if collection.root is not None else None
-    if method is not None:
+    if _method(shard) is not None:
         ids, codes, _ = perceptual_codes(collection, ids)
-        by = f"perceptual hashes, because the codes of {method} tell classes apart, not pictures"
     else:
-        codes, by = shard.index.codes_of(ids), "the codes of the collection"
+        codes = shard.index.codes_of(ids)
     found = find_pairs(collection, ids, codes)
     paired = np.unique(np.concatenate([found.pairs.first, found.pairs.second]))
     looks = look_at(collection, paired.tolist()) if collection.root is not None else {}
-    return Duplicates(collection, len(ids), paired, codes[np.searchsorted(ids, paired)], found, looks, by)
+    rows = np.searchsorted(ids, paired)
+    return Duplicates(collection, len(ids), paired, codes[rows], found, looks, found_by(shard))
+
+
+def found_by(shard: Shard) -> str:
+    """Return which codes name the candidates, in words."""
+    method = _method(shard)
+    if method is None:
+        return "the codes of the collection"
+    return f"perceptual hashes, because the codes of {method} tell classes apart, not pictures"
+
+
+def _method(shard: Shard) -> str | None:
+    collection = shard.collection
+    return supervised_method(collection, shard.model.column) if collection.root is not None else None
 
 
 def records(found: Duplicates, radius: int) -> Iterator[dict[str, Any]]:

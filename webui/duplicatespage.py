@@ -9,9 +9,9 @@ import gradio as gr
 
 from .background import Background
 from .doors import progress_html, unseen_html
-from .duplicates import duplicates_job
 from .duplicatesview import duplicates_html
 from .events import number, script
+from .keptduplicates import duplicates_job
 from .numbers import MOST_BITS, as_written
 from .page import QUIET, SearchPage
 from .workspace import Workspace
@@ -66,7 +66,7 @@ class DuplicatesPage:
 
         def action() -> str:
             nonlocal slider, now
-            job = duplicates_job(self.background, self.workspace.place(name))
+            job = duplicates_job(self.background, self.workspace, self.workspace.place(name))
             if not job.ended:
                 slider = gr.Slider(visible=False)
                 return progress_html(job, WORKING)
@@ -89,7 +89,7 @@ class DuplicatesPage:
 
     def _page(self, name: str, radius: float, page: Callable[[], int]) -> str:
         def action() -> str:
-            job = duplicates_job(self.background, self.workspace.place(name))
+            job = duplicates_job(self.background, self.workspace, self.workspace.place(name))
             if not job.ended:
                 return progress_html(job, WORKING)
             within = as_written(radius, "the radius", 0, MOST_BITS)

@@ -10,12 +10,11 @@ from html import escape
 import numpy as np
 from numpy.typing import NDArray
 
-from deephash.search.clusters import clustered
-from deephash.search.code_map import code_map
 from deephash.search.snapshot import Shard
 
 from .catalogue import Catalogue, Shelf, shelf_label
 from .doors import door
+from .keptmaps import kept_map
 from .results import counted
 
 POINTS = 20_000  # that a browser draws at once
@@ -44,15 +43,14 @@ class CodeMap:
     total: int
 
 
-def make_map(shard: Shard, catalogue: Catalogue) -> CodeMap:
-    """Lay out the codes of the newest model; of very many items a fixed sample."""
+def make_map(shard: Shard, catalogue: Catalogue, *, writes: bool) -> CodeMap:
+    """Lay out the codes of the newest model; of very many items a fixed sample. Kept where ``writes``."""
     every = shard.index.ids
     ids = every
     if len(every) > POINTS:
         ids = np.sort(np.random.default_rng(0).choice(every, POINTS, replace=False))
     codes = shard.index.codes_of(ids)
-    places = np.rint(np.clip(code_map(codes), 0, 1) * 65535).astype("<u2")
-    found = clustered(codes)
+    places, found = kept_map(shard.collection, codes, writes=writes)
     regions = catalogue.clusters(ids, found)
     colours, names = _colours(catalogue, ids, found.of, [shelf.title for shelf in regions])
     return CodeMap(ids, places, colours, names, regions, len(every))
@@ -81,7 +79,7 @@ def _colours(
 
 def map_html(name: str, found: CodeMap, catalogue: Catalogue) -> str:
     """Return the drawing, its legend, room for what is around a point, and the regions as a list."""
-    data = found.ids.astype("<i8").tobytes() + found.places.tobytes() + found.colours.tobytes()
+    data = found.ids.astype("<i8").tobytes() + found.places.astype("<u2").tobytes() + found.colours.tobytes()
     some = f"{len(found.ids):,} of {counted(found.total, 'picture')}" if len(found.ids) < found.total else ""
     some = some or counted(found.total, "picture")
     legend = "".join(
