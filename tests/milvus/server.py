@@ -2,11 +2,13 @@
 
 import os
 import socket
+import subprocess
 from pathlib import Path
 
 from milvus import MilvusServer
 
 QUICK = {
+    "COMMON_SESSION_TTL": "3",  # s; after a crash, what the parts wait for before they count each other as gone
     "PROXY_TIMETICKINTERVAL": "20",  # ms; what a search with strong consistency waits for
     "ROOTCOORD_PROXY_TIMETICKINTERVAL": "20",
 }
@@ -63,15 +65,24 @@ class Server:
             os.environ.clear()
             os.environ.update(before)
 
-    @property
-    def pid(self) -> int:
-        return self._server.server_proc.pid
-
     def kill(self) -> None:
         """End it as a power cut does."""
         self._server.server_proc.kill()
         self._server.server_proc.wait()
-        self._server.stop()
+
+    def start_again(self) -> None:
+        """Start what was killed, with the ports it had, as a service manager does."""
+        program, folder = self._server.get_milvus_executable_path(), self.folder
+        metrics = str(self._server.webservice_port)
+        inside = {"DEPLOY_MODE": "STANDALONE", "METRICS_PORT": metrics, "MILVUS_RUN_DIR": str(folder / "run")}
+        library = {"LD_LIBRARY_PATH": str(Path(program).parent)}
+        settings = self.settings | inside | library | {"ETCD_ENDPOINTS": f"127.0.0.1:{self._client_port}"}
+        with (folder / "logs" / "again.log").open("w") as log:
+            process = subprocess.Popen(
+                [program, "run", "standalone"], cwd=folder, env=os.environ | settings, stdout=log, stderr=log
+            )
+        self._server.server_proc = process
+        self._server.wait_started()
 
     def close(self) -> None:
         self._server.stop()

@@ -15,7 +15,7 @@ from deephash.index.milvus.address import MilvusAddress
 logger = logging.getLogger(__name__)
 TOKEN, CERTIFICATE = "DEEPHASH_MILVUS_TOKEN", "DEEPHASH_MILVUS_CA"
 OLDEST = (2, 3)  # first with upsert, and with range search of binary vectors
-PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)  # seconds before each further try
+PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 15.0)  # seconds before each further try; a crash takes a server 20 to 40
 PATIENCE = 30.0  # seconds for one call
 _AGAIN = ("not loaded", "not fully loaded", "not ready", "unavailable", "no available", "node not match", "not healthy")
 _FULL = ("no space left", "disk quota", "quota exceeded", "memory limit", "deny to write", "force deny writing")
@@ -72,7 +72,8 @@ class Connection:
                 return do(self._client, self._patience)
             except EngineUnavailable:
                 raise
-            except Exception as error:  # gRPC's, pymilvus's and the system's have no common base
+            except Exception as failure:  # gRPC's, pymilvus's and the system's have no common base
+                error = _cause(failure)
                 reason = self._reason(error)
                 if not _is_passing(error, reason):
                     raise self._refusal(what, reason) from None
@@ -125,6 +126,12 @@ class Connection:
                 remedy=f"Set {TOKEN} to user:password, or to a token.",
             )
         return EngineUnavailable(f"Milvus at {self.address.host} refused ({reason}), {what}")
+
+
+def _cause(error: Exception) -> Exception:
+    """Return what kept pymilvus from connecting, which it hides behind a sentence."""
+    behind = error.__cause__
+    return behind if isinstance(behind, Exception) and "Fail connecting" in str(error) else error
 
 
 def _is_passing(error: Exception, reason: str) -> bool:
