@@ -16,9 +16,10 @@ from PIL import Image
 from deephash.codes import BinaryCodes
 from deephash.errors import UsageError
 from deephash.pictures import open_picture
-from deephash.search import Answer, Options, Part, Query
+from deephash.search import Answer, Hit, Options, Part, Query
 
-from .results import counted, thumbnail_url
+from .doors import door, path_html
+from .results import counted
 from .thumbnails import PIXEL_ART, open_item
 from .workspace import Place, Workspace
 
@@ -203,17 +204,14 @@ def outcome_html(outcome: Outcome) -> str:
 
 
 def _neighbours(title: str, answer: Answer) -> str:
-    cards = "".join(
-        f'<div class="dh-card" role="listitem"><button class="dh-hit" data-id="{hit.id}" '
-        f'data-collection="{escape(answer.name, quote=True)}" '
-        f'aria-label="{escape(title, quote=True)} {hit.rank}: {escape(hit.uri, quote=True)}, '
-        f'distance {hit.distance} of {hit.num_bits}">'
-        f'<img src="{thumbnail_url(answer.name, hit.id, 160)}" alt="{escape(hit.uri, quote=True)}" loading="lazy">'
-        f'<span class="dh-facts"><b>{hit.distance}</b><small>/{hit.num_bits}</small></span>'
-        f'<span class="dh-path"><bdi>{escape(hit.uri)}</bdi></span></button></div>'
-        for hit in answer.hits
-    )
+    cards = "".join(_card(title, answer.name, hit) for hit in answer.hits)
     return f'<section><h3>{escape(title)}</h3><div class="dh-grid dh-small" role="list">{cards}</div></section>'
+
+
+def _card(title: str, name: str, hit: Hit) -> str:
+    apart = f"{hit.distance} of {hit.num_bits} bits differ"
+    facts = f'<span class="dh-facts"><b>{hit.distance}</b><small>/{hit.num_bits}</small></span>{path_html(hit.uri)}'
+    return door(name, hit.id, hit.uri, label=f"{title} {hit.rank}: {hit.uri}, {apart}", under=facts, said=apart)
 
 
 def _code_of(place: Place, item: int | None) -> BinaryCodes:

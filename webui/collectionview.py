@@ -14,7 +14,7 @@ from deephash.collection import Collection
 from deephash.search import Chance
 
 from .charts import bars, table
-from .results import thumbnail_url
+from .doors import link
 from .workspace import Place
 
 GROUPS = 5
@@ -159,11 +159,7 @@ def _groups(name: str, collisions: Sequence[Collision]) -> str:
         return '<p class="dh-legend">No two items share a code.</p>'
     rows = []
     for group in collisions:
-        pictures = "".join(
-            f'<button class="dh-hit" data-id="{item}" aria-label="Search with item {item}">'
-            f'<img src="{thumbnail_url(name, item, 96)}" alt="item {item}" loading="lazy"></button>'
-            for item in group.ids
-        )
+        pictures = "".join(link(name, item, f"item {item}", side=96) for item in group.ids)
         rows.append(f'<div class="dh-group"><span>{group.size:,} items</span>{pictures}</div>')
     return "".join(rows)
 

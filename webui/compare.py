@@ -14,7 +14,8 @@ from deephash.encoding.product import can_rerank
 from deephash.errors import UsageError
 from deephash.search import Hit, Options, Query
 
-from .results import counted, message_html, thumbnail_url
+from .doors import door
+from .results import counted, message_html
 from .workspace import RERANKED, Workspace
 
 SHORTEST_PREFIX = 8
@@ -191,20 +192,19 @@ def _asked(query: Query) -> str:
 
 
 def _side(side: Side, moves: list[int | None]) -> str:
-    cards = "".join(
-        f'<div class="dh-card" role="listitem"><button class="dh-hit" data-id="{item.id}" '
-        f'data-collection="{escape(side.variant.name, quote=True)}" '
-        f'aria-label="Result {rank}: {escape(item.uri, quote=True)}, distance {hit.distance} of {hit.num_bits}">'
-        f'<img src="{thumbnail_url(side.variant.name, item.id, 160)}" alt="{escape(item.uri, quote=True)}" '
-        f'loading="lazy">'
-        f'<span class="dh-facts"><b>{hit.distance}</b><small>/{hit.num_bits}</small>{_move(move)}</span></button></div>'
-        for rank, ((item, hit), move) in enumerate(zip(side.hits, moves), start=1)
-    )
+    rows = enumerate(zip(side.hits, moves), start=1)
+    cards = "".join(_card(side.variant.name, rank, item, hit, move) for rank, ((item, hit), move) in rows)
     return (
         f"<section><h3>{escape(str(side.variant))} <small>{_bytes(side)} an item · "
         f"search {side.search_ms:.2f} ms · encode {side.encode_ms:.0f} ms</small></h3>"
         f'<div class="dh-grid dh-small" role="list">{cards}</div></section>'
     )
+
+
+def _card(name: str, rank: int, item: Item, hit: Hit, move: int | None) -> str:
+    facts = f'<span class="dh-facts"><b>{hit.distance}</b><small>/{hit.num_bits}</small>{_move(move)}</span>'
+    apart = f"{hit.distance} of {hit.num_bits} bits differ"
+    return door(name, item.id, item.uri, label=f"Result {rank}: {item.uri}, {apart}", under=facts, said=apart)
 
 
 def _bytes(side: Side) -> str:

@@ -9,7 +9,13 @@ from .results import item_address, thumbnail_url
 
 
 def door(name: str, item: int, uri: str, *, label: str = "", under: str = "", side: int = 160, said: str = "") -> str:
-    """Return a card whose picture is a link to the search with it; a click shows it large first.
+    """Return a card that holds :func:`link`."""
+    opened = link(name, item, uri, label=label, under=under, side=side, said=said)
+    return f'<div class="dh-card" role="listitem">{opened}</div>'
+
+
+def link(name: str, item: int, uri: str, *, label: str = "", under: str = "", side: int = 160, said: str = "") -> str:
+    """Return a picture that is a link to the search with it; a click shows it large first.
 
     Args:
         name: the collection.
@@ -23,9 +29,9 @@ def door(name: str, item: int, uri: str, *, label: str = "", under: str = "", si
     path, collection = escape(uri, quote=True), escape(name, quote=True)
     spoken = escape(label or uri, quote=True)
     return (
-        f'<div class="dh-card" role="listitem"><a class="dh-hit" href="{item_address(name, item)}" data-id="{item}" '
+        f'<a class="dh-hit" href="{item_address(name, item)}" data-id="{item}" '
         f'data-collection="{collection}" data-said="{escape(said, quote=True)}" aria-label="{spoken}. Show it large">'
-        f'<img src="{thumbnail_url(name, item, side)}" alt="{path}" loading="lazy" decoding="async">{under}</a></div>'
+        f'<img src="{thumbnail_url(name, item, side)}" alt="{path}" loading="lazy" decoding="async">{under}</a>'
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 
@@ -13,9 +13,8 @@ from deephash.reports.report import LONGEST, EvaluationReport
 
 from .charts import line_chart, table
 from .figurewords import in_a_sentence
-from .results import message_html, thumbnail_url
-
-HARDEST = 12
+from .hardest import Find, hardest_html
+from .results import message_html
 
 
 def read_report(path: Path) -> EvaluationReport:
@@ -30,12 +29,12 @@ def read_report(path: Path) -> EvaluationReport:
     return EvaluationReport.from_json(content, source=file.name)
 
 
-def report_html(report: EvaluationReport, *, find: Callable[[str], tuple[str, int] | None]) -> str:
+def report_html(report: EvaluationReport, *, find: Find) -> str:
     """Return a report as HTML.
 
     Args:
         report: what is shown.
-        find: gives (collection, id) for the name of a query, so that its picture can be shown; None where unknown.
+        find: gives {name: (collection, id)} of those names whose pictures can be shown.
     """
     warnings = "".join(f"<li>{escape(warning)}</li>" for warning in report.warnings)
     return (
@@ -43,7 +42,7 @@ def report_html(report: EvaluationReport, *, find: Callable[[str], tuple[str, in
         f'<p class="dh-legend">{escape(str(report.protocol))}</p>'
         f"{f'<ul class=dh-warnings>{warnings}</ul>' if warnings else ''}</section>"
         f'<section class="dh-charts">{_curves(report)}</section>'
-        f"{_classes(report)}{_hardest(report, find)}</div>"
+        f"{_classes(report)}{hardest_html(report, find)}</div>"
     )
 
 
@@ -126,29 +125,3 @@ def _classes(report: EvaluationReport) -> str:
     ]
     name = escape(report.headline.label)
     return f"<section><h3>{name} by class</h3>{table(['class', 'queries', 'value'], rows, numeric=(1, 2))}</section>"
-
-
-def _hardest(report: EvaluationReport, find: Callable[[str], tuple[str, int] | None]) -> str:
-    if not report.hardest:
-        return ""
-    cards = []
-    for query in report.hardest[:HARDEST]:
-        known = find(query.name) if query.name else None
-        title = escape(query.name or f"query {query.row}")
-        if known is None:
-            picture = f'<div class="dh-nopicture" role="img" aria-label="{title}: no picture here">{title}</div>'
-        else:
-            picture = (
-                f'<button class="dh-hit" data-id="{known[1]}" data-collection="{escape(known[0], quote=True)}" '
-                f'aria-label="Search with {title}"><img src="{thumbnail_url(*known)}" alt="{title}" '
-                'loading="lazy"></button>'
-            )
-        labels = escape(", ".join(query.labels))
-        cards.append(
-            f'<div class="dh-card" role="listitem">{picture}<span class="dh-facts"><b>{query.value:.3f}</b></span>'
-            f'<span class="dh-path" title="{title}"><bdi>{title}</bdi></span>'
-            f'<span class="dh-note">{labels}</span></div>'
-        )
-    return (
-        f'<section><h3>Hardest queries</h3><div class="dh-grid dh-small" role="list">{"".join(cards)}</div></section>'
-    )

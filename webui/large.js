@@ -14,11 +14,11 @@ const row = (name, value) => {
 };
 const amount = bytes => bytes < 1e6 ? `${Math.ceil(bytes / 1e3)} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
 const tell = item => {
-  const size = item.width ? [row('original', `${item.width} × ${item.height} pixels, ${amount(item.bytes)}`)] : [];
+  const size = item.width ? [row('Original', `${item.width} × ${item.height} pixels, ${amount(item.bytes)}`)] : [];
   const told = size.length ? ['width', 'height', 'size'] : [];
   const known = Object.entries(item.attributes).filter(([name, value]) => value !== null && value !== '' && !told.includes(name))
-    .map(([name, value]) => [name, String(value).replace(/^(\d{4}-\d\d-\d\d)T/, '$1 ')]);
-  find('.dh-known').replaceChildren(...[row('path', item.path), ...size, ...known.map(pair => row(...pair))].flat());
+    .map(([name, value]) => [item.titles[name] || name, String(value).replace(/^(\d{4}-\d\d-\d\d)T/, '$1 ')]);
+  find('.dh-known').replaceChildren(...[row('File', item.path), ...size, ...known.map(pair => row(...pair))].flat());
   find('h2').textContent = item.path.split('/').pop();
   find('.dh-save').download = item.path.split('/').pop();
 };
@@ -81,6 +81,6 @@ view.addEventListener('click', event => {
   else if (button?.dataset.act) {
     const hit = shown;
     view.close();
-    act[button.dataset.act]({id: Number(hit.dataset.id), sign: Number(button.dataset.sign || 0)});
+    act[button.dataset.act]({id: Number(hit.dataset.id), sign: Number(button.dataset.sign || 0), collection: hit.dataset.collection || ''});
   }
 });

@@ -76,18 +76,32 @@ def taken_apart(words: str, offers: Offers) -> tuple[Picks, str]:
         found = as_filter(words)
     except DeephashError:
         return Picks(), words
-    if found.joint != "and":
-        return Picks(), words
     choices: dict[str, Sequence[str]] = {}
     ranges: dict[str, tuple[Bound, Bound]] = {}
     left: list[Filter | Condition] = []
-    for part in found.parts:
-        if not isinstance(part, Condition) or not (_chosen(part, offers, choices) or _bounded(part, offers, ranges)):
+    for part in found.parts if found.joint == "and" else (found,):
+        if not (_tagged(part, offers, choices) or _chosen(part, offers, choices) or _bounded(part, offers, ranges)):
             left.append(part)
     return Picks(choices, ranges), in_words(Filter("and", tuple(left))) if left else ""
 
 
-def _chosen(condition: Condition, offers: Offers, choices: dict[str, Sequence[str]]) -> bool:
+def _tagged(part: Filter | Condition, offers: Offers, choices: dict[str, Sequence[str]]) -> bool:
+    """Take tags of which one is wanted: ``tags contains "sea" or tags contains "sky"``."""
+    wanted = [part] if isinstance(part, Condition) else part.parts if part.joint == "or" else []
+    choice = offers.choice(TAGS)
+    known = {value for value, _ in choice.values} if choice else set()
+    tags = [
+        one.value for one in wanted if isinstance(one, Condition) and (one.column, one.operation) == (TAGS, "contains")
+    ]
+    if TAGS in choices or not tags or len(tags) < len(wanted) or any(tag not in known for tag in tags):
+        return False
+    choices[TAGS] = tags
+    return True
+
+
+def _chosen(condition: Filter | Condition, offers: Offers, choices: dict[str, Sequence[str]]) -> bool:
+    if not isinstance(condition, Condition):
+        return False
     choice = offers.choice(condition.column)
     values = {"eq": [condition.value], "in": condition.value}.get(condition.operation)
     known = {value for value, _ in choice.values} if choice else set()
@@ -97,7 +111,9 @@ def _chosen(condition: Condition, offers: Offers, choices: dict[str, Sequence[st
     return True
 
 
-def _bounded(condition: Condition, offers: Offers, ranges: dict[str, tuple[Bound, Bound]]) -> bool:
+def _bounded(condition: Filter | Condition, offers: Offers, ranges: dict[str, tuple[Bound, Bound]]) -> bool:
+    if not isinstance(condition, Condition):
+        return False
     span, value = offers.span(condition.column), condition.value
     if span is None or condition.operation not in (*LOWER, *UPPER):
         return False

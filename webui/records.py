@@ -100,6 +100,7 @@ class ItemRecord(CodeRecord):
     height: int | None
     bytes: int | None = Field(description="size of the file")
     attributes: dict[str, Any]
+    titles: dict[str, str] = Field(description="what people call each attribute")
 
 
 class AddedRecord(BaseModel):

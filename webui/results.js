@@ -8,14 +8,13 @@ element.addEventListener('click', event => {
   const steer = pick(event, '.dh-steer');
   if (steer) { trigger('steer', {id: Number(steer.dataset.id), sign: Number(steer.dataset.sign)}); return; }
   const hit = pick(event, '.dh-hit');
-  if (hit && hit.href) {  // a link: with Ctrl, Shift or the middle button it opens by itself, elsewhere
+  if (hit) {  // a link: with Ctrl, Shift or the middle button it opens by itself, elsewhere
     if (event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
     event.preventDefault();
     const hits = [...element.querySelectorAll('a.dh-hit')].filter(one => one.offsetParent);
     document.dispatchEvent(new CustomEvent('dh-large', {detail: {hit, all: hits, act}}));
     return;
   }
-  if (hit) { trigger('requery', {id: Number(hit.dataset.id), collection: hit.dataset.collection || ''}); return; }
   const further = pick(event, '.dh-further');
   if (further) { further.disabled = true; trigger('further', {k: Number(further.dataset.k)}); return; }
   const size = pick(event, '[data-size]');

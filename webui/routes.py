@@ -22,6 +22,7 @@ from .description import THUMBNAIL
 from .listroute import add_list_route
 from .live import MOST_AT_ONCE, add_pictures
 from .numbers import MOST_BITS, TOO_LARGE
+from .plainnames import plain_name
 from .records import AddedRecord, AnswerRecord, CodeRecord, ItemRecord, StatsRecord
 from .refusals import refusal
 from .thumbnails import MAX_SIDE, SIDE, original_size, placeholder
@@ -110,6 +111,7 @@ def _add_looking(app: FastAPI, workspace: Workspace) -> None:
             "path": found.uri,
             **size,
             "attributes": dict(found.attributes),
+            "titles": {name: plain_name(name) for name in found.attributes},
             "num_bits": code.num_bits,
             "hex": code.hex()[0],
         }

@@ -164,13 +164,14 @@ class Workspace:
         place.search_times.append(answer.search_ms)
         return replace(answer, query=query)
 
-    def find(self, uri: str) -> tuple[str, int] | None:
-        """Return (collection, id) of the first served item called ``uri``, or None."""
+    def find(self, uris: Sequence[str]) -> dict[str, tuple[str, int]]:
+        """Return {uri: (collection, id)} of the first served item of each uri; those that nobody has are left out."""
+        found: dict[str, tuple[str, int]] = {}
         for place in self.places.values():
-            found = place.searcher.collection.find([uri])
-            if found:
-                return place.name, found[uri]
-        return None
+            left = [uri for uri in uris if uri not in found]
+            there = place.searcher.collection.find(left) if left else {}
+            found |= {uri: (place.name, item) for uri, item in there.items()}
+        return found
 
     def item_query(self, name: str, item: int) -> Query:
         """Make a query of an item. Raises UsageError where there is no such item."""

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from deephash.webui.cards import facts_html
 from deephash.webui.changes import Change
-from deephash.webui.filters import Offers, offered
+from deephash.webui.filters import Choice, Offers, offered
 from deephash.webui.filtersview import cards_html, filters_html
 from deephash.webui.filterwords import in_words
 from deephash.webui.listroute import as_csv, as_lines
@@ -21,6 +21,7 @@ from deephash.webui.workspace import Workspace
 
 from deephash.codes import BinaryCodes
 from deephash.collection import Collection, Item
+from deephash.collection.parser import as_filter
 from deephash.errors import UsageError
 from deephash.search import Hit, Options
 from tests.web.collections import random_collection
@@ -101,6 +102,24 @@ def test_an_address_gives_the_picks_back(collection):
     for words in ("label = cat or size > 3", "label =", "not (label = cat)"):
         assert not taken_apart(words, offers)[0].choices
     assert taken_apart("label =", offers)[1] == "label ="  # the search says what is wrong with it
+
+
+@pytest.mark.parametrize("tags", [["sea"], ["sea", "2019"], ["true", "1.5"]])
+def test_tags_of_an_address_are_picks_again(tags):
+    """As they were written: a tag that looks like a number or a truth value is text."""
+    known = Choice("tags", tuple((tag, 1) for tag in ("sea", "2019", "true", "1.5")))
+    offers = Offers(choices=(known, Choice("label", (("1", 2),))))
+    for more in ({}, {"label": ["1"]}):
+        picks = Picks({"tags": tags, **more})
+        again, left = taken_apart(in_words(joined(picks, "")), offers)
+        assert (dict(again.choices), left) == (dict(picks.choices), "")
+    both = 'tags contains "sea" and tags contains "2019"'  # chips mean "one of these", so the second stays in words
+    again, left = taken_apart(both, offers)
+    assert (dict(again.choices), left) == ({"tags": ["sea"]}, 'tags contains "2019"')
+    for words in ("tags contains other", "tags contains sea or label = 1", "not (tags contains sea)"):
+        again, left = taken_apart(words, offers)
+        assert not again.choices
+        assert as_filter(left) == as_filter(words)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ import uvicorn
 from deephash.webui.app import build_app
 from deephash.webui.server import listen
 from deephash.webui.workspace import Workspace
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
 from deephash import load_model
 from deephash.collection import Collection
@@ -131,6 +131,12 @@ class Visit:
         card.click()
         self.page.wait_for_selector("#dh-large dialog[open]")
         return item
+
+    def search_with(self, link: Locator) -> None:
+        """Click a picture of any tab, which shows it large, then search with it."""
+        link.click()
+        self.page.wait_for_selector("#dh-large dialog[open]")
+        self.page.click("#dh-large [data-act=requery]")
 
     def wait_status(self, words: str) -> None:
         self.page.wait_for_selector(f"#dh-status:has-text('{words}')", timeout=30_000)

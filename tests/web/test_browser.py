@@ -350,7 +350,8 @@ def test_an_unreadable_picture_of_the_collection_shows_a_placeholder(visit, serv
     kept = path.read_bytes()
     try:
         path.unlink()
-        item = server.workspace.find(path.relative_to(pictures).as_posix())[1]
+        uri = path.relative_to(pictures).as_posix()
+        _, item = server.workspace.find([uri])[uri]
         visit.open(f"?id={item}")
         visit.wait_status("24 of 96")
         assert visit.shown()[0] == item

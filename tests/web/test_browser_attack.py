@@ -34,7 +34,7 @@ def test_an_item_is_attacked_and_its_neighbours_change(visit):
     assert waiting.value.suggested_filename == "attacked.png"
     picture = Image.open(io.BytesIO(waiting.value.path().read_bytes()))
     assert picture.mode == "RGB"
-    sides.nth(1).locator(".dh-hit").nth(0).click()  # leads back to the search tab
+    visit.search_with(sides.nth(1).locator("a.dh-hit").nth(0))  # leads back to the search tab
     visit.page.wait_for_selector(".dh-trail li:nth-child(2)")
 
 

@@ -26,9 +26,9 @@ def test_a_click_shows_the_picture_large_with_all_that_is_known(visit, server, p
     found = collection.items([item])[0]
     told = known(visit)
     with Image.open(pictures / found.uri) as original:
-        assert told["original"].startswith(f"{original.width} × {original.height} pixels, ")
-    assert told["path"] == found.uri
-    assert told["label"] == found.attributes["label"]
+        assert told["Original"].startswith(f"{original.width} × {original.height} pixels, ")
+    assert told["File"] == found.uri
+    assert told["Class"] == found.attributes["label"]
     assert not {"width", "size"} & told.keys()  # they are told once
     distance = int(visit.page.locator("#dh-results .dh-facts b").nth(4).inner_text())
     assert visit.page.locator("#dh-large .dh-bits .diff").count() == distance
@@ -109,7 +109,7 @@ def test_the_path_is_copied_and_more_like_it_is_asked(visit):
     visit.open("?id=1")
     visit.wait_status("24 of 96")
     visit.show_large(5)
-    path = known(visit)["path"]
+    path = known(visit)["File"]
     visit.page.click("#dh-large [data-act=copy]")
     visit.page.wait_for_selector("#dh-large [data-act=copy]:has-text('Copied')")
     assert visit.page.evaluate("navigator.clipboard.readText()") == path

@@ -57,7 +57,13 @@ def test_compare_two_models_and_two_lengths(visit):
     for words in ("8 bytes + 512 of its vector an item", "mean move", "Kendall", "search", "encode"):
         assert words in text
     assert visit.page.inner_text("#dh-compare .dh-asked").endswith(".jpg")
-    sides.nth(0).locator(".dh-hit").nth(2).click()  # leads back to the search tab
+    link = sides.nth(0).locator("a.dh-hit").nth(2)
+    item = link.get_attribute("data-id")
+    with visit.page.context.expect_page() as opened:  # as any link
+        link.click(modifiers=["ControlOrMeta"])
+    opened.value.wait_for_selector(f'#dh-results .dh-card:first-child .dh-hit[data-id="{item}"]')
+    opened.value.close()
+    visit.search_with(link)  # leads back to the search tab
     visit.page.wait_for_selector(".dh-trail li:nth-child(2)")
     assert visit.page.is_visible("#dh-results")
 
@@ -74,7 +80,7 @@ def test_a_picture_of_the_other_side_is_searched_in_its_own_collection(visit):
     visit.page.wait_for_selector("#dh-compare h3:has-text('colours')")
     said = visit.page.inner_text("#dh-compare .dh-in-common")
     assert "different pictures: 0 are in both, 96 only in photos, 40 only in colours" in said
-    visit.page.locator("#dh-compare section").nth(1).locator(".dh-hit").first.click()
+    visit.search_with(visit.page.locator("#dh-compare section").nth(1).locator("a.dh-hit").first)
     visit.wait_status("24 of 40 pictures")  # the cut-off was that of the other collection
     visit.page.wait_for_selector("#dh-words", state="visible")  # and this one's model reads words
     assert visit.page.input_value("#dh-name input") == "colours"
@@ -95,9 +101,16 @@ def test_the_evaluation_page_shows_a_report(visit, pictures, tmp_path):
     labels = np.repeat(np.arange(4), 25)
     bits = (generator.random((100, 32)) < 0.15) ^ np.repeat(generator.integers(0, 2, (4, 32)), 25, axis=0).astype(bool)
     codes = BinaryCodes.from_bits(bits)
-    names = [f"chair/image_{number:04d}.jpg" for number in range(20)]
+    files = sorted(file.relative_to(pictures).as_posix() for file in pictures.rglob("*.jpg"))
+    names = [*files[12:24], *(f"gone/{number}.jpg" for number in range(8)), *files[24:96], *files[:8]]
     report = evaluate_codes(
-        codes[:20], codes[20:], labels[:20], labels[20:], query_names=names, method="four noisy words"
+        codes[::5],
+        codes[np.arange(100) % 5 > 0],
+        labels[::5],
+        labels[np.arange(100) % 5 > 0],
+        query_names=names[:20],
+        database_names=names[20:],
+        method="four noisy words",
     )
     (tmp_path / "report.json").write_text(report.to_json())
     visit.open()
@@ -111,10 +124,20 @@ def test_the_evaluation_page_shows_a_report(visit, pictures, tmp_path):
     told = visit.page.locator("#dh-report .dh-figures tbody th").first
     assert "How far in front the right answers stand" in told.inner_text()
     assert told.get_attribute("title") in told.inner_text()
+    rows = visit.page.locator("#dh-report .dh-hard")
+    assert rows.count() == 12
+    hard = report.hardest[0]
+    answers = rows.first.locator(".dh-grid .dh-card")
+    assert answers.locator(".dh-path").all_inner_texts() == list(hard.nearest[:6])
+    marks = ["✓" if right else "✗" for right in hard.relevant[:6]]
+    assert answers.locator(".dh-facts b").all_inner_texts() == marks
+    assert "✗" in marks
+    assert answers.locator("a.dh-hit").count() == len(marks) == 5
     choose(visit, "#dh-name", "digits")
+    # A query of the report asks the collection on show, whoever keeps the picture.
     # Its start page, else that may come after the answer to the click.
     visit.page.wait_for_selector("#dh-results h2:has-text('600 pictures')", state="attached")
-    visit.page.locator("#dh-report .dh-hit").first.click()  # asks the collection on show, whoever keeps the picture
+    visit.search_with(visit.page.locator("#dh-report a.dh-hit").first)
     visit.wait_status("24 of 600 pictures")
     (tmp_path / "bad.json").write_text("{}")
     visit.page.reload()

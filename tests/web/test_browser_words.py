@@ -1,8 +1,16 @@
 """Words, words with a picture, and the camera, in a real headless Chromium."""
 
+import contextlib
+
 import pytest
 
+from deephash.codes import BinaryCodes
+from deephash.collection import Collection
+from deephash.collection.hubs import store_hub_bank
+from deephash.search import Searcher
 from tests.coloured_squares import coloured
+from tests.web.conftest import Server, visiting
+from tests.web.made import own_copy
 
 pytestmark = pytest.mark.browser
 CONTRAST = """selector => {
@@ -159,3 +167,37 @@ def test_a_photograph_from_the_camera_is_searched(visit):
     visit.page.click("#dh-picture button[aria-label='capture photo']")
     visit.wait_status("24 of 96 pictures")
     assert len(visit.shown()) == 24
+
+
+def test_pictures_that_turn_up_for_everything_are_put_back(chromium, made, tmp_path):
+    """The box is there where a collection keeps typical queries; its answers are those of the search itself."""
+    path = own_copy(made, "colours", tmp_path / "colours.dh", made / "colours")
+    codes = Collection.open(path).codes()[1]
+    store_hub_bank(Collection.open(path), "text", BinaryCodes.concatenate([codes[:10:2]] * 4))
+    searcher = Searcher.open(path)
+    usual, corrected = ([hit.id for hit in searcher.by_text("red", 24, correct_hubs=on)] for on in (False, True))
+    assert usual != corrected
+    running = Server([path], read_only=True).start()
+    with contextlib.contextmanager(visiting)(chromium, running) as visit:
+        visit.open("?q=red")
+        visit.wait_status("24 of 40")
+        assert visit.shown() == usual
+        visit.page.click("#dh-options > button")
+        visit.page.check("#dh-hubs input")
+        visit.page.wait_for_url("**hubs=1*")
+        assert visit.shown() == corrected
+        visit.page.reload()
+        visit.wait_status("24 of 40")
+        assert visit.shown() == corrected
+        visit.page.click("#dh-options > button")
+        visit.page.uncheck("#dh-hubs input")
+        visit.page.wait_for_function("!location.search.includes('hubs')")
+        assert visit.shown() == usual
+    running.stop()
+
+
+def test_a_collection_without_typical_queries_offers_no_correction(visit):
+    visit.open("?id=1")
+    visit.page.click("#dh-options > button")
+    visit.page.wait_for_selector("#dh-group", state="visible")
+    assert not visit.page.is_visible("#dh-hubs")
