@@ -81,7 +81,7 @@ def poeem_start(train: Floats, base: Floats, queries: Floats, size: int, seed: i
 def poeem_two_stage(train: Floats, base: Floats, queries: Floats, size: int, seed: int) -> NDArray[np.int64]:
     """Half of the bytes are signs, which find a shortlist, half are product codes, which order it."""
     model = learned(train, 4 * size, size // 2, seed, True)
-    index, codes = open_index(np.arange(len(base)), encoded(model, base)), encoded(model, queries)
+    index, codes = open_index("auto", np.arange(len(base)), encoded(model, base)), encoded(model, queries)
     quantizer, vectors = quantizer_of(model), vectors_of(model, base)
     stored = quantizer.encode(vectors)
     return search_two_stage(
@@ -124,7 +124,7 @@ def itq_asymmetric(train: Floats, base: Floats, queries: Floats, size: int, seed
     """Signs alone: the shortlist by Hamming distance, ordered by the float query against signs."""
     model = ITQ(8 * size, Backbone(f"features:{train.shape[1]}", None), seed).fit(torch.from_numpy(train))
     stored = encoded(model, base)
-    found = open_index(np.arange(len(base)), stored).search(encoded(model, queries), SHORTLIST)
+    found = open_index("auto", np.arange(len(base)), stored).search(encoded(model, queries), SHORTLIST)
     with torch.inference_mode():
         values = model({"image_features": torch.from_numpy(queries)}).numpy()
     return rerank_asymmetric(found, values, lambda ids: stored[ids], NEAR).ids
