@@ -1,23 +1,11 @@
 // Runs once for the results. The address of the page names the query, so that it can be kept or sent; Back and Forward
 // walk the queries. (A picture itself never travels in an address, its code does.)
-let travelling = 'opened', tries = 0, waiting = 0;  // the first answer is that of the address that was opened
-const MOST = 3;
-const visit = () => {  // asked again while the answer is that of an entry which a further Back has left
-  if (travelling !== 'history') return;
-  trigger('visit', {address: location.search, key: history.state?.key || ''});
-  clearTimeout(waiting);
-  if (tries++ < MOST) waiting = setTimeout(visit, 1500);
-};
-const bare = address => {  // what cards show is a matter of taste, not of where one is
-  const asked = new URLSearchParams(address);
-  asked.delete('show');
-  return asked.toString();
-};
+let travelling = 'opened', turn = 0;  // the first answer is that of the address that was opened
 
 watch('value', () => {
   const shown = element.querySelector('[data-link]'), came = travelling;
-  const link = shown?.dataset.link || '';
-  if (shown && came === 'history' && bare(link) !== bare(location.search) && tries <= MOST) return;
+  const link = shown?.dataset.link || '', answered = element.querySelector('[data-turn]')?.dataset.turn;
+  if (came === 'history' && Number(answered) !== turn) return;  // of an entry that a further Back has left since
   travelling = '';
   if (!shown) return;
   const {key, kind} = shown.dataset, here = history.state || {};
@@ -28,7 +16,9 @@ watch('value', () => {
 window.addEventListener('popstate', () => {
   document.querySelector('#dh-large dialog')?.close();
   travelling = 'history';
-  tries = 0;
-  visit();
+  turn += 1;
+  trigger('visit', {address: location.search, key: history.state?.key || '', turn});
 });
-document.addEventListener('click', () => { travelling = ''; }, true);
+// What is asked from here on is a step of its own, whether or not the entry was answered.
+for (const kind of ['click', 'paste', 'drop']) document.addEventListener(kind, () => { travelling = ''; }, true);
+document.addEventListener('keydown', event => { if (event.key === 'Enter') travelling = ''; }, true);

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import gradio as gr
 
@@ -66,9 +67,9 @@ class AttackPage:
         lead_back(self.outcome)
 
     @staticmethod
-    def on_method(method: str) -> gr.Textbox:
+    def on_method(method: str) -> dict[str, Any]:
         """Ask for an item where its code is to be taken."""
-        return gr.Textbox(visible=method == "collide")
+        return gr.update(visible=method == "collide")
 
     def on_attack(self, session: Session, name: str, method: str, levels: float, steps: float, towards: str) -> str:
         """Attack the current query's picture."""

@@ -74,10 +74,10 @@ class BrowsePage:
         """Show how far a computation is, or its result."""
         return self._at(name, way, lambda: where)
 
-    def on_choices(self, name: str, way: str) -> gr.Radio:
+    def on_choices(self, name: str, way: str) -> dict[str, Any]:
         """Offer the shelves that a collection has."""
         possible = self._possible(self.catalogue(self.workspace.place(name)))
-        return gr.Radio(possible, value=way if way in possible else possible[0])
+        return gr.update(choices=possible, value=way if way in possible else possible[0])
 
     def on_way(self, name: str, way: str, where: Where) -> tuple[Any, ...]:
         """Show all shelves, of another kind or after one of them."""
@@ -102,7 +102,7 @@ class BrowsePage:
             possible = self._possible(catalogue)
             way = asked if asked in possible else possible[0]
             if select or way != asked:  # else the mark would flicker at every answer
-                ways = gr.Radio(possible, value=way)
+                ways = gr.update(choices=possible, value=way)
             return self._html(place, catalogue, WAYS[way], where)
 
         return self.safely(action), where, ways

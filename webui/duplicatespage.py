@@ -68,13 +68,13 @@ class DuplicatesPage:
             nonlocal slider, now
             job = duplicates_job(self.background, self.workspace, self.workspace.place(name))
             if not job.ended:
-                slider = gr.Slider(visible=False)
+                slider = gr.update(visible=False)
                 return progress_html(job, WORKING)
             found, within = job.outcome(), as_written(radius, "the radius", 0, MOST_BITS)
             now = f"{name}/{found.collection.version}"
             if now != measured:
                 within = found.reach
-                slider = gr.Slider(maximum=max(1, within), value=within, visible=within > 0)
+                slider = gr.update(maximum=max(1, within), value=within, visible=within > 0)
             return duplicates_html(name, found, within, 0)
 
         return self.safely(action), slider, now

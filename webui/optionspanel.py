@@ -73,9 +73,9 @@ class OptionsPanel:
         return (
             filters_html(offers, picks),
             words,
-            gr.Slider(value=min(near, MOST_NEAR), visible=kept.group),
-            gr.Checkbox(kept.rerank, visible=can_rerank(collection)),
-            gr.Checkbox(kept.hubs, visible=bool(kinds_with_bank(collection))),
+            gr.update(value=min(near, MOST_NEAR), visible=kept.group),
+            gr.update(value=kept.rerank, visible=can_rerank(collection)),
+            gr.update(value=kept.hubs, visible=bool(kinds_with_bank(collection))),
             cards_html(offers, cards),
             picks,
             kept.cutoff,

@@ -41,6 +41,7 @@ LATEST: dict[str, Any] = {"trigger_mode": "always_last", **QUIET}  # a slow answ
 IN_ORDER: dict[str, Any] = {"trigger_mode": "multiple", "concurrency_limit": 1, **QUIET}
 # What this browser remembers of earlier visits goes along with the first event.
 REMEMBER = "(name) => { try { return [name, localStorage.getItem('deephash.cards')]; } catch { return [name, null]; } }"
+RESULTS = 3  # their place among the values that an action gives
 Outputs = tuple[Any, ...]
 
 
@@ -127,8 +128,10 @@ class SearchPage:
         """Go where Back or Forward lead: to a query of the trail, or after a reload to what the address names."""
         address = str(sent(event, "address") or "").removeprefix("?")[:MOST_ADDRESS]
         asked = {"collection": self.workspace.names[0], **dict(parse_qsl(address, max_num_fields=20))}
-        key = str(sent(event, "key"))
-        return self._visited(name, session.at(key) or session, asked, key, cards)
+        key, turn = str(sent(event, "key")), sent(event, "turn")
+        home, *shown = self._visited(name, session.at(key) or session, asked, key, cards)
+        shown[RESULTS] += f'<i hidden data-turn="{turn if type(turn) is int else 0}"></i>'  # so that the browser knows which step is answered
+        return home, *shown
 
     def _visited(
         self,
@@ -280,7 +283,7 @@ class SearchPage:
 
     def on_group(self, name: str, session: Session, *options: Any) -> Outputs:
         """Fold near-duplicates or unfold them; how near they are can be said where they are folded."""
-        return *self.on_again(name, session, *options), gr.Slider(visible=bool(options[2]))
+        return *self.on_again(name, session, *options), gr.update(visible=bool(options[2]))
 
     def on_pick(self, event: gr.EventData, name: str, session: Session, *options: Any) -> Outputs:
         """Search again among what passes the filters that were picked."""
@@ -312,8 +315,8 @@ class SearchPage:
         """Offer what a collection has, and words where its model reads them; no filter and no cut-off yet."""
         return *self.options.offer(name, cards), self._worded(name)
 
-    def _worded(self, name: str) -> gr.Group:
-        return gr.Group(visible="text" in self.workspace.place(name).searcher.encoder.modalities)
+    def _worded(self, name: str) -> dict[str, Any]:
+        return gr.update(visible="text" in self.workspace.place(name).searcher.encoder.modalities)
 
     def _answer(self, name: str, session: Session, options: Sequence[Any], make: Callable[[], Query]) -> Outputs:
         """Ask a new query, whose list begins as short as any."""
@@ -329,7 +332,7 @@ class SearchPage:
         html = view.trail, view.status, view.results, view.insight, view.chips
         box = gr.skip() if _share_a_picture(session.current, view.asked) else None
         k = gr.skip() if view.k is None else view.k
-        return view.session, *html, gr.Group(visible=sliders is not None), *places, k, box
+        return view.session, *html, gr.update(visible=sliders is not None), *places, k, box
 
 
 def _share_a_picture(before: Query | None, now: Query | None) -> bool:

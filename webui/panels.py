@@ -147,7 +147,7 @@ class Panels:
             return _said(str(change))
 
         said = safely(action)
-        return None, change, said, gr.Button(interactive=change is not None), self.on_facts(name)
+        return None, change, said, gr.update(interactive=change is not None), self.on_facts(name)
 
     def on_remove(self, event: gr.EventData, name: str, session: Session, *options: Any) -> Outputs:
         """Remove one result and search again."""
@@ -162,7 +162,7 @@ class Panels:
         shown = self.search.on_again(name, session, *options)
         if change is None:
             shown = (*shown[:3], said, *shown[4:])
-        return *shown, change, said, gr.Button(interactive=change is not None), _toast(str(change)) if change else ""
+        return *shown, change, said, gr.update(interactive=change is not None), _toast(str(change)) if change else ""
 
     def on_tag(self, event: gr.EventData, name: str, session: Session, *options: Any) -> Outputs:
         """Tag the results that were selected, and show the tag where cards and filters show it."""
@@ -180,12 +180,12 @@ class Panels:
         shown = self.search.on_again(name, session, *options)
         told = _toast(str(change)) if change else f'<div class="dh-toast">{said}</div>'
         counted = self.search.options.recount(name, options)
-        return *shown, *counted, change, said, gr.Button(interactive=change is not None), told
+        return *shown, *counted, change, said, gr.update(interactive=change is not None), told
 
     def on_undo(self, change: Change | None, name: str) -> Outputs:
         """Take the last change back."""
         said = safely(lambda: _said(undo(self.workspace, change) if change else "Nothing to undo."))
-        return None, said, gr.Button(interactive=False), self.on_facts(name)
+        return None, said, gr.update(interactive=False), self.on_facts(name)
 
     def on_take_back(self, change: Change | None, name: str) -> Outputs:
         """Take the last change back from the search tab; the message goes, or says why not."""
@@ -225,7 +225,7 @@ class Panels:
 
     def on_hard_query(self, event: gr.EventData, name: str, session: Session, *options: Any) -> Outputs:
         """Ask the collection on show with a query of the report, whichever collection keeps its picture."""
-        return gr.Tabs(selected="search"), *self.search.on_requery(event, name, session, *options)
+        return gr.update(selected="search"), *self.search.on_requery(event, name, session, *options)
 
     # Back to the search tab ------------------------------------------------------------------------
 
@@ -242,7 +242,7 @@ class Panels:
             offers: Sequence[Any] = [gr.skip()] * len(self.search.offers)
         else:
             offers, options = self.search.offer(home, options[-1]), tuple(self.search.options_elsewhere(options))
-        return gr.Tabs(selected="search"), home, *self.search.on_requery(event, home, session, *options), *offers
+        return gr.update(selected="search"), home, *self.search.on_requery(event, home, session, *options), *offers
 
 
 def safely(action: Callable[[], str]) -> str:
