@@ -130,7 +130,8 @@ class SearchPage:
         asked = {"collection": self.workspace.names[0], **dict(parse_qsl(address, max_num_fields=20))}
         key, turn = str(sent(event, "key")), sent(event, "turn")
         home, *shown = self._visited(name, session.at(key) or session, asked, key, cards)
-        shown[RESULTS] += f'<i hidden data-turn="{turn if type(turn) is int else 0}"></i>'  # so that the browser knows which step is answered
+        # So that the browser knows which of its steps is answered; anybody can send anything.
+        shown[RESULTS] += f'<i hidden data-turn="{turn if type(turn) is int else 0}"></i>'
         return home, *shown
 
     def _visited(

@@ -135,6 +135,8 @@ def test_the_page_answers_while_copies_are_looked_for(chromium, doubled, monkeyp
             guest.open()
             guest.tab("Duplicates")
             guest.page.wait_for_selector("#dh-duplicates progress")
+            look = "node => [getComputedStyle(node).appearance, getComputedStyle(node).color]"
+            assert guest.page.locator("#dh-duplicates progress").evaluate(look) == ["none", "rgb(15, 118, 110)"]
             busy = running.client().get("api/duplicates")
             assert busy.status_code == 503
             assert busy.headers["Retry-After"]
