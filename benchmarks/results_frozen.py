@@ -28,13 +28,13 @@ def methods_on(width: int) -> dict[str, Factory]:
     features = Backbone(f"features:{width}", weights=None)
     return {
         "CroVCA": lambda bits, seed: CroVCA(bits, features, ADAM),
-        "CIBHash": lambda bits, seed: CIBHash(bits, features, ADAM),
-        "BiHalf": lambda bits, seed: BiHalf(bits, features, ADAM),
-        "TLDR + ITQ": lambda bits, seed: TLDR(bits, features, ADAM, binarize="itq", projector_width=1024),
         "ITQ": lambda bits, seed: ITQ(bits, features, seed),
         "Hashing-Baseline": lambda bits, seed: HashingBaseline(bits, features, seed),
         "PCA-sign": lambda bits, seed: PCASign(bits, features),
         "LSH": lambda bits, seed: LSH(bits, features, seed=seed),
+        "BiHalf": lambda bits, seed: BiHalf(bits, features, ADAM),
+        "CIBHash": lambda bits, seed: CIBHash(bits, features, ADAM),
+        "TLDR + ITQ": lambda bits, seed: TLDR(bits, features, ADAM, binarize="itq", projector_width=1024),
     }
 
 
@@ -51,10 +51,10 @@ def main() -> None:
     splits = CachedSplits(data.splits, options.out.with_name(f"neighbours-{file.stem}.npy"))
     cells: list[dict[str, Any]] = [
         {"dataset": file.stem, "method": method, "bits": bits, "seed": seed}
-        for seed in SEEDS
+        for method in methods
         for bits in BITS
         if bits <= width
-        for method in methods
+        for seed in SEEDS
     ]
 
     def measured(dataset: str, method: str, bits: int, seed: int) -> Row:
