@@ -120,9 +120,7 @@ class Narrowing:
             return Among(self._index)
         selection, window = self._selections.of(where)
         if self._index.translates_filters:
-            return Among(
-                self._index, selection, "by the server, or ids where it has no words for it"
-            )
+            return Among(self._index, selection, "by the server, or ids where it has no words for it")
         asked = self._count(window)
         plan = window_or_filter(len(self._index), window.column if window else None, asked)
         if window is None or plan.choice != "window":
