@@ -117,13 +117,14 @@ class Collection(CollectionWriter):
         with self._writing():
             self._require_current(made_by)
             table = self._as_table(uris, codes, content_hashes, attributes, vectors, further)
-            known = self.find(uris)
+            known = self._known_among(uris)
             if known:
                 raise UsageError(
                     f"{len(known)} uri(s) are there already, the first {next(iter(known))!r}; put replaces"
                 )
             ids = self._reserve_ids(len(uris))
             self._rows.insert(table.append_column(self._rows.schema.field(ID), pa.array(ids)))
+            self._came_to_know()
         return ids
 
     def put(
@@ -156,7 +157,7 @@ class Collection(CollectionWriter):
         """
         with self._writing():
             self._require_current(made_by)
-            known = self.find(uris)
+            known = self._known_among(uris)
             attributes = self._overlaid(uris, known, [{}] * len(uris) if attributes is None else attributes)
             table = self._as_table(uris, codes, content_hashes, attributes, vectors, further)
             fresh = iter(self._reserve_ids(len(uris) - len(known)).tolist())
@@ -166,6 +167,7 @@ class Collection(CollectionWriter):
                 self._rows.merge(columns.completed(table, self._rows.schema))
             else:
                 self._rows.insert(table)
+            self._came_to_know()
         return ids
 
     def update(
@@ -283,18 +285,22 @@ class Collection(CollectionWriter):
     ) -> pa.Table:
         """Check new rows and return them as a table without ids."""
         count = len(uris)
-        hashes = [""] * count if hashes is None else hashes
-        attributes = [{}] * count if attributes is None else attributes
-        if not count == len(codes) == len(hashes) == len(attributes):
+        given = [count if each is None else len(each) for each in (codes, hashes, attributes)]
+        if given != [count] * 3:
             raise UsageError(
-                f"one code, hash and mapping a uri: {count} uris, {len(codes)} codes, {len(hashes)} hashes, "
-                f"{len(attributes)} mappings"
+                f"one code, hash and mapping a uri: {count} uris, {given[0]} codes, {given[1]} hashes, "
+                f"{given[2]} mappings"
             )
+        attributes = () if attributes is None else attributes
         if len(set(uris)) != count:
             raise UsageError(f"uri {columns.first_twice(uris)!r} is given twice")
         self._add_attribute_columns(attributes)
         schema = self._rows.schema
-        arrays = {URI: columns.text_array("uris", uris), HASH: columns.text_array("content_hashes", hashes)}
+        no_hashes = pa.repeat(pa.scalar("", pa.string()), count)
+        arrays = {
+            URI: columns.text_array("uris", uris),
+            HASH: no_hashes if hashes is None else columns.text_array("content_hashes", hashes),
+        }
         for name in (name for name in columns.names_in(attributes) if name in schema.names):
             arrays[name] = columns.attribute_array(schema.field(name), [row.get(name) for row in attributes])
         if vectors is not None:

@@ -95,7 +95,9 @@ class CollectionReader:
         """Move on to the latest version. Returns the collection itself."""
         if self._pinned:
             raise UsageError(f"{self.path} was opened at version {self.version}; open it again without a version")
-        self._rows = Rows.open(self.path / ROWS)
+        latest = Rows.open(self.path / ROWS)
+        latest.remember(self._rows)
+        self._rows = latest
         return self
 
     # What it is ------------------------------------------------------------------------------------

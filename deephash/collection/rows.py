@@ -79,6 +79,12 @@ class Rows:
         return int(self._data.version)
 
     @property
+    def stamp(self) -> tuple[int, str]:
+        """What no other version has, even of a collection that was made anew in this place: files have random names."""
+        files = [file.path for fragment in self._data.get_fragments()[-1:] for file in fragment.metadata.files]
+        return self.version, " ".join(files)
+
+    @property
     def num_files(self) -> int:
         """Fragments, each of one commit, until they are compacted."""
         return len(self._data.get_fragments())
@@ -140,11 +146,19 @@ class Rows:
             self._places = ids, order
         return self._places
 
+    def remember(self, earlier: Rows) -> None:
+        """Take over where the ids are from rows that were opened before, if these are the same version."""
+        if self._places is None and earlier._places is not None and earlier.stamp == self.stamp:
+            self._places = earlier._places
+
     # Writing ---------------------------------------------------------------------------------------
 
     def insert(self, table: pa.Table) -> None:
         """Add rows; columns that are not in ``table`` stay empty."""
+        places, new = self._places, table.column(ID).to_numpy()
         self._commit(lambda: lance.write_dataset(table, self._data, mode="append"))
+        if places is not None and places[1] is None and _go_on(places[0], new):
+            self._places = np.concatenate([places[0], new]), None
 
     def merge(self, table: pa.Table) -> None:
         """Replace, by id, the values of the columns in ``table``; add rows with new ids if every column is there."""
@@ -222,6 +236,11 @@ class Rows:
             raise CollectionError(f"{self._path.parent}: nothing of this change was kept: {_cause(error)}") from error
         finally:
             self._data, self._places = lance.dataset(str(self._path)), None
+
+
+def _go_on(ids: Ids, new: Ids) -> bool:
+    """Say whether ``new`` ids ascend, and from above ``ids``, which do."""
+    return bool((new[1:] > new[:-1]).all()) and (not len(ids) or not len(new) or bool(new[0] > ids[-1]))
 
 
 def require_utf8(collection: Path) -> None:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -214,10 +215,7 @@ def new_fields(schema: pa.Schema, rows: Sequence[Mapping[str, Any]]) -> list[pa.
 
 def names_in(rows: Iterable[Mapping[str, Any]]) -> list[str]:
     """Return the names in any of ``rows``, in the order they are met."""
-    names: dict[str, Any] = {}
-    for row in rows:
-        names.update(row)
-    return list(names)
+    return list(dict.fromkeys(chain.from_iterable(rows)))
 
 
 def attribute_array(field: pa.Field, values: Sequence[Any]) -> pa.Array:

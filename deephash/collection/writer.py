@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from deephash.codes import BinaryCodes
 from deephash.collection import schema as columns
 from deephash.collection.card import FORMAT_VERSION
+from deephash.collection.known_uris import KnownUris, hashes_of
 from deephash.collection.leftovers import sweep_leftovers
 from deephash.collection.lock import write_lock
 from deephash.collection.model_versions import ModelVersion, as_metadata
@@ -32,6 +33,10 @@ _LOCK = "write.lock"
 
 class CollectionWriter(CollectionReader):
     """An open collection whose versions, card and models can be changed; its rows are written by the class above."""
+
+    _known: KnownUris | None = None  # of the version below; made by the second commit in a row: one would not pay
+    _known_stamp: tuple[int, str] | None = None
+    _asked: NDArray[np.int64]  # hashes of the uris that were looked for last
 
     # Versions --------------------------------------------------------------------------------------
 
@@ -228,6 +233,32 @@ class CollectionWriter(CollectionReader):
         return name
 
     # Inside ----------------------------------------------------------------------------------------
+
+    def _known_among(self, uris: Sequence[str]) -> dict[str, int]:
+        """Do what :meth:`find` does, under the lock; what surely is new is not looked for in the rows.
+
+        The writer of many commits remembers hashes of the uris as long as nobody else writes; ``find`` has the last
+        word on whatever they do not rule out.
+        """
+        stamp = self._rows.stamp
+        if not len(self):
+            self._known = KnownUris()
+        elif self._known_stamp != stamp:
+            self._known = None
+            return self.find(uris)
+        elif self._known is None:
+            self._known = KnownUris()
+            for batch in self._rows.batches([URI]):
+                self._known.add(hashes_of(batch.column(0).to_pylist()))
+        self._asked = hashes_of(uris)
+        possible = [uris[place] for place in self._known.possible(self._asked)]
+        return self.find(possible) if possible else {}
+
+    def _came_to_know(self) -> None:
+        """Remember the uris that were looked for last, since they are in a commit now; under the lock."""
+        if self._known is not None:
+            self._known.add(self._asked)
+        self._known_stamp = self._rows.stamp
 
     @contextmanager
     def _writing(self) -> Iterator[None]:

@@ -14,9 +14,9 @@ from deephash.index.exact import plain_exact
 from deephash.index.faiss_approximate import HnswOptions, IvfEngine, IvfOptions, grouped_hnsw
 from deephash.index.faiss_flat import FlatEngine
 from deephash.index.faiss_multihash import MultiHashEngine
-from deephash.index.groups import GroupedEngine, UniqueGroups, count_unique
+from deephash.index.groups import GroupedEngine, UniqueGroups, count_unique, surely_many
 from deephash.index.mapped import MappedEngine, is_mapped
-from deephash.index.planner import HAS_MANY, Plan, choose_engine, wants_groups
+from deephash.index.planner import GROUPS_PAY_BELOW, HAS_MANY, Plan, choose_engine, wants_groups
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,8 @@ def _asked_for(codes: BinaryCodes, options: ScanOptions) -> Engine:
 def _scan(codes: BinaryCodes, options: ScanOptions, plan: Plan) -> Engine:
     if is_mapped(codes):
         return Explained(MappedEngine(codes, lambda piece: plain_exact(piece, options.threads)), plan)
-    if len(codes) < HAS_MANY or not wants_groups(len(codes), count_unique(codes)):
+    alone = len(codes) < HAS_MANY or surely_many(codes, GROUPS_PAY_BELOW)
+    if alone or not wants_groups(len(codes), count_unique(codes)):
         return Explained(plain_exact(codes, options.threads, prune=options.prune), plan)
     groups = UniqueGroups.of(codes)
     return Explained(GroupedEngine(groups, plain_exact(groups.codes, options.threads, prune=options.prune)), plan)

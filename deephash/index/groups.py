@@ -18,6 +18,7 @@ from deephash.index.exact import plain_exact
 from deephash.index.row_filter import RowFilter
 
 Rows = NDArray[np.int64]
+SAMPLE = 1 << 20  # codes drawn to learn whether many are alike
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,6 +77,21 @@ def count_unique(codes: BinaryCodes) -> int:
     """Return the number of distinct codes (for codes beyond 64 bits by a 64-bit key: off by one in 10**7 at 10**6)."""
     ordered = np.sort(mixed(as_planes(codes)))
     return int(len(ordered) and 1 + np.count_nonzero(ordered[1:] != ordered[:-1]))
+
+
+def surely_many(codes: BinaryCodes, below: float) -> bool:
+    """Say, from a sample, whether the distinct codes are surely more than the share ``below`` of all.
+
+    If they were fewer, each would be there 1 / ``below`` times on average, and the sample would hold at least
+    ``sample**2 / N * (1 / below - 1) / 2`` pairs of equal codes (the sum of squares is least when all are as many).
+    """
+    size = len(codes)
+    if size < 4 * SAMPLE:
+        return False
+    places = np.sort(np.random.default_rng(0).integers(0, size, SAMPLE))
+    places = places[np.append(True, places[1:] != places[:-1])]
+    pairs = len(places) - count_unique(codes[places])  # at most as many as there are
+    return pairs < len(places) ** 2 / size * (1 / below - 1) / 4  # half of what is expected: chance leaves no doubt
 
 
 def mixed(planes: NDArray[np.uint64]) -> NDArray[np.uint64]:

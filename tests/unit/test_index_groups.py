@@ -72,3 +72,17 @@ def test_tie_sizes():
     allowed = np.array([0, 1, 4])
     found = index.search(codes[:1], 3, allowed=allowed)
     assert tie_sizes(index, codes[:1], found, allowed=allowed).tolist() == [[1, 1, 1]]
+
+
+def test_a_sample_never_says_many_where_few_codes_are_different(monkeypatch):
+    monkeypatch.setattr(module, "SAMPLE", 2000)
+    size = 100_000
+    for seed in range(20):
+        random = np.random.default_rng(seed)
+        weights = random.random(size // 2 - 1) ** random.choice([0.0, 1.0, 5.0]) + 1e-9
+        rows = random.choice(len(weights), size, p=weights / weights.sum())
+        few = BinaryCodes(rows.astype(np.uint64)[:, None].view(np.uint8), 64)
+        assert not module.surely_many(few, 0.5)
+    lonely = BinaryCodes(np.arange(size, dtype=np.uint64)[:, None].view(np.uint8), 64)
+    assert module.surely_many(lonely, 0.5)
+    assert not module.surely_many(lonely[:7999], 0.5)  # too few for a sample: they are counted
