@@ -23,10 +23,12 @@ import torch
 from torch import Tensor
 
 from deephash.backbones import Encoder
+from deephash.collection.sources.every import every_picture
+from deephash.collection.sources.found import FoundFile
 from deephash.data.feature_cache import FeatureCache
 from deephash.errors import DataError, UnreadablePicture, UsageError, did_you_mean
 from deephash.models import AlternatingHashModel, HashModel, training_free_methods
-from deephash.pictures import PictureMemory, open_picture, read_file, scan_folder
+from deephash.pictures import PictureMemory, open_picture, read_file
 
 LEAST_PICTURES = 2
 MOST_BITS = 256  # where nothing else is asked
@@ -156,7 +158,7 @@ def _value(text: str) -> Any:
 
 def _chosen(pictures: str | Path | Sequence[Any], most: int) -> list[Any]:
     """Return at most ``most`` pictures, evenly spread over all."""
-    found = list(scan_folder(pictures)) if isinstance(pictures, (str, Path)) else list(pictures)
+    found = list(every_picture(pictures)) if isinstance(pictures, (str, Path)) else list(pictures)
     if len(found) <= most:
         return found
     return [found[row * len(found) // most] for row in range(most)]
@@ -170,9 +172,12 @@ def _picture_features(
 
     def opened(row: int) -> Any:
         picture = pictures[row]
-        if memory is None or not isinstance(picture, (str, Path)):
-            return open_picture(picture, reduced_to=side)
         try:
+            picture = picture.read() if isinstance(picture, FoundFile) else picture
+            if memory is not None and isinstance(picture, bytes):
+                return memory.read(picture, reduced_to=side)[0]
+            if memory is None or not isinstance(picture, (str, Path)):
+                return open_picture(picture, reduced_to=side)
             return memory.read(read_file(picture), reduced_to=side)[0]
         except OSError as error:
             raise UnreadablePicture(f"{picture}: {error.strerror}") from None

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from deephash.codes import BinaryCodes
 from deephash.collection import Collection
+from deephash.collection.sources.shard import holder_of
 from deephash.errors import DeephashError
 from deephash.index.dedup import NearPairs
 from deephash.search.best_copy import Look
@@ -62,7 +63,7 @@ def _files(collection: Collection, ids: NDArray[np.int64]) -> NDArray[np.int64]:
     stamps = []
     for item in collection.items(ids, with_hashes=False):
         try:
-            stamps.append(stamp(collection.picture_path(item)))
+            stamps.append(stamp(holder_of(collection.picture_path(item))))
         except (DeephashError, OSError, ValueError):
             stamps.append((-1, -1))
     return np.array(stamps, np.int64).reshape(-1, 2)

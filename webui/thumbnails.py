@@ -10,6 +10,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw
 
 from deephash.collection import Collection, Item
+from deephash.collection.sources.again import is_elsewhere, source_of
 from deephash.errors import DeephashError, UnreadablePicture
 from deephash.pictures import open_picture, read_picture
 
@@ -60,14 +61,22 @@ class Thumbnails:
 
 def open_item(collection: Collection, item: Item, *, reduced_to: int | None = None) -> Image.Image:
     """Open the picture of an item, after checking that it lies where the collection's pictures lie."""
-    return open_picture(safe_path(collection, item), reduced_to=reduced_to)
+    return open_picture(_safe_source(collection, item), reduced_to=reduced_to)
 
 
 def original_size(collection: Collection, item: Item) -> dict[str, int | None]:
     """Return width, height and bytes of an item's file. Raises UnreadablePicture as :meth:`Thumbnails.get` does."""
-    path = safe_path(collection, item)
-    facts = read_picture(path, reduced_to=PIXEL_ART)[1]
-    return {"width": facts.width, "height": facts.height, "bytes": path.stat().st_size}
+    source = _safe_source(collection, item)
+    facts = read_picture(source, reduced_to=PIXEL_ART)[1]
+    size = len(source) if isinstance(source, bytes) else source.stat().st_size
+    return {"width": facts.width, "height": facts.height, "bytes": size}
+
+
+def _safe_source(collection: Collection, item: Item) -> Path | bytes:
+    """Return the path of an item's picture, or its bytes where it lies in a shard or an object store."""
+    if "://" not in item.uri and "\0" not in item.uri and is_elsewhere(collection, item):
+        return source_of(collection, item)
+    return safe_path(collection, item)
 
 
 def safe_path(collection: Collection, item: Item) -> Path:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from deephash.attacks.base import Known
 from deephash.attacks.victims import Frame, Victim, frame_of, victim_of
+from deephash.collection.sources.again import source_of
 from deephash.data.table import labelled
 from deephash.errors import DataError, UnreadablePicture, UsageError
 from deephash.evaluation.codefile import CodeFile, number_labels
@@ -195,7 +196,7 @@ def _opener(collection: Collection, side: int | None) -> Callable[[str], Image]:
         found = collection.find([uri])
         if uri not in found:
             raise UnreadablePicture(f"{uri} is no longer in {collection.path}")
-        return open_picture(collection.picture_path(collection.items([found[uri]])[0]), reduced_to=side)
+        return open_picture(source_of(collection, collection.items([found[uri]])[0]), reduced_to=side)
 
     return open_by_uri
 

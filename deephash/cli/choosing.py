@@ -28,21 +28,22 @@ class Asked(NamedTuple):
     memory: PictureMemory | None = None
 
 
-def check_asked(folder: Path, model: str, bits: int | None, weights: Path | None) -> None:
-    """Refuse a folder, a length or a model that cannot be meant.
+def check_asked(folder: str | Path, model: str, bits: int | None, weights: Path | None) -> None:
+    """Refuse a folder (or a shard, or an address), a length or a model that cannot be meant.
 
     Raises:
         DataError: no such folder, run or file of weights.
         UsageError: less than one bit, or no name of a model.
     """
-    if not folder.is_dir():
-        raise DataError(f"{folder} is not there; nothing was changed. Is its disk connected?")
+    from deephash.collection.sources.every import require_pictures_at
+
+    require_pictures_at(folder)
     require_bits(bits)
     if model != AUTO and not Path(model).is_dir():
         _require_name(model, bits, weights)
 
 
-def model_for(folder: Path, out: Path, model: str, bits: int | None, weights: Path | None) -> Asked:
+def model_for(folder: str | Path, out: Path, model: str, bits: int | None, weights: Path | None) -> Asked:
     """Return the model that encodes ``folder`` into ``out``; what was fitted for it is not fitted anew.
 
     Raises:
@@ -69,7 +70,7 @@ def model_for(folder: Path, out: Path, model: str, bits: int | None, weights: Pa
 def model_named(
     name: str,
     *,
-    pictures: Path | None = None,
+    pictures: str | Path | None = None,
     num_bits: int | None = None,
     weights: Path | None = None,
     memory: PictureMemory | None = None,
@@ -106,10 +107,10 @@ def _require_name(name: str, bits: int | None, weights: Path | None) -> None:
     require_spec(name, bits, weights)
 
 
-def _require_pictures(folder: Path) -> None:
-    from deephash.pictures import scan_folder
+def _require_pictures(folder: str | Path) -> None:
+    from deephash.collection.sources.every import every_picture
 
-    if len(found := list(islice(scan_folder(folder), 2))) < 2:
+    if len(found := list(islice(every_picture(folder), 2))) < 2:
         raise DataError(
             "a training-free model is fitted to the pictures and needs at least 2 readable ones; "
             f"{folder} holds {'one' if found else 'none'}, by the names of its files"

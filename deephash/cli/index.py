@@ -23,7 +23,7 @@ SHOWN = 5  # skipped files named on the terminal; skipped.csv names all
 
 
 def index(
-    folder: Path,
+    folder: str,
     /,
     *,
     out: Path,
@@ -51,11 +51,13 @@ def index(
     $ deephash index ~/Pictures --out pictures.dh
     $ deephash index ~/Pictures --out pictures.dh --model clip:ViT-B-32/laion2b_s34b_b79k
     $ deephash index ~/Pictures --out trained.dh --model runs/orthohash
+    $ deephash index shards/ --out shards.dh --model runs/orthohash          # *.tar, *.parquet
     $ deephash index ~/Pictures --out pictures.dh --dry-run
     $ deephash index ~/Pictures --out pictures.dh --exclude "*.png" --exclude "2019/**" --attributes labels.csv
 
     Args:
-        folder: pictures, in any sub-folders; the name of a picture's folder becomes its label.
+        folder: pictures, in any sub-folders; the name of a picture's folder becomes its label. Tar shards (WebDataset)
+            and Parquet files with pictures are read in place; it may be one of them, or ``s3://BUCKET/PREFIX``.
         out: the collection, by custom ending in .dh.
         model: a run of ``deephash train``, a model folder, a collection, or a training-free model such as
             itq:timm:resnet18, which is fitted to these pictures (``deephash models list``). auto is the collection's

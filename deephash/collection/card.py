@@ -23,6 +23,11 @@ def is_collection(path: Path) -> bool:
     return (path / _FILE).is_file()
 
 
+def root_text(root: str | Path) -> str:
+    """Return a root as a card keeps it: the absolute path of a folder, or an address as it is."""
+    return str(root) if str(root).startswith("s3://") else str(Path(root).resolve())
+
+
 @dataclass(frozen=True)
 class CollectionCard:
     """What a collection says about itself.

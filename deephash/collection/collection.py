@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 
 from deephash.codes import BinaryCodes, CodeLayout
 from deephash.collection import schema as columns
-from deephash.collection.card import CollectionCard, replace_file
+from deephash.collection.card import CollectionCard, replace_file, root_text
 from deephash.collection.kinds import WIDENS
 from deephash.collection.leftovers import sweep_unfinished
 from deephash.collection.next_id import next_id
@@ -58,7 +58,7 @@ class Collection(CollectionWriter):
             num_levels: L, more than 1 only for recurrent codes.
             model: copied into the collection, so that it is self-contained; None for codes from elsewhere.
             vector_dim: D, to keep a float16 vector a row for re-ranking.
-            root: folder that the uris are relative to.
+            root: folder, or address in an object store, that the uris are relative to.
             notes: first facts for the card.
 
         Raises:
@@ -79,7 +79,7 @@ class Collection(CollectionWriter):
             code = describe_codes(layout, model)
             save_model(scratch, model)
             Rows.create(scratch / ROWS, columns.base_schema(code, vector_dim))
-            where = str(Path(root).resolve()) if root is not None else None
+            where = root_text(root) if root is not None else None
             CollectionCard(root=where, notes=dict(notes or {})).save(scratch)
             scratch.replace(target)
         finally:

@@ -6,75 +6,33 @@ import os
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from deephash.collection.globs import matches_glob
 from deephash.collection.reader import INSIDE, CollectionReader
 from deephash.collection.schema import HASH, ID, URI
+from deephash.collection.sources import shards
+from deephash.collection.sources.extras import SHARD_SIZE
+from deephash.collection.sources.found import UNKNOWN, FoundFile, KnownRow, Listing, Skipped, time_of
+from deephash.collection.sources.shard import Shard, is_shard
 from deephash.errors import DataError, UnreadablePicture, UsageError
 from deephash.foreign.names import is_utf8, printable
 from deephash.pictures import PictureFacts, content_hash, looks_like_picture, read_file
 
-
-class Skipped(NamedTuple):
-    """A file that was left out, and why."""
-
-    path: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class FoundFile:
-    """A file that may be a picture.
-
-    Attributes:
-        path: where it is.
-        uri: its path relative to the collection's root, with ``/``.
-        size: bytes.
-        mtime: time of the last change, UTC, to the microsecond.
-    """
-
-    path: Path
-    uri: str
-    size: int
-    mtime: datetime
-
-    def read(self) -> bytes:
-        """Return its content; errors as of :func:`~deephash.pictures.read_file`."""
-        return read_file(self.path)
-
-
-@dataclass
-class Listing:
-    """What a walk through a folder found.
-
-    Attributes:
-        files: pictures by their names, in a fixed order.
-        skipped: what was left out, with reasons.
-        kept: uris of files and folders that were not looked at; their rows stay as they are.
-    """
-
-    files: list[FoundFile] = field(default_factory=list)
-    skipped: list[Skipped] = field(default_factory=list)
-    kept: list[str] = field(default_factory=list)
-
-    def leave(self, uri: str, reason: str) -> None:
-        """Skip something whose rows, if there are any, stay as they are."""
-        self.kept.append(uri)
-        self.skipped.append(Skipped(uri, reason))
-
-
-@dataclass(frozen=True)
-class KnownRow:
-    """What the collection remembers of a file."""
-
-    id: int
-    uri: str
-    content_hash: str
-    size: int | None
-    mtime: datetime | None
+__all__ = [
+    "FolderPlan",
+    "FoundFile",
+    "KnownRow",
+    "Listing",
+    "Skipped",
+    "file_attributes",
+    "found_file",
+    "hash_of_file",
+    "list_pictures",
+    "plan_update",
+    "relative_folder",
+]
 
 
 @dataclass
@@ -97,12 +55,12 @@ class FolderPlan:
 
 
 def list_pictures(folder: Path, root: Path, *, exclude: Sequence[str] = (), follow_symlinks: bool = False) -> Listing:
-    """Walk through ``folder``; uris are relative to ``root``.
+    """Walk through ``folder``; uris are relative to ``root``. Tar and Parquet files are walked through too.
 
     Hidden files, and collections that lie among the pictures, are passed over in silence.
 
     Args:
-        folder: where to look, ``root`` or below it.
+        folder: where to look, ``root`` or below it; or one tar or Parquet file.
         root: of the collection.
         exclude: globs against relative paths (``2019/**``), or against any one name in them (``*.png``, ``thumbs``).
         follow_symlinks: enter linked folders and read linked files; each real folder is entered once.
@@ -110,9 +68,13 @@ def list_pictures(folder: Path, root: Path, *, exclude: Sequence[str] = (), foll
     Raises:
         DataError: the folder does not exist or cannot be listed.
     """
+    listing = Listing()
+    if folder.is_file() and is_shard(folder.name):
+        found = found_file(folder, folder.relative_to(root).as_posix())
+        shards.take(listing, Shard(str(folder), found.uri, found.size, found.mtime), exclude)
+        return listing
     if not folder.is_dir():
         raise DataError(f"{folder} is not there; nothing was changed. Is its disk connected?")
-    listing = Listing()
     seen: set[tuple[int, int]] = set()
     _walk(folder, root, listing, exclude, follow_symlinks, seen)
     if not folder.is_dir():
@@ -131,7 +93,7 @@ def plan_update(collection: CollectionReader, listing: Listing, below: str, excl
         row = known.pop(file.uri, None)
         if row is None:
             plan.new.append(file)
-        elif (row.size, row.mtime) == (file.size, file.mtime):
+        elif file.is_as(row):
             plan.unchanged += 1
         else:
             plan.suspects.append((file, row))
@@ -145,9 +107,7 @@ def plan_update(collection: CollectionReader, listing: Listing, below: str, excl
 
 def file_attributes(file: FoundFile, facts: PictureFacts | None = None) -> dict[str, Any]:
     """Return the attributes that a file gives by itself; ``label`` is the name of its folder below the root."""
-    folder, _, _ = file.uri.rpartition("/")
-    found: dict[str, Any] = {"size": file.size, "mtime": file.mtime, "folder": folder}
-    found["label"] = folder.rpartition("/")[2] or None
+    found: dict[str, Any] = {"size": file.size, **file.stamp(), **file.place()}
     if facts is not None:
         found |= {"width": facts.width, "height": facts.height, "taken": facts.taken}
         found["year"] = facts.taken.year if facts.taken else None
@@ -179,7 +139,7 @@ def _walk(
                 listing.leave(uri, "a symbolic link; --follow-symlinks reads them")
             else:
                 try:
-                    below += _consider(entry, uri, listing)
+                    below += _consider(entry, uri, listing, exclude)
                 except OSError as error:
                     listing.leave(uri, f"cannot be looked at: {error.strerror or error}")
         waiting += reversed(below)
@@ -211,13 +171,16 @@ def _entries(
             listing.skipped.append(Skipped(printable(uri), "its name is not valid UTF-8; rename it"))
 
 
-def _consider(entry: os.DirEntry[str], uri: str, listing: Listing) -> list[Path]:
+def _consider(entry: os.DirEntry[str], uri: str, listing: Listing, exclude: Sequence[str]) -> list[Path]:
     """Put a file where it belongs, or return a folder. Raises OSError for what cannot be looked at."""
     status = entry.stat()
     if stat.S_ISDIR(status.st_mode):
         return [] if entry.name.endswith(".dh") else [Path(entry.path)]
     if not stat.S_ISREG(status.st_mode):
         listing.skipped.append(Skipped(uri, f"not a regular file but {_kind(status.st_mode)}"))
+    elif is_shard(entry.name):
+        found = found_file(Path(entry.path), uri, status)
+        shards.take(listing, Shard(entry.path, uri, found.size, found.mtime), exclude)
     elif not looks_like_picture(entry.name):
         suffix = os.path.splitext(entry.name)[1]
         listing.skipped.append(Skipped(uri, f"not a picture by its name ({suffix or 'no suffix'})"))
@@ -229,7 +192,7 @@ def _consider(entry: os.DirEntry[str], uri: str, listing: Listing) -> list[Path]
 def found_file(path: Path, uri: str, status: os.stat_result | None = None) -> FoundFile:
     """Return what a file's status says of it. Raises OSError where it is not there."""
     status = path.stat() if status is None else status
-    return FoundFile(path, uri, status.st_size, _utc(status.st_mtime_ns))
+    return FoundFile(path, uri, status.st_size, time_of(status.st_mtime_ns))
 
 
 def _kind(mode: int) -> str:
@@ -237,19 +200,14 @@ def _kind(mode: int) -> str:
     return kinds.get(stat.S_IFMT(mode), "something else")
 
 
-def _utc(nanoseconds: int) -> datetime:
-    try:
-        return datetime(1970, 1, 1) + timedelta(microseconds=nanoseconds // 1000)
-    except OverflowError:  # some disks keep years that no calendar has
-        return datetime.max if nanoseconds > 0 else datetime.min
-
-
 def _known_rows(collection: CollectionReader) -> Iterator[KnownRow]:
-    table = collection.table([URI, HASH, "size", "mtime"])
-    values = [table.column(name).to_pylist() for name in (ID, URI, HASH, "size", "mtime")]
-    for number, uri, hashed, size, mtime in zip(*values):
+    names = [URI, HASH, "size", "mtime"]
+    if SHARD_SIZE in collection.attribute_kinds:
+        names.append(SHARD_SIZE)
+    table = collection.table(names)
+    for number, uri, hashed, *facts in zip(*(table.column(name).to_pylist() for name in (ID, *names))):
         if not uri.startswith(INSIDE):
-            yield KnownRow(number, uri, hashed or "", size, mtime)
+            yield KnownRow(number, uri, hashed or "", *facts)
 
 
 def _is_kept(uri: str, kept: set[str]) -> bool:
@@ -267,7 +225,8 @@ def _find_renamed(plan: FolderPlan) -> None:
     sizes = {size for size, _ in gone}
     still_new = []
     for file in plan.new:
-        row = gone.pop((file.size, hash_of_file(file.path) or ""), None) if file.size in sizes else None
+        may_be = file.size in sizes and file.size != UNKNOWN
+        row = gone.pop((file.size, _hash_of(file) or ""), None) if may_be else None
         if row is None:
             still_new.append(file)
         else:
@@ -281,5 +240,12 @@ def hash_of_file(path: Path) -> str | None:
     """Return the :func:`content_hash` of a picture's file; None where it cannot be read."""
     try:
         return content_hash(read_file(path))
+    except (OSError, MemoryError, UnreadablePicture):
+        return None
+
+
+def _hash_of(file: FoundFile) -> str | None:
+    try:
+        return content_hash(file.read())
     except (OSError, MemoryError, UnreadablePicture):
         return None

@@ -125,6 +125,11 @@ class CollectionReader:
         return Path(root) if root is not None else None
 
     @property
+    def column_names(self) -> list[str]:
+        """Names of all columns, those of codes and vectors too."""
+        return list(self._rows.schema.names)
+
+    @property
     def num_files(self) -> int:
         """Data files the rows are spread over; :meth:`Collection.compact` joins them."""
         return self._rows.num_files

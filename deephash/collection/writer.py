@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from deephash.codes import BinaryCodes
 from deephash.collection import schema as columns
-from deephash.collection.card import FORMAT_VERSION
+from deephash.collection.card import FORMAT_VERSION, root_text
 from deephash.collection.known_uris import KnownUris, hashes_of
 from deephash.collection.leftovers import sweep_leftovers
 from deephash.collection.lock import write_lock
@@ -94,7 +94,7 @@ class CollectionWriter(CollectionReader):
     def move_root(self, root: str | Path) -> None:
         """Say that the pictures lie below another folder now, under the same relative paths."""
         with self._writing():
-            replace(self.card, root=str(Path(root).resolve())).save(self.path)
+            replace(self.card, root=root_text(root)).save(self.path)
 
     # Models ----------------------------------------------------------------------------------------
 

@@ -42,7 +42,7 @@ class Wishes:
 
 
 def create(
-    target: Path, source: Source, root: Path, files: Sequence[FoundFile], wishes: Wishes
+    target: Path, source: Source, root: str | Path, files: Sequence[FoundFile], wishes: Wishes
 ) -> tuple[Collection, CodeEncoder]:
     """Make the collection, and return it with what is to encode: its own portable encoder, where it now carries one.
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Self, TypeAlias
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from deephash.codes import BinaryCodes
 from deephash.collection.folder import FoundFile, KnownRow, Skipped
 from deephash.collection.reader import CollectionReader
+from deephash.collection.sources.found import UNKNOWN
 from deephash.encoding import Encoded, open_encoder
 from deephash.encoding.opening import Source, decode_of, precision_of
 from deephash.encoding.port import Decode, Precision, Row
@@ -34,6 +35,7 @@ class Opened:
     file: FoundFile
     content_hash: str
     facts: PictureFacts
+    extras: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -47,8 +49,10 @@ class Batch:
         vectors: [n, D] where they are kept.
         product: product codes of the vectors, where the model makes them.
         touched: files with another time and the same content; not decoded.
+        said: what their shards say of them.
         skipped: files that could not be read, with reasons.
         refused: those of them whose content is to blame, which would be refused again.
+        notes: what could not be read beside pictures that were taken, with reasons.
         scaled: files whose 16-bit, integer or float values had to be scaled, and how.
     """
 
@@ -58,8 +62,10 @@ class Batch:
     vectors: NDArray[np.float32] | None = None
     product: BinaryCodes | None = None
     touched: list[tuple[FoundFile, KnownRow]] = field(default_factory=list)
+    said: list[Mapping[str, Any]] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
     refused: list[tuple[FoundFile, str]] = field(default_factory=list)
+    notes: list[Skipped] = field(default_factory=list)
     scaled: list[Skipped] = field(default_factory=list)
 
     def __len__(self) -> int:
@@ -184,8 +190,10 @@ class StreamEncoder:
         try:
             data = file.read()
             hashed = content_hash(data)
+            file = replace(file, size=len(data)) if file.size == UNKNOWN else file
             if row is not None and row.content_hash == hashed:
                 batch.touched.append((file, row))
+                batch.said.append(file.extras().attributes)
                 return
             side = self.encoder.picture_side if self.decode == "reduced" else None
             if self.memory is None:
@@ -193,7 +201,9 @@ class StreamEncoder:
             else:
                 picture, facts = self.memory.read(data, reduced_to=side, known_as=hashed)
             prepared = self.transform(picture)
-            batch.opened.append(Opened(file, hashed, facts))
+            extras = file.extras()
+            batch.opened.append(Opened(file, hashed, facts, extras.attributes))
+            batch.notes += extras.skipped
             batch.rows.append(prepared)
             if facts.scaled:
                 batch.scaled.append(Skipped(file.uri, facts.scaled))

@@ -19,9 +19,7 @@ from deephash.collection.folder import (
     FoundFile,
     Skipped,
     file_attributes,
-    list_pictures,
     plan_update,
-    relative_folder,
 )
 from deephash.collection.hubs import complete_hub_biases
 from deephash.encoding.opening import Source, int8_flip_rate, precision_of
@@ -29,7 +27,9 @@ from deephash.encoding.port import Decode, Engine, Precision
 from deephash.errors import DataError, UsageError
 from deephash.ingest.creating import Wishes, create, go_on, is_model_of, require_fit
 from deephash.ingest.encoder import Batch, Job, StreamEncoder, further_codes
+from deephash.ingest.extras import fit_extras
 from deephash.ingest.refusals import Refusal, read_refusals, refusal, without_refused, write_skipped
+from deephash.ingest.where import look_through
 from deephash.numbers import whole
 from deephash.pictures import PictureMemory
 from deephash.progress import track_batches
@@ -99,7 +99,8 @@ def index_folder(
     Work is committed every few batches: interrupted by Ctrl-C or killed, the same call goes on where it stopped.
 
     Args:
-        folder: the root of a new collection; of an existing one the root, or a folder below it.
+        folder: the root of a new collection; of an existing one the root, or a folder below it. Tar and Parquet shards
+            in it are read in place; it may be one shard, or an address in an object store (``s3://bucket/prefix``).
         out: the collection.
         model: what encodes: a model in memory, a run, a model folder or an encoder (see
             :func:`~deephash.encoding.open_encoder`); None takes the collection's own.
@@ -129,13 +130,11 @@ def index_folder(
     """
     for name, number in (("batch_size", batch_size), ("workers", 1 if workers is None else workers)):
         whole(number, name, least=1)
-    source, target = Path(folder).resolve(), Path(out)
+    target = Path(out)
     collection = None if is_free(target) else Collection.open(target)
-    root = source if collection is None or moved else collection.root
-    if root is None:
-        raise UsageError(f"{target} holds codes from elsewhere, without pictures; choose another --out")
-    below = relative_folder(source, root)
-    listing = list_pictures(source, root, exclude=exclude, follow_symlinks=follow_symlinks)
+    root, below, listing, source = look_through(
+        folder, target, collection, moved=moved, exclude=exclude, follow_symlinks=follow_symlinks
+    )
     plan = FolderPlan(new=listing.files)
     if collection is not None:
         plan = plan_update(collection, listing, below, exclude)
@@ -226,22 +225,25 @@ class _Update:
     def _commit(self) -> None:
         batches, self.waiting = self.waiting, []
         for batch in batches:
-            self.report.skipped += batch.skipped
+            self.report.skipped += [*batch.skipped, *batch.notes]
             self.report.scaled += batch.scaled
             self.refusals |= {file.uri: refusal(file, reason) for file, reason in batch.refused}
         touched = [pair for batch in batches for pair in batch.touched]
         if touched:
-            self.collection.update([row.id for _, row in touched], [{"mtime": file.mtime} for file, _ in touched])
+            said = fit_extras(self.collection, [each for batch in batches for each in batch.said])
+            changes = [file.stamp() | each for (file, _), each in zip(touched, said)]
+            self.collection.update([row.id for _, row in touched], changes)
             self.report.unchanged += len(touched)
         opened = [one for batch in batches for one in batch.opened]
         if not opened or self.encoder is None:
             return
         vectors = [batch.vectors for batch in batches if batch.vectors is not None]
+        extras = fit_extras(self.collection, [one.extras for one in opened])
         self.collection.put(
             uris=[one.file.uri for one in opened],
             codes=BinaryCodes.concatenate([batch.codes for batch in batches if batch.codes is not None]),
             content_hashes=[one.content_hash for one in opened],
-            attributes=[file_attributes(one.file, one.facts) for one in opened],
+            attributes=[file_attributes(one.file, one.facts) | more for one, more in zip(opened, extras)],
             vectors=np.concatenate(vectors) if vectors else None,
             further=further_codes(batches),
             made_by=self.encoder.encoder.fingerprint(),
@@ -284,7 +286,7 @@ def _stream(collection: Collection, chosen: Source, plan: FolderPlan, wishes: Wi
     return None
 
 
-def _refuse_to_empty(plan: FolderPlan, files: Sequence[FoundFile], folder: Path, allow_empty: bool) -> None:
+def _refuse_to_empty(plan: FolderPlan, files: Sequence[FoundFile], folder: str, allow_empty: bool) -> None:
     if plan.removed and not files and not allow_empty:
         raise DataError(
             f"{folder} holds no pictures, but the collection knows {len(plan.removed):,} in it. Nothing was removed. "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -124,9 +124,14 @@ def scan_folder(folder: str | Path) -> Iterator[Path]:
     root = Path(folder)
     if not root.is_dir():
         raise UnreadablePicture(f"{root} is not a folder; give the folder that holds the pictures")
+    yield from files_below(root, looks_like_picture)
+
+
+def files_below(root: Path, wanted: Callable[[str], bool]) -> Iterator[Path]:
+    """Yield the files whose names are ``wanted``, in a fixed order; hidden folders and collections are passed over."""
     for directory, folders, files in os.walk(root):
         folders[:] = sorted(name for name in folders if not name.startswith(".") and not name.endswith(".dh"))
-        yield from (Path(directory, name) for name in sorted(files) if looks_like_picture(name))
+        yield from (Path(directory, name) for name in sorted(files) if wanted(name))
 
 
 def looks_like_picture(name: str) -> bool:

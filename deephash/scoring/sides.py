@@ -196,6 +196,7 @@ def _vectors(collection: Collection, ids: NDArray[np.int64]) -> NDArray[np.float
 
 
 def _opener(collection: Collection) -> Callable[[str], Image] | None:
+    from deephash.collection.sources.again import source_of
     from deephash.pictures import open_picture
 
     if collection.root is None:
@@ -203,6 +204,6 @@ def _opener(collection: Collection) -> Callable[[str], Image] | None:
 
     def open_by_uri(uri: str) -> Image:
         found = collection.find([uri])
-        return open_picture(collection.picture_path(collection.items([found[uri]])[0]), reduced_to=PICTURE_SIDE)
+        return open_picture(source_of(collection, collection.items([found[uri]])[0]), reduced_to=PICTURE_SIDE)
 
     return open_by_uri

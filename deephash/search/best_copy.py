@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from deephash.collection import Collection, Item
+from deephash.collection.sources.again import source_of
 from deephash.errors import UnreadablePicture, UsageError
 from deephash.pictures import read_picture
 from deephash.pictures.sharpness import SIDE, sharpness
@@ -45,9 +46,10 @@ def look_at(collection: Collection, ids: Sequence[int]) -> dict[int, Look]:
 
     def look(item: Item) -> tuple[int, Look | None]:
         try:
-            path = collection.picture_path(item)
-            picture, facts = read_picture(path, reduced_to=SIDE)
-            return item.id, Look(facts.width, facts.height, path.stat().st_size, sharpness(picture))
+            source = source_of(collection, item)
+            picture, facts = read_picture(source, reduced_to=SIDE)
+            size = len(source) if isinstance(source, bytes) else source.stat().st_size
+            return item.id, Look(facts.width, facts.height, size, sharpness(picture))
         except (UnreadablePicture, UsageError, OSError):
             return item.id, None
 

@@ -14,6 +14,7 @@ from PIL import Image
 from deephash.codes import BinaryCodes
 from deephash.collection import Collection, Item
 from deephash.collection.schema import CODE
+from deephash.collection.sources.again import source_of
 from deephash.encoding.record import read_model_record
 from deephash.errors import UnreadablePicture, UsageError
 from deephash.index.dedup import DuplicateGroup, NearPairs, group_pairs, near_pairs
@@ -261,7 +262,7 @@ def _each_picture(
 
     def opened(item: Item) -> tuple[Item, NDArray | str]:
         try:
-            return item, look(open_picture(collection.picture_path(item), reduced_to=PICTURE_SIDE))
+            return item, look(open_picture(source_of(collection, item), reduced_to=PICTURE_SIDE))
         except (UnreadablePicture, UsageError) as error:
             return item, str(error)
 

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from deephash.codes import BinaryCodes
 from deephash.collection import Collection
+from deephash.collection.sources.again import source_of
 from deephash.encoding.opening import Source
 from deephash.encoding.port import Engine
 from deephash.encoding.product import can_rerank, gather_of
@@ -241,8 +242,8 @@ class Searcher:
             return part
         if self._holds(shard, part.value):
             return replace(part, kind="code", value=shard.item_and_neighbours(part.value))
-        path = shard.collection.picture_path(shard.collection.items([part.value])[0])
-        return replace(part, kind="image", value=path)
+        picture = source_of(shard.collection, shard.collection.items([part.value])[0])
+        return replace(part, kind="image", value=picture)
 
     def can_rerank(self, query: Query) -> bool:
         """Say whether the query has a float vector to compare with those of the collection."""

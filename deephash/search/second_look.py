@@ -10,6 +10,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from deephash.collection import Collection, Item
+from deephash.collection.sources.again import source_of
 from deephash.encoding.record import read_model_record
 from deephash.errors import UnreadablePicture, UsageError
 from deephash.pictures import open_picture
@@ -44,6 +45,6 @@ def has_class_codes(collection: Collection, column: str) -> bool:
 
 def _miniatures(collection: Collection, item: Item) -> Miniatures | None:
     try:
-        return miniatures(open_picture(collection.picture_path(item), reduced_to=4 * SIDE))
+        return miniatures(open_picture(source_of(collection, item), reduced_to=4 * SIDE))
     except (UnreadablePicture, UsageError):
         return None

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from deephash.codes import BinaryCodes
 from deephash.collection import Collection
-from deephash.collection.folder import FoundFile, Skipped, found_file
+from deephash.collection.folder import FoundFile, Skipped
 from deephash.collection.reader import Item
+from deephash.collection.sources.again import picture_of
 from deephash.encoding import CodeEncoder
-from deephash.errors import UsageError
+from deephash.errors import UnreadablePicture, UsageError
 from deephash.ingest.encoder import Batch, StreamEncoder
 from deephash.progress import track_batches
 
@@ -100,10 +101,10 @@ def _files_of(collection: Collection, items: Sequence[Item]) -> tuple[list[Found
     found, lost = [], []
     for item in items:
         try:
-            found.append(found_file(collection.picture_path(item), item.uri))
+            found.append(picture_of(collection, item))
         except OSError as error:
             lost.append(Skipped(item.uri, f"its picture is gone: {error.strerror or error}"))
-        except UsageError as error:
+        except (UsageError, UnreadablePicture) as error:
             lost.append(Skipped(item.uri, str(error)))
     return found, lost
 

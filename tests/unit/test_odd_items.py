@@ -158,7 +158,7 @@ def test_files_that_vanish_or_turn_into_something_else(
     shutil.rmtree(folder / "dog")
     draw(folder / "late.png", 5)
     listing.files += [file for file in list_pictures(folder, folder).files if file.uri == "late.png"]
-    monkeypatch.setattr("deephash.ingest.update.list_pictures", lambda *_, **__: listing)
+    monkeypatch.setattr("deephash.ingest.where.list_pictures", lambda *_, **__: listing)
     report = index_folder(folder, tmp_path / "x.dh", model)
     assert report.added == 1
     assert dict(report.skipped) == {
@@ -256,8 +256,8 @@ def test_an_age_that_no_calendar_has_is_an_age(folder: Path, tmp_path: Path, mod
     from deephash.collection import folder as listing
 
     for nanoseconds in (-(2**62), 2**63, 2**80, -(2**80), 0, 1_700_000_000_123_456_789):
-        assert listing._utc(nanoseconds).year >= 1
-    assert listing._utc(1_700_000_000_123_456_789).isoformat() == "2023-11-14T22:13:20.123456"
+        assert listing.time_of(nanoseconds).year >= 1
+    assert listing.time_of(1_700_000_000_123_456_789).isoformat() == "2023-11-14T22:13:20.123456"
     assert encoder.read_picture is not None
 
 
