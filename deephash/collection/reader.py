@@ -245,8 +245,9 @@ class CollectionReader:
         ids = np.empty(len(self._rows), np.int64)
         packed = np.empty((len(ids), spec.layout.width), np.uint8)
         end = 0
+        all_here = column == CODE and not columns.is_upgraded(self._rows.schema)
         for batch in self._rows.batches([ID, column]):  # so that the rows are never in memory twice
-            batch = self._with_codes(batch, column)
+            batch = self._with_codes(batch, column, all_here)
             start, end = end, end + len(batch)
             ids[start:end] = batch.column(0).to_numpy()
             packed[start:end] = batch.column(1).flatten().to_numpy().reshape(-1, spec.layout.width)
@@ -256,11 +257,10 @@ class CollectionReader:
             ids, packed = ids[order], packed[order]
         return ids, BinaryCodes(packed, spec.num_bits, spec.num_levels)
 
-    def _with_codes(self, batch: pa.RecordBatch, column: str) -> pa.RecordBatch:
+    def _with_codes(self, batch: pa.RecordBatch, column: str, all_here: bool) -> pa.RecordBatch:
         """Return the rows that have a code in ``column``. Raises CollectionDamaged where all must have one."""
         empty = batch.column(1).null_count
         batch = batch.filter(batch.column(1).is_valid()) if empty else batch
-        all_here = column == CODE and not columns.is_upgraded(self._rows.schema)
         if (empty and all_here) or batch.column(1).flatten().null_count or batch.column(0).null_count:
             raise CollectionDamaged(
                 f"{self.path}: a row has no code in {column!r}, or a part of one; restore an earlier version: "

@@ -69,7 +69,7 @@ class CollectionWriter(CollectionReader):
         self._rows.check()
         ids = self.ids()
         uris = self._rows.read([URI]).column(URI)
-        if len(np.unique(ids)) != len(ids) or pc.count_distinct(uris).as_py() != len(ids):
+        if (ids[1:] == ids[:-1]).any() or pc.count_distinct(uris).as_py() != len(ids):
             raise CollectionDamaged(f"{self.path} holds an id or a uri twice; restore an earlier version")
         for column in self.code_columns:
             self.codes(column)

@@ -68,7 +68,9 @@ class LiveIndex:
     def ids(self) -> Ids:
         """All ids, ascending."""
         kept = self._ids if self._alive is None else self._ids[self._alive]
-        return np.union1d(kept, self._fresh_ids) if len(self._fresh_ids) else kept
+        if not len(self._fresh_ids):
+            return kept
+        return np.sort(np.concatenate([kept, self._fresh_ids]), kind="stable")  # disjoint; two ascending runs merge
 
     def codes_of(self, ids: Ids) -> BinaryCodes:
         """Return the codes of ``ids``, in their order; of all :attr:`ids` without a copy, where no change is pending.
