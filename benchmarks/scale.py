@@ -7,8 +7,8 @@ rows), appended in one process and used in a fresh one. Printed are seconds on t
 programs on the machine disturb less), the resident memory, and how each cost grows: the slope in log-log coordinates,
 and a + b N by relative least squares. ``--big`` codes lie in a file, with ids in another, and are searched twice: read
 into memory, and memory-mapped under a limit (``--memory``, as RLIMIT_DATA: whatever is not a file's; the system refuses
-more). ``--push`` rows go to a Milvus server that is started for it, where the package ``milvus`` is installed; its CPU is
-not in the figures. 0 leaves out.
+more). ``--push`` rows go to a Milvus server that is started for it, where the package ``milvus`` is installed; the CPU
+is that of this side. 0 leaves out.
 """
 
 from __future__ import annotations
