@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
@@ -39,7 +39,7 @@ def index(
     precision: Precision | None = None,
     decode: Decode | None = None,
     batch_size: int = 32,
-    workers: int | None = None,
+    workers: int | Literal["ray"] | None = None,
     moved: Annotated[bool, Parameter(negative="")] = False,
     allow_empty: Annotated[bool, Parameter(negative="")] = False,
     device: str = "auto",
@@ -77,7 +77,8 @@ def index(
         decode: full decodes JPEGs at their whole size, as other programs do; reduced, the default of a new collection,
             at a size near the network's, which is several times faster and flips some bits.
         batch_size: pictures in one forward pass.
-        workers: threads; one a core by default.
+        workers: threads; one a core by default. ray encodes on the workers of a Ray cluster (``RAY_ADDRESS``), or of a
+            Ray that is started for it on this machine (``pip install "deephash[ray]"``).
         moved: the pictures of an existing collection are in this folder now, under the same relative paths.
         allow_empty: remove every picture from the collection where the folder holds none any more.
         device: auto, cpu, cuda.
@@ -87,6 +88,10 @@ def index(
         json: print one JSON object.
     """
     encoder, server = encoder_and_server(engine)
+    if workers == "ray":
+        from deephash.ingest.ray_workers import require_ray
+
+        require_ray()
     check_asked(folder, AUTO if dry_run else model, bits, weights)
     from deephash.collection.attributes import read_attributes, read_kinds
     from deephash.ingest import index_folder

@@ -78,6 +78,12 @@ def further_codes(batches: Sequence[Batch]) -> dict[str, BinaryCodes]:
     return {COLUMN: BinaryCodes.concatenate(made)} if made else {}
 
 
+def chunks_of(jobs: Sequence[Job], batch_size: int, workers: int) -> list[Sequence[Job]]:
+    """Cut jobs into batches, smaller ones where else some worker would have none."""
+    size = max(1, min(batch_size, -(-len(jobs) // workers)))
+    return [jobs[start : start + size] for start in range(0, len(jobs), size)]
+
+
 class StreamEncoder:
     """An encoder as a function from files to codes, on the fastest safe path of its device.
 
@@ -136,29 +142,28 @@ class StreamEncoder:
     def stream(self, jobs: Sequence[Job], *, batch_size: int, workers: int | None = None) -> Iterator[Batch]:
         """Yield the batches of ``jobs`` in order; at most ``workers`` + 2 of them are in memory."""
         threads = workers or os.cpu_count() or 1
-        size = max(1, min(batch_size, -(-len(jobs) // threads)))
-        chunks = [jobs[start : start + size] for start in range(0, len(jobs), size)]
-        work = self.batch if self.encoder.runs_on_cpu else self._open_all
+        chunks = chunks_of(jobs, batch_size, threads)
+        work = self.batch if self.encoder.runs_on_cpu else self.open_all
         with self.encoder.in_threads() as begin, ThreadPoolExecutor(threads, initializer=begin) as pool:
             waiting: deque[Future[Batch]] = deque()
             try:
                 for chunk in chunks:
                     waiting.append(pool.submit(work, chunk))
                     if len(waiting) > threads + 1:
-                        yield self._finished(waiting.popleft().result())
+                        yield self.finished(waiting.popleft().result())
                 while waiting:
-                    yield self._finished(waiting.popleft().result())
+                    yield self.finished(waiting.popleft().result())
             finally:
                 for future in waiting:
                     future.cancel()
 
     def batch(self, jobs: Sequence[Job]) -> Batch:
         """Open and encode a few files at once, in this thread."""
-        return self._finished(self._open_all(jobs))
+        return self.finished(self.open_all(jobs))
 
     def rows(self, jobs: Sequence[Job]) -> list[Row]:
         """Return what the model sees of those of these files that can be decoded."""
-        return self._open_all(jobs).rows
+        return self.open_all(jobs).rows
 
     def flip_rate(self, jobs: Sequence[Job]) -> float | None:
         """Return the share of bits that differ from those of fp32 on these files; None if none can be decoded."""
@@ -172,7 +177,8 @@ class StreamEncoder:
         """Return the codes of pictures that were prepared, and their vectors where they are kept or quantised."""
         return self.encoder.encode("image", rows, vectors=self.with_vectors or self.quantizer is not None)
 
-    def _finished(self, batch: Batch) -> Batch:
+    def finished(self, batch: Batch) -> Batch:
+        """Encode what was decoded; nothing is left of the pixels then."""
         if batch.rows:
             found = self.encode(batch.rows)
             batch.codes, batch.vectors, batch.rows = found.codes, found.vectors if self.with_vectors else None, []
@@ -180,7 +186,8 @@ class StreamEncoder:
                 batch.product = self.quantizer.encode(found.vectors)
         return batch
 
-    def _open_all(self, jobs: Sequence[Job]) -> Batch:
+    def open_all(self, jobs: Sequence[Job]) -> Batch:
+        """Read, hash and decode a few files, without encoding them."""
         batch = Batch()
         for file, row in jobs:
             self._open(file, row, batch)

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -28,6 +28,7 @@ from deephash.errors import DataError, UsageError
 from deephash.ingest.creating import Wishes, create, go_on, is_model_of, require_fit
 from deephash.ingest.encoder import Batch, Job, StreamEncoder, further_codes
 from deephash.ingest.extras import fit_extras
+from deephash.ingest.ray_workers import RAY, Recipe, ray_batches, require_ray
 from deephash.ingest.refusals import Refusal, read_refusals, refusal, without_refused, write_skipped
 from deephash.ingest.where import look_through
 from deephash.numbers import whole
@@ -80,7 +81,7 @@ def index_folder(
     model: Source | None = None,
     *,
     batch_size: int = 32,
-    workers: int | None = None,
+    workers: int | Literal["ray"] | None = None,
     exclude: Sequence[str] = (),
     follow_symlinks: bool = False,
     dry_run: bool = False,
@@ -105,7 +106,8 @@ def index_folder(
         model: what encodes: a model in memory, a run, a model folder or an encoder (see
             :func:`~deephash.encoding.open_encoder`); None takes the collection's own.
         batch_size: pictures in one forward pass.
-        workers: threads; None takes one a core.
+        workers: threads; None takes one a core. ``ray`` encodes on the workers of a Ray cluster, or of one that is
+            started here, see :mod:`~deephash.ingest.ray_workers`.
         exclude: globs of files and folders to pass over; rows that exist for them stay.
         follow_symlinks: read linked files and enter linked folders.
         dry_run: only say what would be done.
@@ -128,7 +130,9 @@ def index_folder(
         IncompatibleModel: the collection holds codes of another model.
         KeyboardInterrupt: after what was encoded has been committed.
     """
-    for name, number in (("batch_size", batch_size), ("workers", 1 if workers is None else workers)):
+    if workers == RAY:
+        require_ray()
+    for name, number in (("batch_size", batch_size), ("workers", 1 if workers in (None, RAY) else workers)):
         whole(number, name, least=1)
     target = Path(out)
     collection = None if is_free(target) else Collection.open(target)
@@ -184,7 +188,7 @@ class _Update:
         self.waiting: list[Batch] = []
         self.changing = {file.uri for file, _ in plan.suspects}
 
-    def run(self, batch_size: int, workers: int | None) -> None:
+    def run(self, batch_size: int, workers: int | Literal["ray"] | None) -> None:
         """Do everything; on Ctrl-C commit what is encoded and let the interrupt through."""
         started = committed = time.monotonic()
         self._rename()
@@ -200,14 +204,24 @@ class _Update:
             self.report.seconds = time.monotonic() - started
         self.report.removed = self.collection.remove([row.id for row in self.plan.removed]) if self.plan.removed else 0
 
-    def _batches(self, batch_size: int, workers: int | None) -> Iterator[Batch]:
+    def _batches(self, batch_size: int, workers: int | Literal["ray"] | None) -> Iterator[Batch]:
         """Yield what became of the files; without an encoder there are none to encode."""
         jobs: list[Job] = [*self.plan.suspects, *((file, None) for file in self.plan.new)]
         if self.encoder is None:
             return
         self.report.flip_rate = self._flip_rate(self.encoder, jobs[:_SAMPLE])
-        batches = self.encoder.stream(jobs, batch_size=batch_size, workers=workers)
+        if workers == "ray":
+            batches = self._by_ray(self.encoder, jobs, batch_size)
+        else:
+            batches = self.encoder.stream(jobs, batch_size=batch_size, workers=workers)
         yield from track_batches(batches, "indexing", total=len(jobs), unit=" pictures")
+
+    def _by_ray(self, stream: StreamEncoder, jobs: Sequence[Job], batch_size: int) -> Iterator[Batch]:
+        folder = self.collection.model_path
+        if folder is None or not jobs:
+            return iter(())
+        recipe = Recipe.of(stream, folder)
+        return ray_batches(jobs, recipe, batch_size=batch_size, staged=not stream.encoder.runs_on_cpu)
 
     def _flip_rate(self, encoder: StreamEncoder, jobs: Sequence[Job]) -> float | None:
         """Return the share of bits that differ from those of fp32; of int8 it was measured when that was made."""

@@ -1,0 +1,195 @@
+"""Encoding on the workers of Ray: the same rows and codes as by threads, whoever is killed meanwhile.
+
+All tests of Ray are here, since starting it takes seconds; one Ray serves them.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from deephash.cli.main import main
+from deephash.collection import Collection
+from deephash.collection.folder import FoundFile, list_pictures
+from deephash.errors import UsageError
+from deephash.ingest import index_folder, ray_workers
+from deephash.ingest.ray_workers import Recipe, ray_batches
+from tests.e2e.collection_child import tiny_model
+from tests.paths import ROOT
+from tests.unit.ray_pictures import Deadly
+from tests.unit.test_sources_shards import parquet, png, sample, tar
+
+pytest.importorskip("ray")
+PICTURES = 60
+
+
+@pytest.fixture(scope="module")
+def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("run")
+    tiny_model().save(folder / "model")
+    return folder
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_ray():
+    with ray_workers._running() as ray:
+        yield ray
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    root = tmp_path / "pictures"
+    for number in range(PICTURES):
+        file = root / f"{number % 3}" / f"{number:03}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng(number).integers(0, 256, (8, 8, 3), np.uint8)
+        Image.fromarray(pixels).save(file)
+    (root / "bad.png").write_bytes(b"no picture")
+    tar(root / "0.tar", sample("1", 100, caption="in a tar") + sample("2", 101))
+    parquet(root / "1.parquet", {"jpg": [png(102), png(103)], "caption": ["a", "b"]})
+    return root
+
+
+def rows(out: Path):
+    """Return everything that a collection holds, but vectors of bytes as lists."""
+    collection = Collection.open(out)
+    names = sorted(set(collection.column_names) - {"id"})
+    return collection.table(names).to_pylist()
+
+
+def with_deadly(folder: Path, monkeypatch: pytest.MonkeyPatch, uri: str, lives: int) -> Path:
+    """Let the listing have a picture that ends its reader; return where the ends are counted."""
+    graves = folder.parent / "graves"
+    graves.mkdir()
+
+    def listed(*arguments, **options):
+        listing = list_pictures(*arguments, **options)
+        for place, file in enumerate(listing.files):
+            if file.uri == uri:
+                facts = {field.name: getattr(file, field.name) for field in fields(FoundFile)}
+                listing.files[place] = Deadly(**facts, lives=lives, graves=graves)
+        return listing
+
+    monkeypatch.setattr("deephash.ingest.where.list_pictures", listed)
+    return graves
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_both_ways_of_running_give_the_same_collection(folder, model_folder, tmp_path, precision):
+    options = {"batch_size": 8, "keep_vectors": True, "precision": precision, "engine": "torch"}
+    plain = index_folder(folder, tmp_path / "plain.dh", model_folder, workers=2, **options)
+    spread = index_folder(folder, tmp_path / "spread.dh", model_folder, workers="ray", **options)
+    assert rows(tmp_path / "spread.dh") == rows(tmp_path / "plain.dh")
+    ids = [Collection.open(tmp_path / f"{name}.dh").ids().tolist() for name in ("plain", "spread")]
+    assert ids[0] == ids[1]
+    assert (spread.added, spread.skipped) == (PICTURES + 4, plain.skipped)
+    assert [path for path, _ in spread.skipped] == ["bad.png"]
+
+
+def test_an_update_takes_in_only_what_changed(folder, model_folder, tmp_path):
+    out = tmp_path / "x.dh"
+    index_folder(folder, out, model_folder, workers="ray")
+    assert index_folder(folder, out, workers="ray").unchanged == PICTURES + 4
+    (folder / "0" / "000.png").write_bytes(png(999))
+    os.utime(folder / "0" / "003.png", (1, 1))
+    again = index_folder(folder, out, workers="ray")
+    assert (again.added, again.changed, again.unchanged) == (0, 1, PICTURES + 3)
+    index_folder(folder, tmp_path / "fresh.dh", model_folder)
+    key = lambda row: row["uri"]  # noqa: E731 - ids differ
+    assert sorted(rows(out), key=key) == sorted(rows(tmp_path / "fresh.dh"), key=key)
+
+
+def test_a_killed_worker_loses_nothing(folder, model_folder, tmp_path, monkeypatch):
+    graves = with_deadly(folder, monkeypatch, "1/031.png", lives=1)
+    report = index_folder(folder, tmp_path / "x.dh", model_folder, workers="ray", batch_size=8)
+    assert len(list(graves.iterdir())) == 1
+    assert [path for path, _ in report.skipped] == ["bad.png"]
+    monkeypatch.undo()
+    index_folder(folder, tmp_path / "plain.dh", model_folder, batch_size=8)
+    assert rows(tmp_path / "x.dh") == rows(tmp_path / "plain.dh")
+
+
+def test_a_picture_that_ends_every_worker_is_left_out_alone(folder, model_folder, tmp_path, monkeypatch):
+    with_deadly(folder, monkeypatch, "1/031.png", lives=10_000)
+    report = index_folder(folder, tmp_path / "x.dh", model_folder, workers="ray", batch_size=8)
+    assert report.added == PICTURES + 3
+    assert dict(report.skipped)["1/031.png"].startswith("whoever read it ended")
+    monkeypatch.undo()
+    assert index_folder(folder, tmp_path / "x.dh", workers="ray").added == 1  # it was not remembered against it
+
+
+def test_two_stages_give_what_one_gives(folder, model_folder, tmp_path):
+    from deephash.ingest.encoder import StreamEncoder
+
+    stream = StreamEncoder(model_folder, device="cpu")
+    jobs = [(file, None) for file in list_pictures(folder, folder).files]
+    recipe = Recipe.of(stream, model_folder / "model")
+    one = list(stream.stream(jobs, batch_size=16, workers=1))
+    two = list(ray_batches(jobs, recipe, batch_size=16, staged=True, workers=1))
+    assert [batch.codes for batch in two] == [batch.codes for batch in one]
+    assert [[each.file.uri for each in batch.opened] for batch in two] == [
+        [each.file.uri for each in batch.opened] for batch in one
+    ]
+    assert not any(batch.rows for batch in two)
+
+
+def test_ray_says_nothing_and_the_command_is_the_same(folder, model_folder, tmp_path, capfd):
+    command = ["index", str(folder), "--out", str(tmp_path / "x.dh"), "--model", str(model_folder)]
+    assert main([*command, "--workers", "ray"]) == 0
+    printed = capfd.readouterr()
+    assert f"{PICTURES + 4} new" in printed.out
+    assert "ray" not in printed.err.lower()
+
+
+def test_without_ray_the_command_to_install_it(folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(ray_workers, "find_spec", lambda name: None)
+    assert main(["index", str(folder), "--out", str(tmp_path / "x.dh"), "--workers", "ray"]) == 2
+    assert 'pip install "deephash[ray]"' in capsys.readouterr().err
+    with pytest.raises(UsageError, match=r"deephash\[ray\]"):
+        index_folder(folder, tmp_path / "x.dh", workers="ray")
+    assert not (tmp_path / "x.dh").exists()
+
+
+SLOW = """
+import sys, time
+from pathlib import Path
+from deephash.ingest import index_folder, update
+update._COMMIT_ROWS = 4
+commit = update._Update._commit
+def slowly(self):
+    commit(self)
+    time.sleep(0.3)
+update._Update._commit = slowly
+index_folder(sys.argv[1], sys.argv[2], sys.argv[3], workers="ray", batch_size=4)
+"""
+
+
+def test_whoever_runs_it_may_be_killed_too(folder, model_folder, tmp_path):
+    out = tmp_path / "x.dh"
+    child = subprocess.Popen(
+        [sys.executable, "-c", SLOW, str(folder), str(out), str(model_folder)], cwd=ROOT, start_new_session=True
+    )
+    try:
+        until = time.monotonic() + 120
+        while (
+            time.monotonic() < until and child.poll() is None and not (out.exists() and len(Collection.open(out)) > 4)
+        ):
+            time.sleep(0.1)
+    finally:
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+    kept = len(Collection.open(out))
+    assert 4 < kept < PICTURES
+    report = index_folder(folder, out, workers="ray")
+    assert (report.unchanged, report.added) == (kept, PICTURES + 4 - kept)
+    uris = [row["uri"] for row in rows(out)]
+    assert len(uris) == len(set(uris)) == PICTURES + 4
