@@ -21,7 +21,7 @@ from deephash.cli.main import main
 from deephash.collection import Collection
 from deephash.collection.folder import FoundFile, list_pictures
 from deephash.errors import UsageError
-from deephash.ingest import index_folder, ray_workers
+from deephash.ingest import index_folder, ray_workers, update
 from deephash.ingest.ray_workers import Recipe, ray_batches
 from tests.e2e.collection_child import tiny_model
 from tests.paths import ROOT
@@ -83,11 +83,14 @@ def with_deadly(folder: Path, monkeypatch: pytest.MonkeyPatch, uri: str, lives: 
     return graves
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_both_ways_of_running_give_the_same_collection(folder, model_folder, tmp_path, precision):
-    options = {"batch_size": 8, "keep_vectors": True, "precision": precision, "engine": "torch"}
+def test_both_ways_of_running_give_the_same_collection_though_a_worker_is_killed(
+    folder, model_folder, tmp_path, monkeypatch
+):
+    options = {"batch_size": 8, "keep_vectors": True}
     plain = index_folder(folder, tmp_path / "plain.dh", model_folder, workers=2, **options)
+    graves = with_deadly(folder, monkeypatch, "1/031.png", lives=1)
     spread = index_folder(folder, tmp_path / "spread.dh", model_folder, workers="ray", **options)
+    assert len(list(graves.iterdir())) == 1
     assert rows(tmp_path / "spread.dh") == rows(tmp_path / "plain.dh")
     ids = [Collection.open(tmp_path / f"{name}.dh").ids().tolist() for name in ("plain", "spread")]
     assert ids[0] == ids[1]
@@ -95,29 +98,40 @@ def test_both_ways_of_running_give_the_same_collection(folder, model_folder, tmp
     assert [path for path, _ in spread.skipped] == ["bad.png"]
 
 
-def test_an_update_takes_in_only_what_changed(folder, model_folder, tmp_path):
-    out = tmp_path / "x.dh"
-    index_folder(folder, out, model_folder, workers="ray")
-    assert index_folder(folder, out, workers="ray").unchanged == PICTURES + 4
+def test_the_same_command_goes_on_after_an_interrupt(folder, model_folder, tmp_path, monkeypatch, capfd):
+    out, commit = tmp_path / "x.dh", update._Update._commit
+
+    def interrupted(self):
+        commit(self)
+        if len(self.collection) and sys.exc_info()[0] is None:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(update, "_COMMIT_ROWS", 8)
+    monkeypatch.setattr(update._Update, "_commit", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        index_folder(folder, out, model_folder, workers="ray", batch_size=8)
+    monkeypatch.undo()
+    kept = len(Collection.open(out))
+    assert 0 < kept < PICTURES
     (folder / "0" / "000.png").write_bytes(png(999))
     os.utime(folder / "0" / "003.png", (1, 1))
-    again = index_folder(folder, out, workers="ray")
-    assert (again.added, again.changed, again.unchanged) == (0, 1, PICTURES + 3)
+    capfd.readouterr()
+    assert main(["index", str(folder), "--out", str(out), "--workers", "ray"]) == 0
+    printed = capfd.readouterr()
+    assert f"{PICTURES + 4 - kept} new, 1 changed, {kept - 1} unchanged, 1 skipped" in printed.out
+    assert "ray" not in printed.err.lower()
     index_folder(folder, tmp_path / "fresh.dh", model_folder)
-    key = lambda row: row["uri"]  # noqa: E731 - ids differ
-    assert sorted(rows(out), key=key) == sorted(rows(tmp_path / "fresh.dh"), key=key)
+    by_uri = [sorted(rows(one), key=lambda row: row["uri"]) for one in (out, tmp_path / "fresh.dh")]
+    assert by_uri[0] == by_uri[1]
 
 
-def test_a_killed_worker_loses_nothing(folder, model_folder, tmp_path, monkeypatch):
-    graves = with_deadly(folder, monkeypatch, "1/031.png", lives=1)
-    report = index_folder(folder, tmp_path / "x.dh", model_folder, workers="ray", batch_size=8)
-    assert len(list(graves.iterdir())) == 1
-    assert [path for path, _ in report.skipped] == ["bad.png"]
-    monkeypatch.undo()
-    index_folder(folder, tmp_path / "plain.dh", model_folder, batch_size=8)
-    assert rows(tmp_path / "x.dh") == rows(tmp_path / "plain.dh")
+def test_nothing_new_starts_no_worker(folder, model_folder, tmp_path, monkeypatch):
+    index_folder(folder, tmp_path / "x.dh", model_folder)
+    monkeypatch.setattr(ray_workers, "_through", None)
+    assert index_folder(folder, tmp_path / "x.dh", workers="ray").unchanged == PICTURES + 4
 
 
+@pytest.mark.slow
 def test_a_picture_that_ends_every_worker_is_left_out_alone(folder, model_folder, tmp_path, monkeypatch):
     with_deadly(folder, monkeypatch, "1/031.png", lives=10_000)
     report = index_folder(folder, tmp_path / "x.dh", model_folder, workers="ray", batch_size=8)
@@ -127,6 +141,7 @@ def test_a_picture_that_ends_every_worker_is_left_out_alone(folder, model_folder
     assert index_folder(folder, tmp_path / "x.dh", workers="ray").added == 1  # it was not remembered against it
 
 
+@pytest.mark.slow
 def test_two_stages_give_what_one_gives(folder, model_folder, tmp_path):
     from deephash.ingest.encoder import StreamEncoder
 
@@ -140,14 +155,6 @@ def test_two_stages_give_what_one_gives(folder, model_folder, tmp_path):
         [each.file.uri for each in batch.opened] for batch in one
     ]
     assert not any(batch.rows for batch in two)
-
-
-def test_ray_says_nothing_and_the_command_is_the_same(folder, model_folder, tmp_path, capfd):
-    command = ["index", str(folder), "--out", str(tmp_path / "x.dh"), "--model", str(model_folder)]
-    assert main([*command, "--workers", "ray"]) == 0
-    printed = capfd.readouterr()
-    assert f"{PICTURES + 4} new" in printed.out
-    assert "ray" not in printed.err.lower()
 
 
 def test_without_ray_the_command_to_install_it(folder, tmp_path, monkeypatch, capsys):
@@ -173,6 +180,7 @@ index_folder(sys.argv[1], sys.argv[2], sys.argv[3], workers="ray", batch_size=4)
 """
 
 
+@pytest.mark.slow
 def test_whoever_runs_it_may_be_killed_too(folder, model_folder, tmp_path):
     out = tmp_path / "x.dh"
     child = subprocess.Popen(
