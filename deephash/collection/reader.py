@@ -100,6 +100,14 @@ class CollectionReader:
         self._rows = latest
         return self
 
+    def is_latest(self) -> bool:
+        """Say whether nobody has committed anything since; costs a small part of opening it.
+
+        Raises:
+            CollectionDamaged: it is no longer there, or cannot be read.
+        """
+        return self._rows.is_latest()
+
     # What it is ------------------------------------------------------------------------------------
 
     def __len__(self) -> int:

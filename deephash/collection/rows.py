@@ -84,6 +84,10 @@ class Rows:
         files = [file.path for fragment in self._data.get_fragments()[-1:] for file in fragment.metadata.files]
         return self.version, " ".join(files)
 
+    def is_latest(self) -> bool:
+        """Say whether nobody has committed anything since; reads the names of the versions, and no rows."""
+        return int(_guarded(self._path, lambda: self._data.latest_version)) == self.version
+
     @property
     def num_files(self) -> int:
         """Fragments, each of one commit, until they are compacted."""

@@ -92,7 +92,9 @@ class Searcher:
         with self._lock:
             if self._still and self._snapshot is not None:
                 return self._snapshot
-            newest = Collection.open(self.path)
+            if self._snapshot is not None and _is_latest(self._snapshot.collection):
+                return self._snapshot
+            newest = Collection.open(self.path)  # which says what is wrong, where something is
             if self._snapshot is None or newest.version != self._snapshot.collection.version:
                 self._snapshot = Snapshot.of(newest, self.kind)
             return self._snapshot
@@ -315,6 +317,13 @@ class Searcher:
     def chance(self) -> Chance | None:
         """Return how far apart unrelated items of this collection are; None for fewer than two items."""
         return self.snapshot.chance
+
+
+def _is_latest(collection: Collection) -> bool:
+    try:
+        return collection.is_latest()
+    except DeephashError:
+        return False
 
 
 def _is_of_the_model(error: DeephashError, query: Query) -> bool:

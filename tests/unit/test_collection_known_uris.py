@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import lance
@@ -162,6 +164,25 @@ def test_ids_out_of_order_stay_right(path: Path) -> None:
     assert append(collection, "d", "e") == [3, 4]
     assert collection.ids().tolist() == [0, 1, 2, 3, 4]
     assert [item.uri for item in collection.items([4, 0, 2])] == ["e", "a", "c"]
+
+
+def test_another_process_that_commits_is_noticed(path: Path) -> None:
+    collection = Collection.open(path)
+    assert collection.is_latest()
+    for name in "ab":
+        script = f"""
+import numpy as np
+from deephash.codes import BinaryCodes
+from deephash.collection import Collection
+Collection.open({str(path)!r}).append(uris=[{name!r}], codes=BinaryCodes(np.zeros((1, 1), np.uint8), 8))
+"""
+        subprocess.run([sys.executable, "-c", script], check=True)
+        assert not collection.is_latest()
+        assert collection.refresh().is_latest()
+    assert collection.find(["a", "b"]) == {"a": 0, "b": 1}
+    shutil.rmtree(path)
+    with pytest.raises(CollectionDamaged):
+        collection.is_latest()
 
 
 def test_no_hash_is_lost_however_they_come() -> None:
