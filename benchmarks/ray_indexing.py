@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from statistics import median
 
@@ -20,7 +21,7 @@ from PIL import Image
 
 from deephash.collection import Collection
 from deephash.ingest import index_folder
-from deephash.ingest.encoder import StreamEncoder
+from deephash.ingest.encoder import Batch, Job, StreamEncoder
 from deephash.ingest.ray_workers import Recipe, _running, ray_batches
 from deephash.ingest.where import look_through
 
@@ -45,16 +46,20 @@ def model_in(folder: Path) -> Path:
     return folder
 
 
-def timed(batches, count: int) -> tuple[float, float]:
-    """Return pictures a second once the first batch has come, and seconds until then."""
-    started = time.perf_counter()
-    first, seen = 0.0, 0
-    for batch in batches:
-        if not seen:
-            first, head = time.perf_counter() - started, len(batch)
-        seen += len(batch)
-    assert seen == count, (seen, count)
-    return (seen - head) / (time.perf_counter() - started - first), first
+def marginal(batches_of: Callable[[Sequence[Job]], Iterator[Batch]], jobs: Sequence[Job]) -> tuple[float, float]:
+    """Return pictures a second beyond the first quarter, and seconds of starting: of a short and of a long run.
+
+    A single run would flatter whoever hands its first batches over late.
+    """
+    times = []
+    some = jobs[: len(jobs) // 4 // BATCH * BATCH]
+    for part in (some, jobs):
+        started = time.perf_counter()
+        seen = sum(len(batch) for batch in batches_of(part))
+        times.append(time.perf_counter() - started)
+        assert seen == len(part), (seen, len(part))
+    rate = (len(jobs) - len(some)) / (times[1] - times[0])
+    return rate, times[0] - len(some) / rate
 
 
 def main() -> None:
@@ -62,6 +67,7 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=2000)
     parser.add_argument("--side", type=int, default=384)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--whole", action="store_true", help="the whole command too, and whether the rows are the same")
     parser.add_argument("--model", type=Path, help="a run or model folder; else a random ResNet-18")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
@@ -84,14 +90,13 @@ def measure(scratch: Path, asked: argparse.Namespace) -> None:
     with _running():
         print(f"Ray started in {time.perf_counter() - started:.1f} s")
         for number in range(asked.rounds):
-            plain, _ = timed(stream.stream(jobs, batch_size=BATCH), len(jobs))
-            spread, first = timed(ray_batches(jobs, recipe, batch_size=BATCH, staged=False), len(jobs))
+            plain, _ = marginal(lambda part: stream.stream(part, batch_size=BATCH), jobs)
+            spread, first = marginal(lambda part: ray_batches(part, recipe, batch_size=BATCH, staged=False), jobs)
             ratios.append(spread / plain)
-            print(
-                f"round {number + 1}: plain {plain:.1f}/s, ray {spread:.1f}/s, ratio {ratios[-1]:.2f}; first batch of "
-                f"ray after {first:.1f} s"
-            )
-        whole(scratch, folder, model, len(jobs))
+            rates = f"plain {plain:.1f}/s, ray {spread:.1f}/s, ratio {ratios[-1]:.2f}"
+            print(f"round {number + 1}: {rates}; workers start in {first:.1f} s")
+        if asked.whole:
+            whole(scratch, folder, model, len(jobs))
     print(
         f"ratio {median(ratios):.2f} (median of {asked.rounds}; {min(ratios):.2f} to {max(ratios):.2f}), asked >= 0.90"
     )

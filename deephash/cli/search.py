@@ -8,7 +8,8 @@ import sys
 import webbrowser
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
+from tempfile import NamedTemporaryFile
+from typing import Annotated, Literal, cast
 
 from cyclopts import Parameter
 
@@ -17,7 +18,8 @@ from deephash.cli.output import note, print_json
 from deephash.cli.search_table import print_answer
 from deephash.collection.near_values import near_values
 from deephash.collection.parser import as_filter
-from deephash.collection.reader import CollectionReader
+from deephash.collection.reader import CollectionReader, Item
+from deephash.collection.sources.again import is_elsewhere, source_of, where_is
 from deephash.errors import DataError, UsageError, did_you_mean
 from deephash.numbers import real, whole
 from deephash.pictures import looks_like_picture
@@ -240,14 +242,22 @@ def _print_records(answer: Answer, shown: list[tuple[int, str]]) -> None:
 def _print_paths(answer: Answer, shown: list[tuple[int, str]], end: str) -> None:
     collection = answer.snapshot.collection
     for item in collection.items([answer.hits[place].id for place, _ in shown]):
-        print(collection.picture_path(item) if collection.root else item.uri, end=end)
+        print(where_is(collection, item) if collection.root else item.uri, end=end)
     sys.stdout.flush()
 
 
 def _open(answer: Answer) -> None:
     collection = answer.snapshot.collection
-    path = collection.picture_path(collection.items([answer.hits[0].id])[0])
+    item = collection.items([answer.hits[0].id])[0]
+    path = _copied(collection, item) if is_elsewhere(collection, item) else collection.picture_path(item)
     if not path.is_file():
         raise DataError(f"{path}: no such file, so it cannot be shown; run deephash index again where it was moved")
     if not webbrowser.open(path.resolve().as_uri()):
         note(f"nothing on this machine opens pictures; the best answer is {path}")
+
+
+def _copied(collection: CollectionReader, item: Item) -> Path:
+    """Return a file that has a picture out of a shard or an object store; what opens it reads it later."""
+    with NamedTemporaryFile(suffix=Path(item.uri).suffix[:8] or ".img", delete=False) as file:
+        file.write(cast(bytes, source_of(collection, item)))
+    return Path(file.name)

@@ -118,7 +118,7 @@ class _Asked:
 def _newer(opened: Collection, model: str | None, refit: bool, bits: int | None, weights: Path | None) -> Source:
     """Return the folder of the newer model, or the model in memory."""
     if not refit:
-        return model_named(str(model), pictures=opened.root, num_bits=bits, weights=weights)
+        return model_named(str(model), pictures=opened.card.root, num_bits=bits, weights=weights)
     if model is not None or bits is not None or weights is not None:
         raise UsageError(
             "--refit fits the collection's own model anew, of the same length; leave out --model, --bits and --weights"

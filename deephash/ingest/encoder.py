@@ -197,7 +197,6 @@ class StreamEncoder:
         try:
             data = file.read()
             hashed = content_hash(data)
-            file = replace(file, size=len(data)) if file.size == UNKNOWN else file
             if row is not None and row.content_hash == hashed:
                 batch.touched.append((file, row))
                 batch.said.append(file.extras().attributes)
@@ -209,7 +208,8 @@ class StreamEncoder:
                 picture, facts = self.memory.read(data, reduced_to=side, known_as=hashed)
             prepared = self.transform(picture)
             extras = file.extras()
-            batch.opened.append(Opened(file, hashed, facts, extras.attributes))
+            sized = replace(file, size=len(data)) if file.size == UNKNOWN else file
+            batch.opened.append(Opened(sized, hashed, facts, extras.attributes))
             batch.notes += extras.skipped
             batch.rows.append(prepared)
             if facts.scaled:

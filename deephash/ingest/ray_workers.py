@@ -23,7 +23,7 @@ from deephash.collection.folder import Skipped
 from deephash.encoding.opening import open_encoder
 from deephash.encoding.port import Decode, Engine, Precision
 from deephash.encoding.product import quantizer_in
-from deephash.errors import IncompatibleModel, UsageError
+from deephash.errors import DeephashError, IncompatibleModel, UsageError
 from deephash.ingest.encoder import Batch, Job, StreamEncoder, chunks_of
 
 RAY = "ray"
@@ -80,20 +80,42 @@ class Recipe:
         return stream
 
 
+@dataclass(frozen=True)
+class Failed:
+    """An error of a worker that is everybody's, as its model cannot be opened; the run ends with it."""
+
+    error: Exception
+
+    @classmethod
+    def by(cls, error: Exception) -> Failed:
+        """Return it as it can travel."""
+        return cls(error if isinstance(error, DeephashError) else RuntimeError(f"{type(error).__name__}: {error}"))
+
+
 class _Worker:
     """One actor: opens the model once. Ray calls it with one row, a batch of files or what became of them."""
 
     device = "cpu"
 
     def __init__(self, recipe: Recipe) -> None:
-        self.stream = recipe.open(self.device)
-        self._alone = self.stream.encoder.in_threads()
-        self._alone.__enter__()()  # for as long as the process lives
+        self.failed: Failed | None = None
+        try:
+            self.stream = recipe.open(self.device)
+            self._alone = self.stream.encoder.in_threads()
+            self._alone.__enter__()()  # for as long as the process lives
+        except Exception as error:  # told with the first batch: Ray would start such a worker again and again
+            self.failed = Failed.by(error)
 
     def __call__(self, rows: dict[str, Any]) -> dict[str, list[bytes]]:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module=r"PIL\.")
-            return {"work": [pickle.dumps(self.do(pickle.loads(each))) for each in rows["work"]]}
+            return {"work": [pickle.dumps(self._done(pickle.loads(each))) for each in rows["work"]]}
+
+    def _done(self, work: Any) -> Batch | Failed:
+        try:
+            return self.failed or (work if isinstance(work, Failed) else self.do(work))
+        except Exception as error:  # of the model, since one picture's are its own matter
+            return Failed.by(error)
 
     def do(self, work: Any) -> Batch:
         """Read, decode and encode."""
@@ -175,7 +197,10 @@ def _through(ray: Any, chunks: Sequence[Sequence[Job]], recipe: Recipe, staged: 
             max_task_retries=_TRIES,
         )
     for row in data.iter_rows():
-        yield pickle.loads(row["work"])
+        done = pickle.loads(row["work"])
+        if isinstance(done, Failed):
+            raise done.error
+        yield done
 
 
 def _names(batch: Batch) -> set[str]:
@@ -187,6 +212,8 @@ def _names(batch: Batch) -> set[str]:
 def _running() -> Iterator[Any]:
     """Yield Ray: the one that runs already, the cluster of ``RAY_ADDRESS``, or one that is started here and ended."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would report to its makers
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # lines of its C++ core on the terminal
+    os.environ.setdefault("RAY_worker_niceness", "0")  # threads of the plain path step back for nobody either
     os.environ.setdefault("RAY_DATA_DISABLE_PROGRESS_BARS", "1")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -195,7 +222,8 @@ def _running() -> Iterator[Any]:
 
         started = not ray.is_initialized()
         if started:
-            _start(ray)
+            with _quietly():
+                _start(ray)
         context = ray.data.DataContext.get_current()
         before = (context.enable_progress_bars, context.max_errored_blocks, context.execution_options.preserve_order)
         context.enable_progress_bars, context.max_errored_blocks = False, -1  # what is lost is counted here
@@ -208,6 +236,19 @@ def _running() -> Iterator[Any]:
             context.execution_options.preserve_order = before[2]
             if started:
                 ray.shutdown()
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Lead the standard error of this process nowhere meanwhile: Ray's core writes there that it will be quiet."""
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def _start(ray: Any) -> None:

@@ -6,11 +6,12 @@ All tests of Ray are here, since starting it takes seconds; one Ray serves them.
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import subprocess
 import sys
 import time
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from deephash.collection import Collection
 from deephash.collection.folder import FoundFile, list_pictures
 from deephash.errors import UsageError
 from deephash.ingest import index_folder, ray_workers, update
+from deephash.ingest.encoder import StreamEncoder
 from deephash.ingest.ray_workers import Recipe, ray_batches
 from tests.e2e.collection_child import tiny_model
 from tests.paths import ROOT
@@ -143,8 +145,6 @@ def test_a_picture_that_ends_every_worker_is_left_out_alone(folder, model_folder
 
 @pytest.mark.slow
 def test_two_stages_give_what_one_gives(folder, model_folder, tmp_path):
-    from deephash.ingest.encoder import StreamEncoder
-
     stream = StreamEncoder(model_folder, device="cpu")
     jobs = [(file, None) for file in list_pictures(folder, folder).files]
     recipe = Recipe.of(stream, model_folder / "model")
@@ -155,6 +155,26 @@ def test_two_stages_give_what_one_gives(folder, model_folder, tmp_path):
         [each.file.uri for each in batch.opened] for batch in one
     ]
     assert not any(batch.rows for batch in two)
+
+
+def test_what_fails_every_worker_is_told_and_is_no_reason_to_start_it_again(folder, model_folder):
+    recipe = Recipe.of(StreamEncoder(model_folder, device="cpu"), model_folder / "model")
+    jobs = pickle.dumps([(file, None) for file in list_pictures(folder, folder).files[:2]])
+    for wrong, error in (
+        (replace(recipe, fingerprint="other"), "another model"),
+        (recipe, "RuntimeError: of the model"),
+    ):
+        worker = ray_workers._Worker(wrong)
+        worker.stream = None if worker.failed else Broken()
+        done = pickle.loads(worker({"work": [jobs]})["work"][0])
+        assert isinstance(done, ray_workers.Failed)
+        assert error in str(done.error)
+        assert ray_workers._Forward.__call__(worker, {"work": [pickle.dumps(done)]})  # a later stage hands it on
+
+
+class Broken:
+    def batch(self, jobs):
+        raise RuntimeError("of the model")
 
 
 def test_without_ray_the_command_to_install_it(folder, tmp_path, monkeypatch, capsys):

@@ -138,6 +138,8 @@ def test_the_command_and_its_mistakes(address, tmp_path, model, capsys, monkeypa
     command = ["index", address, "--out", str(tmp_path / "x.dh"), "--model", str(tmp_path / "run"), "--workers", "1"]
     assert main(command) == 0
     assert "6 new" in capsys.readouterr().out
+    assert main(["search", str(tmp_path / "x.dh"), "id:1", "--paths", "-k", "6"]) == 0
+    assert f"{address}/shards/0.tar/1.png" in capsys.readouterr().out.splitlines()
     assert main(["index", "s3://no-such-bucket/x", *command[2:3], str(tmp_path / "y.dh"), *command[4:]]) == 3
     said = capsys.readouterr().err
     assert "cannot be listed" in said

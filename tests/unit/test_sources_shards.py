@@ -262,3 +262,17 @@ def test_a_model_is_fitted_to_shards_as_to_files(shards):
     assert len(found) == 1 + 5 + 3
     with pytest.raises(DataError):
         require_pictures_at(shards / "nothing")
+
+
+@pytest.mark.parametrize("kind", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_every_dialect_of_tar(tmp_path, kind):
+    long = "f" * 60 + "/" + "d" * 60
+    names = ["plain.png", "ü.png", f"{long}/x.png", "time.png", "last.png"]
+    file = tmp_path / "a.tar"
+    with tarfile.open(file, "w", format=kind) as archive:
+        for seed, name in enumerate(names):
+            info = tarfile.TarInfo(name)
+            info.size, info.mtime = len(png(seed)), 1.5 if name == "time.png" else 1
+            archive.addfile(info, io.BytesIO(png(seed)))
+    files = {found.uri: found.read() for found in list_pictures(tmp_path, tmp_path).files}
+    assert files == {f"a.tar/{name}": png(seed) for seed, name in enumerate(names)}

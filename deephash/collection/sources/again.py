@@ -50,6 +50,14 @@ def source_of(collection: CollectionReader, item: Item) -> Path | bytes:
         raise UnreadablePicture(f"{item.uri}: {error.strerror or error}") from None
 
 
+def where_is(collection: CollectionReader, item: Item) -> str:
+    """Return where the picture of an item lies, for people: a path, in a shard too, or an address. Raises UsageError."""
+    root = collection.card.root
+    if root is not None and is_address(root) and not item.uri.startswith(INSIDE):
+        return f"{root}/{item.uri}"
+    return str(collection.picture_path(item))
+
+
 def is_elsewhere(collection: CollectionReader, item: Item) -> bool:
     """Say whether an item's picture is no file of its own: it lies in a shard or in an object store."""
     root = collection.card.root

@@ -25,6 +25,7 @@ from deephash.pictures import looks_like_picture
 
 SIBLINGS = ("json", "txt", "cls")
 _LONGEST = 1 << 20  # of a sibling, in bytes
+_BLOCK = 512  # a tar is made of such
 _NAMED = 20  # refused members of one shard that are listed by name
 
 
@@ -115,18 +116,49 @@ class _Torn(Exception):
 
 
 def _members(file: Any) -> Iterator[tarfile.TarInfo]:
-    """Yield the headers. Raises _Torn."""
+    """Yield the headers, of members whose content begins behind the last one's. Raises _Torn."""
+    last = -1
     try:
-        with tarfile.open(fileobj=file, mode="r:") as archive:
-            last = -1
-            while (member := archive.next()) is not None:
-                if member.size < 0 or member.offset_data <= last:  # a hostile header leads back
-                    raise _Torn("a header that leads back")
-                last = member.offset_data
-                archive.members = []  # type: ignore[attr-defined]  # else it keeps them all
-                yield member
+        for member in _headers(file):
+            if member.size < 0 or member.offset_data <= last:  # a hostile header leads back
+                raise _Torn("a header that leads back")
+            last = member.offset_data
+            yield member
     except (tarfile.TarError, ValueError, OverflowError, EOFError, MemoryError, RecursionError) as error:
         raise _Torn(" ".join(str(error).split()) or type(error).__name__) from None
+
+
+def _headers(file: Any) -> Iterator[tarfile.TarInfo]:
+    """Yield plain headers by ourselves, which is several times faster, and all from the first other one by tarfile."""
+    offset = 0
+    while (member := _plain(file.read(_BLOCK))) is not None:
+        member.offset_data = offset + _BLOCK
+        yield member
+        offset = member.offset_data + -(-member.size // _BLOCK) * _BLOCK
+        file.seek(offset)
+    file.seek(offset)
+    if offset and not file.read(1).strip(b"\0"):  # the end, with zeros or without
+        return
+    file.seek(offset)
+    with tarfile.open(fileobj=file, mode="r:") as archive:
+        while (found := archive.next()) is not None:
+            archive.members = []  # type: ignore[attr-defined]  # else it keeps them all
+            yield found
+
+
+def _plain(header: bytes) -> tarfile.TarInfo | None:
+    """Return a regular file with a short name and an octal size; None for whatever else a header may be."""
+    if len(header) < _BLOCK or header[156:157] not in b"0\0" or header[345] or header[257:262] != b"ustar":
+        return None
+    try:
+        size, told = int(header[124:136].strip(b"\0 "), 8), int(header[148:156].strip(b"\0 "), 8)
+        member = tarfile.TarInfo(header[:100].partition(b"\0")[0].decode())
+    except ValueError:
+        return None
+    if size < 0 or told != sum(header) - sum(header[148:156]) + 8 * ord(" ") or member.name.endswith("/"):
+        return None
+    member.size = size
+    return member
 
 
 def _take(member: tarfile.TarInfo, index: TarIndex, others: Counter[str], end: int) -> None:
