@@ -88,11 +88,7 @@ def index(
         json: print one JSON object.
     """
     encoder, server = encoder_and_server(engine)
-    if workers == "ray":
-        from deephash.ingest.ray_workers import require_ray
-
-        require_ray()
-    check_asked(folder, AUTO if dry_run else model, bits, weights)
+    _check(folder, AUTO if dry_run else model, bits, weights, workers)
     from deephash.collection.attributes import read_attributes, read_kinds
     from deephash.ingest import index_folder
     from deephash.ingest.origin import note_origin
@@ -131,6 +127,15 @@ def index(
     pushed = push_to(out, server) if server is not None and not dry_run else []
     _tell(report, out, dry_run, pushed, as_json=json)
     return 0
+
+
+def _check(folder: str, model: str, bits: int | None, weights: Path | None, workers: object) -> None:
+    """Refuse what cannot be meant, and Ray where it is not installed, before anything is loaded."""
+    if workers == "ray":
+        from deephash.ingest.ray_workers import require_ray
+
+        require_ray()
+    check_asked(folder, model, bits, weights)
 
 
 def _tell(report: IngestReport, out: Path, dry_run: bool, pushed: list[dict[str, Any]], *, as_json: bool) -> None:

@@ -51,7 +51,7 @@ def source_of(collection: CollectionReader, item: Item) -> Path | bytes:
 
 
 def where_is(collection: CollectionReader, item: Item) -> str:
-    """Return where the picture of an item lies, for people: a path, in a shard too, or an address. Raises UsageError."""
+    """Return where the picture of an item lies, for people: a path or an address. Raises UsageError."""
     root = collection.card.root
     if root is not None and is_address(root) and not item.uri.startswith(INSIDE):
         return f"{root}/{item.uri}"
