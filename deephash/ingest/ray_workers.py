@@ -184,18 +184,20 @@ def _through(ray: Any, chunks: Sequence[Sequence[Job]], recipe: Recipe, staged: 
     """Yield what became of those chunks whose workers lived."""
     rows = [{"work": pickle.dumps(list(chunk))} for chunk in chunks]
     data = ray.data.from_items(rows, override_num_blocks=len(rows))
-    for stage in (_Opener, _Forward) if staged else (_Worker,):
-        on_gpu = stage is _Forward and ray.cluster_resources().get("GPU", 0) > 0
-        data = data.map_batches(
-            stage,
-            fn_constructor_args=(recipe,),
-            batch_size=1,
-            compute=ray.data.ActorPoolStrategy(size=int(ray.cluster_resources()["GPU"]) if on_gpu else actors),
-            num_cpus=0.5 if staged else 1,
-            num_gpus=1 if on_gpu else 0,
-            max_restarts=-1,
-            max_task_retries=_TRIES,
-        )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # how restarts are said has changed, and will again in Ray 2.64
+        for stage in (_Opener, _Forward) if staged else (_Worker,):
+            on_gpu = stage is _Forward and ray.cluster_resources().get("GPU", 0) > 0
+            data = data.map_batches(
+                stage,
+                fn_constructor_args=(recipe,),
+                batch_size=1,
+                compute=ray.data.ActorPoolStrategy(size=int(ray.cluster_resources()["GPU"]) if on_gpu else actors),
+                num_cpus=0.5 if staged else 1,
+                num_gpus=1 if on_gpu else 0,
+                max_restarts=-1,
+                max_task_retries=_TRIES,
+            )
     for row in data.iter_rows():
         done = pickle.loads(row["work"])
         if isinstance(done, Failed):
