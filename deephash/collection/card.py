@@ -41,7 +41,7 @@ class CollectionCard:
     """
 
     root: str | None = None
-    created: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+    created: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="microseconds"))
     created_by: str = "deephash"
     format_version: int = 1
     notes: Mapping[str, Any] = field(default_factory=dict)

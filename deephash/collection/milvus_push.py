@@ -75,11 +75,15 @@ class CollectionContents:
 
     def _told(self) -> dict[str, str]:
         kinds = self._collection.attribute_kinds
-        fitting = {name: kind for name, kind in kinds.items() if kind != "text" or self._longest(name) <= LONGEST_TEXT}
-        return dict(list(fitting.items())[:MOST_COLUMNS])
+        fitting = [(name, kind) for name, kind in kinds.items() if self._fits(name, kind)]
+        return dict(fitting[:MOST_COLUMNS])
 
-    def _longest(self, name: str) -> int:
-        return pc.max(pc.binary_length(self._table.column(name))).as_py() or 0
+    def _fits(self, name: str, kind: str) -> bool:
+        """Say whether a server takes every value, and compares them as the collection does: it does not with NaN."""
+        column = self._table.column(name)
+        if kind == "number":
+            return bool(pc.all(pc.is_finite(column), min_count=0).as_py())
+        return kind != "text" or (pc.max(pc.binary_length(column)).as_py() or 0) <= LONGEST_TEXT
 
     def values(self, column: str, places: Ids) -> Sequence[Any]:
         """Return an attribute of the rows at ``places``; None where there is none, times in microseconds."""
@@ -128,46 +132,69 @@ class Pusher:
     def push(self) -> list[Pushed]:
         """Make the tables of the address hold this version: one for each space of codes.
 
-        Rows are upserted by id, so it may be interrupted and run again; what the server has already is not sent twice.
-        A table that another model, or other columns, made gives way to a new one: it is filled beside the old one, and
-        the alias, by which other clients know it, moves when it is complete.
+        Every row is compared and upserted by id, so it may be interrupted and run again; what the server has already is
+        not sent twice, and what somebody else changed there is mended. A table that another model, or other columns,
+        made gives way to a new one: it is filled beside the old one, and the alias, by which other clients know it,
+        moves when it is complete. The old one goes at the push after that, when nobody asks it any more.
 
         Raises:
-            EngineUnavailable: the server does not answer, refuses, or holds another collection by that name.
+            EngineUnavailable: the server does not answer, refuses, holds another collection by that name, or a newer
+                version of this one.
         """
+        before = self.states.all()
         pushed = [self.bring(space) for space in self.collection.spaces]
-        self._settle([one.table for one in pushed])
+        self._settle([one.table for one in pushed], before)
         return pushed
 
     def bring(self, space: ModelVersion, at_most: int | None = None) -> Pushed:
         """Bring one space of codes up to date. Raises EngineUnavailable where more than ``at_most`` rows lack."""
         began = time.monotonic()
         state = self.state_of(space)
+        if at_most is not None:
+            self._require_few(space, state, at_most)
         contents = CollectionContents(self.collection, space)
         table = self._table(contents.codes.layout, contents.kinds, space)
-        changes = self._changes(table, contents, state)
+        changes = self._changes(table, contents)
         if at_most is not None and len(changes) > at_most:
             raise self._behind(len(changes))
         done = self._state(table, contents.kinds)
         if len(changes) or state != done:
             if state is not None and state.table != table.name:  # kept in mind until the alias has moved
                 self.states.put(state_key("earlier", state.table), state)
-            self.states.put(self._key(space), replace(done, complete=False))
-            table.create()
-            apply(table, contents, changes)
-            self.states.put(self._key(space), done)
-        return Pushed(table.name, len(changes.places), len(changes.gone), len(contents.ids), time.monotonic() - began)
+            self._write(self._key(space), table, contents, changes, done)
+        return Pushed(table.name, len(changes.places), len(changes.gone), table.count(), time.monotonic() - began)
+
+    def _write(self, key: str, table: Table, contents: CollectionContents, changes: Changes, done: State) -> None:
+        begun = replace(done, complete=False)
+        self.states.put(key, begun)
+        table.create()
+        apply(table, contents, changes)
+        if self.states.all().get(key) not in (begun, done):
+            raise EngineUnavailable(
+                f"somebody else pushed to {self.address.name} on {self.address.host} at the same time",
+                remedy=f"Compare once more: deephash collection push {self.collection.path} --engine {self.address}",
+            )
+        self.states.put(key, done)
 
     def open(self, space: ModelVersion) -> MilvusIndex:
         """Return an index over the codes of ``space``, which are brought up to date where little is missing."""
         state = self.state_of(space)
-        if state is None or not state.complete or state.version != self.collection.version:
+        current = state is not None and state.complete and state.version == self.collection.version
+        if not (current and self._is_whole(space, state)):
             self.bring(space, SOON)
             state = self.state_of(space)
         assert state is not None
-        table = self._table(columns_of(self.collection, space).layout, state.columns, space)
+        table = self._table_in(state, space)
         table.create()  # loads it, where the server was started anew
         return self.index_over(table, space)
+
+    def _is_whole(self, space: ModelVersion, state: State | None) -> bool:
+        assert state is not None
+        table = self._table_in(state, space)
+        if not table.exists():
+            return False
+        table.create()
+        return table.count() == len(ids_of(self.collection, space))
 
     def index_over(self, table: Table, space: ModelVersion) -> MilvusIndex:
         """Return an index over the codes of ``space`` as they stand in ``table``."""
@@ -185,34 +212,62 @@ class Pusher:
         state = self.state_of(space)
         if state is None:
             raise self._behind(len(self.collection))
-        return self._table(columns_of(self.collection, space).layout, state.columns, space)
+        return self._table_in(state, space)
 
     def state_of(self, space: ModelVersion) -> State | None:
-        """Return what the server was given of ``space``. Raises EngineUnavailable where another collection is there."""
+        """Return what the server was given of ``space``.
+
+        Raises:
+            EngineUnavailable: another collection is there by that name, or a newer version of this one.
+        """
         states = self.states.all()
         strangers = [one for one in states.values() if one.name == self.address.name and one.collection != self.owner]
         if strangers:
+            other = replace(self.address, name=f"{self.address.name}_2")
             raise EngineUnavailable(
                 f"{self.address.name} on {self.address.host} holds another collection than {self.collection.path}",
-                remedy=f"Give this one a name of its own: --engine {self.address}_2",
+                remedy=f"Give this one a name of its own: --engine {other}",
             )
-        return states.get(self._key(space))
+        state = states.get(self._key(space))
+        if state is not None and state.version > self.collection.version:
+            raise EngineUnavailable(
+                f"{self.address.name} on {self.address.host} holds version {state.version} of {self.collection.path}, "
+                f"and this is version {self.collection.version}",
+                remedy="Open the collection again; nothing was changed.",
+            )
+        return state
+
+    def _require_few(self, space: ModelVersion, state: State | None, at_most: int) -> None:
+        """Raise EngineUnavailable where counts alone tell that too much is missing; comparing rows takes long."""
+        wanted = len(ids_of(self.collection, space))
+        table = None if state is None else self._table_in(state, space)
+        held = table.count() if table is not None and table.exists() and self._loaded(table) else 0
+        if abs(wanted - held) > at_most:
+            raise self._behind(abs(wanted - held))
+
+    @staticmethod
+    def _loaded(table: Table) -> bool:
+        table.create()
+        return True
 
     def _key(self, space: ModelVersion) -> str:
         return state_key(self.address.name, space.fingerprint, space.column, *index_of(self.address))
 
     def _state(self, table: Table, columns: Mapping[str, str]) -> State:
-        return State(table.name, self.address.name, self.owner, self.collection.version, True, dict(columns))
+        owner, version, index = self.owner, self.collection.version, " ".join(map(str, index_of(self.address)))
+        return State(table.name, self.address.name, owner, version, True, dict(columns), index)
 
     def _table(self, layout: CodeLayout, columns: Mapping[str, str], space: ModelVersion) -> Table:
         kind = TableKind(layout, columns, space.fingerprint or "", index_of(self.address), self.address.shards)
         return table_at(self.connection, kind)
 
-    def _changes(self, table: Table, contents: CollectionContents, state: State | None) -> Changes:
+    def _table_in(self, state: State, space: ModelVersion) -> Table:
+        table = self._table(columns_of(self.collection, space).layout, state.columns, space)
+        return Table(self.connection, state.table, table.kind)
+
+    def _changes(self, table: Table, contents: CollectionContents) -> Changes:
         if not table.exists():
             return Changes(np.arange(len(contents.ids)), np.empty(0, np.int64))
-        if state == self._state(table, contents.kinds):
-            return Changes(np.empty(0, np.int64), np.empty(0, np.int64))
         table.create()  # loads it, where the server was started anew
         return changes_to(table, contents)
 
@@ -222,12 +277,19 @@ class Pusher:
             remedy=f"Bring it up to date: deephash collection push {self.collection.path} --engine {self.address}",
         )
 
-    def _settle(self, tables: Sequence[str]) -> None:
-        """Let the alias name the current table, and remove those of earlier models and columns."""
+    def _settle(self, tables: Sequence[str], before: Mapping[str, State]) -> None:
+        """Let the alias name the current table, and remove those that had given way before this push began."""
         self.connection.call("naming a table", lambda c, timeout: _point(c, self.address.name, tables[0], timeout))
-        for key, state in self.states.all().items():
-            if state.name == self.address.name and state.table not in tables:
+        index = " ".join(map(str, index_of(self.address)))
+        keys = {self._key(space) for space in self.collection.spaces}
+        for key, state in before.items():
+            mine = state.name == self.address.name and state.index == index and state.table not in tables
+            earlier = state_key("earlier", state.table)
+            if mine and key == earlier:
                 Table(self.connection, state.table, TableKind(CodeLayout(8), {})).drop()
+                self.states.drop(key)
+            elif mine and key not in keys:  # of a model before this one
+                self.states.put(earlier, state)
                 self.states.drop(key)
 
 

@@ -109,7 +109,7 @@ class ProductIndex:
         if allowed is not None:
             return self._among(allowed).search(rows, k)
         k = min(k, len(self))
-        found = [self._best(row, tables, k) for row, tables in zip(rows, self.quantizer.tables(rows))] if k else []
+        found = [self._best(row, self.quantizer.tables(row[None])[0], k) for row in rows] if k else []
         ids = np.array([one for one, _ in found], np.int64).reshape(len(rows), k)
         return Scored(ids, np.array([scores for _, scores in found], np.float32).reshape(len(rows), k))
 
@@ -121,9 +121,12 @@ class ProductIndex:
         if not len(self):
             return [Scored(np.empty(0, np.int64), np.empty(0, np.float32)) for _ in rows]
         index, answers = self._index(cells=False), []
-        for row, tables in zip(rows, self.quantizer.tables(rows)):
+        for row in rows:
+            tables = self.quantizer.tables(row[None])[0]
             with faiss_threads(self._threads):
-                _, _, near = index.range_search(row[None], least - self._margin(row))
+                _, _, near = index.range_search(
+                    row[None], float(np.nextafter(np.float32(least - self._margin(row)), np.float32(-np.inf)))
+                )
             ids, scores = self._ordered(near, tables)
             within = scores >= least
             answers.append(Scored(ids[within], scores[within]))

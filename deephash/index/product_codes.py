@@ -56,10 +56,12 @@ class ProductQuantizer:
         rows = np.asarray(vectors)
         if rows.ndim != 2 or rows.shape[1] != self.dims or rows.dtype.kind not in "fiu":
             raise UsageError(f"{what} are numbers [N, {self.dims}], not {rows.dtype} of shape {list(rows.shape)}")
-        broken = np.flatnonzero(~np.isfinite(rows).all(axis=1))
+        with np.errstate(over="ignore"):
+            rows = rows.astype(np.float32, copy=False)
+        broken = np.flatnonzero(~np.isfinite(rows).all(axis=1))  # what float32 cannot hold is infinity by now
         if len(broken):
             raise UsageError(f"{len(broken):,} {what} hold NaN or infinity, the first in row {broken[0]}")
-        return rows.astype(np.float32, copy=False)
+        return rows
 
     def encode(self, vectors: ArrayLike) -> BinaryCodes:
         """Return codes of M bytes; of equally near centroids the first is taken."""

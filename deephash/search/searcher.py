@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ from deephash.collection.sources.again import source_of
 from deephash.encoding.opening import Source
 from deephash.encoding.port import Engine
 from deephash.encoding.product import can_rerank, gather_of
-from deephash.errors import DataError, DeephashError, UnreadablePicture, UsageError
+from deephash.errors import DataError, DeephashError, EngineUnavailable, UnreadablePicture, UsageError
 from deephash.numbers import real
 from deephash.search.answer import Answer
 from deephash.search.chance import Chance
@@ -28,6 +29,9 @@ from deephash.search.hits import Hit
 from deephash.search.merging import engines_of, merged, options_of
 from deephash.search.query import AUTO, Options, Part, Query, Where, picture_and_words
 from deephash.search.snapshot import Shard, Snapshot
+
+logger = logging.getLogger(__name__)
+PATIENCE = 5.0  # seconds before a server that lacks a new version is asked for it again
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,7 @@ class Searcher:
     _snapshot: Snapshot | None = field(default=None, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
     _still: bool = field(default=False, repr=False)
+    _wait_until: float = field(default=0.0, repr=False)
 
     @classmethod
     def open(
@@ -94,9 +99,22 @@ class Searcher:
                 return self._snapshot
             if self._snapshot is not None and _is_latest(self._snapshot.collection):
                 return self._snapshot
+            if self._snapshot is not None and time.monotonic() < self._wait_until:
+                return self._snapshot
             newest = Collection.open(self.path)  # which says what is wrong, where something is
             if self._snapshot is None or newest.version != self._snapshot.collection.version:
-                self._snapshot = Snapshot.of(newest, self.kind)
+                self._snapshot = self._newer(newest)
+            return self._snapshot
+
+    def _newer(self, newest: Collection) -> Snapshot:
+        """Open a newer version; while a server lacks it, the one that is open goes on answering."""
+        try:
+            return Snapshot.of(newest, self.kind)
+        except EngineUnavailable as lacking:
+            if self._snapshot is None:
+                raise
+            self._wait_until = time.monotonic() + PATIENCE
+            logger.warning("%s; version %d goes on answering", lacking, self._snapshot.collection.version)
             return self._snapshot
 
     def still(self) -> Searcher:

@@ -14,7 +14,8 @@ def test_everything_is_read():
     read = MilvusAddress.parse(text)
     assert read == MilvusAddress("https://box:19530", "pictures", "lab", "ivf", 64, 4, "bounded", 2)
     assert (read.host, read.index_type, read.is_exact) == ("box:19530", "BIN_IVF_FLAT", False)
-    assert str(read) == "milvus:https://box:19530/pictures"
+    assert MilvusAddress.parse(str(read)) == read
+    assert str(MilvusAddress.parse("milvus:http://box/x?nprobe=16")) == "milvus:http://box/x"
 
 
 def test_a_collection_gives_the_name_where_there_is_none():
@@ -44,9 +45,10 @@ def test_what_is_wrong_is_said(text, says):
         MilvusAddress.parse(text)
 
 
-def test_a_password_in_an_address_is_refused_and_not_repeated():
+@pytest.mark.parametrize("text", ["http://root:hunter2@box:19530/x", "root:hunter2@box/x", "https:/root:hunter2@box/x"])
+def test_a_password_in_an_address_is_refused_and_not_repeated(text):
     with pytest.raises(UsageError, match="DEEPHASH_MILVUS_TOKEN") as refused:
-        MilvusAddress.parse("milvus:http://root:hunter2@box:19530/x")
+        MilvusAddress.parse(f"milvus:{text}")
     assert "hunter2" not in str(refused.value)
 
 

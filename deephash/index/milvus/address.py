@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, Self
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from deephash.errors import UsageError, did_you_mean
 from deephash.numbers import whole
@@ -49,7 +49,7 @@ class MilvusAddress:
     def parse(cls, text: str) -> Self:
         """Read an address. Raises UsageError, which never repeats what may be a password."""
         parts = urlsplit(text.removeprefix(PREFIX))
-        if "@" in parts.netloc:
+        if "@" in text:  # wherever it stands: what is before it may be a password
             raise UsageError(
                 "an address of Milvus holds no user and no password, since it is printed; set DEEPHASH_MILVUS_TOKEN to "
                 "user:password, or to a token"
@@ -63,8 +63,6 @@ class MilvusAddress:
 
     def named(self, name: str) -> Self:
         """Return the address with a name, made of ``name`` where it has none, as a collection's folder gives it."""
-        from dataclasses import replace
-
         fitting = re.sub(r"[^A-Za-z0-9_]", "_", name)[:200]
         return self if self.name else replace(self, name=fitting if _NAME.fullmatch(fitting) else f"_{fitting}"[:200])
 
@@ -84,11 +82,16 @@ class MilvusAddress:
         return self.kind == "flat"
 
     def __str__(self) -> str:
-        return f"{PREFIX}{self.uri}/{self.name}"
+        given = [(name, getattr(self, name)) for name in _OPTIONS if getattr(self, name) != _DEFAULTS[name]]
+        return f"{PREFIX}{self.uri}/{self.name}" + (f"?{urlencode(given)}" if given else "")
+
+
+_OPTIONS = ("database", "kind", "num_lists", "nprobe", "consistency", "shards")
+_DEFAULTS = {each.name: each.default for each in fields(MilvusAddress)}
 
 
 def _options(given: dict[str, str]) -> dict[str, Any]:
-    known = ["database", "kind", "num_lists", "nprobe", "consistency", "shards"]
+    known = list(_OPTIONS)
     found: dict[str, Any] = {}
     for name, value in given.items():
         if name not in known:

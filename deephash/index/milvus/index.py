@@ -32,7 +32,8 @@ class MilvusIndex:
 
     Answers come in the order (distance, id), also where many rows share a distance; a radius is inclusive; a filter is
     translated into the server's language where it can be, and becomes a list of ids where not. Exact with the kind
-    ``flat``; ``ivf`` may miss rows. No code is kept in this process.
+    ``flat``; ``ivf`` may miss rows. No code is kept in this process; whoever asks for all of them, as a search by the
+    first bits of nested codes does, fetches them.
 
     Args:
         connection: to the server.
@@ -110,7 +111,9 @@ class MilvusIndex:
         texts, how = self._expressions(allowed)
         asked = self._packed(queries)
         found = self._top(self._nearest, asked, k, texts)
-        if len({len(one) for one in found}) > 1:  # lists of an ivf that held too few: look at all of them
+        least = min(map(len, found), default=k)
+        if not self._address.is_exact and least < k and least < sum(map(self._table.count, texts)):
+            # the lists looked at held too few: look at all of them
             found = self._top(self._searched(self._address.num_lists), asked, k, texts)
         self._last = f"{len(asked):,} queries, k {k}{how}"
         if not found:

@@ -25,6 +25,7 @@ class State:
         version: of the collection.
         complete: whether all of that version is there; if not, a push was interrupted.
         columns: {attribute: kind} that the table has.
+        index: what Milvus calls the index, with its lists.
     """
 
     table: str
@@ -33,6 +34,7 @@ class State:
     version: int
     complete: bool
     columns: dict[str, str]
+    index: str
 
 
 def state_key(*facts: object) -> str:
@@ -64,7 +66,7 @@ class States:
         self._connection.call("forgetting a table", lambda c, timeout: c.delete(TABLE, ids=[key], timeout=timeout))
 
     def _read(self, client: Any, timeout: float) -> list[dict[str, Any]]:
-        client.load_collection(TABLE, timeout=timeout)
+        self._made(client, timeout)
         fields = ["key", "state"]
         found = client.query(
             TABLE, filter='key != ""', output_fields=fields, limit=PAGE, consistency_level="Strong", timeout=timeout
@@ -72,15 +74,16 @@ class States:
         return list(found)
 
     def _made(self, client: Any, timeout: float) -> None:
-        if client.has_collection(TABLE, timeout=timeout):
-            return
-        kinds = client_module().DataType
-        schema = client.create_schema(auto_id=False, enable_dynamic_field=False, description="what deephash pushed")
-        schema.add_field("key", kinds.VARCHAR, is_primary=True, max_length=255)
-        schema.add_field("state", kinds.VARCHAR, max_length=_LONGEST)
-        schema.add_field("unused", kinds.BINARY_VECTOR, dim=8)  # a table without a vector is refused
-        index = client.prepare_index_params()
-        index.add_index("unused", index_type="BIN_FLAT", metric_type="HAMMING")
-        client.create_collection(
-            TABLE, schema=schema, index_params=index, num_shards=1, consistency_level="Strong", timeout=10 * timeout
-        )
+        """Make the table; each step alone, so that one that was interrupted goes on."""
+        if not client.has_collection(TABLE, timeout=timeout):
+            kinds = client_module().DataType
+            schema = client.create_schema(auto_id=False, enable_dynamic_field=False, description="what deephash pushed")
+            schema.add_field("key", kinds.VARCHAR, is_primary=True, max_length=255)
+            schema.add_field("state", kinds.VARCHAR, max_length=_LONGEST)
+            schema.add_field("unused", kinds.BINARY_VECTOR, dim=8)  # a table without a vector is refused
+            client.create_collection(TABLE, schema=schema, num_shards=1, consistency_level="Strong", timeout=timeout)
+        if not client.list_indexes(TABLE, timeout=timeout):
+            index = client.prepare_index_params()
+            index.add_index("unused", index_type="BIN_FLAT", metric_type="HAMMING")
+            client.create_index(TABLE, index, timeout=10 * timeout)
+        client.load_collection(TABLE, timeout=10 * timeout)

@@ -30,7 +30,7 @@ class TableKind:
         attributes: {column: text, integer, number, yes/no or time} that can be filtered by.
         made_by: fingerprint of the model.
         index: what Milvus calls the index, with its options.
-        shards: parts that the server spreads rows over.
+        shards: parts that the server spreads the rows of a new table over.
     """
 
     layout: CodeLayout
@@ -44,8 +44,8 @@ class TableKind:
 
     @property
     def key(self) -> str:
-        """Digits that change with any of this."""
-        facts = [self.layout.num_bits, sorted(self.attributes.items()), self.made_by, self.index, self.shards]
+        """Digits that change with what rows hold, and with the index."""
+        facts = [self.layout.num_bits, sorted(self.attributes.items()), self.made_by, self.index]
         return sha256(json.dumps(facts).encode()).hexdigest()[:12]
 
 
@@ -143,7 +143,12 @@ class Table:
         rows = self._connection.call(
             "reading rows",
             lambda c, timeout: c.query_iterator(
-                self.name, batch_size=PAGE, filter=where, output_fields=[ID, *fields], consistency_level="Strong"
+                self.name,
+                batch_size=PAGE,
+                filter=where,
+                output_fields=[ID, *fields],
+                timeout=timeout,
+                consistency_level="Strong",
             ),
         )
         try:
