@@ -1,4 +1,4 @@
-"""A real Milvus server for the tests of this folder: one a worker, started when first asked for, on free ports."""
+"""A real Milvus server for the tests of this folder: one a file, which it ends with, on free ports: idle it takes half a core."""
 
 import contextlib
 import itertools
@@ -10,7 +10,7 @@ from tests.milvus.server import Server
 _names = itertools.count()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def server(tmp_path_factory):
     with contextlib.closing(Server(tmp_path_factory.mktemp("milvus"))) as started:
         yield started

@@ -9,8 +9,8 @@ from milvus import MilvusServer
 
 QUICK = {
     "COMMON_SESSION_TTL": "3",  # s; after a crash, what the parts wait for before they count each other as gone
-    "PROXY_TIMETICKINTERVAL": "20",  # ms; what a search with strong consistency waits for
-    "ROOTCOORD_PROXY_TIMETICKINTERVAL": "20",
+    "PROXY_TIMETICKINTERVAL": "50",  # ms; what a search with strong consistency waits for
+    "ROOTCOORD_PROXY_TIMETICKINTERVAL": "50",
 }
 
 
