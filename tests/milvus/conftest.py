@@ -1,4 +1,4 @@
-"""A real Milvus server for the tests of this folder: one a file, which it ends with, as an idle one takes half a core."""
+"""A real Milvus server for the tests of this folder: one a file, which it ends with (idle it takes half a core)."""
 
 import contextlib
 import itertools
