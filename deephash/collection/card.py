@@ -28,6 +28,15 @@ def root_text(root: str | Path) -> str:
     return str(root) if str(root).startswith("s3://") else str(Path(root).resolve())
 
 
+def card_stamp(folder: Path) -> tuple[int, int] | None:
+    """Return time and size of the card in ``folder``, which change when it is written; None where there is none."""
+    try:
+        status = (folder / _FILE).stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size
+
+
 @dataclass(frozen=True)
 class CollectionCard:
     """What a collection says about itself.

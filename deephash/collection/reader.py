@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from deephash.codes import BinaryCodes, CodeLayout
 from deephash.collection import schema as columns
-from deephash.collection.card import CollectionCard
+from deephash.collection.card import CollectionCard, card_stamp
 from deephash.collection.filters import Where
 from deephash.collection.model_versions import ModelVersion, model_versions, spaces_of
 from deephash.collection.parser import as_filter
@@ -70,6 +70,7 @@ class CollectionReader:
         self.path = path
         self._rows = rows
         self._pinned = pinned
+        self._card_seen = card_stamp(path)
 
     # Opening ---------------------------------------------------------------------------------------
 
@@ -106,6 +107,10 @@ class CollectionReader:
         Raises:
             CollectionDamaged: it is no longer there, or cannot be read.
         """
+        seen = card_stamp(self.path)
+        if seen != self._card_seen:
+            CollectionCard.load(self.path)
+            self._card_seen = seen
         return self._rows.is_latest()
 
     # What it is ------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from PIL import Image, ImageDraw
 from starlette.datastructures import Headers
 
 from deephash.collection import Item
+from deephash.collection.card import CollectionCard
 from deephash.errors import UnreadablePicture, UsageError
 from deephash.search import Hit, Part, Query
 
@@ -115,7 +116,7 @@ class Folder:
     """What thumbnails need of a collection."""
 
     def __init__(self, path, root):
-        self.path, self.root = path, root
+        self.path, self.root, self.card = path, root, CollectionCard(root=str(root))
 
     def picture_path(self, item):
         return self.root / item.uri
