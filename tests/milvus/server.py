@@ -1,8 +1,10 @@
 """The standalone server of the package ``milvus``, which runs without root and without a network."""
 
+import fcntl
 import os
 import socket
 import subprocess
+import tempfile
 from pathlib import Path
 
 from milvus import MilvusServer
@@ -59,7 +61,10 @@ class Server:
         before, here = dict(os.environ), os.getcwd()
         os.environ.update(self.settings, ETCD_ENDPOINTS=f"127.0.0.1:{self._client_port}")
         try:
-            self._server.start()
+            # its inner ports are looked for before they are taken: two that start at once would take the same
+            with open(Path(tempfile.gettempdir()) / "deephash-milvus-tests.lock", "w") as turn:
+                fcntl.flock(turn, fcntl.LOCK_EX)
+                self._server.start()
         finally:
             os.chdir(here)
             os.environ.clear()
