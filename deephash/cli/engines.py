@@ -6,7 +6,7 @@ from typing import cast, get_args
 
 from deephash.encoding.port import Engine
 from deephash.errors import UsageError, did_you_mean
-from deephash.index.opening import is_milvus
+from deephash.index.engines import is_milvus
 
 
 def server_of(engine: str | None) -> str | None:

@@ -80,7 +80,7 @@ def _verified(
     from deephash.encoding import open_encoder
     from deephash.encoding.portable import check_model_folder
     from deephash.index import open_index
-    from deephash.index.opening import is_milvus
+    from deephash.index.engines import is_milvus
     from deephash.index.verify import choose_shortlist, verify_recall
 
     ids, codes = opened.codes(space.column)

@@ -25,7 +25,7 @@ from deephash.index.milvus import Connection, MilvusAddress, MilvusIndex
 from deephash.index.milvus.contents import code_stamps, joined_stamps
 from deephash.index.milvus.opening import index_of, table_at
 from deephash.index.milvus.states import State, States, state_key
-from deephash.index.milvus.syncing import Changes, apply, changes_to, stamps_on
+from deephash.index.milvus.syncing import Changes, apply, changes_to
 from deephash.index.milvus.table import LONGEST_TEXT, Table, TableKind
 
 MOST_COLUMNS = 30  # attributes: a server takes 64 fields in a table, of which each attribute has two
@@ -178,9 +178,9 @@ class Pusher:
 
     def open(self, space: ModelVersion) -> MilvusIndex:
         """Return an index over the codes of ``space``, which are brought up to date where little is missing."""
-        state = self.state_of(space)
+        state, wanted = self.state_of(space), len(ids_of(self.collection, space))
         current = state is not None and state.complete and state.version == self.collection.version
-        if not (current and self._is_whole(space, state)):
+        if not current or self._held(state, space) != wanted:
             self.bring(space, SOON)
             state = self.state_of(space)
         assert state is not None
@@ -188,13 +188,13 @@ class Pusher:
         table.create()  # loads it, where the server was started anew
         return self.index_over(table, space)
 
-    def _is_whole(self, space: ModelVersion, state: State | None) -> bool:
-        assert state is not None
-        table = self._table_in(state, space)
-        if not table.exists():
-            return False
-        table.create()
-        return table.count() == len(ids_of(self.collection, space))
+    def _held(self, state: State | None, space: ModelVersion) -> int:
+        """Return how many rows the table of a state has; 0 where there is none."""
+        table = None if state is None else self._table_in(state, space)
+        if table is None or not table.exists():
+            return 0
+        table.create()  # loads it, where the server was started anew
+        return table.count()
 
     def index_over(self, table: Table, space: ModelVersion) -> MilvusIndex:
         """Return an index over the codes of ``space`` as they stand in ``table``."""
@@ -239,23 +239,20 @@ class Pusher:
 
     def _require_few(self, space: ModelVersion, state: State | None, at_most: int) -> None:
         """Raise EngineUnavailable where counts alone tell that too much is missing; comparing rows takes long."""
-        wanted = len(ids_of(self.collection, space))
-        table = None if state is None else self._table_in(state, space)
-        held = table.count() if table is not None and table.exists() and self._loaded(table) else 0
-        if abs(wanted - held) > at_most:
-            raise self._behind(abs(wanted - held))
+        lacking = abs(len(ids_of(self.collection, space)) - self._held(state, space))
+        if lacking > at_most:
+            raise self._behind(lacking)
 
-    @staticmethod
-    def _loaded(table: Table) -> bool:
-        table.create()
-        return True
+    @property
+    def _index(self) -> str:
+        return " ".join(map(str, index_of(self.address)))
 
     def _key(self, space: ModelVersion) -> str:
         return state_key(self.address.name, space.fingerprint, space.column, *index_of(self.address))
 
     def _state(self, table: Table, columns: Mapping[str, str]) -> State:
-        owner, version, index = self.owner, self.collection.version, " ".join(map(str, index_of(self.address)))
-        return State(table.name, self.address.name, owner, version, True, dict(columns), index)
+        version = self.collection.version
+        return State(table.name, self.address.name, self.owner, version, True, dict(columns), self._index)
 
     def _table(self, layout: CodeLayout, columns: Mapping[str, str], space: ModelVersion) -> Table:
         kind = TableKind(layout, columns, space.fingerprint or "", index_of(self.address), self.address.shards)
@@ -267,7 +264,7 @@ class Pusher:
 
     def _changes(self, table: Table, contents: CollectionContents) -> Changes:
         if not table.exists():
-            return Changes(np.arange(len(contents.ids)), np.empty(0, np.int64))
+            return Changes.all_of(contents)
         table.create()  # loads it, where the server was started anew
         return changes_to(table, contents)
 
@@ -280,10 +277,9 @@ class Pusher:
     def _settle(self, tables: Sequence[str], before: Mapping[str, State]) -> None:
         """Let the alias name the current table, and remove those that had given way before this push began."""
         self.connection.call("naming a table", lambda c, timeout: _point(c, self.address.name, tables[0], timeout))
-        index = " ".join(map(str, index_of(self.address)))
         keys = {self._key(space) for space in self.collection.spaces}
         for key, state in before.items():
-            mine = state.name == self.address.name and state.index == index and state.table not in tables
+            mine = state.name == self.address.name and state.index == self._index and state.table not in tables
             earlier = state_key("earlier", state.table)
             if mine and key == earlier:
                 Table(self.connection, state.table, TableKind(CodeLayout(8), {})).drop()
@@ -305,11 +301,8 @@ def _point(client: Any, alias: str, table: str, timeout: float) -> None:
 
 def audit(table: Table, collection: CollectionReader, space: ModelVersion) -> dict[str, int]:
     """Return how many rows a table lacks (``missing``), has too much (``extra``), or has otherwise (``different``)."""
-    contents = CollectionContents(collection, space)
-    changes = changes_to(table, contents)
-    held = stamps_on(table)[0]
-    missing = len(contents.ids) - len(np.intersect1d(contents.ids, held, assume_unique=True))
-    return {"missing": missing, "extra": len(changes.gone), "different": len(changes.places) - missing}
+    found = changes_to(table, CollectionContents(collection, space))
+    return {"missing": found.missing, "extra": len(found.gone), "different": len(found.places) - found.missing}
 
 
 def ids_of(collection: CollectionReader, space: ModelVersion) -> Ids:

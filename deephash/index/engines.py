@@ -99,8 +99,14 @@ _FAMILIES = (
     Family("faiss:ivf", "approximate, Faiss IndexBinaryIVF; see nprobe", IvfOptions, IvfEngine),
     Family("faiss:hnsw", "approximate graph over unique codes; see ef_search", HnswOptions, grouped_hnsw),
 )
+MILVUS = "milvus:"  # begins the address of a server, whose engine is no family of these
 FAMILIES: Mapping[str, Family] = {family.name: family for family in _FAMILIES}
 KINDS: Mapping[str, str] = {family.name: family.says for family in _FAMILIES}
+
+
+def is_milvus(kind: str) -> bool:
+    """Say whether an index is called by the address of a Milvus server."""
+    return kind.startswith(MILVUS)
 
 
 def family_of(kind: str) -> Family:

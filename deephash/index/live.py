@@ -7,7 +7,7 @@ kind that can neither remove nor replace (MultiHash, HNSW) still gives right ans
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import accumulate
 from typing import TypeAlias, cast
 
@@ -157,7 +157,7 @@ class LiveIndex:
         if not parts:
             empty = np.empty((len(queries), 0))
             return Neighbors(empty.astype(np.int64), empty.astype(np.int32))
-        return parts[0] if len(parts) == 1 else _merge(parts, k)
+        return parts[0] if len(parts) == 1 else merged(parts, k)
 
     def search_radius(self, queries: BinaryCodes, radius: int, *, allowed: Allowed | None = None) -> list[Neighbors]:
         """Return, for each query, every item with distance <= ``radius``, ordered by (distance, id)."""
@@ -171,7 +171,7 @@ class LiveIndex:
             return [Neighbors(np.empty(0, np.int64), np.empty(0, np.int32)) for _ in range(len(queries))]
         if len(parts) == 1:
             return parts[0]
-        return [_merge(list(both), None) for both in zip(*parts, strict=True)]
+        return [merged(list(both), None) for both in zip(*parts, strict=True)]
 
     def counts(self, query: BinaryCodes, *, allowed: Allowed | None = None) -> NDArray[np.int64]:
         """Return how many items lie at each distance from one query, int64 [K L + 1]."""
@@ -251,7 +251,8 @@ def _named_each(answers: list[Neighbors], ids: Ids) -> list[Neighbors]:
     return [Neighbors(named[end - len(found.ids) : end], found.distances) for found, end in zip(answers, ends)]
 
 
-def _merge(parts: list[Neighbors], k: int | None) -> Neighbors:
+def merged(parts: Sequence[Neighbors], k: int | None) -> Neighbors:
+    """Return the answers of several parts as one, in the order (distance, id); the first ``k``, None for all."""
     ids = np.concatenate([part.ids for part in parts], axis=-1)
     distances = np.concatenate([part.distances for part in parts], axis=-1)
     order = np.lexsort((ids, distances), axis=-1)[..., :k]

@@ -11,16 +11,9 @@ from numpy.typing import NDArray
 from deephash.codes import BinaryCodes
 from deephash.errors import UsageError, did_you_mean
 from deephash.index.base import CodeIndex
-from deephash.index.engines import FAMILIES, Builder, Family, family_of
+from deephash.index.engines import FAMILIES, Builder, Family, family_of, is_milvus
 from deephash.index.live import LiveIndex
 from deephash.numbers import whole
-
-MILVUS = "milvus:"
-
-
-def is_milvus(kind: str) -> bool:
-    """Say whether an index is called by the address of a Milvus server."""
-    return kind.startswith(MILVUS)
 
 
 def open_index(kind: str, ids: NDArray[np.int64], codes: BinaryCodes, **options: Any) -> CodeIndex:

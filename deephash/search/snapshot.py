@@ -19,8 +19,8 @@ from deephash.collection.pair_counts import FILE_NAME, PairCounts, known_pairs_o
 from deephash.errors import CollectionDamaged, UsageError
 from deephash.evaluation.null import Null, independent_null
 from deephash.index import open_index
+from deephash.index.engines import is_milvus
 from deephash.index.ids import UnknownIds
-from deephash.index.opening import is_milvus
 from deephash.search.chance import Chance, chance_among, chance_of, is_histogram
 from deephash.search.narrowing import Narrowing, Selections
 

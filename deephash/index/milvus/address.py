@@ -8,9 +8,9 @@ from typing import Any, Literal, Self
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from deephash.errors import UsageError, did_you_mean
+from deephash.index.engines import MILVUS
 from deephash.numbers import whole
 
-PREFIX = "milvus:"
 KINDS = {"flat": "BIN_FLAT", "ivf": "BIN_IVF_FLAT"}
 CONSISTENCY = ("strong", "bounded", "session", "eventually")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,199}")  # Milvus takes 255 characters; ours follow it
@@ -48,7 +48,7 @@ class MilvusAddress:
     @classmethod
     def parse(cls, text: str) -> Self:
         """Read an address. Raises UsageError, which never repeats what may be a password."""
-        parts = urlsplit(text.removeprefix(PREFIX))
+        parts = urlsplit(text.removeprefix(MILVUS))
         if "@" in text:  # wherever it stands: what is before it may be a password
             raise UsageError(
                 "an address of Milvus holds no user and no password, since it is printed; set DEEPHASH_MILVUS_TOKEN to "
@@ -83,7 +83,7 @@ class MilvusAddress:
 
     def __str__(self) -> str:
         given = [(name, getattr(self, name)) for name in _OPTIONS if getattr(self, name) != _DEFAULTS[name]]
-        return f"{PREFIX}{self.uri}/{self.name}" + (f"?{urlencode(given)}" if given else "")
+        return f"{MILVUS}{self.uri}/{self.name}" + (f"?{urlencode(given)}" if given else "")
 
 
 _OPTIONS = ("database", "kind", "num_lists", "nprobe", "consistency", "shards")

@@ -89,13 +89,13 @@ def joined_stamps(columns: Sequence[NDArray[np.uint64]], rows: int) -> NDArray[n
 
 def rows_of(contents: Contents, places: Ids) -> Iterator[list[dict[str, Any]]]:
     """Yield the rows at ``places`` as a server takes them, in batches of some megabytes."""
-    ids, draws, stamps = contents.ids, draw_of(contents.ids), contents.stamps()
+    ids, stamps = contents.ids, contents.stamps()
     for start in range(0, len(places), BATCH_ROWS):
         part = places[start : start + BATCH_ROWS]
         rows = [
             {ID: item, CODE: code.tobytes(), DRAW: draw, STAMP: stamp}
             for item, code, draw, stamp in zip(
-                ids[part].tolist(), contents.codes.packed[part], draws[part].tolist(), stamps[part].tolist()
+                ids[part].tolist(), contents.codes.packed[part], draw_of(ids[part]).tolist(), stamps[part].tolist()
             )
         ]
         for column, kind in contents.kinds.items():

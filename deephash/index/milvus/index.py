@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import cached_property
 
 import numpy as np
@@ -13,6 +13,7 @@ from deephash.errors import UsageError
 from deephash.index.base import Allowed, Neighbors, PreparedFilter, Selection
 from deephash.index.histogram import distance_histogram
 from deephash.index.ids import AscendingIds, UnknownIds, as_ids
+from deephash.index.live import merged
 from deephash.index.milvus.address import MilvusAddress
 from deephash.index.milvus.connection import Connection
 from deephash.index.milvus.contents import PlainContents, rows_of
@@ -122,7 +123,7 @@ class MilvusIndex:
 
     def _top(self, nearest: Nearest, asked: list[bytes], k: int, texts: list[str]) -> list[Neighbors]:
         answers = [[_nothing()] * len(asked), *(nearest.top(asked, k, text) for text in texts)]
-        return [_merged(each, k) for each in zip(*answers)]
+        return [merged(each, k) for each in zip(*answers)]
 
     def search_radius(self, queries: BinaryCodes, radius: int, *, allowed: Allowed | None = None) -> list[Neighbors]:
         """Return, for each query, every item with distance <= ``radius``."""
@@ -130,7 +131,7 @@ class MilvusIndex:
         texts, how = self._expressions(allowed)
         self._last = f"{len(queries):,} queries, radius {radius}{how}"
         return [
-            _merged([_nothing(), *(self._nearest.within(query, radius, text) for text in texts)], None)
+            merged([_nothing(), *(self._nearest.within(query, radius, text) for text in texts)], None)
             for query in self._packed(queries)
         ]
 
@@ -199,14 +200,6 @@ class MilvusIndex:
 def _listed(allowed: Allowed) -> Ids:
     inner = allowed.ids if isinstance(allowed, (Selection, PreparedFilter)) else allowed
     return inner.ids if isinstance(inner, AscendingIds) else inner  # type: ignore[return-value]
-
-
-def _merged(parts: Iterable[Neighbors], k: int | None) -> Neighbors:
-    found = list(parts)
-    ids = np.concatenate([part.ids for part in found])
-    distances = np.concatenate([part.distances for part in found])
-    order = np.lexsort((ids, distances))[:k]
-    return Neighbors(ids[order], distances[order])
 
 
 def _nothing() -> Neighbors:

@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from deephash.index.base import Neighbors
+from deephash.index.live import merged
 from deephash.index.milvus.connection import Connection
 from deephash.index.milvus.table import CODE, ID, PAGE, Table
 
@@ -53,8 +53,7 @@ class Nearest:
         found = self._ask([query], PAGE, where, span, radius)[0]
         if len(found) < PAGE or span[0] >= span[1]:
             return found
-        parts = [self.within(query, radius, where, half) for half in _halves(found, span)]
-        return _joined(parts)
+        return merged([self.within(query, radius, where, half) for half in _halves(found, span)], None)
 
     def _completed(self, query: bytes, found: Neighbors, k: int, where: str, limit: int) -> Neighbors:
         if len(found) < limit:
@@ -70,7 +69,7 @@ class Nearest:
             return found
         halves = _halves(found, span)
         answers = [self._ask([query], PAGE, where, half)[0] for half in halves]
-        return _first(_joined([self._largest(query, k, where, *each) for each in zip(answers, halves)]), k)
+        return merged([self._largest(query, k, where, *each) for each in zip(answers, halves)], k)
 
     def _ask(
         self, queries: list[bytes], limit: int, where: str, span: Span, radius: int | None = None
@@ -106,13 +105,6 @@ def _ordered(answer: Any) -> Neighbors:
 def _halves(found: Neighbors, span: Span) -> tuple[Span, Span]:
     middle = min(int(np.median(found.ids)), span[1] - 1)
     return (span[0], middle), (middle + 1, span[1])
-
-
-def _joined(parts: list[Neighbors]) -> Neighbors:
-    ids: NDArray[np.int64] = np.concatenate([part.ids for part in parts])
-    distances: NDArray[np.int32] = np.concatenate([part.distances for part in parts])
-    order = np.lexsort((ids, distances))
-    return Neighbors(ids[order], distances[order])
 
 
 def _first(found: Neighbors, k: int) -> Neighbors:

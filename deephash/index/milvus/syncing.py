@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,16 +22,24 @@ class Changes:
     Attributes:
         places: of the rows to write, in the contents.
         gone: ids to remove.
+        missing: how many of ``places`` are not there at all; the others are there otherwise.
     """
 
     places: Ids
     gone: Ids
+    missing: int
+
+    @classmethod
+    def all_of(cls, contents: Contents) -> Self:
+        """Return what an empty table lacks."""
+        rows = len(contents.ids)
+        return cls(np.arange(rows), np.empty(0, np.int64), rows)
 
     def __len__(self) -> int:
         return len(self.places) + len(self.gone)
 
 
-def stamps_on(table: Table) -> tuple[Ids, NDArray[np.int64]]:
+def _stamps_on(table: Table) -> tuple[Ids, NDArray[np.int64]]:
     """Return (ids ascending, their stamps) of all rows of a table."""
     ids, stamps = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
     for page in table.pages([STAMP]):
@@ -44,14 +53,15 @@ def stamps_on(table: Table) -> tuple[Ids, NDArray[np.int64]]:
 def changes_to(table: Table, contents: Contents) -> Changes:
     """Compare every row on the server with what should be there."""
     if not table.count():
-        return Changes(np.arange(len(contents.ids)), np.empty(0, np.int64))
-    held, stamps = stamps_on(table)
+        return Changes.all_of(contents)
+    held, stamps = _stamps_on(table)
     places = np.searchsorted(held, contents.ids)
     there = places < len(held)
     there[there] = held[places[there]] == contents.ids[there]
     same = there.copy()
     same[there] = stamps[places[there]] == contents.stamps()[there]
-    return Changes(np.flatnonzero(~same), np.setdiff1d(held, contents.ids, assume_unique=True))
+    gone = np.setdiff1d(held, contents.ids, assume_unique=True)
+    return Changes(np.flatnonzero(~same), gone, int(np.count_nonzero(~there)))
 
 
 def apply(table: Table, contents: Contents, changes: Changes) -> None:

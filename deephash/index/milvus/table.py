@@ -129,23 +129,23 @@ class Table:
                 "removing rows", lambda c, timeout, gone=gone: c.delete(self.name, ids=gone, timeout=timeout)
             )
 
-    def count(self, where: str = "", consistency: str = "Strong") -> int:
+    def count(self, where: str = "") -> int:
         """Return how many rows pass an expression; all by default."""
-        found = self._query(where, ["count(*)"], consistency)
+        found = self._query(where, ["count(*)"], "Strong")
         return int(found[0]["count(*)"])
 
     def read(self, where: str, fields: Sequence[str], *, consistency: str = "Strong") -> list[dict[str, Any]]:
         """Return fields of the rows that pass an expression, at most ``PAGE`` of them."""
         return self._query(where, list(fields), consistency, limit=PAGE)
 
-    def pages(self, fields: Sequence[str], where: str = "") -> Iterator[list[dict[str, Any]]]:
-        """Yield fields of all rows that pass, by ascending id, ``PAGE`` at a time."""
+    def pages(self, fields: Sequence[str]) -> Iterator[list[dict[str, Any]]]:
+        """Yield fields of all rows, by ascending id, ``PAGE`` at a time."""
         rows = self._connection.call(
             "reading rows",
             lambda c, timeout: c.query_iterator(
                 self.name,
                 batch_size=PAGE,
-                filter=where,
+                filter="",
                 output_fields=[ID, *fields],
                 timeout=timeout,
                 consistency_level="Strong",
@@ -172,12 +172,12 @@ class Table:
             )
         )
 
-    def codes_of(self, ids: Ids, consistency: str = "Strong") -> tuple[Ids, BinaryCodes]:
+    def codes_of(self, ids: Ids) -> tuple[Ids, BinaryCodes]:
         """Return (ids that are there, ascending; their codes)."""
         found: list[dict[str, Any]] = []
         for start in range(0, len(ids), PAGE // 4):
             listed = ", ".join(map(str, ids[start : start + PAGE // 4].tolist()))
-            found += self.read(f"{ID} in [{listed}]", [ID, CODE], consistency=consistency)
+            found += self.read(f"{ID} in [{listed}]", [ID, CODE])
         return _as_codes(found, self.kind.layout)
 
 
