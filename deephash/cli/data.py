@@ -11,13 +11,17 @@ from deephash.cli.data_stream import stream
 from deephash.cli.output import note, print_json, table
 from deephash.data.check import Problem, check_manifest, corrected, describe_split
 from deephash.data.facts import SplitFacts, facts_of, known_splits, require_facts
+from deephash.data.items.checking import check_items
+from deephash.data.items.item_list import ItemList
+from deephash.data.items.reading import is_item_list, read_items
 from deephash.data.label_lists import read_label_list
 from deephash.data.manifests import (
     SplitManifest,
     cifar10_labels,
+    manifest_of_items,
     manifest_of_rule,
     read_hashnet_lists,
-    read_item_table,
+    read_head,
     read_manifest,
     shipped_manifest,
     shipped_manifests,
@@ -94,6 +98,7 @@ def check(
     """Check a split; ends with 1 and names the items when it is not sound.
 
     $ deephash data check my_split.tsv --root pictures
+    $ deephash data check coco/annotations/instances_val2017.json
     $ deephash data check --query test.txt --train train.txt --database database.txt --protocol coco-hashnet
     $ deephash data check caltech101
     $ deephash data check cifar10-ii.tsv --root cifar10_jpeg.npz --near-duplicates 0.9 --fix cifar10-ii-dedup.tsv
@@ -103,7 +108,8 @@ def check(
     different names.
 
     Args:
-        manifest: a manifest file, a .csv or .parquet with a column split, or the name of a shipped manifest.
+        manifest: a manifest file, the name of a shipped manifest, or what Manifest trains on: a table (.csv, .tsv,
+            .parquet), COCO's JSON, a folder of Hugging Face datasets, WebDataset tars.
         query: list in HashNet's format: a path and 0/1 numbers, one a class, on each line.
         train: the same for the training items.
         database: the same for the searched items.
@@ -115,15 +121,18 @@ def check(
         fix: write a corrected manifest to this file.
         json: print one JSON object for each problem.
     """
-    split = _load(manifest, {"query": query, "train": train, "database": database}, protocol)
+    items = listed_items(manifest, root)
+    lists = {"query": query, "train": train, "database": database}
+    split = manifest_of_items(items) if items is not None else _load(manifest, lists, protocol)
     facts = require_facts(protocol) if protocol else facts_of(split.protocol)
-    files = None if root is None or is_cifar10(root) else root
-    problems = check_manifest(split, facts=facts, root=files, allow_overlap=allow_overlap)
+    problems = _problems(split, items, facts, root, allow_overlap)
     missing = {name for problem in problems if problem.kind == "missing-file" for name in problem.items}
     twins = [] if near_duplicates is None else _twins(split, root, near_duplicates, missing)
     problems += problem_of(twins, len(set(split.names_of("query"))))
     for problem in problems:
         _print_problem(problem, json)
+    for remark in split.remarks if items is not None else ():
+        note(remark)
     if fix is not None:
         write_manifest(corrected(split, facts=facts, without={twin.query for twin in twins}), fix)
         note(f"wrote {fix}; check it: deephash data check {fix}")
@@ -202,6 +211,32 @@ COMMANDS = {"list": list_splits, "info": info, "check": check, "split": split, "
 # Parts -------------------------------------------------------------------------------------------------
 
 
+def listed_items(name: str | None, root: Path | None) -> ItemList | None:
+    """Return the items of a list that :class:`~deephash.data.Manifest` reads; None for a split manifest or a name."""
+    if name is None or name in shipped_manifests() or not is_item_list(path := Path(name)):
+        return None
+    if path.suffix.lower() == ".tsv" and path.is_file() and read_head(path).startswith("#"):
+        return None
+    items = read_items(path, root if root is None or not is_cifar10(root) else None)
+    for remark in items.notes:
+        note(remark)
+    return items
+
+
+def _problems(
+    split: SplitManifest, items: ItemList | None, facts: SplitFacts | None, root: Path | None, allow_overlap: bool
+) -> list[Problem]:
+    places: dict[str, Path] = {}
+    files = None if root is None or is_cifar10(root) else root
+    if items is not None:
+        at = items.pictures or [None] * len(items)
+        places = {name: path for name, path in zip(items.names, at, strict=True) if isinstance(path, Path)}
+        files = files if places else None  # pictures in shards are no files
+    problems = check_manifest(split, facts=facts, root=files, allow_overlap=allow_overlap, places=places)
+    found = {problem.kind for problem in problems}
+    return problems + [each for each in (check_items(items) if items is not None else ()) if each.kind not in found]
+
+
 def _load(manifest: str | None, lists: dict[str, Path | None], protocol: str | None) -> SplitManifest:
     given = {name: path for name, path in lists.items() if path is not None}
     if bool(manifest) == bool(given):
@@ -210,13 +245,13 @@ def _load(manifest: str | None, lists: dict[str, Path | None], protocol: str | N
         return read_hashnet_lists(given, protocol=protocol or "custom")
     if manifest in shipped_manifests():
         return shipped_manifest(manifest)
-    if Path(manifest).is_dir():
+    if Path(manifest).is_dir() and not is_item_list(Path(manifest)):
         raise UsageError(
             f"{manifest} is a folder of files; a split is a manifest (.tsv), a table (.csv, .parquet) or a name of "
             f"`deephash data list`. Its pictures are checked with: deephash data check SPLIT --root {manifest}"
         )
-    is_table = Path(manifest).suffix.lower() in (".csv", ".parquet")
-    return read_item_table(manifest) if is_table else read_manifest(manifest)
+    items = listed_items(manifest, None)
+    return manifest_of_items(items) if items is not None else read_manifest(manifest)
 
 
 def _twins(manifest: SplitManifest, root: Path | None, least: float, missing: Collection[str]) -> list[Twin]:

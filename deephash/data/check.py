@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,7 +23,8 @@ class Problem:
 
     Attributes:
         kind: ``query-in-database``, ``query-in-train``, ``duplicate``, ``same-picture``, ``unlabelled``,
-            ``two-labellings``, ``wrong-count``, ``empty-split``, ``missing-file``, ``near-duplicate``.
+            ``two-labellings``, ``wrong-count``, ``empty-split``, ``missing-file``, ``near-duplicate``; of lists of
+            items also ``empty-caption`` and ``no-split``.
         message: what, how many, and what it does to the figures.
         items: the names concerned.
     """
@@ -34,7 +35,12 @@ class Problem:
 
 
 def check_manifest(
-    manifest: SplitManifest, *, facts: SplitFacts | None = None, root: Path | None = None, allow_overlap: bool = False
+    manifest: SplitManifest,
+    *,
+    facts: SplitFacts | None = None,
+    root: Path | None = None,
+    allow_overlap: bool = False,
+    places: Mapping[str, Path] | None = None,
 ) -> list[Problem]:
     """Return every problem of a split; an empty list means that it is sound.
 
@@ -43,6 +49,7 @@ def check_manifest(
         facts: counts to hold it against.
         root: folder of the files; with it, missing files and equal contents under different names are found.
         allow_overlap: accept queries that are searched or learned from.
+        places: where the file of a name lies, where that is not below ``root``.
     """
     problems = [*_empty_splits(manifest), *_duplicates(manifest), *_labels(manifest)]
     is_itself = facts is not None and facts.leave_one_out
@@ -52,7 +59,7 @@ def check_manifest(
     if facts is not None:
         problems += _counts(manifest, facts)
     if root is not None:
-        problems += _files(manifest, root, may_overlap)
+        problems += _files(manifest, root, may_overlap, places or {})
     return problems
 
 
@@ -143,6 +150,8 @@ def _duplicates(manifest: SplitManifest) -> Iterator[Problem]:
 
 
 def _labels(manifest: SplitManifest) -> Iterator[Problem]:
+    if manifest.pairs and not any(manifest.labels):
+        return  # each text asks for its own picture; nobody needs a label
     for split, rows in manifest.splits.items():
         bare = sorted({manifest.names[row] for row in rows if not manifest.labels[row]})
         if bare:
@@ -169,15 +178,16 @@ def _counts(manifest: SplitManifest, facts: SplitFacts) -> Iterator[Problem]:
         yield Problem("wrong-count", f"in {facts.name} training items {usual} searched; here it is the other way round")
 
 
-def _files(manifest: SplitManifest, root: Path, may_overlap: bool) -> Iterator[Problem]:
+def _files(manifest: SplitManifest, root: Path, may_overlap: bool, places: Mapping[str, Path]) -> Iterator[Problem]:
     names = sorted({manifest.names[row] for rows in manifest.splits.values() for row in rows})
-    missing = tuple(name for name in names if not (root / name).is_file())
+    file_of = {name: places.get(name, root / name) for name in names}
+    missing = tuple(name for name in names if not file_of[name].is_file())
     if missing:
         yield Problem("missing-file", f"{len(missing):,} of {len(names):,} files are not below {root}", missing)
     by_content: dict[str, list[str]] = {}
     gone = set(missing)
     for name in track([name for name in names if name not in gone], "reading", unit="file"):
-        by_content.setdefault(_digest(root / name), []).append(name)
+        by_content.setdefault(_digest(file_of[name]), []).append(name)
     twins = [group for group in by_content.values() if len(group) > 1]
     if twins:
         yield Problem("same-picture", _twins_message(manifest, twins, may_overlap), tuple(_first_lines(twins)))

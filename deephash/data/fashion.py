@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from deephash.data.datamodule import HashDataModule
-from deephash.data.feature_file import read_npz, with_validation
+from deephash.data.feature_file import read_npz
 from deephash.data.flickr8k import read_lines
 from deephash.data.protocols import Splits
+from deephash.data.split_words import with_validation
 from deephash.data.table import ItemTable
 from deephash.errors import DataError
 from deephash.pictures import open_picture

@@ -13,12 +13,11 @@ from numpy.typing import NDArray
 from deephash import foreign
 from deephash.data.datamodule import HashDataModule
 from deephash.data.protocols import Splits, build_split
+from deephash.data.split_words import named_splits, with_validation
 from deephash.data.table import ItemTable
-from deephash.errors import DataError, DatasetNotFound, UsageError, did_you_mean
+from deephash.errors import DataError, DatasetNotFound, UsageError
 
 _SUFFIX = "_features"
-_ALSO = {"test": "query", "val": "validation_query", "valid": "validation_query", "gallery": "database"}
-_SPLITS = ("train", "query", "database", "validation_query", "validation_database")
 
 
 class FeatureFile(HashDataModule):
@@ -111,35 +110,3 @@ def read_npz(path: Path) -> dict[str, NDArray[Any]]:
         return foreign.read_npz(path)
     except foreign.Absent:
         raise DatasetNotFound(f"{path}: no such file (looked in {path.absolute().parent})") from None
-
-
-def named_splits(words: list[str], origin: str) -> Splits:
-    """Return the rows of each split named in ``words`` (one string an item, names joined by commas).
-
-    Where nobody is ``database``, the training items are searched.
-    """
-    splits: dict[str, list[int]] = {}
-    for row, text in enumerate(words):
-        for given in filter(None, (part.strip() for part in text.split(","))):
-            name = _ALSO.get(given.lower(), given)
-            if name not in _SPLITS:
-                raise UsageError(f"{origin}: item {row} is in split {name!r}" + did_you_mean(name, list(_SPLITS)))
-            splits.setdefault(name, []).append(row)
-    splits.setdefault("database", list(splits.get("train", [])))
-    return {name: np.array(splits.get(name, []), dtype=np.int64) for name in dict.fromkeys((*_SPLITS[:3], *splits))}
-
-
-def with_validation(splits: Splits, labels: NDArray[Any] | None, seed: int) -> Splits:
-    """Hold a tenth of the training items out as validation queries, unless ``splits`` has some already."""
-    if len(splits.get("validation_query", ())) or labels is None:
-        rest = np.setdiff1d(splits["train"], splits.get("validation_query", np.empty(0, np.int64)))
-        return {"validation_database": rest, **splits}
-    train = splits["train"]
-    draw = np.random.RandomState([seed, 1])
-    if labels.ndim == 2:
-        groups = [train]
-    else:
-        groups = [train[labels[train] == number] for number in np.unique(labels[train]) if number >= 0]
-    drawn = [draw.permutation(group)[: max(1, round(0.1 * len(group)))] for group in groups if len(group) > 1]
-    held = np.sort(np.concatenate(drawn)) if drawn else np.empty(0, dtype=np.int64)
-    return splits | {"validation_query": held, "validation_database": np.setdiff1d(train, held)}

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deephash.data.datamodule import Augment, HashDataModule
-from deephash.data.feature_file import with_validation
 from deephash.data.protocols import Splits, build_split
+from deephash.data.split_words import with_validation
 from deephash.data.table import ItemTable
 from deephash.errors import DatasetNotFound
 from deephash.foreign.names import as_utf8

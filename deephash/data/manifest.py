@@ -1,8 +1,9 @@
-"""Pictures and texts listed in a CSV or Parquet file: one line an item."""
+"""Pictures and texts that a list names: a table, COCO's JSON, a Hugging Face folder or WebDataset tars."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,38 +12,45 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from deephash.collection import tables
 from deephash.collection.label_words import parse_labels
-from deephash.collection.tables import read_table
 from deephash.data.datamodule import Augment, HashDataModule
-from deephash.data.feature_file import named_splits, with_validation
 from deephash.data.folder import READ_SIDE
-from deephash.data.protocols import Splits, build_split
+from deephash.data.items.dividing import divide
+from deephash.data.items.item_list import ItemList
+from deephash.data.items.reading import read_items
+from deephash.data.protocols import Splits
+from deephash.data.split_words import notes_of_splits
 from deephash.data.table import ItemTable
-from deephash.errors import DataError, DatasetNotFound, UsageError, did_you_mean
+from deephash.errors import DataError, DatasetNotFound, UnreadablePicture, UsageError, did_you_mean
 from deephash.foreign import read_npy
 from deephash.pictures import open_picture
 
-_ROLES = {"path": tables.PATH, "split": tables.SPLIT, "labels": tables.LABELS, "text": tables.TEXT}
-
 
 class Manifest(HashDataModule):
-    """A table with columns ``path`` (relative to its folder), ``split``, ``labels`` and ``text``; all but one optional.
+    """Pictures and texts of a list: a table, COCO's JSON, a folder of Hugging Face ``datasets``, or WebDataset tars.
 
+    A table has columns ``path`` (relative to its folder), ``split``, ``labels`` and ``text``; all but one optional.
     Their usual other names (``file``, ``label``, ``class``, ``caption``, ...) are understood too; a column that is not
     used is named in the notes.
 
-    - ``split``: train, query, database, validation_query, validation_database; several joined by commas. Training items
-      are searched where nobody is database. Without the column a fifth of each class asks.
+    - ``split``: train, query (or test), database (or gallery), validation_query (or validation, val); several joined by
+      commas. Training items are searched where nobody is database, and validation items ask where nobody is query.
+      Without the column a fifth of each class asks. OML's ``is_query`` and ``is_gallery`` say who of the validation
+      items asks and who is searched.
     - ``labels``: class names; several joined by ``|``; empty for an unlabelled item.
     - an empty ``path`` or ``text`` is an item that lacks that half.
+
+    Of COCO give ``instances_*.json`` or ``captions_*.json`` (the other one beside it is read too), or their folder:
+    train is learned from, val asks. Of the others files' and folders' names say the split (``train-00000.tar``,
+    ``data/test-00000-of-00001.parquet``). Captions without labels are instances: a fifth asks, each text for its own
+    picture. See docs/data.md.
 
     Sentence vectors made elsewhere stand beside the table, in ``text_vectors``; the model's text backbone is then
     ``features:D``. They need no column ``text``.
 
     Args:
-        path: of the ``.csv`` or ``.parquet`` file.
-        root: folder that picture paths are relative to; None takes the file's own.
+        path: a ``.csv``, ``.tsv``, ``.parquet``, ``.json``, ``.tar`` or ``.arrow`` file, or the folder of such.
+        root: folder that picture paths are relative to; None takes the file's own (of COCO the usual ones beside it).
         text_vectors: a ``.npy`` of floats [N, D], a row a line of the table; a row with NaN is an item without text.
         seed: of the split where there is none, and of the held-out validation items.
         batch_size: see :class:`HashDataModule`.
@@ -70,7 +78,7 @@ class Manifest(HashDataModule):
             batch_size=batch_size, hold_out=hold_out, augment=augment, cache_dir=cache_dir, num_workers=num_workers
         )
         self.path = Path(path).expanduser()
-        self.root = Path(root).expanduser() if root is not None else self.path.parent
+        self.root = Path(root).expanduser() if root is not None else None
         self.seed = seed
         self.text_vectors = Path(text_vectors).expanduser() if text_vectors is not None else None
 
@@ -81,81 +89,40 @@ class Manifest(HashDataModule):
 
     def read(self) -> ItemTable:
         """Read the list. Raises DatasetNotFound, DataError or UsageError."""
-        columns, unused = read_item_columns(self.path)
-        paths, texts = columns.get("path"), columns.get("text")
-        first = paths if paths is not None else columns["text"]
-        self._split = columns.get("split")
-        labels, class_names = parse_labels(columns["labels"]) if "labels" in columns else (None, [])
-        present, vectors = _halves(paths, texts), {}
+        self._items = items = read_items(self.path, self.root)
+        labels, class_names = parse_labels(items.labels) if items.labels is not None else (None, [])
+        present, vectors = _halves(items), {}
+        checksum = items.checksum
         if self.text_vectors is not None:
-            vectors["text"], there = read_vectors(self.text_vectors, len(first))
+            vectors["text"], there = read_vectors(self.text_vectors, len(items))
+            checksum = hashlib.sha256(checksum.encode() + self.text_vectors.read_bytes()).hexdigest()
             if not there.all():
                 present["text"] = there & present.get("text", there)
+        names, at = list(items.names), items.pictures or ()
         return ItemTable(
-            names=[f"{row}:{name}" for row, name in enumerate(first)] if len(set(first)) < len(first) else list(first),
+            names=[f"{row}:{name}" for row, name in enumerate(names)] if len(set(names)) < len(names) else names,
             labels=labels,
             class_names=class_names,
-            checksum=self._checksum(),
-            files=[self.root / name if name else None for name in paths or []],
-            sources=self._sources(paths, texts),
+            checksum=checksum,
+            files=[each if isinstance(each, Path) else None for each in at] if _any_file(at) else [],
+            sources=_sources(items),
             vectors=vectors,
             present=present,
-            notes=[*self._missing_files(paths or []), *_unused_note(self.path, unused, "labels" in columns)],
+            notes=[*_missing_files(items), *items.notes, *_no_text(items), *notes_of_splits(items.split or ())],
         )
 
     def divide(self, table: ItemTable) -> Splits:
-        """Follow the column ``split``, or draw a fifth of each class as queries."""
-        if self._split is not None:
-            return with_validation(named_splits(self._split, str(self.path)), table.labels, self.seed)
-        if table.labels is None:
-            raise UsageError(f"{self.path} has neither split nor labels, so nothing says who is query and who database")
-        return build_split("fifth", table.labels, seed=self.seed)
+        """Follow the list's split, or draw a fifth of each class as queries; without labels, of all, as instances."""
+        has_texts = "text" in table.sources or "text" in table.vectors
+        return divide(self._items, table.labels, has_texts=has_texts, seed=self.seed)
 
     def attribute(self, name: str) -> list[str]:
         """Return a column of the table."""
-        columns = read_table(self.path).columns
+        columns = self._items.columns if len(self.table) else {}
         if name not in columns:
             known = ", ".join(columns)
             raise UsageError(f"{self.path} has no column {name!r}{did_you_mean(name, list(columns))}; it has {known}")
-        return columns[name]
-
-    def _checksum(self) -> str:
-        content = hashlib.sha256(self.path.read_bytes() + str(self.root.absolute()).encode())
-        if self.text_vectors is not None:
-            content.update(self.text_vectors.read_bytes())
-        return content.hexdigest()
-
-    def _sources(self, paths: list[str] | None, texts: list[str] | None) -> dict[str, Any]:
-        sources: dict[str, Any] = {}
-        if paths is not None:
-            root = self.root
-            sources["image"] = lambda row: open_picture(root / paths[row], reduced_to=READ_SIDE)
-        if texts is not None:
-            sources["text"] = texts.__getitem__
-        return sources
-
-    def _missing_files(self, paths: list[str]) -> list[str]:
-        missing = [name for name in paths if name and not (self.root / name).is_file()]
-        if paths and len(missing) == sum(map(bool, paths)):
-            raise DatasetNotFound(f"none of the pictures of {self.path} exist; the first: {self.root / missing[0]}")
-        return [f"{len(missing)} pictures of the list do not exist; the first: {missing[0]}"] if missing else []
-
-
-def read_item_columns(path: Path) -> tuple[dict[str, list[str]], list[str]]:
-    """Return the columns path, split, labels and text of a table, as far as it has them, and what else it has.
-
-    Raises DatasetNotFound, DataError or UsageError.
-    """
-    table = read_table(path)
-    found = {role: table.heading(names) for role, names in _ROLES.items()}
-    if found["path"] is None and found["text"] is None:
-        first = next(iter(table.columns))
-        hint = did_you_mean(first, list(_ROLES))
-        raise UsageError(f"{path} has neither 'path' nor 'text' among its columns {', '.join(table.columns)}{hint}")
-    if not len(table):
-        raise DataError(f"{path} lists no items")
-    columns = {role: table.columns[heading] for role, heading in found.items() if heading is not None}
-    return columns, table.unused(list(found.values()))
+        return list(columns[name])
 
 
 def read_vectors(path: Path, count: int) -> tuple[Tensor, NDArray[np.bool_]]:
@@ -177,19 +144,48 @@ def read_vectors(path: Path, count: int) -> tuple[Tensor, NDArray[np.bool_]]:
     return torch.from_numpy(rows), there
 
 
-def _unused_note(path: Path, unused: list[str], has_labels: bool) -> list[str]:
-    """Name the columns that were not read, so that a heading nobody knows is not lost in silence."""
-    if not unused:
-        return []
-    hint = "" if has_labels else f"; none gives labels, which are read from {' or '.join(tables.LABELS)}"
-    return [f"{path} has columns that are not used: {', '.join(unused)}{hint}"]
+def _sources(items: ItemList) -> dict[str, Any]:
+    sources: dict[str, Any] = {}
+    if items.pictures is not None:
+        sources["image"] = lambda row: _open(items, row)
+    if items.texts is not None:
+        sources["text"] = items.texts.__getitem__
+    return sources
 
 
-def _halves(paths: list[str] | None, texts: list[str] | None) -> dict[str, NDArray[np.bool_]]:
+def _open(items: ItemList, row: int) -> Any:
+    at = items.pictures[row] if items.pictures is not None else None
+    if at is None:
+        raise UnreadablePicture(f"{items.names[row]}: the item has no picture")
+    try:
+        return open_picture(at if isinstance(at, Path) else at.read(), reduced_to=READ_SIDE)
+    except OSError as error:
+        raise UnreadablePicture(f"{items.names[row]}: {error.strerror or error}") from None
+
+
+def _any_file(pictures: Sequence[Any]) -> bool:
+    return any(isinstance(each, Path) for each in pictures)
+
+
+def _missing_files(items: ItemList) -> list[str]:
+    missing = items.missing_files()
+    if missing and len(missing) == sum(at is not None for at in items.pictures or ()):
+        first = next(at for at in items.pictures or () if at is not None)
+        raise DatasetNotFound(f"none of the pictures of {items.source} exist; the first: {first}")
+    return [f"{len(missing)} pictures of the list do not exist; the first: {missing[0]}"] if missing else []
+
+
+def _no_text(items: ItemList) -> list[str]:
+    """Count the items with a picture whose caption is empty; where nobody has a picture, that is an item of nothing."""
+    empty = sum(not text.strip() for text in items.texts or ())
+    return [f"{empty:,} of {len(items):,} items have no text; they are learned from by their pictures"] if empty else []
+
+
+def _halves(items: ItemList) -> dict[str, NDArray[np.bool_]]:
     """Say which items have which half, where some lack one."""
     halves = {
         name: np.array([bool(entry) for entry in column])
-        for name, column in (("image", paths), ("text", texts))
+        for name, column in (("image", items.pictures), ("text", items.texts))
         if column is not None
     }
     return {} if all(flags.all() for flags in halves.values()) else halves

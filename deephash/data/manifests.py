@@ -26,8 +26,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from deephash.collection.label_words import split_labels
+from deephash.collection.label_words import parse_labels, split_labels
+from deephash.data.items.dividing import divide
+from deephash.data.items.item_list import ItemList
 from deephash.data.protocols import build_split, find_rule, split_checksum
+from deephash.data.split_words import members_of_splits
 from deephash.errors import DataError, DatasetNotFound, UsageError, did_you_mean
 
 FORMAT = 1
@@ -197,32 +200,34 @@ def read_hashnet_lists(lists: Mapping[str, str | Path], *, protocol: str = "cust
     return SplitManifest(protocol, tuple(names), tuple(labels), splits)
 
 
-def read_item_table(path: str | Path) -> SplitManifest:
-    """Read the ``.csv`` or ``.parquet`` that :class:`deephash.data.Manifest` trains on, as a split to be checked.
+def read_item_table(path: str | Path, root: str | Path | None = None) -> SplitManifest:
+    """Read the list that :class:`deephash.data.Manifest` trains on, as a split to be checked.
 
     Raises:
-        UsageError: no column ``split``, or one that names no split.
+        UsageError: it says a split that nobody knows, or nothing to draw one by.
     """
-    from deephash.data.manifest import read_item_columns
+    from deephash.data.items.reading import read_items
 
-    columns, _ = read_item_columns(Path(path))
-    if "split" not in columns:
-        raise UsageError(f"{path} has no column 'split', so there is nothing to check; queries are drawn in training")
-    sets, _ = split_labels(columns.get("labels", []))
+    return manifest_of_items(read_items(Path(path), Path(root) if root is not None else None))
+
+
+def manifest_of_items(items: ItemList) -> SplitManifest:
+    """Return the split that a list of items says, or what training draws. Raises as :func:`read_item_table` does."""
+    sets, _ = split_labels(items.labels or [])
+    labels = parse_labels(items.labels)[0] if items.labels is not None else None
+    drawn = divide(items, labels, has_texts=items.texts is not None, seed=0) if items.split is None else {}
+    drawn = {name: rows for name, rows in drawn.items() if not name.startswith("validation")}
     words = sorted({word for labels in sets for word in labels})
     number = {word: index for index, word in enumerate(words)}
-    names = columns.get("path") or columns["text"]
-    splits: dict[str, list[int]] = {}
-    for row, text in enumerate(columns["split"]):
-        for split in filter(None, (part.strip() for part in text.split(","))):
-            splits.setdefault(split, []).append(row)
-    splits.setdefault("database", splits.get("train", []))  # as the data set does it
+    said = members_of_splits(items.split or (), items.source) if items.split is not None else {}
     return SplitManifest(
-        protocol=f"{Path(path).stem}/v1",
-        names=tuple(names),
-        labels=tuple(tuple(number[word] for word in labels) for labels in sets or [[] for _ in names]),
-        splits={split: np.array(rows, dtype=np.int64) for split, rows in splits.items()},
+        protocol=f"{Path(items.source).stem}/v1",
+        names=tuple(items.names),
+        labels=tuple(tuple(number[word] for word in labels) for labels in sets or [[] for _ in items.names]),
+        splits=drawn or {split: np.array(rows, dtype=np.int64) for split, rows in said.items()},
         class_names=tuple(words),
+        remarks=("the list says no split; this one is what training draws: a fifth asks",) if drawn else (),
+        pairs=items.labels is None and items.texts is not None and items.pictures is not None,
     )
 
 
@@ -298,6 +303,15 @@ def official_names(count: int, n_train_images: int | None) -> list[str]:
 
 
 # Reading -----------------------------------------------------------------------------------------------
+
+
+def read_head(path: Path) -> str:
+    """Return the first letters of a file, "" where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return file.read(64).decode("utf-8-sig", "replace")
+    except OSError:
+        return ""
 
 
 def _read_text(path: str | Path) -> str:

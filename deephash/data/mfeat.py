@@ -9,8 +9,9 @@ import numpy as np
 import torch
 
 from deephash.data.datamodule import HashDataModule
-from deephash.data.feature_file import read_npz, with_validation
+from deephash.data.feature_file import read_npz
 from deephash.data.protocols import Splits
+from deephash.data.split_words import with_validation
 from deephash.data.table import ItemTable
 from deephash.errors import DataError
 

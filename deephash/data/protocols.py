@@ -82,6 +82,19 @@ def build_split(
     return {name: np.sort(rows).astype(np.int64) for name, rows in splits.items()}
 
 
+def instance_split(count: int, seed: int = 0, share: float = 0.2) -> Splits:
+    """Draw ``share`` of the items to ask and to be searched, the rest to be learned from.
+
+    For pairs without labels: a text asks for its own picture. Raises UsageError for fewer than three items.
+    """
+    if count < 3:
+        raise UsageError(f"{count} items cannot be divided into those that are learned from and those that ask")
+    order = _generator(seed).permutation(count)
+    test = max(1, round(share * count))
+    asks, train = np.sort(order[:test]), np.sort(order[test:])
+    return {"query": asks, "train": train, "database": asks.copy()}
+
+
 def split_checksum(splits: Mapping[str, ArrayLike]) -> str:
     """Return ``sha256:...`` of who is query, train and database.
 

@@ -11,8 +11,9 @@ import torch
 from numpy.typing import NDArray
 
 from deephash.data.datamodule import HashDataModule
-from deephash.data.feature_file import read_npz, with_validation
+from deephash.data.feature_file import read_npz
 from deephash.data.protocols import Splits
+from deephash.data.split_words import with_validation
 from deephash.data.table import ItemTable
 from deephash.errors import DataError, DatasetNotFound, UsageError
 from deephash.numbers import whole

@@ -70,6 +70,11 @@ class TarPicture(ShardPicture):
 
     def extras(self) -> Extras:
         """Return the attributes that its siblings hold: those of ``.json``, ``.txt`` (caption), ``.cls`` (label)."""
+        given, skipped = self.beside()
+        return Extras(as_attributes(given), skipped)
+
+    def beside(self) -> tuple[dict[str, Any], tuple[Skipped, ...]]:
+        """Return the same as it stands there, lists included, and what could not be read."""
         given: dict[str, Any] = {}
         skipped = []
         for suffix, span in sorted(self.siblings):  # cls, json, txt
@@ -78,7 +83,7 @@ class TarPicture(ShardPicture):
                 given = _sibling(suffix, _read(self.shard, span) if span.size <= _LONGEST else b"") | given
             except (OSError, ValueError, RecursionError) as error:
                 skipped.append(Skipped(name, f"its values are left out: {' '.join(str(error).split())[:120]}"))
-        return Extras(as_attributes(given), tuple(skipped))
+        return given, tuple(skipped)
 
 
 def pictures_of(shard: Shard) -> tuple[list[TarPicture], list[Skipped], str | None]:
