@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from deephash.collection import Collection
-from deephash.collection.reader import INSIDE
 from deephash.errors import UsageError
 from deephash.ingest.uploads import add_uploads
 
@@ -66,7 +65,7 @@ def undo(workspace: Workspace, change: Change) -> str:
         if change.kind == "add":
             present = set(collection.ids().tolist())
             for item in collection.items([item for item in change.ids if item in present]):
-                (collection.path / item.uri.removeprefix(INSIDE)).unlink(missing_ok=True)
+                collection.remove_picture(item)
             collection.remove(list(change.ids))
             return f"{len(change.ids)} added picture{'s' * (len(change.ids) != 1)} taken out again."
         if change.kind == "tag":

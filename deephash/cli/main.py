@@ -137,6 +137,10 @@ def _dispatch(words: list[str]) -> int:
     if words[0] == "--version":
         print(f"deephash {__version__} (code format {CODE_FORMAT})")
         return 0
+    if any("s3://" in word for word in words):
+        from deephash.cli.addresses import with_copies
+
+        words = with_copies(words)
     command, *rest = words
     if command not in COMMANDS:
         raise UsageError(f"unknown command {command!r}" + did_you_mean(command, list(COMMANDS)))

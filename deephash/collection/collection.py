@@ -25,6 +25,9 @@ from deephash.collection.next_id import next_id
 from deephash.collection.reader import ROWS, Model, describe_codes
 from deephash.collection.rows import Ids, Rows, require_utf8
 from deephash.collection.schema import CODE, HASH, ID, MODEL_VERSION, URI
+from deephash.collection.stored import here
+from deephash.collection.stored.copying import push, remove_stored
+from deephash.collection.stored.lease import leased
 from deephash.collection.writer import CollectionWriter, save_model
 from deephash.errors import IncompatibleModel, UsageError
 from deephash.numbers import whole
@@ -53,7 +56,7 @@ class Collection(CollectionWriter):
         """Make an empty collection; it appears at ``path`` complete or not at all.
 
         Args:
-            path: a new folder, by custom ending in ``.dh``.
+            path: a new folder, by custom ending in ``.dh``; or ``s3://BUCKET/NAME.dh``.
             num_bits: K.
             num_levels: L, more than 1 only for recurrent codes.
             model: copied into the collection, so that it is self-contained; None for codes from elsewhere.
@@ -64,7 +67,7 @@ class Collection(CollectionWriter):
         Raises:
             UsageError: something is at ``path`` already, or a size is wrong.
         """
-        target = Path(path)
+        target = here(path)
         if target.exists() and (not target.is_dir() or any(target.iterdir())):
             raise UsageError(f"{target} exists already; Collection.open opens it, or choose another name")
         layout = CodeLayout(num_bits, num_levels)
@@ -78,13 +81,20 @@ class Collection(CollectionWriter):
             scratch.mkdir(parents=True)
             code = describe_codes(layout, model)
             save_model(scratch, model)
-            Rows.create(scratch / ROWS, columns.base_schema(code, vector_dim))
             where = root_text(root) if root is not None else None
             CollectionCard(root=where, notes=dict(notes or {})).save(scratch)
-            scratch.replace(target)
+            with leased(target) as lease:
+                Rows.create((scratch if lease is None else target) / ROWS, columns.base_schema(code, vector_dim))
+                scratch.replace(target)
+                push(target)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
         return cls.open(target)
+
+    def discard(self) -> None:
+        """Remove the collection from its disk, or from the object store."""
+        remove_stored(self.path)
+        shutil.rmtree(self.path, ignore_errors=True)
 
     # Writing ---------------------------------------------------------------------------------------
 

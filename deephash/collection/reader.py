@@ -20,6 +20,8 @@ from deephash.collection.model_versions import ModelVersion, model_versions, spa
 from deephash.collection.parser import as_filter
 from deephash.collection.rows import Ids, Rows
 from deephash.collection.schema import CODE, HASH, ID, MODEL_VERSION, URI, CodeColumn
+from deephash.collection.stored import here
+from deephash.collection.stored.copying import pull
 from deephash.errors import CollectionDamaged, DatasetNotFound, IncompatibleModel, UsageError
 
 ROWS, MODELS = "rows.lance", "models"
@@ -84,7 +86,7 @@ class CollectionReader:
             FormatTooNew: written by a newer deephash.
             UsageError: no such version.
         """
-        folder = Path(path)
+        folder = here(path)
         if not folder.is_dir():
             raise DatasetNotFound(
                 f"{folder}: no such collection; make it with: deephash index PICTURES --out {folder} --model RUN"
@@ -97,6 +99,8 @@ class CollectionReader:
         if self._pinned:
             raise UsageError(f"{self.path} was opened at version {self.version}; open it again without a version")
         latest = Rows.open(self.path / ROWS)
+        if latest.version != self.version:
+            pull(self.path)  # after the rows: whatever a version needs is in the store before it
         latest.remember(self._rows)
         self._rows = latest
         return self

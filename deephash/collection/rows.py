@@ -14,6 +14,9 @@ import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
 from deephash.collection.schema import ID, code_columns, is_vectors, require_columns
+from deephash.collection.stored.copying import sizes_of_rows
+from deephash.collection.stored.places import address_of
+from deephash.collection.stored.places import options as storage_options
 from deephash.errors import CollectionDamaged, CollectionError, FormatTooNew, UsageError
 from deephash.foreign import refused_as, require_plausible
 from deephash.foreign.names import is_utf8, printable
@@ -39,22 +42,30 @@ class Rows:
     """
 
     def __init__(self, path: Path, data: lance.LanceDataset) -> None:
+        self.before_commit: Callable[[], None] | None = None  # what has to be in place before a change is seen
         self._path = path
         self._data = data
         self._places: tuple[Ids, Ids | None] | None = None
 
     @classmethod
     def create(cls, path: Path, schema: pa.Schema) -> Self:
-        """Write an empty data set."""
-        return cls(path, lance.write_dataset(schema.empty_table(), str(path)))
+        """Write an empty data set. Raises UsageError where rows lie already."""
+        uri, options = _place(path)
+        mode = "create"
+        if options is not None and (left := _left_behind(uri, options)) is not None:
+            if left.count_rows():
+                raise UsageError(f"{uri} holds rows already, without the card of a collection; choose another name")
+            mode = "overwrite"  # somebody was interrupted while making it
+        return cls(path, lance.write_dataset(schema.empty_table(), uri, mode=mode, storage_options=options))
 
     @classmethod
     def open(cls, path: Path, version: int | None = None) -> Self:
         """Open the latest version, or an earlier one. Raises CollectionDamaged, FormatTooNew or UsageError."""
         require_utf8(path.parent)
-        if not path.is_dir():
+        uri, options = _place(path)
+        if options is None and not path.is_dir():
             raise CollectionDamaged(f"{path} is missing: the rows of the collection. Restore it from a copy")
-        data = _guarded(path, lambda: lance.dataset(str(path)))
+        data = _guarded(path, lambda: lance.dataset(uri, storage_options=options))
         if version is not None:
             known = [int(entry["version"]) for entry in _guarded(path, data.versions)]
             if version not in known:
@@ -234,12 +245,28 @@ class Rows:
         self._commit(lambda: Rows.open(self._path, version)._data.restore())
 
     def _commit(self, write: Callable[[], Any]) -> None:
+        uri, options = _place(self._path)
+        if self.before_commit is not None:
+            self.before_commit()
         try:
             write()
         except (OSError, RuntimeError) as error:
             raise CollectionError(f"{self._path.parent}: nothing of this change was kept: {_cause(error)}") from error
         finally:
-            self._data, self._places = lance.dataset(str(self._path)), None
+            self._data, self._places = lance.dataset(uri, storage_options=options), None
+
+
+def _place(path: Path) -> tuple[str, dict[str, str] | None]:
+    """Return where the rows are, and what Lance is to know of the object store; None for a folder."""
+    address = address_of(path.parent)
+    return (str(path), None) if address is None else (f"{address}/{path.name}", storage_options())
+
+
+def _left_behind(uri: str, options: dict[str, str]) -> lance.LanceDataset | None:
+    try:
+        return lance.dataset(uri, storage_options=options)
+    except ValueError:  # there is nothing
+        return None
 
 
 def _go_on(ids: Ids, new: Ids) -> bool:
@@ -281,9 +308,17 @@ def _require_sound(data: lance.LanceDataset, path: Path) -> None:
         raise CollectionDamaged(f"{path} names files outside of itself; export the collection where it was made")
     widths = [8] + [each.layout.width for each in code_columns(data.schema).values()]
     widths += [2 * int(each.type.list_size) for each in data.schema if is_vectors(each)]
-    on_disk = sum((path / "data" / file.path).stat().st_size for file in files)
+    on_disk = _bytes_of([file.path for file in files], path)
     with refused_as(CollectionDamaged, "restore an earlier version, or the folder from a copy"):
         require_plausible(int(data.count_rows()) * sum(widths), on_disk, path, expansion=20)
+
+
+def _bytes_of(names: Sequence[str], path: Path) -> int:
+    address = address_of(path.parent)
+    if address is None:
+        return sum((path / "data" / name).stat().st_size for name in names)
+    sizes = sizes_of_rows(address)
+    return sum(sizes.get(name, 0) for name in names)
 
 
 def _cause(error: BaseException) -> str:

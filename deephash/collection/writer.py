@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,20 @@ from deephash.collection.known_uris import KnownUris, hashes_of
 from deephash.collection.leftovers import sweep_leftovers
 from deephash.collection.lock import write_lock
 from deephash.collection.model_versions import ModelVersion, as_metadata
-from deephash.collection.reader import MODELS, CollectionReader, Model, describe_codes, layout_of
+from deephash.collection.reader import (
+    INSIDE,
+    MODELS,
+    UPLOADS,
+    CollectionReader,
+    Item,
+    Model,
+    describe_codes,
+    layout_of,
+)
 from deephash.collection.rows import CollectionVersion, Ids
 from deephash.collection.schema import HASH, ID, MODEL_VERSION, URI
+from deephash.collection.stored.copying import pull, push, remove_file
+from deephash.collection.stored.lease import Lease, leased
 from deephash.errors import CollectionDamaged, UsageError
 
 _LOCK = "write.lock"
@@ -95,6 +107,11 @@ class CollectionWriter(CollectionReader):
         """Say that the pictures lie below another folder now, under the same relative paths."""
         with self._writing():
             replace(self.card, root=root_text(root)).save(self.path)
+
+    def remove_picture(self, item: Item) -> None:
+        """Remove the file of an item that lies in the collection itself, such as an upload; others are left alone."""
+        if item.uri.startswith(INSIDE) and self.picture_path(item).is_relative_to(self.path.resolve() / UPLOADS):
+            remove_file(self.path, item.uri.removeprefix(INSIDE))
 
     # Models ----------------------------------------------------------------------------------------
 
@@ -265,11 +282,21 @@ class CollectionWriter(CollectionReader):
         """Hold the write lock and stand on the latest version."""
         if self._pinned:
             raise UsageError(f"version {self.version} is open for reading; open the latest one to write, or restore it")
-        with write_lock(self.path / _LOCK):
+        with write_lock(self.path / _LOCK), leased(self.path) as lease:
             sweep_leftovers(self.path)
             self.refresh()
+            if lease is not None:
+                pull(self.path)
+                self._rows.before_commit = partial(self._keep, lease)
             self._rows.finish_recasting()
             yield
+            if lease is not None:
+                self._keep(lease)
+
+    def _keep(self, lease: Lease) -> None:
+        """Send what a change of the rows stands on, as long as nobody else may write."""
+        lease.require()
+        push(self.path)
 
 
 def save_model(folder: Path, model: Model | None) -> None:

@@ -1,4 +1,7 @@
-"""A data module from a description, ``{"class_path": ..., "init_args": {...}}``: classes of deephash.data only."""
+"""A data module from a description, ``{"class_path": ..., "init_args": {...}}``, which a stranger may have written.
+
+Classes of deephash.data are built, and those of modules that the user trusts.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from deephash.errors import DataError, UsageError
 from deephash.foreign import SMALL, read_bytes
 from deephash.foreign.documents import MAX_DEPTH
+from deephash.foreign.trust import named_object
 
 if TYPE_CHECKING:
     from deephash.data.datamodule import HashDataModule
@@ -18,7 +22,7 @@ def build_data(description: Any, source: str | Path) -> HashDataModule:
 
     Raises:
         DataError: it names none.
-        UsageError: a class that is not of deephash.data, or options it does not take.
+        UsageError: a class that is neither of deephash.data nor of a trusted module, or options it does not take.
     """
     from jsonargparse import ArgumentParser, Namespace
 
@@ -29,8 +33,10 @@ def build_data(description: Any, source: str | Path) -> HashDataModule:
     except RecursionError:
         raise DataError(f"{source} names no data set: it is too deep") from None
     foreign = [name for name in names if not name.startswith("deephash.data.")]
-    if foreign or not names:
+    if not names or any("." not in name or name.startswith("deephash.") for name in foreign):
         raise UsageError(f"{source}: a data set of deephash.data is needed, not {foreign[:1] or description}")
+    for name in foreign:
+        data_at(name, str(source))
     parser = ArgumentParser(exit_on_error=False)
     parser.add_subclass_arguments(HashDataModule, "data")
     instantiate = getattr(parser, "instantiate", None) or parser.instantiate_classes  # the older name
@@ -40,6 +46,23 @@ def build_data(description: Any, source: str | Path) -> HashDataModule:
         raise UsageError(f"{source}: {' '.join(str(error).split())}") from None
     module: HashDataModule = built.data
     return module
+
+
+def data_at(path: str, said_by: str) -> type[HashDataModule]:
+    """Return the data set ``MODULE.CLASS`` of a trusted module; ``said_by`` names it, for messages.
+
+    Raises:
+        UsageError: nobody trusts the module, which is not imported then; it has no such class; or that is no data set.
+    """
+    from deephash.data.datamodule import HashDataModule
+
+    found = named_object(path, said_by)
+    if not isinstance(found, type) or not issubclass(found, HashDataModule):
+        raise UsageError(
+            f"{said_by} names {path}, which is no data set: that is a class below deephash.data.HashDataModule, with "
+            "read() and divide(); deephash new data NAME writes one"
+        )
+    return found
 
 
 def class_paths(description: Any) -> list[str]:

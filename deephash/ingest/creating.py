@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,8 +65,8 @@ def create(
         add_column(collection)
         own = _own_encoder(collection, encoder, files, wishes)
     except DeephashError:
-        if not len(Collection.open(target)):  # it would keep a precision that it cannot be filled in
-            shutil.rmtree(target)
+        if not len(made := Collection.open(target)):  # it would keep a precision that it cannot be filled in
+            made.discard()
         raise
     collection.note("engine", own.engine)
     return collection, own

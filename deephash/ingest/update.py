@@ -22,6 +22,7 @@ from deephash.collection.folder import (
     plan_update,
 )
 from deephash.collection.hubs import complete_hub_biases
+from deephash.collection.stored import here
 from deephash.encoding.opening import Source, int8_flip_rate, precision_of
 from deephash.encoding.port import Decode, Engine, Precision
 from deephash.errors import DataError, UsageError
@@ -102,7 +103,7 @@ def index_folder(
     Args:
         folder: the root of a new collection; of an existing one the root, or a folder below it. Tar and Parquet shards
             in it are read in place; it may be one shard, or an address in an object store (``s3://bucket/prefix``).
-        out: the collection.
+        out: the collection, a folder or ``s3://BUCKET/NAME.dh``.
         model: what encodes: a model in memory, a run, a model folder or an encoder (see
             :func:`~deephash.encoding.open_encoder`); None takes the collection's own.
         batch_size: pictures in one forward pass.
@@ -134,7 +135,7 @@ def index_folder(
         require_ray()
     for name, number in (("batch_size", batch_size), ("workers", 1 if workers in (None, RAY) else workers)):
         whole(number, name, least=1)
-    target = Path(out)
+    target = here(out)
     collection = None if is_free(target) else Collection.open(target)
     root, below, listing, source = look_through(
         folder, target, collection, moved=moved, exclude=exclude, follow_symlinks=follow_symlinks

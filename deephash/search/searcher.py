@@ -76,7 +76,7 @@ class Searcher:
         """Open the collection at ``path``.
 
         Args:
-            path: a collection made by ``deephash index``.
+            path: a collection made by ``deephash index``, a folder or ``s3://BUCKET/NAME.dh``.
             model: the model to encode queries with, a folder or in memory (see
                 :func:`~deephash.encoding.open_encoder`); the collection's own by default.
             index: which index answers (``auto``, ``faiss:flat``, ``scan``, ...).
@@ -89,7 +89,7 @@ class Searcher:
         collection = Collection.open(path)
         encoders = QueryEncoders(str(path), engine)
         encoders.put(collection.current, collection, model)
-        return cls(Path(path), encoders, index, Path(path).stem, Snapshot.of(collection, index))
+        return cls(collection.path, encoders, index, collection.path.stem, Snapshot.of(collection, index))
 
     @property
     def snapshot(self) -> Snapshot:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -20,54 +18,17 @@ from deephash.errors import DataError, UnreadablePicture, UsageError
 from deephash.ingest import index_folder
 from deephash.search import Searcher
 from tests.e2e.collection_child import tiny_model
+from tests.unit.conftest import BUCKET, SECRET
 from tests.unit.test_sources_shards import code_of, counts, parquet, png, rows, sample, tar
 from webui.thumbnails import Thumbnails, original_size
 
 pytest.importorskip("s3fs")
 pytest.importorskip("moto")
-BUCKET = "pictures"
-SECRET = "not-to-be-printed"
 
 
 @pytest.fixture(scope="module")
 def model():
     return tiny_model()
-
-
-@pytest.fixture(scope="module")
-def endpoint(tmp_path_factory: pytest.TempPathFactory):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    log = (tmp_path_factory.mktemp("moto") / "log").open("w")
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    server = subprocess.Popen(command, stdout=log, stderr=log)
-    try:
-        until = time.monotonic() + 60
-        while time.monotonic() < until:
-            try:
-                socket.create_connection(("127.0.0.1", port), 1).close()
-                break
-            except OSError:
-                time.sleep(0.1)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.terminate()
-        server.wait()
-        log.close()
-
-
-@pytest.fixture
-def s3(endpoint: str, monkeypatch: pytest.MonkeyPatch):
-    values = {"ACCESS_KEY_ID": "me", "SECRET_ACCESS_KEY": SECRET, "REGION": "us-east-1", "DEFAULT_REGION": "us-east-1"}
-    for name, value in {**values, "ENDPOINT_URL": endpoint}.items():
-        monkeypatch.setenv(f"AWS_{name}", value)
-    stores.store.cache_clear()
-    system = stores.store()
-    system.mkdir(BUCKET) if not system.exists(BUCKET) else None
-    system.rm(f"{BUCKET}/a", recursive=True) if system.exists(f"{BUCKET}/a") else None
-    yield system
-    stores.store.cache_clear()
 
 
 @pytest.fixture

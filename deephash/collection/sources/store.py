@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
 
 from deephash.collection.sources.found import FoundFile
-from deephash.errors import DataError, UnreadablePicture, UsageError
+from deephash.errors import DataError, DeephashError, UnreadablePicture, UsageError
 from deephash.pictures.decode_budget import MIB, decode_limit
 
 SCHEME = "s3://"
@@ -41,7 +41,7 @@ class StoredPicture(FoundFile):
         limit = decode_limit()
         if self.size > limit:
             raise UnreadablePicture(f"the object is larger than the {limit // MIB:,} MiB that decoding may take")
-        with _as_os_errors():
+        with as_os_errors():
             return cast(bytes, store().cat_file(self.address, start=0, end=limit))
 
 
@@ -77,7 +77,7 @@ def objects_below(address: str) -> list[StoredObject]:
         DataError: the bucket is not there, or the store refuses or does not answer.
     """
     try:
-        with _as_os_errors():
+        with as_os_errors():
             found: Mapping[str, Mapping[str, Any]] = store().find(address, detail=True)
     except OSError as error:
         raise DataError(
@@ -89,13 +89,13 @@ def objects_below(address: str) -> list[StoredObject]:
 
 def object_at(address: str) -> StoredObject:
     """Return one object. Raises OSError where it is not there."""
-    with _as_os_errors():
+    with as_os_errors():
         return _object(store().info(address))
 
 
 def open_object(address: str) -> BinaryIO:
     """Open an object to read parts of it. Raises OSError."""
-    with _as_os_errors():
+    with as_os_errors():
         return cast(BinaryIO, store().open(address, "rb", cache_type="readahead"))
 
 
@@ -106,11 +106,11 @@ def _object(facts: Mapping[str, Any]) -> StoredObject:
 
 
 @contextmanager
-def _as_os_errors() -> Iterator[None]:
+def as_os_errors() -> Iterator[None]:
     """Turn what botocore raises, which is no OSError, into one, in one line."""
     try:
         yield
-    except (OSError, UsageError, UnreadablePicture):
+    except (OSError, DeephashError):
         raise
     except Exception as error:  # botocore's, aiohttp's and s3fs's have no common base
         raise OSError(5, " ".join(str(error).split())[:200] or type(error).__name__) from None

@@ -1,0 +1,43 @@
+"""Collections in an object store on the command line: commands work on their copies here, and speak of addresses."""
+
+from __future__ import annotations
+
+import sys
+from typing import TextIO
+
+from deephash.collection.stored import here, is_stored_name
+
+
+def with_copies(words: list[str]) -> list[str]:
+    """Put the folder of its copy for the address of a collection, and let what is printed name the address again.
+
+    Raises:
+        UsageError: an address that cannot be a collection's.
+        CollectionError: the store does not answer, or refuses.
+    """
+    pairs = [_value_of(word) for word in words]
+    copies = {value.rstrip("/"): str(here(value)) for _, value in pairs if is_stored_name(value)}
+    if copies:
+        sys.stdout, sys.stderr = _Named(sys.stdout, copies), _Named(sys.stderr, copies)  # type: ignore[assignment]
+    return [head + copies.get(value.rstrip("/"), value) for head, value in pairs]
+
+
+def _value_of(word: str) -> tuple[str, str]:
+    """Return ``("--out=", "x.dh")`` of ``--out=x.dh``, and ``("", word)`` of anything else."""
+    head, equals, value = word.partition("=")
+    return (head + equals, value) if word.startswith("--") and equals else ("", word)
+
+
+class _Named:
+    """A stream on which copies are called by their addresses."""
+
+    def __init__(self, stream: TextIO, copies: dict[str, str]) -> None:
+        self._stream, self._copies = stream, copies
+
+    def write(self, text: str) -> int:
+        for address, folder in self._copies.items():
+            text = text.replace(folder, address)
+        return self._stream.write(text)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._stream, name)
