@@ -3,25 +3,13 @@
 import numpy as np
 import torch
 
-WIDTHS = {"image": 256, "text": 160}
+from deephash.data import synthetic
 
 
 def two_views(seed, count=2400, num_classes=10):
-    """Return (image [n, 256], text [n, 160], labels [n]).
-
-    y is uniform, s = mu_y + N(0, I_16) with mu ~ 1.6 N(0, I_16); per view x = tanh((P s + N p) / 2) + N(0, I) with P ~
-    N(0, 1/16), N ~ N(0, 1/32) and private p ~ N(0, I_32).
-    """
-    draw = np.random.default_rng(seed)
-    labels = draw.integers(0, num_classes, count)
-    shared = (1.6 * draw.standard_normal((num_classes, 16)))[labels] + draw.standard_normal((count, 16))
-    views = []
-    for width in WIDTHS.values():
-        common, private = draw.standard_normal((width, 16)) / 4, draw.standard_normal((width, 32)) / 32**0.5
-        own = draw.standard_normal((count, 32))
-        noise = draw.standard_normal((count, width))
-        views.append(np.tanh((shared @ common.T + own @ private.T) / 2) + noise)
-    return torch.from_numpy(views[0]), torch.from_numpy(views[1]), labels
+    """Return what :func:`deephash.data.synthetic.two_views` draws, as tensors and class numbers."""
+    image, text, labels = synthetic.two_views(seed, count, num_classes)
+    return torch.from_numpy(image), torch.from_numpy(text), labels
 
 
 def half_paired(image, text, share, seed=0):

@@ -220,6 +220,8 @@ def listed_items(name: str | None, root: Path | None) -> ItemList | None:
     items = read_items(path, root if root is None or not is_cifar10(root) else None)
     for remark in items.notes:
         note(remark)
+    if items.pictures and len(items.missing_files()) == len(items):
+        note(f"none of its pictures lies where {name} says, so files are not looked at; say where they are: --root")
     return items
 
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from deephash.data.semi_paired import PairingMask as PairingMask
     from deephash.data.semi_paired import SemiPaired as SemiPaired
     from deephash.data.stream_task import StreamTask as StreamTask
+    from deephash.data.synthetic import SyntheticScenes as SyntheticScenes
+    from deephash.data.synthetic import SyntheticViews as SyntheticViews
     from deephash.data.vectors import Vectors as Vectors
     from deephash.data.wiki import Wiki as Wiki
 
@@ -33,6 +35,8 @@ _HOME = {
     "PictureFolder": "folder",
     "SemiPaired": "semi_paired",
     "StreamTask": "stream_task",
+    "SyntheticScenes": "synthetic",
+    "SyntheticViews": "synthetic",
     "Vectors": "vectors",
     "Wiki": "wiki",
 }

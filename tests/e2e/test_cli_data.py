@@ -8,6 +8,7 @@ import pytest
 from deephash.cli.main import main
 from deephash.codes import BinaryCodes
 from deephash.data.manifests import read_manifest
+from tests import item_lists
 from tests.paths import shared_data
 
 
@@ -95,8 +96,9 @@ def test_check_of_a_table(tmp_path, capsys):
         assert kind in said
     table.write_text("path,split,labels\na.jpg,query,cat\nb.jpg,train,cat|dog\n")
     assert run("data", "check", table) == 0
-    table.write_text("path,labels\na.jpg,cat\n")
+    table.write_text("path\na.jpg\n")
     assert run("data", "check", table) == 2
+    assert "neither split nor labels" in capsys.readouterr().err
 
 
 def test_overlap_can_be_allowed(tmp_path):
@@ -161,3 +163,44 @@ def test_collisions(files, capsys):
     assert "1 codes are shared by unrelated items: 3 of 6 items" in said.err
     np.savez("c.npz", codes=np.eye(8, dtype=np.uint8), labels=np.arange(8))
     assert run("codes", "collisions", "c.npz") == 0
+
+
+@pytest.mark.parametrize("form", ["oml", "coco", "saved_to_disk", "hub_folder", "tars"])
+def test_lists_in_the_forms_of_others_are_sound(tmp_path, capsys, form):
+    if form == "oml":
+        (tmp_path / "set").mkdir()
+    assert run("data", "check", getattr(item_lists, form)(tmp_path / "set")) == 0
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "sound (" in said.err
+
+
+def test_what_is_wrong_with_a_list_of_coco(tmp_path, capsys):
+    folder = item_lists.coco(tmp_path / "coco")
+    (folder / "val2017" / "000002.png").unlink()
+    captions = folder / "annotations" / "captions_val2017.json"
+    document = json.loads(captions.read_text())
+    document["annotations"][0]["caption"] = document["annotations"][1]["caption"] = " "
+    captions.write_text(json.dumps(document))
+    assert run("data", "check", folder, "--json") == 1
+    assert {row["kind"]: row["items"] for row in lines(capsys)} == {
+        "missing-file": ["val2017/000002.png"],
+        "empty-caption": ["val2017/000000.png"],
+    }
+    assert run("data", "check", folder, "--root", folder, "--json") == 1
+    assert "same-picture" in {row["kind"] for row in lines(capsys)}  # val repeats train's pictures under other names
+    document["annotations"][3]["image_id"] = 4
+    captions.write_text(json.dumps(document))
+    assert run("data", "check", captions) == 3
+    assert "annotations[3] is of image id 4" in capsys.readouterr().err
+
+
+def test_a_list_without_a_split_is_checked_as_it_is_drawn(tmp_path, capsys):
+    (tmp_path / "a.csv").write_text("\n".join(["path,label", *(f"{row}.png,c{row % 2}" for row in range(10))]))
+    assert run("data", "check", tmp_path / "a.csv") == 0
+    said = capsys.readouterr().err
+    assert "this one is what training draws" in said
+    assert "--root" in said
+    (tmp_path / "a.csv").write_text("text,label,split\na,x,train\nb,x,query\nc,x,\n")
+    assert run("data", "check", tmp_path / "a.csv", "--json") == 1
+    assert [row["kind"] for row in lines(capsys)] == ["no-split"]

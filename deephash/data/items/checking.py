@@ -9,8 +9,12 @@ from deephash.data.items.item_list import ItemList
 
 
 def check_items(items: ItemList) -> Iterator[Problem]:
-    """Yield what is wrong: ``missing-file``, ``empty-caption``, ``no-split``."""
-    if missing := items.missing_files():
+    """Yield what is wrong: ``missing-file``, ``empty-caption``, ``no-split``.
+
+    Where not one picture is found, the list lies elsewhere than they do, and ``--root`` would say where.
+    """
+    missing = items.missing_files()
+    if 0 < len(missing) < sum(at is not None for at in items.pictures or ()):
         message = f"{len(missing):,} of {len(items):,} pictures are not where the list says"
         yield Problem("missing-file", message, tuple(missing))
     empty = [name for name, text in zip(items.names, items.texts or (), strict=False) if not text.strip()]
