@@ -11,6 +11,7 @@ from deephash.version import __version__
 if TYPE_CHECKING:
     from deephash.codes import BinaryCodes as BinaryCodes
     from deephash.collection import Collection as Collection
+    from deephash.foreign import trust as trust
     from deephash.index import open_index as open_index
     from deephash.ingest import index_folder as index_folder
     from deephash.models import load_model as load_model
@@ -27,6 +28,7 @@ _HOME = {
     "index_folder": "ingest",
     "load_model": "models",
     "open_index": "index",
+    "trust": "foreign",
 }
 
 __all__ = ["__version__", *_HOME]

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from deephash.backbones.pictures import PictureEncoder
 from deephash.backbones.pretrained import NetworkEncoder
+from deephash.backbones.spec import Features
 from deephash.codes import BinaryCodes
 from deephash.errors import UsageError
 from deephash.models.base import HashModel
@@ -162,9 +163,11 @@ def picture_encoder(model: HashModel) -> PictureEncoder:
         )
     encoder = model.encoders["image"]
     if not isinstance(encoder, PictureEncoder):
+        vectors = isinstance(encoder, Features)
+        what = "feature vectors" if vectors else "pictures by a function of its own"
+        right = "on a network of pictures" if vectors else "with a transform described by settings (docs/extending.md)"
         raise UsageError(
-            f"this {type(model).__name__} reads feature vectors ({encoder.spec.name}), no pixels; to attack it, train "
-            "it on a network of pictures"
+            f"this {type(model).__name__} reads {what} ({encoder.spec.name}), no pixels; to attack it, train it {right}"
         )
     return encoder
 

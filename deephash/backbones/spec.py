@@ -7,11 +7,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from torch import Tensor, nn
 
 from deephash.errors import UsageError, did_you_mean
+from deephash.foreign.packages import BACKBONES, declared_as, plain
+from deephash.foreign.trust import path_of, trust
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,8 @@ class Backbone:
     Attributes:
         name: ``timm:NAME``, ``timm-stages:NAME`` (its last two maps), ``torchvision:NAME``, ``clip:ARCHITECTURE``
             (picture tower), ``clip-text:ARCHITECTURE``, ``small_cnn:CHANNELS``, ``cifar_resnet:DEPTH``,
-            ``mobilenet_v1:WIDTH``, ``features:D`` (inputs are vectors), ``tfidf:D`` or ``bow:D``.
+            ``mobilenet_v1:WIDTH``, ``features:D`` (inputs are vectors), ``tfidf:D`` or ``bow:D``; ``mynet.Net``, a
+            network of one's own (:mod:`deephash.backbones.own`), or the name that an installed package declares.
         weights: ``hub`` to fetch pretrained weights, a tag of the hub (open_clip), a local file (safetensors, or a
             state dict read with weights_only), or None for fresh weights.
         frozen: True keeps the weights fixed and in eval mode, so that features can be cached.
@@ -43,16 +46,34 @@ class Backbone:
 
     def build(self) -> Encoder:
         """Build the encoder and load its weights. Raises UsageError or WeightsNotFound."""
-        family, _, detail = self.name.partition(":")
+        family, colon, detail = self.name.partition(":")
+        if not colon and ("." in family or declared_as(BACKBONES, {plain(family)})):
+            own: Encoder = import_module("deephash.backbones.own").own_encoder(self)
+            return own
         if family not in _FAMILIES:
             raise UsageError(
-                f"unknown backbone family {family!r} in {self.name!r}" + did_you_mean(family, list(_FAMILIES))
+                f"unknown backbone family {family!r} in {self.name!r}"
+                + did_you_mean(family, list(_FAMILIES))
+                + "; a network of your own is named by its path, such as mynet.Net"
             )
         module, _, cls = _FAMILIES[family].partition(":")
         kind = getattr(import_module(module), cls)
         self._check_options(kind.known_options)
         encoder: Encoder = kind(self, detail)
         return encoder
+
+    @classmethod
+    def of(cls, network: type[nn.Module], **settings: Any) -> Self:
+        """Describe a network of one's own, whose module is trusted from now on.
+
+        Raises:
+            UsageError: it lies inside a function, where it could not be found again.
+        """
+        path = path_of(network, "deephash.backbones")
+        if "." not in path:
+            raise UsageError(f"{network.__qualname__} could not be found again: define it at the top of a module")
+        trust(network.__module__)
+        return cls(path, **settings)
 
     def _check_options(self, known: tuple[str, ...] | None) -> None:
         unknown = [] if known is None else sorted(set(self.options) - set(known))
@@ -81,11 +102,13 @@ class Encoder(nn.Module, ABC):
     """A network from a preprocessed batch to features [B, D].
 
     Attributes:
+        channels_last: it may be laid out so, in which convolutions are fastest.
         known_options: names that ``spec.options`` may have; None where they go to another library's network.
         spec: the resolved description; built again with ``weights=None`` it gives the same network.
         num_features: D.
     """
 
+    channels_last: ClassVar[bool] = True
     known_options: ClassVar[tuple[str, ...] | None] = ()
     spec: Backbone
     num_features: int

@@ -16,7 +16,9 @@ from importlib import import_module
 from typing import Any
 
 from deephash.errors import DeephashError, UsageError, did_you_mean
+from deephash.foreign.extras import lacking, require
 from deephash.foreign.network import ALLOW
+from deephash.foreign.trust import trust
 from deephash.version import __version__
 
 CODE_FORMAT = 1  # version of BinaryCodes on disk, printed by --version
@@ -40,6 +42,16 @@ COMMANDS = {
     "data": "list, check and split data sets",
     "models": "list methods and look into model folders",
     "doctor": "check this installation",
+    "completion": "print what makes the Tab key complete words, for bash, zsh or fish",
+}
+
+NEEDS = {  # command: the extra without which it can do nothing, and what it is for
+    "train": ("train", "training"),
+    "attack": ("train", "an attack"),
+    "corrupt": ("train", "measuring under corruptions"),
+    "certify": ("train", "a certificate"),
+    "demo": ("train", "the demo, which trains,"),
+    "serve": ("serve", "the web page"),
 }
 
 ON_COLLECTIONS = ("index", "upgrade", "search", "serve", "collection", "dedup", "encode", "evaluate")
@@ -55,7 +67,8 @@ deephash {__version__}: deep hashing for image and cross-modal retrieval
   deephash serve pictures.dh                            the same in the browser
 
 All commands: deephash --help     One command: deephash COMMAND --help
-Everywhere: --quiet; --allow-download lets a model folder fetch what it names (otherwise none does)"""
+Everywhere: --quiet; --allow-download lets a model folder fetch what it names (otherwise none does);
+--trust MODULE lets it run that module of yours (otherwise none runs)"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -84,6 +97,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _complain(f"{error.filename or 'input/output'}: {error.strerror or error}")
         return 3
     except Exception as error:
+        if isinstance(error, ImportError) and (said := lacking(error)) is not None:
+            _complain(said)
+            return UsageError.exit_code
         if os.environ.get("DEEPHASH_TRACEBACK") == "1":
             raise
         _complain(
@@ -128,6 +144,7 @@ def _dispatch(words: list[str]) -> int:
     if "--allow-download" in words:
         words.remove("--allow-download")
         os.environ[ALLOW] = "1"
+    _take_trust(words)
     if not words:
         print(OVERVIEW)
         return 0
@@ -144,6 +161,8 @@ def _dispatch(words: list[str]) -> int:
     command, *rest = words
     if command not in COMMANDS:
         raise UsageError(f"unknown command {command!r}" + did_you_mean(command, list(COMMANDS)))
+    if command in NEEDS:
+        require(*NEEDS[command])
     if command in ON_COLLECTIONS:
         _import_tables()
     module = import_module(f"deephash.cli.{command}")
@@ -152,6 +171,17 @@ def _dispatch(words: list[str]) -> int:
     if hasattr(module, "COMMANDS"):
         return _run_subcommand(command, module.COMMANDS, rest)
     return call(getattr(module, command), rest, f"deephash {command}")
+
+
+def _take_trust(words: list[str]) -> None:
+    """Take ``--trust MODULE`` out of the words, wherever and however often it was said."""
+    for place in reversed(range(len(words))):
+        name, equals, value = words[place].partition("=")
+        if name != "--trust":
+            continue
+        given = value if equals else next(iter(words[place + 1 : place + 2]), "")
+        del words[place : place + (1 if equals else 2)]
+        trust(*given.split(","))
 
 
 def _run_subcommand(command: str, functions: dict[str, Callable[..., Any]], rest: list[str]) -> int:

@@ -10,8 +10,10 @@ from typing import Any
 
 from deephash.cli.networks import require_network
 from deephash.errors import DatasetNotFound, UsageError, did_you_mean
+from deephash.foreign.packages import METHODS, declared_as, plain
 from deephash.training.configurations import find_config, read_settings
 from deephash.training.options import TrainOptions
+from deephash.training.own_code import require_trusted, trust_words
 from deephash.training.signatures import fields_of, method_names, options_of, trainer_options
 
 _TOPS = ("model", "data", "trainer", "seed_everything", "optimizer", "lr_scheduler", "config", "print_config")
@@ -31,6 +33,7 @@ def check_early(options: TrainOptions) -> None:
         DatasetNotFound: a folder of pictures that is not there.
     """
     settings = [read_settings(find_config(name)) for name in options.configs]
+    _require_trusted(options, settings)
     model, data = (_class_of(kind, settings, options.rest) for kind in ("model", "data"))
     if options.method is not None:
         model = _method(options.method)
@@ -41,6 +44,17 @@ def check_early(options: TrainOptions) -> None:
     _require_networks(settings, options.rest)
     if not options.print_config and data is not None and data.rpartition(".")[2] == "PictureFolder":
         _require_folder(settings, options.rest)
+
+
+def _require_trusted(options: TrainOptions, settings: Sequence[dict[str, Any]]) -> None:
+    """Trust the classes that the command line names, and refuse others of one's own that a file names."""
+    trust_words(options.rest, options.method)
+    for name, content in zip(options.configs, settings):
+        require_trusted(content, name)
+    for run in (options.resume, options.continue_from):
+        file = None if run is None else run / "config.yaml"
+        if file is not None and file.is_file():
+            require_trusted(read_settings(file), file)
 
 
 @dataclass(frozen=True)
@@ -137,12 +151,15 @@ def _value(words: Sequence[str], names: Sequence[str]) -> str | None:
     return found
 
 
-def _method(name: str) -> str:
-    plain = {each.lower(): each for each in method_names()}
-    word = name.lower().replace("_", "").replace("-", "")
-    if word not in plain:
-        raise UsageError(f"there is no method {name!r}{did_you_mean(word, sorted(plain))}. All: deephash models list")
-    return plain[word]
+def _method(name: str) -> str | None:
+    """Return the class of a method of deephash; None of one's own or a package's, which torch's import must judge."""
+    if "." in name or declared_as(METHODS, {plain(name)}):
+        return None
+    known = {each.lower(): each for each in method_names()}
+    word = plain(name)
+    if word not in known:
+        raise UsageError(f"there is no method {name!r}{did_you_mean(word, sorted(known))}. All: deephash models list")
+    return known[word]
 
 
 def _require_networks(settings: Sequence[dict[str, Any]], words: Sequence[str]) -> None:

@@ -69,6 +69,12 @@ class HashModel(LightningModule, ABC):
     def __init__(self, num_bits: int, backbones: Mapping[str, Backbone]) -> None:
         super().__init__()
         self.num_bits = whole(num_bits, "num_bits, the code length,", least=1)
+        for modality, spec in backbones.items():
+            if not isinstance(spec, Backbone):
+                raise UsageError(
+                    f"{type(self).__name__}: the {modality} backbone is a {type(spec).__name__}; annotate the argument "
+                    "of __init__ with Backbone, so that one is made of what a configuration says"
+                )
         self.encoders = Encoders({modality: spec.build() for modality, spec in backbones.items()})
         for encoder in self._frozen_encoders():
             encoder.requires_grad_(False)

@@ -27,7 +27,8 @@ class TorchEncoder:
     """A :class:`~deephash.models.HashModel` as a :class:`~deephash.encoding.CodeEncoder`.
 
     Args:
-        model: put into evaluation mode and channels-last layout, in which CPUs and GPUs convolve fastest.
+        model: put into evaluation mode and channels-last layout, in which CPUs and GPUs convolve fastest; a network of
+            one's own keeps its layout.
         device: where it is put, see :func:`find_device`; None leaves it where it is.
         precision: ``bf16`` computes the network in bfloat16.
     """
@@ -37,7 +38,8 @@ class TorchEncoder:
     def __init__(self, model: HashModel, device: str | None = None, *, precision: Precision = "fp32") -> None:
         if device is not None:
             model = model.to(find_device(device))
-        self.model = model.eval().to(memory_format=torch.channels_last)
+        plain = any(not each.channels_last for each in model.encoders.values())
+        self.model = model.eval() if plain else model.eval().to(memory_format=torch.channels_last)
         self.precision = precision
         self.method = type(model).__name__
         self.layout = CodeLayout(model.num_bits, model.num_levels)

@@ -7,10 +7,11 @@ that limit and without a connection; then every tensor must have the shape that 
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -38,10 +39,11 @@ from deephash.encoding.weight_files import names_a_file
 from deephash.errors import CollectionDamaged, DeephashError, UsageError, did_you_mean
 from deephash.foreign import refused_as, require_schema
 from deephash.foreign.network import downloads_allowed, without_network
+from deephash.foreign.trust import path_of, trusting
 from deephash.models.allocation import AllocationLimit
 from deephash.models.argument_schema import revive, schema_of_call
 from deephash.models.base import HashModel
-from deephash.models.catalogue import methods
+from deephash.models.catalogue import method_at, methods
 from deephash.models.stationary import Stationary
 from deephash.models.storage import CODES_NAME, has_assets
 
@@ -49,18 +51,28 @@ Shapes = dict[str, tuple[int, ...]]
 _FETCHING = re.compile(r"pretrained|checkpoint|cache_dir|^hf_|url")  # options by which libraries read other files
 
 
-def load_model(directory: str | Path) -> HashModel:
+def load_model(directory: str | Path, *, trusted: Iterable[str] = ()) -> HashModel:
     """Load a model folder written by :meth:`HashModel.save`, or the model of a run, in evaluation mode on the CPU.
 
-    Only methods of :mod:`deephash.models` are built, so a downloaded folder cannot run code; the weights are
-    those of the folder, whatever its backbones name, unless ``--allow-download`` was said.
+    Only methods of :mod:`deephash.models`, of installed packages that declare them, and of trusted modules are built,
+    so a downloaded folder cannot run code; the weights are those of the folder, whatever its backbones name, unless
+    ``--allow-download`` was said.
+
+    Args:
+        directory: a model folder or a run.
+        trusted: modules of one's own, such as ``["mymethod"]``, whose classes the folder may name;
+            :func:`deephash.trust` says it once for the whole process.
 
     Raises:
         CollectionDamaged: files are missing, inconsistent or changed, or describe more than the weights hold.
         FormatTooNew: written by a newer deephash.
-        UsageError: a class that is no method, or options that it refuses.
+        UsageError: a class that is no method or that nobody trusts, or options that it refuses.
     """
-    folder = model_folder(directory)
+    with trusting(trusted):
+        return _loaded(model_folder(directory))
+
+
+def _loaded(folder: Path) -> HashModel:
     recover(folder)
     record = read_model_record(folder)
     cls = _class_named(record["class"], folder)
@@ -69,6 +81,37 @@ def load_model(directory: str | Path) -> HashModel:
         model = _build(cls, record, folder)
         _fill(model, record, folder)
     return model.eval()
+
+
+def require_loadable(model: HashModel) -> None:
+    """Refuse a model that would train for hours, be saved, and could not be loaded again.
+
+    Raises:
+        UsageError: its class lies inside a function, or its arguments are not what can be written as JSON.
+    """
+    cls, taken = type(model), inspect.signature(type(model).__init__).parameters
+    own = path_of(cls, "deephash.models")
+    if "." not in own and own not in methods():
+        raise UsageError(f"{cls.__qualname__} could not be loaded again: define it at the top of a module, not inside")
+    if any(each.kind is each.VAR_KEYWORD or each.kind is each.VAR_POSITIONAL for each in taken.values()):
+        raise UsageError(f"{own} takes *args or **kwargs, of which nobody knows what to save; write its arguments out")
+    given = model.init_args()
+    lost = [name for name, each in taken.items() if name not in ("self", *given) and each.default is each.empty]
+    if lost:
+        raise UsageError(f"{own} does not keep its argument {lost[0]!r}: call self.save_hyperparameters() in __init__")
+    read = next((found for each in model.encoders.values() if (found := _fetching(each.spec.options))), None)
+    if read and not downloads_allowed():
+        raise UsageError(
+            f"the backbone's option {read!r} reads files outside the model folder, so the model could not be loaded "
+            "again; give its weights as a file: --weights FILE"
+        )
+    try:
+        with refused_as(
+            UsageError, "annotate the argument with what it takes, such as tuple[float, ...] or a dataclass"
+        ):
+            require_schema(given, schema_of_call(cls.__init__), f"{own}.__init__")
+    except NameError as error:
+        raise UsageError(f"{own}.__init__ is annotated with a name that its module lacks: {error}") from None
 
 
 def recover(folder: Path) -> None:
@@ -80,6 +123,8 @@ def recover(folder: Path) -> None:
 
 def _class_named(name: str, folder: Path) -> type[HashModel]:
     known = methods()
+    if "." in name:
+        return method_at(name, str(folder / JSON_NAME))
     if name not in known:
         raise UsageError(
             f"{folder / JSON_NAME} names the class {name!r}, which is not one of deephash.models"

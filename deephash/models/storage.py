@@ -28,6 +28,7 @@ from deephash.encoding.portable import ENTRY as PORTABLE
 from deephash.encoding.record import JSON_NAME, TENSORS_NAME, sha256
 from deephash.encoding.targets import TargetTable
 from deephash.errors import UsageError
+from deephash.foreign.trust import path_of
 from deephash.models.optimizers import Optimizer
 from deephash.models.portable import export_portable
 from deephash.version import __version__
@@ -122,7 +123,7 @@ def describe(model: Saveable) -> dict[str, Any]:
     return {
         "format_version": _format_needed(model),
         "deephash": __version__,
-        "class": type(model).__name__,
+        "class": path_of(type(model), "deephash.models"),
         "num_bits": model.num_bits,
         "num_levels": model.num_levels,
         "modalities": list(model.encoders),

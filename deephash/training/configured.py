@@ -19,6 +19,7 @@ import deephash.data
 import deephash.models
 from deephash.data import HashDataModule, StreamTask
 from deephash.errors import CollectionDamaged, DeephashError, UsageError, did_you_mean
+from deephash.foreign.trust import path_of
 from deephash.models import HashModel, load_model, method_named
 from deephash.scoring.encoding import mean_average_precision_of, protocol_of_test
 from deephash.training.configurations import find_config, read_settings, without_replaced_data
@@ -27,6 +28,7 @@ from deephash.training.fitting import TRAINER_DEFAULTS, check_fit, fit, make_tra
 from deephash.training.inheritance import Inheritance, inherited
 from deephash.training.lineage import Ancestor
 from deephash.training.options import DEV_EPOCHS, DEV_ITEMS, TrainOptions
+from deephash.training.own_classes import check_classes
 from deephash.training.run_folder import RunFolder
 from deephash.training.stream_words import start_words, stream_words
 
@@ -188,9 +190,11 @@ def parse(
     """Return model and data of a configuration. Raises UsageError that names the misspelt option and a near one."""
     ancestor, targets = (None, None) if inheritance is None else (inheritance.ancestor, inheritance.targets)
     data_words = stream_words(options, ancestor, seed)
-    words = [f"--config={each}" for each in _configs(options, ancestor, data_words)]
+    configs = _configs(options, ancestor, data_words)
+    check_classes(configs, options.rest)
+    words = [f"--config={each}" for each in configs]
     if options.method is not None:
-        words.append(f"--model={method_named(options.method).__name__}")
+        words.append(f"--model={path_of(method_named(options.method), 'deephash.models')}")
     words += [*data_words, *start_words(options, ancestor), *options.rest]
     if bits is not None:
         words.append(f"--model.init_args.num_bits={bits}")

@@ -21,7 +21,9 @@ from deephash.collection.pair_counts import save_pair_counts
 from deephash.data.datamodule import HashDataModule
 from deephash.data.stream_task import StreamTask
 from deephash.errors import UsageError
+from deephash.foreign.trust import trust
 from deephash.models import BatchHook, HashModel, ObjectiveHashModel, load_model
+from deephash.models.loading import require_loadable
 from deephash.models.objective import batch_hooks
 from deephash.models.warm_start import WarmStart
 from deephash.scoring.bit_certainty import certainty_of_bits
@@ -115,6 +117,7 @@ def fit(
     began = time.monotonic()
     data.setup()
     check_fit(model, data)
+    trust(type(model).__module__)  # whoever trains a class of theirs knows it; it is loaded again at the end
     inheritance.require_fit(model, data)
     hooks = _checked_hooks(model, trainer)
     run.begin(model, data)
@@ -216,6 +219,7 @@ def interrupted_message(run: RunFolder, saver: ModelSaver) -> str:
 
 def check_fit(model: HashModel, data: HashDataModule) -> None:
     """Refuse what would train nonsense or stop after an hour."""
+    require_loadable(model)
     wanted, there = getattr(model, "num_classes", None), data.num_classes
     if wanted is not None and there and wanted != there:
         raise UsageError(
