@@ -14,6 +14,7 @@ from typing import Literal, TypeAlias
 
 from deephash.encoding.port import Engine
 from deephash.errors import UsageError
+from deephash.foreign.extras import install
 
 from .callers import LOOPBACK
 from .requestlog import RequestLog
@@ -42,7 +43,7 @@ def run(
     if (user is None) != (password is None) or user == "" or password == "" or ":" in (user or ""):
         raise UsageError("--user and --password go together; neither may be empty, and a user has no colon")
     if metrics and find_spec("prometheus_client") is None:
-        raise UsageError("--metrics needs prometheus-client, which is not installed: pip install prometheus-client")
+        raise UsageError(f"--metrics needs prometheus-client, which is not installed: {install('serve')}")
     if log_format not in ("none", "json"):
         raise UsageError(f"--log-format is none or json, not {log_format!r}")
     listening = listen(host, port)

@@ -10,6 +10,7 @@ from pathlib import Path
 from deephash.cli.specs import KNOWN, Known
 from deephash.encoding.weight_files import weights_called
 from deephash.errors import UsageError, WeightsNotFound
+from deephash.foreign.extras import install
 
 PATIENCE = 3.0  # seconds for the hub to answer
 _PACKAGES = {"clip": "open_clip", "itq": "timm"}
@@ -106,7 +107,7 @@ def _reads(known: Known) -> str:
 
 def _what_to_bring(able: list[Known]) -> str:
     if not able:
-        return "neither open_clip nor timm is installed: pip install open-clip-torch timm"
+        return f"neither open_clip nor timm is installed: {install('clip')}"
     wanted = [able[0], *[each for each in able if each.reads != able[0].reads][:1]]
     files = "; or ".join(
         f"{each.file} of {each.repository} ({each.megabytes:.0f} MB): --model {each.name} --weights FILE"

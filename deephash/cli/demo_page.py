@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -10,15 +9,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from deephash.errors import UsageError
+from deephash.foreign.extras import require
 
 
 def require_page() -> None:
     """Raise UsageError where the page cannot be served, before anything is trained."""
-    if importlib.util.find_spec("gradio") is None:
-        raise UsageError(
-            'the web page needs gradio: pip install "deephash[web]", or leave it out: deephash demo --no-serve'
-        )
+    require("serve", "the web page", or_else=", or leave it out: deephash demo --no-serve")
 
 
 @dataclass(frozen=True)

@@ -8,14 +8,23 @@ import sys
 import tempfile
 from collections.abc import Callable
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any, cast
 
 from deephash.cli.output import print_json
+from deephash.foreign.extras import install
 from deephash.version import __version__
 
-PACKAGES = ["numpy", "faiss-cpu", "pylance", "pyarrow", "pillow", "numba", "torch", "torchvision", "timm"]
+PACKAGES = ["numpy", "faiss-cpu", "pylance", "pyarrow", "pillow", "onnxruntime", "numba", "torch", "torchvision", "timm"]
 PACKAGES += ["open-clip-torch", "lightning", "scikit-learn", "gradio"]
-OPTIONAL = {"gradio": 'the web page needs it: pip install "deephash[web]"', "numba": "searching is slower without it"}
+_TRAINING = f"training, and models without a portable encoder, need it: {install('train')}"
+OPTIONAL = dict.fromkeys(("torch", "torchvision", "timm", "lightning", "scikit-learn"), _TRAINING) | {
+    "open-clip-torch": f"CLIP needs it: {install('clip')}",
+    "gradio": f"the web page needs it: {install('serve')}",
+    "onnxruntime": "encoding starts slowly without it, by torch",
+    "numba": "searching is slower without it",
+}
 
 
 def doctor(*, json: bool = False) -> int:
@@ -51,6 +60,8 @@ def _attempt(check: Callable[[], str]) -> tuple[bool, str]:
 
 
 def _torch_and_vision() -> str:
+    if find_spec("torch") is None or find_spec("torchvision") is None:
+        return "not installed, so portable encoders compute, on this processor"
     import torch
     import torchvision
 
@@ -79,9 +90,11 @@ def _openmp() -> str:
 
 
 def _processor() -> str:
-    flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
-    known = [name for name in ("popcnt", "avx2", "avx512f", "avx512_vpopcntdq") if f" {name}" in flags]
-    return f"{os.cpu_count()} cores, {platform.machine()} {' '.join(known)}".strip()
+    import numpy as np
+
+    found = cast("dict[str, Any]", np.show_config(mode="dicts")).get("SIMD Extensions", {})
+    able = [*found.get("baseline", []), *found.get("found", [])]  # what NumPy asked the processor for, on any system
+    return f"{os.cpu_count()} cores, {platform.machine()} {' '.join(able)}".strip()
 
 
 def _writable() -> str:

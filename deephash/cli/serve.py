@@ -53,11 +53,8 @@ def serve(
         raise UsageError("--user and --password go together")
     encoder, server = encoder_and_server(engine)
     require_collections(collections)
-    try:
-        from deephash.webui import serve as run
-        from deephash.webui.server import run as _  # noqa: F401 - tells early whether Gradio is there
-    except ImportError as error:
-        raise UsageError(f'the web page needs {error.name}: pip install "deephash[web]"') from None
+    from deephash.webui import serve as run
+
     run(
         collections,
         host=host,

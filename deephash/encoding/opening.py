@@ -16,6 +16,7 @@ from deephash.encoding.port import CodeEncoder, Decode, Engine, Precision
 from deephash.encoding.portable import towers_of
 from deephash.encoding.record import model_folder, read_model_record
 from deephash.errors import UsageError
+from deephash.foreign.extras import install
 
 Source: TypeAlias = Any  # str, Path, CodeEncoder, or a HashModel, whose class is on a higher floor
 
@@ -121,8 +122,7 @@ def _torch() -> Any:
     if find_spec("torch") is None:
         raise UsageError(
             "torch is not installed, and this model carries no encoder that runs without it: make one where torch is "
-            "(deephash models export RUN), or install torch here: "
-            "pip install torch torchvision lightning timm open-clip-torch torchmetrics"
+            f"(deephash models export RUN), or install torch here: {install('clip')}"
         )
     return getattr(import_module(_TORCH[0]), _TORCH[1])
 

@@ -74,6 +74,6 @@ def test_the_demo_replaces_no_folder_that_is_not_its_own(tmp_path, capsys):
 
 
 def test_the_demo_says_first_that_the_page_cannot_be_shown(capsys, monkeypatch):
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("deephash.foreign.extras.find_spec", lambda name: None if name == "gradio" else name)
     assert main(["demo"]) == 2
-    assert 'pip install "deephash[web]"' in capsys.readouterr().err
+    assert 'pip install "deephash[serve]"' in capsys.readouterr().err

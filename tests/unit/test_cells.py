@@ -94,6 +94,7 @@ def test_the_check_of_a_split_reads_labels_as_training_does(tmp_path):
     assert (found.labels, found.class_names) == (((), (0,), ()), ("1",))
 
 
+@pytest.mark.posix
 def test_a_pipe_among_training_pictures_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe.png")
     assert hash_of_file(tmp_path / "pipe.png") is None

@@ -213,6 +213,7 @@ def test_an_empty_folder_makes_an_empty_collection(tmp_path: Path, out: Path, mo
     assert len(Collection.open(out)) == 0
 
 
+@pytest.mark.posix
 def test_bad_files_are_counted_and_listed(folder: Path, out: Path, model) -> None:
     jpeg = folder / "good.jpg"
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)).save(jpeg)
@@ -243,6 +244,7 @@ def test_bad_files_are_counted_and_listed(folder: Path, out: Path, model) -> Non
         assert [row[:2] for row in csv.reader(file)][1:] == [list(one) for one in report.skipped]
 
 
+@pytest.mark.posix
 def test_symbolic_links_when_they_are_wanted(folder: Path, out: Path, model, tmp_path: Path) -> None:
     draw(tmp_path / "elsewhere/far.png", 30)
     (folder / "link").symlink_to(tmp_path / "elsewhere")

@@ -325,6 +325,7 @@ def test_compaction_forgets_only_what_it_is_told_to(filled: Collection, path: Pa
     assert len(filled) == 7
 
 
+@pytest.mark.posix
 def test_pictures_outside_the_root_have_no_path(filled: Collection, path: Path, tmp_path: Path) -> None:
     (tmp_path / "pictures").mkdir()
     (tmp_path / "pictures" / "link").symlink_to(tmp_path)

@@ -169,6 +169,7 @@ def test_of_a_long_strip_the_middle_is_handed_on() -> None:
     assert open_picture(strip).size == (90_000, 240)
 
 
+@pytest.mark.posix
 def test_a_forked_worker_starts_with_nothing_held() -> None:
     code = (
         "import os, signal\nfrom tests.unit.test_decode_budget import flat_png\n"

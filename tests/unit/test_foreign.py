@@ -73,6 +73,7 @@ def test_whole_numbers_are_whole(value, says):
         require_schema({}, schema, "x")
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize("kind", ["fifo", "folder", "device", "loop"])
 def test_only_regular_files_are_opened(kind, tmp_path):
     path = tmp_path / "x"
@@ -87,6 +88,7 @@ def test_only_regular_files_are_opened(kind, tmp_path):
             read()
 
 
+@pytest.mark.posix
 def test_a_link_to_a_file_is_one(tmp_path):
     (tmp_path / "a").write_bytes(b"abc")
     (tmp_path / "b").symlink_to("a")

@@ -117,6 +117,7 @@ def test_the_command_prints_and_writes_any_name(folder: Path, tmp_path: Path, mo
             assert b"all 11 are listed in" in ran.stderr
 
 
+@pytest.mark.posix
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
 def test_unreadable_files_and_folders(folder: Path, tmp_path: Path, model) -> None:
     (folder / "cat").chmod(0)
@@ -148,6 +149,7 @@ def test_a_folder_that_refuses_to_be_looked_at_keeps_its_rows(
     assert (report.removed, report.unchanged) == (0, 4)
 
 
+@pytest.mark.posix
 def test_files_that_vanish_or_turn_into_something_else(
     folder: Path, tmp_path: Path, model, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -190,6 +190,7 @@ def test_random_bytes_never_give_anything_but_our_error() -> None:
                 assert open_picture(bytes(damaged)).mode == "RGB"
 
 
+@pytest.mark.posix
 def test_what_is_no_file_is_refused_at_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.jpg")
     with pytest.raises(UnreadablePicture, match="not a regular file"):

@@ -237,6 +237,7 @@ def test_a_strange_description_of_a_reader_is_refused(folder, change, message):
         open_encoder(folder)
 
 
+@pytest.mark.posix
 def test_a_link_in_a_strangers_folder_is_not_copied_into_a_collection(folder, tmp_path):
     (tmp_path / "private").write_text("mine")
     (folder / "notes.txt").symlink_to(tmp_path / "private")

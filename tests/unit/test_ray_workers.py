@@ -200,6 +200,7 @@ index_folder(sys.argv[1], sys.argv[2], sys.argv[3], workers="ray", batch_size=4)
 """
 
 
+@pytest.mark.posix
 @pytest.mark.slow
 def test_whoever_runs_it_may_be_killed_too(folder, model_folder, tmp_path):
     out = tmp_path / "x.dh"

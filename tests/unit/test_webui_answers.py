@@ -103,6 +103,7 @@ def test_the_share_of_items_that_share_a_code(tmp_path):
     assert "80 % of the items share their code" in collection_html(place)
 
 
+@pytest.mark.posix
 def test_a_report_is_read_like_every_file_of_others(tmp_path):
     os.mkfifo(tmp_path / "pipe.json")
     (tmp_path / "long.json").touch()

@@ -60,6 +60,7 @@ def test_nothing_is_written_where_nothing_may_be(collection, made, monkeypatch):
     assert made == [7, 7]
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize(
     "spoilt", ["cut", "turned", "empty", "no header", "link", "long header", "other shape", "type"]
 )

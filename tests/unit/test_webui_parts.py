@@ -122,6 +122,7 @@ class Folder:
         return self.root / item.uri
 
 
+@pytest.mark.posix
 def test_nothing_outside_the_collection_is_opened(tmp_path):
     root, secret = tmp_path / "pictures", tmp_path / "secret.png"
     root.mkdir()

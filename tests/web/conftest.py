@@ -22,9 +22,10 @@ from playwright.sync_api import Browser, Locator, Page, sync_playwright
 from deephash import load_model
 from deephash.collection import Collection
 from deephash.collection.schema import CODE
+from deephash.dev import BROWSERS
 from tests.web.made import PICTURES, made_once, own_copy
 
-CHROMIUM = os.environ.get("DEEPHASH_CHROMIUM", "/usr/bin/chromium")
+CHROMIUM = os.environ.get("DEEPHASH_CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), "chromium")
 FLAGS = [
     "--headless",
     "--no-sandbox",

@@ -159,7 +159,7 @@ def test_who_is_turned_away_is_counted():
 
 def test_metrics_without_the_package_are_refused_with_the_command_that_helps(path, monkeypatch):
     monkeypatch.setattr(server, "find_spec", lambda name: None)
-    with pytest.raises(UsageError, match="pip install prometheus-client"):
+    with pytest.raises(UsageError, match="deephash\\[serve\\]"):
         serve([path], port=0, metrics=True)
 
 

@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, NamedTuple, cast
 
 from deephash.collection.sources.found import FoundFile
 from deephash.errors import DataError, DeephashError, UnreadablePicture, UsageError
+from deephash.foreign.extras import install
 from deephash.pictures.decode_budget import MIB, decode_limit
 
 SCHEME = "s3://"
@@ -66,7 +67,7 @@ def store() -> Any:
     try:
         import s3fs
     except ImportError:
-        raise UsageError('s3:// needs s3fs, which is not installed: pip install "deephash[s3]"') from None
+        raise UsageError(f"s3:// needs s3fs, which is not installed: {install('s3')}") from None
     return s3fs.S3FileSystem(use_listings_cache=False, default_block_size=_BLOCK)
 
 
