@@ -10,8 +10,7 @@ import torch
 from deephash.attacks import DHTA, HAG, P2P, PGD, SDHA, Aim, AutoPGD, Collide, Evade, Mainstay
 from deephash.attacks.steps import BIM, DI, MI, NI, SINI, VMI
 from deephash.errors import UsageError
-
-from .attack_contract import NUM_BITS, NUM_CLASSES, AttackContract, ToyHash, aim, pictures
+from deephash.testing.attacks import NUM_BITS, NUM_CLASSES, AttackContract, ToyHash, aim, pictures
 
 
 class TestHAG(AttackContract):

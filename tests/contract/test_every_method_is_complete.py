@@ -40,7 +40,7 @@ def test_exported(name, module):
 
 def contract_tests():
     """Return the methods that some test class makes, by what its ``make`` returns or names."""
-    from tests.contract.model_contract import HashModelContract
+    from deephash.testing.methods import HashModelContract
 
     for path in sorted((ROOT / "tests").rglob("test_*.py")):
         if "HashModelContract" in path.read_text() or "ShallowContract" in path.read_text():
@@ -66,7 +66,7 @@ def tested():
 
 @pytest.mark.parametrize(("name", "module"), METHODS)
 def test_has_a_contract_test(name, module, tested):
-    assert name in tested, f"add a test class for {name} that inherits tests.contract.model_contract.HashModelContract"
+    assert name in tested, f"add a test class for {name} that inherits deephash.testing.methods.HashModelContract"
 
 
 def configured():

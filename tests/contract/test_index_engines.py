@@ -5,7 +5,7 @@ import pytest
 
 from deephash.codes import BinaryCodes
 from deephash.index import CodeIndex, engines, open_index, planner
-from tests.contract.index_contract import CodeIndexContract, assert_same, brute_force, crowded_codes, rows_of
+from deephash.testing.indexes import CodeIndexContract, assert_same, brute_force, crowded_codes, rows_of
 
 
 class TestAuto(CodeIndexContract):

@@ -15,9 +15,8 @@ from deephash.attacks.guides import mainstay_codes
 from deephash.attacks.learning import Lesson
 from deephash.attacks.running import read_again
 from deephash.errors import DataError, UsageError
+from deephash.testing.attacks import NUM_CLASSES, SIDE, AttackContract, ToyHash, aim, pictures
 from tests.pictures_toy import Flat, Thin
-
-from .attack_contract import NUM_CLASSES, SIDE, AttackContract, ToyHash, aim, pictures
 
 LEARNED_FROM = 30
 

@@ -5,7 +5,7 @@ import pytest
 
 from deephash.codes import BinaryCodes
 from deephash.index import CodeIndex, open_index
-from tests.contract.index_contract import CodeIndexContract
+from deephash.testing.indexes import CodeIndexContract
 
 
 class TestMilvus(CodeIndexContract):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from deephash.codes import BinaryCodes
 from deephash.index import live, open_index, scan
-from tests.contract.index_contract import assert_same, brute_force, rows_of
+from deephash.testing.indexes import assert_same, brute_force, rows_of
 
 EXACT = {
     "auto": {},

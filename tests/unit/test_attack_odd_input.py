@@ -7,7 +7,7 @@ import torch
 from deephash.attacks import DHTA, HAG, PGD, SDHA, THA, Aim, Collide, Known, Mainstay, Square
 from deephash.attacks.steps import APGD, BIM, DI, MI, NI, SINI, VMI, Adam, Euclidean, GradientDescent
 from deephash.errors import UsageError
-from tests.contract.attack_contract import NUM_BITS, SIDE, ToyHash, aim, pictures
+from deephash.testing.attacks import NUM_BITS, SIDE, ToyHash, aim, pictures
 
 EPSILON = 8 / 255
 FLEEING = [PGD, HAG, SDHA, Mainstay, Square]

@@ -17,7 +17,7 @@ from deephash.objectives.recurrent import (
     embedding_loss,
     recurrent_planes,
 )
-from tests.contract.model_contract import HashModelContract
+from deephash.testing.methods import HashModelContract
 
 
 class TestBEBR(HashModelContract):

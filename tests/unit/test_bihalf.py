@@ -3,7 +3,7 @@ import torch
 
 from deephash.models import BiHalf
 from deephash.objectives.pairs import structure_loss
-from tests.contract.model_contract import HashModelContract
+from deephash.testing.methods import HashModelContract
 from tests.image_methods_toy import FEATURES, batch
 
 

@@ -24,7 +24,7 @@ from deephash.evaluation.certified import (
 from deephash.evaluation.counts import distance_counts
 from deephash.evaluation.formulas import NDCG, PRECISION, mean_ap
 from deephash.evaluation.relevance import relevance_from_labels
-from tests.contract.attack_contract import ToyHash, aim, pictures
+from deephash.testing.attacks import ToyHash, aim, pictures
 
 BOUNDED = [(mean_ap("hits"), None), (mean_ap("min"), 5), (PRECISION, 1), (PRECISION, 5), (NDCG, 8)]
 

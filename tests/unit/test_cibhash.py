@@ -7,7 +7,7 @@ from deephash.models import CIBHash
 from deephash.models.cibhash import bernoulli_divergence
 from deephash.objectives.contrastive import nt_xent
 from deephash.objectives.signs import sign
-from tests.contract.model_contract import HashModelContract
+from deephash.testing.methods import HashModelContract
 from tests.image_methods_toy import FEATURES, batch
 
 

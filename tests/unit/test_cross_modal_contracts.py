@@ -15,7 +15,7 @@ from deephash.models import (
     CrossModalOrthoHash,
     CrossModalPCA,
 )
-from tests.contract.model_contract import HashModelContract
+from deephash.testing.methods import HashModelContract
 
 PICTURES, TEXTS = Backbone("features:40"), Backbone("features:36")
 

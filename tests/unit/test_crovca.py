@@ -12,7 +12,7 @@ from deephash.errors import UsageError
 from deephash.models import CrossModalCroVCA, CroVCA, HashingBaseline, PCASign
 from deephash.models.hashing_baseline import random_rotation
 from deephash.objectives.code_alignment import bit_alignment, coding_rate
-from tests.contract.model_contract import HashModelContract
+from deephash.testing.methods import HashModelContract
 
 
 def rows(count, width, seed=0):

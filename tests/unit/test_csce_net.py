@@ -16,7 +16,7 @@ from deephash.models.csce_layers import (
 )
 from deephash.models.csce_net import dynamic_sign, elastic_margins, trainable_dynamic_sign
 from deephash.objectives.margin_softmax import cosines, margin_softmax
-from tests.contract.model_contract import HashModelContract
+from deephash.testing.methods import HashModelContract
 from tests.image_methods_toy import FEATURES
 
 SMALL = Backbone("timm-stages:test_resnet", weights=None, image_size=128, frozen=False)

@@ -7,7 +7,7 @@ from deephash.errors import UsageError
 from deephash.models import CSQ
 from deephash.models.csq import central_similarity_loss, merged_centres
 from deephash.objectives.quantization import squared_quantization
-from tests.contract.model_contract import HashModelContract
+from deephash.testing.methods import HashModelContract
 from tests.image_methods_toy import CODES, FEATURES, LABELS, TARGETS, batch
 
 

@@ -11,7 +11,7 @@ from deephash.data.batch import SlicedBatches
 from deephash.data.manifests import manifest_of_rule
 from deephash.errors import DataError, DatasetNotFound, UsageError
 from deephash.models import ITQ, LSH, OrthoHash
-from tests.contract.datamodule_contract import DataModuleContract
+from deephash.testing.data_sets import DataModuleContract
 from tests.e2e import miniatures
 
 

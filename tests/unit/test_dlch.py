@@ -10,7 +10,7 @@ from deephash.errors import UsageError
 from deephash.models import DLCH, load_model
 from deephash.objectives.dlch import code_loss, label_similarity, network_step_losses, similarity_loss
 from deephash.objectives.signs import sign
-from tests.contract.model_contract import HashModelContract
+from deephash.testing.methods import HashModelContract
 from tests.dlch_toy import PICTURES, TEXTS, alone, at, both, later, pairs
 from tests.image_methods_toy import batch
 

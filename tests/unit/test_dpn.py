@@ -5,7 +5,7 @@ from deephash.errors import UsageError
 from deephash.models import DPN
 from deephash.models.dpn import polarization_loss
 from deephash.objectives.labels import multi_hot
-from tests.contract.model_contract import HashModelContract
+from deephash.testing.methods import HashModelContract
 from tests.image_methods_toy import CODES, FEATURES, LABELS, TARGETS, batch
 
 

@@ -7,7 +7,7 @@ from deephash.models import DPSH
 from deephash.models.dpsh import dpsh_loss
 from deephash.objectives.labels import share_label
 from deephash.objectives.quantization import squared_quantization
-from tests.contract.model_contract import HashModelContract
+from deephash.testing.methods import HashModelContract
 from tests.image_methods_toy import CODES, FEATURES, LABELS, batch
 
 

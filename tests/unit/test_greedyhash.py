@@ -7,7 +7,7 @@ from deephash.models import GreedyHash, GreedyHashUnsupervised
 from deephash.models.greedyhash import bit_classification_loss
 from deephash.objectives.pairs import structure_loss
 from deephash.objectives.signs import sign
-from tests.contract.model_contract import HashModelContract
+from deephash.testing.methods import HashModelContract
 from tests.image_methods_toy import CODES, FEATURES, TARGETS, batch
 
 

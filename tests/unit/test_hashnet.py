@@ -7,7 +7,7 @@ from deephash.errors import UsageError
 from deephash.models import HashNet
 from deephash.models.hashnet import PRESETS, continuation, hashnet_loss
 from deephash.objectives.labels import share_label
-from tests.contract.model_contract import HashModelContract
+from deephash.testing.methods import HashModelContract
 from tests.image_methods_toy import CODES, FEATURES, LABELS, batch
 
 

@@ -17,7 +17,7 @@ from deephash.objectives.probabilistic import (
     pair_logits,
     soft_contrastive_loss,
 )
-from tests.contract.model_contract import HashModelContract
+from deephash.testing.methods import HashModelContract
 from tests.image_methods_toy import FEATURES, batch
 
 

@@ -12,7 +12,7 @@ from deephash.index import KINDS, AscendingIds, open_index, planner
 from deephash.index.ids import positions
 from deephash.index.planner import choose_engine, filter_first
 from deephash.index.threads import in_parts, usable_threads
-from tests.contract.index_contract import assert_same, brute_force, crowded_codes, rows_of
+from deephash.testing.indexes import assert_same, brute_force, crowded_codes, rows_of
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from deephash.backbones import Backbone
 from deephash.codes import hamming_distance
 from deephash.errors import UsageError
 from deephash.models import ITQ, LSH, PCASign
-from tests.contract.model_contract import HashModelContract
+from deephash.testing.methods import HashModelContract
 
 WIDTH = 40
 BACKBONE = Backbone(f"features:{WIDTH}", weights=None)

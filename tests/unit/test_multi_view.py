@@ -13,7 +13,7 @@ from deephash.errors import UsageError
 from deephash.evaluation.metrics import mean_average_precision
 from deephash.models import MultiViewEnhancementHash, load_model
 from deephash.objectives.multi_view import memory_loss, multi_view_losses, pair_loss, view_loss
-from tests.contract.model_contract import HashModelContract
+from deephash.testing.methods import HashModelContract
 
 VIEWS = {"clear": 12, "noise": 10}
 FUSIONS = ("replicate", "viewcode", "probpool")

@@ -11,7 +11,7 @@ from deephash.models import Optimizer, OrthoHash
 from deephash.models.optimizers import COMMON
 from deephash.objectives.centres import centre_report, hadamard_centres, make_centres
 from deephash.objectives.margin_softmax import cosines, margin_binary_cross_entropy, margin_softmax
-from tests.contract.model_contract import HashModelContract
+from deephash.testing.methods import HashModelContract
 
 CODES = torch.tensor([[0.5, -1.0, 2.0, -0.25], [1.0, 1.0, -1.0, 0.5], [-0.5, 0.2, 0.3, -2.0]])
 TARGETS = torch.tensor([[1.0, 1.0, -1.0, -1.0], [-1.0, 1.0, -1.0, 1.0]])

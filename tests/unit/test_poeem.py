@@ -21,7 +21,7 @@ from deephash.objectives.product import (
     require_parts,
     turned_for_signs,
 )
-from tests.contract.model_contract import HashModelContract
+from deephash.testing.methods import HashModelContract
 
 
 class TestPoeem(HashModelContract):

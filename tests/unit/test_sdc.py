@@ -6,7 +6,7 @@ from deephash.errors import UsageError
 from deephash.models import SDC
 from deephash.models.sdc import PRESETS, TargetLaw, calibration_loss, pair_cosines, target_quantiles
 from deephash.objectives.quantization import cosine_quantization
-from tests.contract.model_contract import HashModelContract
+from deephash.testing.methods import HashModelContract
 from tests.image_methods_toy import FEATURES, batch
 
 X = torch.tensor([[1.0, 0, 0], [0, 1, 0], [1, 1, 0], [1, 0.2, 0.1]])

@@ -12,7 +12,7 @@ from deephash.data.stream_drawing import class_stream, domain_stream, extended, 
 from deephash.data.streams import Stream, Task, read_stream
 from deephash.errors import DataError, DatasetNotFound, UsageError
 from deephash.models import LSH, OrthoHash
-from tests.contract.datamodule_contract import DataModuleContract
+from deephash.testing.data_sets import DataModuleContract
 
 DIGITS = {"class_path": "deephash.data.Digits", "init_args": {}}
 

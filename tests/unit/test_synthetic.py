@@ -8,7 +8,7 @@ from deephash.cli.main import main
 from deephash.data import SyntheticScenes, SyntheticViews
 from deephash.data.synthetic import COLOURS
 from deephash.errors import UsageError
-from tests.contract.datamodule_contract import DataModuleContract
+from deephash.testing.data_sets import DataModuleContract
 
 
 class TestScenes(DataModuleContract):

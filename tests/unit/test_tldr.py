@@ -5,7 +5,7 @@ from deephash.errors import UsageError
 from deephash.models import TLDR
 from deephash.models.tldr import barlow_loss, nearest_neighbours
 from deephash.objectives.nested import Nested
-from tests.contract.model_contract import HashModelContract
+from deephash.testing.methods import HashModelContract
 from tests.image_methods_toy import FEATURES, batch
 
 SMALL = {"projector_width": 32, "num_neighbours": 3}

@@ -13,8 +13,8 @@ from deephash.data.view_features import GENERATORS, Descriptor
 from deephash.data.views import training_views
 from deephash.errors import DataError, UsageError
 from deephash.models import MultiViewEnhancementHash
+from deephash.testing.data_sets import DataModuleContract
 from deephash.training.fitting import quiet_lightning
-from tests.contract.datamodule_contract import DataModuleContract
 from tests.e2e.miniatures import feature_file, picture_folder, write_mfeat
 from tests.paths import shared_data
 

@@ -28,6 +28,7 @@ def brute_force(
 
 
 def assert_same(found: list[Neighbors], expected: list[Neighbors]) -> None:
+    """Compare answers, ids and distances."""
     assert len(found) == len(expected)
     for one, two in zip(found, expected, strict=True):
         np.testing.assert_array_equal(one.ids, two.ids)
@@ -35,6 +36,7 @@ def assert_same(found: list[Neighbors], expected: list[Neighbors]) -> None:
 
 
 def rows_of(found: Neighbors) -> list[Neighbors]:
+    """Return the answer of each query."""
     return [Neighbors(ids, distances) for ids, distances in zip(found.ids, found.distances, strict=True)]
 
 

@@ -26,7 +26,8 @@ class ToyHash(nn.Module):
         self.head = nn.Linear(8 * (SIDE // 4) ** 2, NUM_BITS)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        return self.scale * self.head(self.body((pixels - 0.45) / 0.225))
+        codes: Tensor = self.scale * self.head(self.body((pixels - 0.45) / 0.225))
+        return codes
 
 
 def pictures(count: int = 6) -> Tensor:
