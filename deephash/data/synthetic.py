@@ -127,7 +127,8 @@ class SyntheticScenes(HashDataModule):
         order = draw.permutation(len(self.things)).tolist()
         if row < 2 * len(self.things):
             order = [row % len(self.things), *(each for each in order if each != row % len(self.things))]
-        return order[:count]
+        shown: list[int] = order[:count]
+        return shown
 
 
 class SyntheticViews(HashDataModule):
