@@ -36,6 +36,7 @@ setup(
     package_data={
         "deephash": ["py.typed"],
         "deephash.webui": ["*.css", "*.js", "*.html", "*.png"],
+        "deephash.cli": ["templates/*/*"],
         "deephash.data": ["splits/*"],
         "deephash.foreign": ["schemas/*"],
         **{name: ["*.yaml"] for name in configurations},

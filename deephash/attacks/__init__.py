@@ -2,6 +2,7 @@
 
 from deephash.attacks.base import Aim, Attack, Known, Watch
 from deephash.attacks.defences import ATRDH, SAAT, CgAT, NoiseTraining
+from deephash.attacks.descent import Goal, GradientAttack
 from deephash.attacks.methods import DHTA, HAG, P2P, PGD, SDHA, AutoPGD, Collide, Evade, Mainstay, as_published
 from deephash.attacks.patch import Patch
 from deephash.attacks.prosgan import ProSGAN
@@ -13,6 +14,6 @@ from deephash.attacks.victims import Victim, victim_of
 
 __all__ = [
     "ATRDH", "DHTA", "HAG", "P2P", "PGD", "SAAT", "SDHA", "THA", "Aim", "Attack", "AutoPGD", "CgAT", "Collide", "Evade",
-    "Known", "Mainstay", "NoiseTraining", "Patch", "ProSGAN", "Smoothed", "Square", "Universal", "Victim", "Watch",
-    "as_published", "smoothed_codes", "victim_of",
+    "Goal", "GradientAttack", "Known", "Mainstay", "NoiseTraining", "Patch", "ProSGAN", "Smoothed", "Square",
+    "Universal", "Victim", "Watch", "as_published", "smoothed_codes", "victim_of",
 ]  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass
 from fractions import Fraction
 from typing import Any, Literal
 
@@ -16,6 +16,7 @@ from deephash.attacks.steps import APGD, BIM, DI, MI, NI, SINI, VMI, StepRule
 from deephash.attacks.tha import THA
 from deephash.attacks.universal import Universal
 from deephash.errors import UsageError, did_you_mean
+from deephash.foreign.trust import named_object
 
 Reach = Literal["away", "either", "label", "code"]
 
@@ -69,10 +70,28 @@ RULES: dict[str, StepRule] = {
 
 
 def entry_named(name: str) -> Entry:
-    """Return an attack by its name. Raises UsageError for an unknown one, with near names."""
+    """Return an attack by its name, or by ``MODULE.CLASS`` of a trusted module.
+
+    Raises:
+        UsageError: an unknown one, with near names; nobody trusts the module; or it is no attack.
+    """
+    if "." in name:
+        return _own(named_object(name, f"the attack {name}"), name)
     if name not in ATTACKS:
         raise UsageError(f"no attack is called {name!r}{did_you_mean(name, list(ATTACKS))}")
     return ATTACKS[name]
+
+
+def _own(found: Any, name: str) -> Entry:
+    """Return the entry of a class of one's own, which may say ``reach`` and ``needs_labels`` beside ``targeted``."""
+    if not isinstance(found, type) or not issubclass(found, Attack) or not is_dataclass(found):
+        raise UsageError(
+            f"{name} is no attack: that is a frozen dataclass below deephash.attacks.Attack, such as a GradientAttack "
+            "with a goal(); deephash new attack NAME writes one"
+        )
+    reach: Reach = getattr(found, "reach", "label" if found.targeted else "away")
+    says = (found.__doc__ or name).split("\n")[0]
+    return Entry(found, reach, bool(getattr(found, "needs_labels", found.targeted)), says)
 
 
 def make_attack(name: str, *, rule: str | None = None, **options: Any) -> Attack:

@@ -10,6 +10,7 @@ from cyclopts import Parameter
 from deephash.cli.early import require_target
 from deephash.cli.output import show_report
 from deephash.errors import UsageError
+from deephash.foreign.trust import trust
 
 if TYPE_CHECKING:
     import numpy as np
@@ -64,7 +65,7 @@ def attack(
     Args:
         target: a run folder or a collection.
         attack: pgd, apgd, hag, sdha, mainstay, p2p, dhta, tha, prosgan, square, universal, patch, collide,
-            evade; docs/attacks.md describes them.
+            evade; docs/attacks.md describes them. myattack.MyAttack is a class of your own.
         suite: standard or fast: several attacks, the worst case of each query, and flags where a figure deserves no
             trust.
         epsilon: largest change of a pixel, as a share of its range: 8/255 (when left out) is eight grey levels.
@@ -167,6 +168,8 @@ def _named(attack: str | None) -> str:
     if attack is None:
         lines = "\n".join(f"  {name:10} {entry.says}" for name, entry in ATTACKS.items())
         raise UsageError(f"which attack? --attack NAME, or --suite standard\n{lines}")
+    if "." in attack:
+        trust(attack.rpartition(".")[0])  # whoever types it means it
     return attack
 
 

@@ -41,6 +41,7 @@ COMMANDS = {
     "codes": "inspect, compare and check code files",
     "data": "list, check and split data sets",
     "models": "list methods and look into model folders",
+    "new": "write a method, backbone, data set or attack of your own that runs, with its test",
     "doctor": "check this installation",
     "completion": "print what makes the Tab key complete words, for bash, zsh or fish",
 }

@@ -63,7 +63,7 @@ class AttackContract:
         targets = (torch.arange(count) + 1) % NUM_CLASSES
         return aim(count, targets=targets)
 
-    @pytest.fixture(scope="class")
+    @pytest.fixture
     def model(self) -> nn.Module:
         return ToyHash().eval()
 

@@ -10,7 +10,7 @@ import pytest
 from tests.paths import ROOT
 
 SHIPPED = {
-    "deephash": ["*.py", "py.typed", "splits/*", "schemas/*"],
+    "deephash": ["*.py", "py.typed", "splits/*", "schemas/*", "templates/*/*"],
     "webui": ["*.py", "*.css", "*.js", "*.html", "*.png"],
     "configs": ["*.yaml"],
 }
