@@ -77,7 +77,8 @@ def test(*words: str) -> None:
     _install_browser()
     if not words:
         check()
-    _run(str(PROGRAMS / "pytest"), "-n", "2", "--dist", "loadfile", *words)
+    workers = str((os.cpu_count() or 1) + 1)  # one more than cores: browsers and servers are waited for half of the time
+    _run(str(PROGRAMS / "pytest"), "-n", workers, "--dist", "loadfile", *words)
 
 
 def _install_browser() -> None:

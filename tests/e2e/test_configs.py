@@ -76,7 +76,7 @@ def shrink_backbone(spec, folder):
         spec.clear()
         spec |= {"name": "small_cnn:16", "image_size": 16, "frozen": frozen, "weights": None if fresh else "file"}
     elif family == "timm-stages":  # the method needs the maps of this very network
-        spec |= {"weights": "file"}
+        spec |= {"weights": "file", "image_size": 64}
     if spec.get("weights") == "file":
         network = Backbone(spec["name"], weights=None, options=spec.get("options", {})).build().network
         state = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
@@ -109,9 +109,9 @@ def test_every_method_trains_on_a_folder_or_on_pairs(name, tmp_path):
     kind = "folder" if "backbone" in asked else "pairs"
     config = yaml.safe_load((ROOT / "configs" / "any" / f"{kind}_64.yaml").read_text())
     if kind == "folder":
-        own = "timm-stages:resnet50" if name == "CSCENet" else "timm:resnet18"
+        own = "timm-stages:resnet18" if name == "CSCENet" else "timm:resnet18"
         config["model"]["init_args"]["backbone"] = {"name": own, "frozen": name != "CSCENet"}
-    if name == "CrossModalITQ":  # two towers of one space
+    if name in ("CrossModalITQ", "CCAHash"):  # two towers of one space; inverts a matrix of the vocabulary's size
         config["model"]["init_args"]["text_backbone"]["name"] = "tfidf:64"
     config["model"]["init_args"]["num_bits"] = 4
     small, out = tmp_path / "small.yaml", tmp_path / "run"

@@ -37,12 +37,13 @@ def test_an_environment_is_made_from_nothing(said, monkeypatch, tmp_path):
 def test_every_test_is_run_after_the_checks_and_some_without(said, monkeypatch, tmp_path):
     monkeypatch.setattr(dev, "setup", lambda *none: None)
     monkeypatch.setattr(dev.shutil, "which", lambda name: "/usr/bin/chromium")
+    monkeypatch.setattr(dev.os, "cpu_count", lambda: 2)
     assert dev.main(["test"]) == 0
     assert "ruff check ." in said[0]
-    assert said[-1].endswith("pytest -n 2 --dist loadfile")
+    assert said[-1].endswith("pytest -n 3 --dist loadfile")
     said.clear()
     assert dev.main(["test", "tests/unit", "-k", "codes"]) == 0
-    assert [line.split("pytest")[1] for line in said] == [" -n 2 --dist loadfile tests/unit -k codes"]
+    assert [line.split("pytest")[1] for line in said] == [" -n 3 --dist loadfile tests/unit -k codes"]
 
 
 def test_a_failure_is_the_status(monkeypatch, capsys):
