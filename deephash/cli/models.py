@@ -12,6 +12,7 @@ from deephash.cli.output import print_json, table
 from deephash.cli.specs import GRAMMAR, KNOWN, Known
 from deephash.errors import UsageError
 from deephash.foreign.names import printable
+from deephash.foreign.packages import BACKBONES, METHODS, Declared, declared
 
 _READS = {"image": "pictures", "text": "words"}
 
@@ -22,7 +23,7 @@ def list_methods(*, json: bool = False) -> None:
     $ deephash models list
 
     Args:
-        json: one object a line; the names worth knowing have ``name``, the methods ``configs``.
+        json: one object a line; the names worth knowing have ``name``, the methods ``configs`` and ``package``.
     """
     if json:
         for known in KNOWN:
@@ -34,8 +35,12 @@ def list_methods(*, json: bool = False) -> None:
     print(table([_cells(known) for known in KNOWN], ("name", "reads", "bits", "weights", "licence", "good at")))
     print(f"\n{GRAMMAR}\n", flush=True)  # the rest takes the seconds that torch needs
     print("Trained: deephash train --config CONFIG, or --config any/folder_64 --method NAME\n")
-    rows = [(each["method"], each["reads"], each["about"], " ".join(each["configs"])) for each in _methods()]
+    rows = [(_called(each), each["reads"], each["about"], " ".join(each["configs"])) for each in _methods()]
     print(table(rows, ("method", "reads", "", "configs")))
+    if others := declared(BACKBONES):
+        print(
+            "\nBackbones of packages, --backbone NAME: " + ", ".join(f"{each.name} ({each.package})" for each in others)
+        )
 
 
 def _methods() -> list[dict[str, Any]]:
@@ -49,8 +54,25 @@ def _methods() -> list[dict[str, Any]]:
         says = (inspect.getdoc(inspect.getmodule(cls)) or "").split("\n")[0]
         mine = [each for each in configs if each.startswith(f"{folder}/")]
         reads = ", ".join(_READS.get(each, each) for each in cls.modalities)
-        records.append({"method": name, "reads": reads, "about": says, "configs": mine})
-    return records
+        records.append({"method": name, "reads": reads, "about": says, "configs": mine, "package": "deephash"})
+    return records + [_of_package(each) for each in declared(METHODS)]
+
+
+def _of_package(entry: Declared) -> dict[str, Any]:
+    """Return the record of a method that a package declares; one that cannot be imported says so in its place."""
+    from deephash.models.catalogue import require_method
+
+    record = {"method": entry.name, "package": entry.package, "class": entry.path, "reads": "", "configs": []}
+    try:
+        cls = require_method(entry.load(), entry.path, f"the package {entry.package}")
+    except UsageError as error:
+        return record | {"about": printable(str(error))}
+    says = (inspect.getdoc(cls) or "").split("\n")[0]
+    return record | {"reads": ", ".join(_READS.get(each, each) for each in cls.modalities), "about": says}
+
+
+def _called(record: dict[str, Any]) -> str:
+    return record["method"] if record["package"] == "deephash" else f"{record['method']} ({record['package']})"
 
 
 def _cells(known: Known) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 
 import pytest
@@ -235,3 +236,25 @@ def test_a_working_folder_is_no_installed_package(here, monkeypatch):
     with pytest.raises(UsageError, match="would be run"):
         load_model(model_folder(here, **{"class": "evil_hashing.MyHash"}))
     assert not was_run(site)
+
+
+def test_the_list_of_models_marks_them_with_their_package(here, capsys):
+    install(here, "fancy", ["[deephash.methods]", "fancy = fancy_hashing:MyHash"], fancy_hashing=METHOD)
+    install(here, "nets", ["[deephash.backbones]", "net = nets_m:Net"])
+    install(here, "broken", ["[deephash.methods]", "broken = broken_hashing:MyHash"], broken_hashing="1 / 0")
+    assert main(["models", "list"]) == 0
+    lines = capsys.readouterr().out
+    assert re.search(r"fancy \(fancy\) +pictures +Mine\.", lines)
+    assert re.search(r"broken \(broken\) .*cannot be imported: ZeroDivisionError", lines)
+    assert "--backbone NAME: net (nets)" in lines
+    assert main(["models", "list", "--json"]) == 0
+    records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {each["package"] for each in records if "configs" in each} == {"deephash", "fancy", "broken"}
+
+
+def test_a_package_declares_its_backbones(here):
+    net = MARKER + "import torch\nclass Net(torch.nn.Flatten):\n    transform = {'size': 4}\n"
+    install(here, "nets", ["[deephash.backbones]", "net = nets_m:Net"], nets_m=net)
+    encoder = Backbone("net", weights=None).build()
+    assert (encoder.spec.name, encoder.num_features) == ("nets_m.Net", 48)
+    assert Backbone("nets_m.Net", weights=None).build().num_features == 48  # what a model folder names
