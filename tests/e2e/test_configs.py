@@ -76,7 +76,7 @@ def shrink_backbone(spec, folder):
         spec.clear()
         spec |= {"name": "small_cnn:16", "image_size": 16, "frozen": frozen, "weights": None if fresh else "file"}
     elif family == "timm-stages":  # the method needs the maps of this very network
-        spec |= {"weights": "file", "image_size": 64}
+        spec |= {"weights": "file", "image_size": 128}
     if spec.get("weights") == "file":
         network = Backbone(spec["name"], weights=None, options=spec.get("options", {})).build().network
         state = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
