@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from deephash.cli.output import note
 from deephash.cli.specs import require_bits, require_spec
+from deephash.encoding.perceptual import is_perceptual, perceptual_encoder
 from deephash.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -39,7 +40,11 @@ def check_asked(folder: str | Path, model: str, bits: int | None, weights: Path 
 
     require_pictures_at(folder)
     require_bits(bits)
-    if model != AUTO and not Path(model).is_dir():
+    if is_perceptual(model) and not Path(model).is_dir():
+        perceptual_encoder(model, bits)
+        if weights is not None:
+            raise UsageError(f"{model} has no weights; leave out --weights")
+    elif model != AUTO and not Path(model).is_dir():
         _require_name(model, bits, weights)
 
 
@@ -82,6 +87,8 @@ def model_named(
 
     if Path(name).is_dir():
         return folder_of(name)
+    if is_perceptual(name):
+        return perceptual_encoder(name, num_bits)
     _require_name(name, num_bits, weights)
     if pictures is None:
         raise UsageError(

@@ -1,19 +1,26 @@
-"""``deephash dedup``: which pictures are nearly the same? It makes a list and deletes nothing."""
+"""``deephash dedup``: which pictures are nearly the same? It makes a list and deletes nothing.
+
+Of a collection by its codes, of a folder by perceptual hashes that are made now, of a stream by Bloom filters.
+"""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Literal
 
 import numpy as np
 from cyclopts import Parameter
 from numpy.typing import NDArray
 
+from deephash.cli.dedup_stream import Streaming, dedup_stream
 from deephash.cli.output import note, print_json
 from deephash.codes import BinaryCodes
 from deephash.collection import Collection, Item
+from deephash.collection.card import is_collection
 from deephash.collection.schema import CODE
 from deephash.errors import UsageError
 from deephash.index.dedup import DuplicateGroup
@@ -30,7 +37,7 @@ Listed = tuple[Item, list[tuple[Item, int]]]  # the picture to keep; the others 
 
 
 def dedup(
-    collection: Path,
+    source: Path,
     /,
     *,
     like: Like = "copies",
@@ -44,19 +51,32 @@ def dedup(
     out: Path | None = None,
     json: Annotated[bool, Parameter(negative="")] = False,
     paths: Annotated[bool, Parameter(negative="")] = False,
+    model: str | None = None,
+    stream: Annotated[bool, Parameter(negative="")] = False,
+    items: int | None = None,
+    false_positives: float | None = None,
+    bands: int | None = None,
+    filter: Path | None = None,
 ) -> int:
     """List groups of copies of the same picture; nothing is ever deleted.
 
+    $ deephash dedup ~/Pictures                      # by perceptual hashes that are made now; no model is needed
     $ deephash dedup pictures.dh
     $ deephash dedup pictures.dh --like files
     $ deephash dedup pictures.dh --column phash --out duplicates.csv
     $ deephash dedup pdq.dh --like alike --radius 31 --paths
+    $ deephash dedup shards/ --stream --items 10_000_000 --filter seen.npz --out seen.txt
+    $ deephash dedup more/ --stream --filter seen.npz       # what of it was in shards/?
+    $ print-codes | deephash dedup - --stream --items 1_000_000     # lines HEX, or HEX, a tab and a name
 
     Codes of supervised models find "the same class", not "the same picture", and are refused: perceptual hashes of the
     same pictures (--column phash), or a collection of training-free codes, do it.
 
+    --stream is for sets that fit no memory: each item is looked at once, in order, and those that are like one before
+    are printed; only Bloom filters are kept. After Ctrl-C the same command goes on where it stopped.
+
     Args:
-        collection: the folder.
+        source: a collection, or a folder of pictures; of --stream also a tar, a code file (.npz, .npy) or - for a pipe.
         like: files (equal byte by byte), copies (near by code, confirmed by their pixels: scaled, recompressed,
             recoloured, trimmed, framed, stamped ones), or alike (near by code alone: also series of one scene).
         radius: largest distance in bits of a candidate; auto chooses it from the collection's own distances.
@@ -69,8 +89,37 @@ def dedup(
         out: write a CSV (group, keep, distance, path) here.
         json: one JSON object a group.
         paths: print only the paths of the pictures that would not be kept.
+        model: of pictures that are in no collection: phash, phash:256, dhash, ahash, or a model folder.
+        stream: print what was seen before, in constant memory, instead of groups.
+        items: of --stream, how many may ever come; the filter is made for them.
+        false_positives: of --stream, the share of new items that may be taken for seen ones when all are in; 1e-4.
+        bands: of --stream, b: codes up to b - 1 bits apart are never missed; as many as false_positives allows.
+        filter: of --stream, the file that a run stops at and goes on from, and that later runs extend.
     """
-    opened = Collection.open(collection)
+    if stream:
+        _require_plain(like=like, radius=radius, where=where, column=column, paths=paths, force=force)
+        return dedup_stream(source, Streaming(items, false_positives, bands, filter, model), out, json)
+    given = {"--items": items, "--false-positives": false_positives, "--bands": bands, "--filter": filter}
+    if alone := [name for name, value in given.items() if value is not None]:
+        raise UsageError(f"{', '.join(alone)} is an option of --stream, which keeps no codes; add --stream")
+    with _opened(source, model) as opened:
+        return _dedup(opened, like, radius, least, grouping, keep, where, column, force, out, json, paths)
+
+
+def _dedup(
+    opened: Collection,
+    like: Like,
+    radius: Literal["auto"] | int,
+    least: float,
+    grouping: Literal["star", "chain"],
+    keep: Keep,
+    where: str | None,
+    column: str,
+    force: bool,
+    out: Path | None,
+    json: bool,
+    paths: bool,
+) -> int:
     ids, codes = _codes(opened, column, where, like, force)
     asked = None if radius == "auto" else radius
     priority = _priority(opened, ids, keep)
@@ -81,6 +130,35 @@ def dedup(
     _show(listed, json=json, paths=paths)
     note(_summary(found, listed, opened))
     return 0 if listed else 1
+
+
+def _require_plain(**given: object) -> None:
+    """Raise UsageError for options that --stream has no use for."""
+    usual = {"like": "copies", "radius": "auto", "where": None, "column": "code", "paths": False, "force": False}
+    if odd := [f"--{name}" for name, value in given.items() if value != usual[name]]:
+        raise UsageError(f"--stream keeps no pictures and no codes, so {', '.join(odd)} cannot be had with it")
+
+
+@contextmanager
+def _opened(source: Path, model: str | None) -> Iterator[Collection]:
+    """Open a collection; of a folder of pictures one is made meanwhile, by a perceptual hash or the model given."""
+    if is_collection(source) or not source.is_dir():
+        if model is not None:
+            raise UsageError(f"{source} has its own codes; --model is for a folder of pictures, or for --stream")
+        yield Collection.open(source)
+        return
+    from deephash.cli.choosing import check_asked, model_named
+    from deephash.ingest import index_folder
+
+    name = model or PHASH
+    check_asked(source, name, None, None)
+    with TemporaryDirectory(prefix="deephash-") as scratch:
+        made = Path(scratch) / "pictures.dh"
+        done = index_folder(source, made, model_named(name, pictures=source))
+        unread = [each for each in done.skipped if not each.reason.startswith("not a picture")]
+        if unread:
+            note(f"{len(unread):,} pictures cannot be read; the first: {unread[0].path}: {unread[0].reason}")
+        yield Collection.open(made)
 
 
 def _codes(

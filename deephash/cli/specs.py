@@ -16,6 +16,7 @@ GRAMMAR = """\
 name     METHOD:NETWORK, fitted to your pictures in the time it takes to look at 5,000 of them; no labels are needed
 METHOD   clip (searched by words too), itq (the best codes of a picture network), hashing_baseline (a rotation that is
          drawn, not learned), pca_sign (without any), lsh (any number of bits, nothing is learned)
+phash    or phash:256, dhash, ahash: perceptual hashes for copies, those of ImageHash; no weights, nothing is fitted
 NETWORK  of clip: ARCHITECTURE/TAG of open_clip; of the others timm:NAME, timm:NAME.TAG or torchvision:NAME
 options  of the network follow a question mark: itq:timm:mobilenetv2_100?pad_type=same
 weights  come from the hub of timm, torchvision or open_clip, once; --weights FILE takes a local file

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, TypeAlias
 from deephash.collection.card import is_collection
 from deephash.collection.reader import CollectionReader
 from deephash.encoding.onnx import OnnxEncoder, what_precision_lacks
+from deephash.encoding.perceptual import CLASS, PerceptualEncoder
 from deephash.encoding.port import CodeEncoder, Decode, Engine, Precision
 from deephash.encoding.portable import towers_of
 from deephash.encoding.record import model_folder, read_model_record
@@ -47,6 +48,8 @@ def open_encoder(
         return source if precision is None else source.at(precision)
     if isinstance(source, (str, Path)):
         folder = folder_of(source)
+        if (record := read_model_record(folder))["class"] == CLASS:
+            return PerceptualEncoder.of_record(record, folder).at(precision or "fp32")
         if _takes_onnx(folder, device, precision, engine):
             return OnnxEncoder(folder, precision or "fp32")
         opened: CodeEncoder = _torch().open(folder, device)

@@ -8,6 +8,7 @@ cannot forget, list the twin or tell how similar it is: where that matters, veri
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from math import ceil, comb, exp, expm1, log, log1p
@@ -176,14 +177,17 @@ class BloomDedup:
 
     def save(self, path: str | Path) -> None:
         """Write an ``.npz``."""
+        np.savez_compressed(path, **self.arrays())  # type: ignore[arg-type]
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return what a file keeps of it."""
         chosen = self.settings
-        np.savez_compressed(
-            path,
-            words=self._words,
-            inserted=self.inserted,
-            settings=np.array([chosen.capacity, chosen.num_bits, chosen.bands, chosen.seed]),
-            error=chosen.error,
-        )
+        return {
+            "words": self._words,
+            "inserted": np.array(self.inserted),
+            "settings": np.array([chosen.capacity, chosen.num_bits, chosen.bands, chosen.seed]),
+            "error": np.array(chosen.error),
+        }
 
     @classmethod
     def load(cls, path: str | Path) -> BloomDedup:
@@ -194,6 +198,11 @@ class BloomDedup:
         """
         with refused_as(DataError, "it is not a file written by BloomDedup.save"):
             archive = read_npz(path)
+        return cls.of_arrays(archive, path)
+
+    @classmethod
+    def of_arrays(cls, archive: Mapping[str, NDArray[Any]], path: str | Path) -> BloomDedup:
+        """Return the filters of :meth:`arrays`, read from ``path``. Raises DataError where they do not fit."""
         try:
             words, error = archive["words"], float(archive["error"])
             capacity, num_bits, bands, seed = (int(number) for number in archive["settings"])

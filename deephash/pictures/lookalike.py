@@ -24,7 +24,6 @@ TEXTURE = 24.0  # norm of a block; 3 grey levels, root mean square
 LEAST_BLOCKS = 4
 FLAT = 2.0  # grey levels by which two pictures without texture, or with a coarse one, may differ
 COARSE = 0.05  # share of the texture that 8 x 8 samples do not explain: digits have .02 at most, photographs from .12
-HASH_SIDE = 8
 Miniatures = NDArray[np.uint8]
 
 
@@ -52,18 +51,6 @@ def _best(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.fl
     whole = [_agreement(one[:, :1], other), _agreement(one, other[:, :1])]
     best: NDArray[np.float64] = np.concatenate(whole, axis=1).max(axis=1)
     return best
-
-
-def perceptual_hash(picture: Image.Image) -> NDArray[np.bool_]:
-    """Return the 64 bits of pHash: which low frequencies of the cosine transform lie above their median.
-
-    The bits, row by row, are those of ``imagehash.phash``, so codes of both programs can be compared.
-    """
-    from scipy.fft import dct
-
-    small = np.asarray(picture.convert("L").resize((4 * HASH_SIDE, 4 * HASH_SIDE), Image.Resampling.LANCZOS))
-    low = dct(dct(small.astype(np.float64), axis=0), axis=1)[:HASH_SIDE, :HASH_SIDE]
-    return np.asarray(low > np.median(low)).ravel()
 
 
 def _blocks(pictures: Miniatures) -> NDArray[np.float32]:

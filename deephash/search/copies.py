@@ -20,7 +20,8 @@ from deephash.errors import UnreadablePicture, UsageError
 from deephash.index.dedup import DuplicateGroup, NearPairs, group_pairs, near_pairs
 from deephash.pictures import open_picture
 from deephash.pictures.details import details, likeness_of_details
-from deephash.pictures.lookalike import SIDE, likeness, miniatures, perceptual_hash
+from deephash.pictures.lookalike import SIDE, likeness, miniatures
+from deephash.pictures.perceptual import perceptual_hash
 from deephash.progress import track
 from deephash.search.chance import chance_level, unexplained
 

@@ -15,7 +15,8 @@ from deephash.codes import BinaryCodes
 from deephash.collection import Collection
 from deephash.ingest import index_folder
 from deephash.pictures.details import details, likeness_of_details
-from deephash.pictures.lookalike import likeness, miniatures, perceptual_hash
+from deephash.pictures.lookalike import likeness, miniatures
+from deephash.pictures.perceptual import perceptual_hash
 from tests.e2e.collection_child import tiny_model
 
 PICTURES = 24
