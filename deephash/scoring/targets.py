@@ -51,15 +51,13 @@ def evaluate(
 ) -> EvaluationReport:
     """Score a model on a data set, a run folder, a collection, or codes against codes.
 
-    ===============================  ==================================================================================
-    ``target``                       ``data``
-    ===============================  ==================================================================================
-    query ``.npz`` or CodeFile       database ``.npz``, CodeFile, or a collection
-    collection, or its folder        None; some items ask, the rest is searched, an attribute is the label
-    run folder                       None takes the run's own data set; or a data module
-    model, or its folder             a data module: its ``query`` split against its ``database`` split
-    folder                           None; holds ``query.npz`` and ``database.npz``
-    ===============================  ==================================================================================
+    | ``target``                 | ``data``                                                              |
+    |----------------------------|-----------------------------------------------------------------------|
+    | query ``.npz`` or CodeFile | database ``.npz``, CodeFile, or a collection                          |
+    | collection, or its folder  | None; some items ask, the rest is searched, an attribute is the label |
+    | run folder                 | None takes the run's own data set; or a data module                   |
+    | model, or its folder       | a data module: its ``query`` split against its ``database`` split     |
+    | folder                     | None; holds ``query.npz`` and ``database.npz``                        |
 
     Args:
         target: what is scored.

@@ -5,7 +5,7 @@ from pathlib import Path
 
 
 def test_examples_run(capsys):
-    page = (Path(__file__).parents[2] / "docs" / "index.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "engines.md").read_text(encoding="utf-8")
     example, windows = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
     scope: dict = {}
     exec(example, scope)
