@@ -37,7 +37,7 @@ Listed = tuple[Item, list[tuple[Item, int]]]  # the picture to keep; the others 
 
 
 def dedup(
-    source: Path,
+    source: Annotated[Path, Parameter(allow_leading_hyphen=True)],
     /,
     *,
     like: Like = "copies",

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deephash.cli.output import note, print_json
-from deephash.errors import DataError, UsageError
+from deephash.errors import DataError, DeephashError, UsageError
 
 if TYPE_CHECKING:
     from deephash.index.seen_stream import SeenStream
@@ -42,29 +42,38 @@ def dedup_stream(source: Path, asked: Streaming, out: Path | None, json: bool) -
     stream = _Stream(asked)
     batches = _batches(source, stream)
     with _deferred() as stopped, _Lines(out, json) as lines:
-        started, unread, again = time.monotonic(), dict[str, str](), 0
-        for batch in batches:
-            state = stream.state
-            assert state is not None
-            lines.begin(state)
-            seen = state.take(batch.keys, batch.codes)
-            lines.write([name for name, is_seen in zip(batch.names, seen, strict=True) if is_seen])
-            unread, again = unread | batch.unreadable, again + batch.again
-            stream.passed(len(batch.names), int(seen.sum()))
-            if stopped or stream.is_due():
-                stream.save(lines.position())
-            if stopped:
-                raise KeyboardInterrupt
+        try:
+            for batch in batches:
+                _take(batch, stream, lines)
+                if stopped or stream.is_due():
+                    stream.save(lines.position())
+                if stopped:
+                    raise KeyboardInterrupt
+        except DeephashError:  # raised between two batches, so that what was done before is whole
+            stream.save(lines.position())
+            raise
         stream.save(lines.position())
-    return _told(stream, unread, again, time.monotonic() - started)
+    return _told(stream)
+
+
+def _take(batch: Passed, stream: _Stream, lines: _Lines) -> None:
+    state = stream.state
+    assert state is not None
+    lines.begin(state)
+    seen = state.take(batch.keys, batch.codes)
+    lines.write([name for name, is_seen in zip(batch.names, seen, strict=True) if is_seen])
+    stream.passed(batch, int(seen.sum()))
 
 
 class _Stream:
     """The state, opened once the length of the codes is known, kept in a file from time to time."""
 
     def __init__(self, asked: Streaming) -> None:
-        self.asked, self.count, self.seen, self._saved = asked, 0, 0, time.monotonic()
+        self.asked = asked
+        self.count = self.seen = self.again = self.unread = 0
+        self.first_unread = ""
         self.state: SeenStream | None = None
+        self.started = self._saved = time.monotonic()
         self._bar: Any = None
 
     def open(self, model: str, num_bits: int) -> SeenStream:
@@ -83,8 +92,12 @@ class _Stream:
         self._bar = open_bar("looking", total=self.state.items, unit="item", initial=self.state.looked)
         return self.state
 
-    def passed(self, count: int, seen: int) -> None:
-        self.count, self.seen = self.count + count, self.seen + seen
+    def passed(self, batch: Passed, seen: int) -> None:
+        count = len(batch.names)
+        self.count, self.seen, self.again = self.count + count, self.seen + seen, self.again + batch.again
+        if batch.unreadable and not self.unread:
+            self.first_unread = ": ".join(next(iter(batch.unreadable.items())))
+        self.unread += len(batch.unreadable)
         for _ in range(count):
             self._bar.update()
 
@@ -184,17 +197,16 @@ def _deferred() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def _told(stream: _Stream, unread: dict[str, str], again: int, seconds: float) -> int:
+def _told(stream: _Stream) -> int:
     stream.close()
-    state = stream.state
-    if state is None:
-        note("the stream is empty")
+    state, seconds = stream.state, time.monotonic() - stream.started
+    if state is None or not (stream.count or stream.again or stream.unread):
+        note("the stream is empty: there is nothing to look at")
         return 1
-    if unread:
-        name, reason = next(iter(unread.items()))
-        note(f"{len(unread):,} pictures cannot be read and are left out; the first: {name}: {reason}")
-    if again:
-        note(f"{again:,} items were looked at in a run before and are passed over")
+    if stream.unread:
+        note(f"{stream.unread:,} pictures cannot be read and are left out; the first: {stream.first_unread}")
+    if stream.again:
+        note(f"{stream.again:,} items were looked at in a run before and are passed over")
     plan = state.plan
     note(
         f"{stream.count:,} items looked at ({stream.count / max(seconds, 1e-9):,.0f}/s), {stream.seen:,} seen before; "
@@ -202,6 +214,13 @@ def _told(stream: _Stream, unread: dict[str, str], again: int, seconds: float) -
     )
     note(
         f"codes up to {plan.bands - 1} bits apart are never missed; of new items at most {state.rate:g} are taken for "
-        f"seen ones when it is full ({plan.by_chance:.1g} by chance of {plan.bands} bands of uniform bits)"
+        f"seen ones when it is full, if their bits are uniform ({plan.bands} bands)"
     )
+    looked, strangers, rate = state.by_sample()
+    if rate > state.rate:
+        note(
+            f"they are not: of the first {looked:,} items {strangers:,} agree in a band with one that is farther away, "
+            f"which comes to {rate:.2g} when all are in. Fewer --bands or longer codes flag fewer strangers; "
+            "have what is flagged looked at (deephash dedup)"
+        )
     return 0 if stream.seen else 1

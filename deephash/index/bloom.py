@@ -100,20 +100,25 @@ class BloomDedup:
 
     # Using it --------------------------------------------------------------------------------------
 
-    def add_or_seen(self, codes: BinaryCodes) -> NDArray[np.bool_]:
+    def add_or_seen(self, codes: BinaryCodes, *, every: bool = False) -> NDArray[np.bool_]:
         """Return for each code, in order, whether it was seen; those that were not are inserted.
+
+        Args:
+            codes: [N].
+            every: insert all, so that a code near one that was flagged is found as well, rightly flagged or not.
 
         Raises:
             UsageError: codes of another length, or more insertions than the filter was sized for.
         """
         parts = [np.empty(0, dtype=bool)]
         for first in range(0, len(codes), CODES_AT_ONCE):
-            parts.append(self._stream(codes[first : first + CODES_AT_ONCE]))
+            parts.append(self._stream(codes[first : first + CODES_AT_ONCE], every))
         return np.concatenate(parts)
 
-    def _stream(self, codes: BinaryCodes) -> NDArray[np.bool_]:
+    def _stream(self, codes: BinaryCodes, every: bool) -> NDArray[np.bool_]:
         room = self.settings.capacity - self.inserted
-        seen, inserted = (_compiled_stream() if has_numba() else stream)(self._words, self._hashes(codes), room)
+        run = _compiled_stream() if has_numba() else stream
+        seen, inserted = run(self._words, self._hashes(codes), room, every)
         self.inserted += inserted
         if inserted > room:
             raise UsageError(
@@ -136,13 +141,25 @@ class BloomDedup:
         """Return the places of each code's keys, uint64 [bands, N, hashes]: 64-bit double hashing, keyed."""
         if codes.num_bits != self.settings.num_bits or codes.num_levels != 1:
             raise UsageError(f"this filter is for codes of {self.settings.num_bits} bits, not for {codes.describe()}")
-        shuffled = BinaryCodes.from_bits(codes.bits()[:, self._order])
-        keys = band_keys(shuffled, self._bounds)
+        keys = self._band_keys(codes)
         steps = np.arange(self.hashes, dtype=np.uint64)
         salts = np.array([_GOLDEN * (2 * self.settings.seed + half + 1) & _M64 for half in (0, 1)], np.uint64)
         one = mix64(keys ^ mix64(salts[:1]))[..., None]
         two = mix64(keys + salts[1])[..., None] | np.uint64(1)
         return (one + steps * two) % np.uint64(self.size)
+
+    def _band_keys(self, codes: BinaryCodes) -> NDArray[np.uint64]:
+        return band_keys(BinaryCodes.from_bits(codes.bits()[:, self._order]), self._bounds)
+
+    def agreeing(self, codes: BinaryCodes) -> NDArray[np.bool_]:
+        """Say which codes agree in a band with an earlier one of them; exactly, and without the filters."""
+        found = np.zeros(len(codes), bool)
+        for keys in self._band_keys(codes):
+            _, first = np.unique(keys, return_index=True)
+            again = np.ones(len(codes), bool)
+            again[first] = False
+            found |= again
+        return found
 
     # Looking at it ---------------------------------------------------------------------------------
 
@@ -217,8 +234,8 @@ class BloomDedup:
         return filters
 
 
-def stream(words: Any, places: Any, room: int) -> Any:
-    """Return (seen [N], number inserted): each code in turn is looked up in all bands, and inserted when it is new.
+def stream(words: Any, places: Any, room: int, every: bool) -> Any:
+    """Return (seen [N], number inserted): each code is looked up in all bands, and inserted if new, or if all are.
 
     Plain loops, compiled where Numba is there. Stops, with one more than ``room`` counted, when the filter is full.
     """
@@ -232,7 +249,7 @@ def stream(words: Any, places: Any, room: int) -> Any:
                 place = places[band, row, step]
                 known = known and (words[band, place >> np.uint64(6)] >> (place & np.uint64(63)) & np.uint64(1)) != 0
             seen[row] = seen[row] or known
-        if seen[row]:
+        if seen[row] and not every:
             continue
         inserted += 1
         if inserted > room:

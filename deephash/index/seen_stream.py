@@ -19,7 +19,9 @@ from deephash.codes import BinaryCodes
 from deephash.errors import DataError, UsageError
 from deephash.foreign import read_npz, refused_as
 from deephash.index.bloom import BloomDedup, random_hit_rate
+from deephash.index.dedup import near_pairs
 
+SAMPLE = 20_000  # codes of this run that are kept, to see how uniform their bits are
 NAMES_ERROR = 1e-6  # chance that a new item is taken for one that was looked at already
 _FORMAT = 1
 
@@ -88,9 +90,15 @@ class SeenStream:
     def __init__(self, model: str, num_bits: int, items: int, rate: float, bands: int | None = None) -> None:
         self.plan = plan_bands(num_bits, items, rate, bands)
         self.model, self.items, self.rate = model, items, rate
-        self.codes = BloomDedup(items, num_bits, bands=self.plan.bands, error=self.plan.error)
-        self.names = BloomDedup(items, 64, bands=1, error=NAMES_ERROR)
+        try:
+            self.codes = BloomDedup(items, num_bits, bands=self.plan.bands, error=self.plan.error)
+            self.names = BloomDedup(items, 64, bands=1, error=NAMES_ERROR)
+        except (MemoryError, ValueError):
+            raise UsageError(
+                f"the filters for {items:,} items do not fit the memory; take fewer, or fewer bands"
+            ) from None
         self.looked = self.found = self.told = 0
+        self._sample: list[BinaryCodes] = []
 
     def is_new(self, names: Sequence[str]) -> NDArray[np.bool_]:
         """Say which items nobody looked at yet; nothing is changed."""
@@ -107,7 +115,9 @@ class SeenStream:
                 f"the filter was made for {self.items:,} items, and with these it would be {total:,}; begin a "
                 "new one with a larger --items"
             )
-        seen = self.codes.add_or_seen(codes)
+        seen = self.codes.add_or_seen(codes, every=True)
+        room = SAMPLE - sum(map(len, self._sample))
+        self._sample += [codes[:room]] if room > 0 and len(codes) else []
         if names is not None:
             self.names.add_or_seen(_keys(names))
         self.looked += len(codes)
@@ -117,6 +127,20 @@ class SeenStream:
     def bytes_an_item(self) -> float:
         """Return the memory of all filters by the items they are made for."""
         return sum(each.arrays()["words"].nbytes for each in (self.codes, self.names)) / self.items
+
+    def by_sample(self) -> tuple[int, int, float]:
+        """Return (n, strangers, rate): of the first n codes of this run, those that agree in a band with a stranger.
+
+        A stranger is an earlier one that is too far away to be found for certain. ``rate`` is what that comes to when
+        all items are in; uniform bits would give ``plan.by_chance``, learned codes give much more.
+        """
+        if not self._sample:
+            return 0, 0, 0.0
+        codes = BinaryCodes.concatenate(self._sample)
+        alike = np.zeros(len(codes), bool)
+        alike[near_pairs(np.arange(len(codes)), codes, self.plan.bands - 1).second] = True
+        strangers = int((self.codes.agreeing(codes) & ~alike).sum())
+        return len(codes), strangers, min(1.0, strangers / len(codes) * self.items / len(codes))
 
     def save(self, path: Path) -> None:
         """Write the state at once or not at all: a crash leaves the file of before."""
