@@ -157,3 +157,25 @@ def test_metrics_are_pickled_by_name():
         assert copy.deepcopy(face) is face
         assert face.__name__ in repr(face)
         assert face.__doc__
+
+
+def test_the_public_names_stand_in_a_collection_and_share_what_they_gather():
+    from torchmetrics import MetricCollection
+
+    from deephash.metrics import HammingMAP, HammingPrecision, HammingRecall
+
+    values, labels = sides()
+    scores = MetricCollection(
+        {"mAP": HammingMAP(), "P@5": HammingPrecision(top_k=5), "R@5": HammingRecall(top_k=5)}, prefix="test/"
+    )
+    found = fill(scores, values, labels).compute()
+    alone = {
+        "test/mAP": direct(metrics.mean_average_precision, values, labels),
+        "test/P@5": direct(metrics.precision_at, values, labels, top_k=5),
+        "test/R@5": direct(metrics.recall_at, values, labels, top_k=5),
+    }
+    assert {name: float(value) for name, value in found.items()} == pytest.approx(alone, abs=1e-12)
+    assert len(scores.compute_groups) == 1
+    scores.reset()
+    with pytest.raises(UsageError, match="no query item"), pytest.warns(UserWarning, match="before the ``update``"):
+        scores.compute()
