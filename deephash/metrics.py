@@ -7,8 +7,8 @@
     scores.update(model(pictures), labels, rows, database=True)      # and database=False for the queries
     scores.compute()
 
-Values are those of :mod:`deephash.evaluation.metrics`, whose options they take; nothing is approximated, or averaged over
-batches or processes. Needs torch; without it, use those functions.
+Values are those of :mod:`deephash.evaluation.metrics`, whose options they take; nothing is approximated, or averaged
+over batches or processes. Needs torch; without it, use those functions.
 """
 
 from deephash.evaluation.torchmetrics_faces import (
