@@ -19,9 +19,9 @@ from deephash.codes import BinaryCodes
 from deephash.errors import DataError, UsageError
 from deephash.foreign import read_npz, refused_as
 from deephash.index.bloom import BloomDedup, random_hit_rate
-from deephash.index.dedup import near_pairs
 
 SAMPLE = 20_000  # codes of this run that are kept, to see how uniform their bits are
+LOOKED_AT = 500  # of those that agree in a band, about
 NAMES_ERROR = 1e-6  # chance that a new item is taken for one that was looked at already
 _FORMAT = 1
 
@@ -129,17 +129,19 @@ class SeenStream:
         return sum(each.arrays()["words"].nbytes for each in (self.codes, self.names)) / self.items
 
     def by_sample(self) -> tuple[int, int, float]:
-        """Return (n, strangers, rate): of the first n codes of this run, those that agree in a band with a stranger.
+        """Return (n, strangers, rate): of the first n codes of this run, those agreeing in a band with strangers only.
 
-        A stranger is an earlier one that is too far away to be found for certain. ``rate`` is what that comes to when
-        all items are in; uniform bits would give ``plan.by_chance``, learned codes give much more.
+        A stranger is an earlier code that differs in more than an eighth of the bits. ``rate`` is what that comes to
+        when all items are in; uniform bits would give ``plan.by_chance``, learned codes give much more.
         """
         if not self._sample:
             return 0, 0, 0.0
         codes = BinaryCodes.concatenate(self._sample)
-        alike = np.zeros(len(codes), bool)
-        alike[near_pairs(np.arange(len(codes)), codes, self.plan.bands - 1).second] = True
-        strangers = int((self.codes.agreeing(codes) & ~alike).sum())
+        flagged = np.flatnonzero(self.codes.agreeing(codes))
+        looked = flagged[:: max(1, len(flagged) // LOOKED_AT)]
+        nearest = [codes[row : row + 1].hamming(codes[:row]).min() for row in looked.tolist()]
+        far = np.mean(np.array(nearest) > codes.num_bits // 8) if nearest else 0.0
+        strangers = round(float(far) * len(flagged))
         return len(codes), strangers, min(1.0, strangers / len(codes) * self.items / len(codes))
 
     def save(self, path: Path) -> None:

@@ -103,7 +103,7 @@ def test_tars_code_files_and_pipes(tmp_path, capsys, monkeypatch):
         (["p", "--stream"], 2, "give --items N"),
         (["p", "--items", "9"], 2, "--items is an option of --stream"),
         (["p", "--stream", "--items", "9", "--like", "alike"], 2, "--like cannot be had"),
-        (["p", "--stream", "--items", "1000000", "--model", "phash", "--false-positives", "1e-14"], 2, "codes of 128 bits"),
+        (["p", "--stream", "--items", "1000000", "--model", "phash", "--false-positives", "1e-14"], 2, "of 128 bits"),
         (["p", "--stream", "--items", "9", "--bands", "300"], 2, "bands lie between 1 and 256"),
         (["p", "--stream", "--items", "9"], 2, "would be 16"),
         (["p", "--stream", "--items", "9", "--model", "phash:65"], 2, "a square number of bits such as 64, not 65"),
@@ -186,9 +186,9 @@ def test_the_rate_is_kept_when_the_filter_is_full():
 
 
 def test_codes_that_are_not_uniform_are_told(tmp_path, capsys):
-    """Half of the bits are the same in all: bands agree more often than the rate says, and the run says so."""
+    """A third of the bits are the same in all: bands agree more often than the rate says, and the run says so."""
     bits = np.random.default_rng(0).integers(0, 2, (2000, 64), np.uint8)
-    bits[:, 24:] = 0
+    bits[:, 40:] = 0
     np.save(tmp_path / "c.npy", BinaryCodes.from_bits(bits).packed)
     assert run(tmp_path / "c.npy", "--stream", "--items", 2000, "--false-positives", 0.01) == 0
     assert "they are not: of the first 2,000 items" in capsys.readouterr().err
