@@ -220,7 +220,7 @@ def _told(stream: _Stream) -> int:
     if rate > state.rate:
         note(
             f"they are not: of the first {looked:,} items {strangers:,} agree in a band with strangers only (more than "
-            f"an eighth of the bits away), which comes to {rate:.2g} when all are in. Fewer --bands or longer codes flag "
-            "fewer; look at what is flagged (deephash dedup) before you drop it"
+            f"an eighth of the bits away), which comes to {rate:.2g} when all are in. Fewer --bands or longer codes "
+            "flag fewer; look at what is flagged (deephash dedup) before you drop it"
         )
     return 0 if stream.seen else 1
