@@ -38,11 +38,11 @@ def own_encoder(spec: Backbone) -> Encoder:
     Raises:
         UsageError: nobody trusts its module, which is not imported then; or it is no network, or none that fits.
     """
-    spec, make = _found(spec)
-    if inspect.isclass(make) and issubclass(make, Encoder):
-        encoder: Encoder = make(spec, "")
+    spec, cls = _found(spec)
+    if issubclass(cls, Encoder):
+        encoder: Encoder = cls(spec, "")
         return encoder
-    network = _made(make, spec)
+    network = _made(cls, spec)
     if spec.weights not in (None, "hub"):
         load_into(network, find_weights(str(spec.weights)), spec.name)
     if hasattr(network, "tokenizer"):
@@ -53,32 +53,36 @@ def own_encoder(spec: Backbone) -> Encoder:
     return OwnReader(spec, network)
 
 
-def _found(spec: Backbone) -> tuple[Backbone, Any]:
-    """Return what the name stands for, and the description with the path that stands for it anywhere."""
+def _found(spec: Backbone) -> tuple[Backbone, type[nn.Module]]:
+    """Return the class that the name stands for, and the description with the path that stands for it anywhere."""
     if "." in spec.name:
         module = spec.name.rpartition(".")[0]
         known = None if is_trusted(module) else declared_class(BACKBONES, spec.name)
-        return spec, named_object(spec.name, f"the backbone {spec.name}") if known is None else known
+        return spec, _network(named_object(spec.name, f"the backbone {spec.name}") if known is None else known, spec)
     entries = declared_as(BACKBONES, {plain(spec.name)})
     if len(entries) != 1:
         paths = ", ".join(f"{each.path} ({each.package})" for each in entries)
         raise UsageError(f"{len(entries)} backbones are called {spec.name!r}: {paths}; name the one meant by its path")
-    return replace(spec, name=entries[0].path), entries[0].load()
+    return replace(spec, name=entries[0].path), _network(entries[0].load(), spec)
 
 
-def _made(make: Any, spec: Backbone) -> nn.Module:
+def _network(found: Any, spec: Backbone) -> type[nn.Module]:
+    """Return a class of networks. Nothing else is ever called: a file may name any function, with any arguments."""
+    if not inspect.isclass(found) or not issubclass(found, nn.Module):
+        raise UsageError(
+            f"the backbone {spec.name} is {type(found).__name__} {getattr(found, '__name__', '')}, and no class below "
+            "torch.nn.Module; deephash new backbone NAME writes one"
+        )
+    return found
+
+
+def _made(cls: type[nn.Module], spec: Backbone) -> nn.Module:
     try:
-        network = make(**spec.options)
+        return cls(**spec.options)
     except Exception as error:  # somebody's own code may raise anything
         raise UsageError(
             f"the backbone {spec.name} cannot be built with {dict(spec.options)}: {type(error).__name__}: {error}"
         ) from error
-    if not isinstance(network, nn.Module):
-        raise UsageError(
-            f"the backbone {spec.name} gives a {type(network).__name__}; it must be a torch.nn.Module, or a function "
-            "that returns one; deephash new backbone NAME writes one"
-        )
-    return network
 
 
 # Encoders ------------------------------------------------------------------------------------------

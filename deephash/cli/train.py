@@ -12,6 +12,7 @@ from typing import Any
 from deephash.cli.output import note, print_json, table
 from deephash.cli.train_checks import check_early
 from deephash.cli.train_options import read_options
+from deephash.foreign.trust import trusted
 from deephash.training.options import TrainOptions
 
 HELP = """\
@@ -114,7 +115,8 @@ def report(result: dict[str, Any], as_json: bool) -> None:
         )
     if result["protocol"]:
         print(f"  {result['protocol']}")
-    print(f"  model {result['run']}/model   {result['seconds']:.1f} s   next: deephash evaluate {result['run']}")
+    own = f" --trust {','.join(trusted())}" if trusted() else ""
+    print(f"  model {result['run']}/model   {result['seconds']:.1f} s   next: deephash evaluate {result['run']}{own}")
 
 
 def summary(results: list[dict[str, Any]]) -> str:

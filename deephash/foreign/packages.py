@@ -78,7 +78,7 @@ def declared_class(group: Group, path: str) -> Any | None:
     root = path.partition(".")[0]
     for entry in (each for each in declared(group) if each.path.partition(".")[0] == root):
         found = entry.load()
-        if path in (entry.path, f"{found.__module__}.{found.__qualname__}"):
+        if path in (entry.path, f"{getattr(found, '__module__', '')}.{getattr(found, '__qualname__', '')}"):
             return found
     return None
 

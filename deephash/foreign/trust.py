@@ -19,6 +19,7 @@ from types import ModuleType
 from typing import Any
 
 from deephash.errors import UsageError, did_you_mean
+from deephash.foreign.beside import search
 
 TRUST = "DEEPHASH_TRUST"  # what --trust sets, module names apart by commas; processes that are started inherit it
 _meanwhile: ContextVar[tuple[str, ...]] = ContextVar("trusted meanwhile", default=())
@@ -35,8 +36,7 @@ def trust(*modules: str) -> None:
     """
     for name in modules:
         _require_name(name)
-    known = dict.fromkeys([*_named(), *modules])
-    os.environ[TRUST] = ",".join(known)
+    os.environ[TRUST] = ",".join([*trusted(), *(name for name in dict.fromkeys(modules) if not is_trusted(name))])
 
 
 @contextmanager
@@ -54,10 +54,17 @@ def trusting(modules: Iterable[str]) -> Iterator[None]:
 
 def is_trusted(module: str) -> bool:
     """Say whether the user named this module or one above it; those of deephash are."""
-    return any(module == name or module.startswith(f"{name}.") for name in ("deephash", *_named(), *_meanwhile.get()))
+    return any(module == name or module.startswith(f"{name}.") for name in ("deephash", *trusted(), *_meanwhile.get()))
 
 
-def _named() -> list[str]:
+def _is_root(module: str) -> bool:
+    """Say whether the user named this module, or one below it, which has to be reached through it."""
+    named = ("deephash", *trusted(), *_meanwhile.get())
+    return any(f"{name}.".startswith(f"{module}.") for name in named)
+
+
+def trusted() -> list[str]:
+    """Return the modules that the user named for the whole process."""
     return [name for name in os.environ.get(TRUST, "").split(",") if name]
 
 
@@ -129,7 +136,7 @@ def imported(module: str, said_by: str) -> ModuleType:
 
 
 def _reach(root: str, said_by: str) -> None:
-    """Put the working folder at the end of the search path where ``root`` lies in it and nowhere before.
+    """Let the working folder be searched where ``root`` lies in it and nowhere else.
 
     Raises:
         UsageError: it is nowhere, or another module of that name comes first.
@@ -139,7 +146,7 @@ def _reach(root: str, said_by: str) -> None:
     here, found = Path.cwd(), find_spec(root)
     file = here / f"{root}.py"
     if found is None and (file.is_file() or (here / root).is_dir()):
-        sys.path.append(str(here))
+        search(here, _is_root)
     elif found is None:
         near = sorted(each.stem for each in here.glob("*.py"))
         raise UsageError(

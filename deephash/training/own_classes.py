@@ -8,6 +8,7 @@ from pathlib import Path
 import yaml
 
 from deephash.data.building import data_at
+from deephash.foreign.trust import imported, is_trusted
 from deephash.models.catalogue import method_at
 from deephash.training.own_code import named_classes, named_in_words
 
@@ -34,3 +35,5 @@ def check_classes(configs: Sequence[str], words: Sequence[str]) -> None:
             method_at(path, source)
         elif key in ("data", "data.class_path"):
             data_at(path, source)
+        elif is_trusted(path.rpartition(".")[0]):
+            imported(path.rpartition(".")[0], source)  # a callback or a network, which may lie in the working folder

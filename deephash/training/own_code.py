@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from deephash.errors import UsageError
 from deephash.foreign.packages import BACKBONES, METHODS, declared
 from deephash.foreign.trust import is_trusted, trust, untrusted
 
 _INSTALLED = ("lightning", "pytorch_lightning", "torch", "torchvision", "torchmetrics")
 _CLASSES = ("model", "data", "callbacks", "logger")  # keys whose bare string names a class
+_PARTS = (*_CLASSES, "trainer", "init_args", "class_path")  # and those whose bare string LightningCLI reads as a file
 
 
 def trust_words(words: Sequence[str], method: str | None = None) -> None:
@@ -29,7 +31,13 @@ def trust_words(words: Sequence[str], method: str | None = None) -> None:
 
 
 def require_trusted(settings: Any, source: object) -> None:
-    """Raise UsageError where a configuration names a class of a module that the user did not name."""
+    """Raise UsageError where a configuration names a class of a module that the user did not name.
+
+    Or another configuration in the place of a class, which could.
+    """
+    for key, value in _strings(settings):
+        if key.rpartition(".")[2] in _PARTS and value.endswith((".yaml", ".yml", ".json")):
+            raise UsageError(f"{source}: {key} is another file; give both: --config {source} --config {value}")
     own = [path for _, path in named_classes(settings) if is_own(path)]
     ready = {each.path for group in (METHODS, BACKBONES) for each in declared(group)} if own else set()
     for path in own:
@@ -47,13 +55,18 @@ def is_own(path: str) -> bool:
 
 def named_classes(settings: Any, key: str = "") -> Iterator[tuple[str, str]]:
     """Yield (key, path) of what a configuration names to be imported: classes, and backbones that are paths."""
+    return ((name, value) for name, value in _strings(settings, key) if _names_a_class(name) and _is_path(value))
+
+
+def _strings(settings: Any, key: str = "") -> Iterator[tuple[str, str]]:
+    """Yield (key, value) of all strings, at any depth."""
     if isinstance(settings, Mapping):
         for inner, value in settings.items():
-            yield from named_classes(value, f"{key}.{inner}" if key else str(inner))
+            yield from _strings(value, f"{key}.{inner}" if key else str(inner))
     elif isinstance(settings, (list, tuple)):
         for each in settings:
-            yield from named_classes(each, key)
-    elif isinstance(settings, str) and _names_a_class(key) and _is_path(settings):
+            yield from _strings(each, key)
+    elif isinstance(settings, str):
         yield key, settings
 
 

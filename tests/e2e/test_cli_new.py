@@ -31,7 +31,7 @@ def made(tmp_path_factory):
 def inside(made, monkeypatch):
     """Go into a skeleton's folder, where nobody is trusted; its module is forgotten afterwards."""
     monkeypatch.setenv(TRUST, "")
-    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
     before = set(sys.modules)
     yield lambda kind: monkeypatch.chdir(made / f"my_{kind}")
     for name in set(sys.modules) - before:

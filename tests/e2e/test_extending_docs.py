@@ -28,6 +28,7 @@ def forget():
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
     monkeypatch.setenv(TRUST, "")
     (tmp_path / "pictures").mkdir()
     for row in range(12):

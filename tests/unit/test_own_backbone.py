@@ -72,12 +72,12 @@ class Letters(nn.Module):
         return self.table(tokens).mean(dim=1)
 
 
-def function_of_pictures():
+CALLED = []
+
+
+def a_function(**options):
+    CALLED.append(options)
     return Flat(2)
-
-
-def text_alone(**options):
-    return "no network"
 
 
 @pytest.fixture(autouse=True)
@@ -161,12 +161,16 @@ def test_options_weights_and_sizes_reach_it(tmp_path):
     assert model_on(Maps, image_size=70).encoders["image"].spec.transform["size"] == 70
 
 
-def test_a_function_that_returns_a_network():
-    assert Backbone.of(function_of_pictures).build().num_features == 10
+@pytest.mark.parametrize("name", [f"{__name__}.a_function", f"{__name__}.Image", "deephash.cli.main.main"])
+def test_a_file_that_names_a_function_does_not_call_it(name, monkeypatch):
+    """A stranger's folder may name whatever a trusted module holds, with arguments of its own."""
+    monkeypatch.setenv(TRUST, __name__)
+    with pytest.raises(UsageError, match=r"no class below torch\.nn\.Module"):
+        Backbone(name, options={"arguments": ["--version"]}).build()
+    assert CALLED == []
 
 
 @pytest.mark.parametrize(("make", "says"), [
-    (lambda: Backbone(f"{__name__}.text_alone"), "gives a str"),
     (lambda: Backbone.of(Flat, options={"depth": 3}), "cannot be built with"),
     (lambda: Backbone.of(Flat, image_size=99), "cannot read a batch of the shape"),
     (lambda: Backbone.of(ByFunction, image_size=99), "image_size has no effect"),

@@ -4,6 +4,8 @@ import json
 import os
 import re
 import sys
+from importlib import import_module
+from importlib.util import find_spec
 
 import pytest
 import torch
@@ -30,6 +32,7 @@ def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv(TRUST, "")
     monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
     before = set(sys.modules)
     yield tmp_path
     for name in set(sys.modules) - before:
@@ -107,6 +110,7 @@ def test_nor_the_data_set_of_a_run(here):
     {"trainer": {"callbacks": [{"class_path": "mymethod.MyHash"}]}},
     {"trainer": {"callbacks": ["mymethod.MyHash"]}},
     {"model": {"init_args": {"backbone": {"name": "mymethod.MyHash"}}}},
+    {"model": "mymethod.yaml"},
 ])  # fmt: skip
 def test_nor_does_a_configuration(content, here, capsys):
     (here / "mymethod.py").write_text(METHOD)
@@ -116,7 +120,8 @@ def test_nor_does_a_configuration(content, here, capsys):
     (here / "run" / "last.ckpt").touch()
     assert main(["train", "--config", "orthohash/digits_64", "--config", "c.yaml"]) == 2
     assert main(["train", "--resume", "run"]) == 2
-    assert capsys.readouterr().err.count("--trust mymethod") == 2
+    said = capsys.readouterr().err
+    assert said.count("--trust mymethod") == 2 or said.count("is another file") == 2
     assert not was_run(here)
 
 
@@ -129,6 +134,22 @@ def test_whoever_names_it_gets_it(here):
         load_model(folder)  # it was said for that one call
     deephash.trust("mymethod")
     assert type(load_model(folder)).__name__ == "MyHash"
+
+
+def test_what_lies_beside_it_is_found_by_it_alone(here):
+    """Once ``mymethod`` was found in the folder, a library that tries an optional import finds nothing there."""
+    (here / "mymethod.py").write_text("import helping\ndef later():\n    import importlib\n"
+                                      "    return importlib.import_module('lazy_helping')\n")  # fmt: skip
+    (here / "helping.py").write_text("x = 1")
+    (here / "lazy_helping.py").write_text("x = 2")
+    (here / "apex.py").write_text(MARKER)
+    deephash.trust("mymethod")
+    assert named_object("mymethod.later", "--method")().x == 2
+    assert str(here) not in sys.path
+    assert find_spec("apex") is None
+    with pytest.raises(ModuleNotFoundError):
+        import_module("apex")
+    assert not was_run(here)
 
 
 def test_trust_is_of_a_module_and_what_lies_below(monkeypatch):
