@@ -117,7 +117,6 @@ def fit(
     began = time.monotonic()
     data.setup()
     check_fit(model, data)
-    trust(type(model).__module__)  # whoever trains a class of theirs knows it; it is loaded again at the end
     inheritance.require_fit(model, data)
     hooks = _checked_hooks(model, trainer)
     run.begin(model, data)
@@ -218,8 +217,9 @@ def interrupted_message(run: RunFolder, saver: ModelSaver) -> str:
 
 
 def check_fit(model: HashModel, data: HashDataModule) -> None:
-    """Refuse what would train nonsense or stop after an hour."""
+    """Refuse what would train nonsense or stop after an hour; trust the model's class, which is loaded at the end."""
     require_loadable(model)
+    trust(type(model).__module__)  # whoever trains a class of theirs knows it
     wanted, there = getattr(model, "num_classes", None), data.num_classes
     if wanted is not None and there and wanted != there:
         raise UsageError(
