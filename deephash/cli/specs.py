@@ -10,6 +10,8 @@ from pathlib import Path
 from deephash.cli.networks import require_network
 from deephash.encoding.weight_files import find_weights
 from deephash.errors import UsageError, did_you_mean
+from deephash.foreign.packages import BACKBONES, declared_as, plain
+from deephash.foreign.trust import trust
 from deephash.training.signatures import exported
 
 GRAMMAR = """\
@@ -83,8 +85,10 @@ def require_spec(name: str, num_bits: int | None, weights: Path | None) -> None:
             f"{name!r} is not METHOD:NETWORK{did_you_mean(method, methods)}, for example itq:timm:resnet18. "
             "What there is: deephash models list"
         )
-    family = network.partition(":")[0]
-    if method != "clip" and family not in families:
+    family = network.partition("?")[0].partition(":")[0]
+    if method != "clip" and family == network.partition("?")[0] and "." in family:
+        trust(family.rpartition(".")[0])  # a network of one's own: whoever types it means it
+    elif method != "clip" and family not in families and not declared_as(BACKBONES, {plain(family)}):
         raise UsageError(f"unknown backbone family {family!r} in {network!r}{did_you_mean(family, families)}")
     require_network(f"clip:{network}" if method == "clip" else network)
     require_bits(num_bits)

@@ -15,6 +15,7 @@ from deephash.encoding.onnx import OnnxEncoder
 from deephash.errors import DeephashError, UsageError
 from deephash.foreign.trust import TRUST
 from deephash.models import CrossModalInfoNCE, OrthoHash, load_model
+from deephash.testing import BackboneContract
 
 PICTURES = [Image.fromarray(np.random.default_rng(seed).integers(0, 256, (20, 24, 3), np.uint8)) for seed in range(4)]
 
@@ -183,3 +184,23 @@ def test_what_does_not_fit_is_said(make, says, monkeypatch):
     assert __name__ in sys.modules
     with pytest.raises(DeephashError, match=says):
         make().build()
+
+
+class TestPictures(BackboneContract):
+    def make_backbone(self):
+        return Backbone.of(Flat, weights=None, frozen=False)
+
+
+class TestReader(BackboneContract):
+    def make_backbone(self):
+        return Backbone.of(ByFunction, weights=None, frozen=False)
+
+
+class TestWords(BackboneContract):
+    def make_backbone(self):
+        return Backbone.of(Letters, weights=None, frozen=False)
+
+
+class TestSmallCNN(BackboneContract):
+    def make_backbone(self):
+        return Backbone("small_cnn:4", weights=None, frozen=False, image_size=16)
