@@ -77,7 +77,7 @@ def test(*words: str) -> None:
     _install_browser()
     if not words:
         check()
-    workers = str((os.cpu_count() or 1) + 1)  # one more than cores: browsers and servers are waited for half of the time
+    workers = str((os.cpu_count() or 1) + 1)  # half of the time browsers and servers are waited for
     _run(str(PROGRAMS / "pytest"), "-n", workers, "--dist", "loadfile", *words)
 
 

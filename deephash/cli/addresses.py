@@ -1,25 +1,38 @@
-"""Collections in an object store on the command line: commands work on their copies here, and speak of addresses."""
+"""What lies elsewhere, on the command line: commands work on copies here, and speak of addresses.
+
+Collections in an object store (``s3://BUCKET/NAME.dh``), and models and collections of the Hugging Face hub
+(``hf:USER/NAME``, ``hf:datasets/USER/NAME``).
+"""
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TextIO
 
 from deephash.collection.stored import here, is_stored_name
+from deephash.foreign.hub import HubName, fetched, is_hub_name
 
 
 def with_copies(words: list[str]) -> list[str]:
-    """Put the folder of its copy for the address of a collection, and let what is printed name the address again.
+    """Put the folder of its copy for each address, and let what is printed name the address again.
 
     Raises:
-        UsageError: an address that cannot be a collection's.
+        UsageError: an address that cannot be one.
         CollectionError: the store does not answer, or refuses.
+        DataError: the hub has no such repository, or does not answer.
     """
     pairs = [_value_of(word) for word in words]
-    copies = {value.rstrip("/"): str(here(value)) for _, value in pairs if is_stored_name(value)}
+    copies = {value.rstrip("/"): str(copy) for _, value in pairs if (copy := _copy_of(value)) is not None}
     if copies:
         sys.stdout, sys.stderr = _Named(sys.stdout, copies), _Named(sys.stderr, copies)  # type: ignore[assignment]
     return [head + copies.get(value.rstrip("/"), value) for head, value in pairs]
+
+
+def _copy_of(value: str) -> Path | None:
+    if is_stored_name(value):
+        return here(value)
+    return fetched(HubName.parse(value)) if is_hub_name(value) else None
 
 
 def _value_of(word: str) -> tuple[str, str]:

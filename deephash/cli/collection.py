@@ -14,6 +14,7 @@ from deephash.cli.calibrate import calibrate
 from deephash.cli.hubs import hubs
 from deephash.cli.models_of import model_records, models_text
 from deephash.cli.output import note, print_json, table
+from deephash.cli.publish import publish
 from deephash.cli.push import push
 from deephash.cli.verify import verify
 from deephash.collection import Collection
@@ -272,6 +273,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "hubs": hubs,
     "calibrate": calibrate,
     "push": push,
+    "publish": publish,
     "versions": versions,
     "restore": restore,
     "compact": compact,

@@ -16,8 +16,8 @@ from deephash.cli.output import print_json
 from deephash.foreign.extras import install
 from deephash.version import __version__
 
-PACKAGES = ["numpy", "faiss-cpu", "pylance", "pyarrow", "pillow", "onnxruntime", "numba", "torch", "torchvision", "timm"]
-PACKAGES += ["open-clip-torch", "lightning", "scikit-learn", "gradio"]
+PACKAGES = ["numpy", "faiss-cpu", "pylance", "pyarrow", "pillow", "onnxruntime", "numba", "torch", "torchvision"]
+PACKAGES += ["timm", "open-clip-torch", "lightning", "scikit-learn", "gradio"]
 _TRAINING = f"training, and models without a portable encoder, need it: {install('train')}"
 OPTIONAL = dict.fromkeys(("torch", "torchvision", "timm", "lightning", "scikit-learn"), _TRAINING) | {
     "open-clip-torch": f"CLIP needs it: {install('clip')}",

@@ -155,7 +155,7 @@ def _dispatch(words: list[str]) -> int:
     if words[0] == "--version":
         print(f"deephash {__version__} (code format {CODE_FORMAT})")
         return 0
-    if any("s3://" in word for word in words):
+    if any("s3://" in word or "hf:" in word for word in words):
         from deephash.cli.addresses import with_copies
 
         words = with_copies(words)

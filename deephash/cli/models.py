@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from deephash.cli.model_views import show_views
 from deephash.cli.output import print_json, table
+from deephash.cli.publish import push_model
 from deephash.cli.specs import GRAMMAR, KNOWN, Known
 from deephash.errors import UsageError
 from deephash.foreign.names import printable
@@ -169,4 +170,4 @@ def _export_beside(folder: Path, pictures: Path | None, precision: str) -> None:
         print(fact)
 
 
-COMMANDS = {"list": list_methods, "info": info, "export": export}
+COMMANDS = {"list": list_methods, "info": info, "export": export, "push": push_model}

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from deephash.collection.card import is_collection
 from deephash.collection.reader import CollectionReader
+from deephash.collection.stored import here
 from deephash.encoding.onnx import OnnxEncoder, what_precision_lacks
 from deephash.encoding.perceptual import CLASS, PerceptualEncoder
 from deephash.encoding.port import CodeEncoder, Decode, Engine, Precision
@@ -18,6 +19,7 @@ from deephash.encoding.portable import towers_of
 from deephash.encoding.record import model_folder, read_model_record
 from deephash.errors import UsageError
 from deephash.foreign.extras import install
+from deephash.foreign.hub import HubName, fetched, is_hub_name
 
 Source: TypeAlias = Any  # str, Path, CodeEncoder, or a HashModel, whose class is on a higher floor
 
@@ -159,8 +161,15 @@ def _has_gpu() -> bool:
 
 
 def folder_of(source: str | Path) -> Path:
-    """Return the model folder of a run, of a collection, or the folder itself. Raises UsageError for codes alone."""
-    path = Path(source)
+    """Return the model folder of a run, of a collection, of ``hf:USER/NAME``, or the folder itself.
+
+    Raises:
+        UsageError: a collection of codes alone, or an address that cannot be.
+        DataError: the hub has no such model, or does not answer.
+    """
+    if is_hub_name(source):
+        return model_folder(fetched(HubName.parse(str(source))))
+    path = here(source)
     if not is_collection(path):
         return model_folder(path)
     from deephash.collection import Collection

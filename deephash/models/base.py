@@ -268,6 +268,32 @@ class HashModel(LightningModule, ABC):
 
         save_model(self, Path(directory), portable=portable)
 
+    @classmethod
+    def from_pretrained(
+        cls, name: str | Path, *, revision: str | None = None, token: str | None = None, local_files_only: bool = False
+    ) -> Self:
+        """Load a model of the Hugging Face hub, ``USER/NAME``, or of a folder; in evaluation mode, on the CPU.
+
+        Args:
+            name: a folder that is there, or a repository.
+            revision: branch, tag or commit; by default main.
+            token: of the hub; by default what the environment or ``hf auth login`` says.
+            local_files_only: take what was fetched last, and ask nobody.
+
+        Raises:
+            UsageError: the model is of another class, or what :func:`~deephash.models.load_model` raises.
+            DataError: the hub has no such model, or does not answer.
+        """
+        from deephash.models.hub import pulled
+
+        return pulled(cls, name, revision=revision, token=token, local_files_only=local_files_only)
+
+    def push_to_hub(self, name: str, **options: Any) -> str:
+        """Publish on the Hugging Face hub as ``USER/NAME``; options as in :func:`~deephash.models.hub.push_model`."""
+        from deephash.models.hub import push_model
+
+        return push_model(self, name, **options)
+
 
 class AlternatingHashModel(HashModel):
     """A hash model fitted by closed-form rounds over the whole feature table: LSH, ITQ, RREH. No dummy loss.

@@ -26,11 +26,11 @@ from deephash.codes import BinaryCodes
 from deephash.collection.bit_certainty import load_certainty
 from deephash.collection.pair_counts import load_pair_counts
 from deephash.collection.seen import SeenItems
+from deephash.encoding.opening import folder_of
 from deephash.encoding.record import (
     COPY_AGAIN,
     JSON_NAME,
     TENSORS_NAME,
-    model_folder,
     read_model_record,
     require_weights,
 )
@@ -59,7 +59,7 @@ def load_model(directory: str | Path, *, trusted: Iterable[str] = ()) -> HashMod
     ``--allow-download`` was said.
 
     Args:
-        directory: a model folder or a run.
+        directory: a model folder, a run, a collection (its current model), or ``hf:USER/NAME`` of the Hugging Face hub.
         trusted: modules of one's own, such as ``["mymethod"]``, whose classes the folder may name;
             :func:`deephash.trust` says it once for the whole process.
 
@@ -69,7 +69,7 @@ def load_model(directory: str | Path, *, trusted: Iterable[str] = ()) -> HashMod
         UsageError: a class that is no method or that nobody trusts, or options that it refuses.
     """
     with trusting(trusted):
-        return _loaded(model_folder(directory))
+        return _loaded(folder_of(directory))
 
 
 def _loaded(folder: Path) -> HashModel:
