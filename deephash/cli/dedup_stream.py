@@ -126,10 +126,13 @@ def _batches(source: Path, stream: _Stream) -> Iterator[Passed]:
     if source.suffix.lower() in CODE_FILES and source.is_file():
         return code_stream(source, of_codes)
     from deephash.cli.choosing import model_named
+    from deephash.collection.card import is_collection
     from deephash.collection.sources.every import require_pictures_at
     from deephash.encoding import open_encoder
 
     require_pictures_at(source)
+    if is_collection(source):
+        raise UsageError(f"{source} is a collection, whose copies are found exactly: deephash dedup {source}")
     name = stream.asked.model or MODEL
     encoder = open_encoder(model_named(name))
     if encoder.num_levels > 1:

@@ -226,6 +226,8 @@ def test_a_collection_by_phash_searches_verifies_and_goes_on(pictures, tmp_path,
     assert "1 new" in capsys.readouterr().out
     assert main(["index", str(pictures), "--out", str(made), "--model", "phash"]) == 0
     assert main(["collection", "verify", str(made)]) == 0
+    assert run(made, "--stream", "--items", 9) == 2
+    assert "whose copies are found exactly" in capsys.readouterr().err
     assert main(["search", str(made), str(pictures / "b02.jpg"), "-k", "2", "--json"]) == 0
     assert "a02.png" in capsys.readouterr().out
     assert main(["index", str(pictures), "--out", str(made), "--model", "dhash"]) == 4
