@@ -12,6 +12,7 @@ from typing import Any
 
 from deephash.errors import CollectionDamaged
 from deephash.foreign import read_json, refused_as, require_schema, require_version
+from deephash.foreign.replacing import put_in_place
 
 # Of a collection that was upgraded to another model; all others stay at 1, so that older readers open them.
 FORMAT_VERSION = 2
@@ -89,7 +90,7 @@ def replace_file(path: Path, content: str | bytes) -> None:
             file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
+        put_in_place(temporary, path)
     except BaseException:  # a full disk, Ctrl-C
         temporary.unlink(missing_ok=True)
         raise

@@ -30,6 +30,7 @@ from deephash.collection.stored.copying import push, remove_stored
 from deephash.collection.stored.lease import leased
 from deephash.collection.writer import CollectionWriter, save_model
 from deephash.errors import IncompatibleModel, UsageError
+from deephash.foreign.replacing import put_in_place
 from deephash.numbers import whole
 
 _NEXT_ID = "next_id"
@@ -85,7 +86,7 @@ class Collection(CollectionWriter):
             CollectionCard(root=where, notes=dict(notes or {})).save(scratch)
             with leased(target) as lease:
                 Rows.create((scratch if lease is None else target) / ROWS, columns.base_schema(code, vector_dim))
-                scratch.replace(target)
+                put_in_place(scratch, target)
                 push(target)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)

@@ -25,6 +25,7 @@ from deephash.collection.rows import Ids
 from deephash.collection.schema import ID, URI
 from deephash.collection.tables import tab_line
 from deephash.errors import CollectionError, UsageError, did_you_mean
+from deephash.foreign.replacing import put_in_place
 
 _ROWS = 4096  # turned into Python values at a time
 
@@ -52,7 +53,7 @@ def export_codes(collection: CollectionReader, out: str | Path, to: str, *, colu
     scratch = target.with_name(f".{os.getpid()}.{target.name}")
     try:
         _WRITERS[to](collection, scratch, ids, codes)
-        scratch.replace(target)
+        put_in_place(scratch, target)
     except OSError as error:
         raise CollectionError(f"{target} cannot be written: {error.strerror or error}") from None
     finally:

@@ -39,6 +39,7 @@ from deephash.collection.schema import HASH, ID, MODEL_VERSION, URI
 from deephash.collection.stored.copying import pull, push, remove_file
 from deephash.collection.stored.lease import Lease, leased
 from deephash.errors import CollectionDamaged, UsageError
+from deephash.foreign.replacing import put_in_place
 
 _LOCK = "write.lock"
 
@@ -310,4 +311,4 @@ def save_model(folder: Path, model: Model | None) -> None:
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.parent.mkdir(exist_ok=True)
     model.save(scratch)
-    scratch.replace(target)
+    put_in_place(scratch, target)

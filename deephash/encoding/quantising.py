@@ -7,7 +7,6 @@ it and of fp32 differ in some bits, so a collection has one or the other.
 from __future__ import annotations
 
 import logging
-import os
 import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
@@ -21,6 +20,7 @@ from deephash.encoding.port import Row
 from deephash.encoding.portable import INT8_NAME, file_name
 from deephash.encoding.record import sha256
 from deephash.errors import UsageError
+from deephash.foreign.replacing import put_in_place
 
 INT8_SAMPLE = 128  # pictures: ranges are measured on half of them, flipped bits on the others
 LEAST = 8  # pictures from which ranges can be measured
@@ -48,7 +48,7 @@ def quantise(folder: Path, rows: Sequence[Row]) -> dict[str, int]:
         made = Path(name) / INT8_NAME
         _write(folder / file_name("image"), made, rows[::2])
         digest = sha256(made)
-        os.replace(made, folder / INT8_NAME)
+        put_in_place(made, folder / INT8_NAME)
     note_of_tower(folder, "image", int8={"sha256": digest})
     flips = count_flips(encoder, OnnxEncoder(folder).at("int8"), "image", rows[1::2])
     note_of_tower(folder, "image", int8={"sha256": digest, **flips})

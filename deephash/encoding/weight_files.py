@@ -12,7 +12,7 @@ WEIGHT_SUFFIXES = (".safetensors", ".pt", ".pth", ".th", ".bin", ".ckpt", ".tar"
 
 def names_a_file(weights: str) -> bool:
     """Say whether ``weights`` means a local file, rather than ``hub`` or a tag."""
-    return weights.endswith(WEIGHT_SUFFIXES) or os.sep in weights
+    return weights.endswith(WEIGHT_SUFFIXES) or "/" in weights or "\\" in weights
 
 
 def weight_folders() -> list[Path]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
@@ -19,6 +18,7 @@ from deephash.encoding.port import Modality, Row
 from deephash.encoding.portable import ENTRY, INT8_NAME, file_name, towers_of
 from deephash.encoding.record import read_model_record
 from deephash.errors import UsageError
+from deephash.foreign.replacing import put_in_place
 from deephash.models.base import HashModel
 from deephash.models.encoder import TorchEncoder
 from deephash.models.loading import load_model
@@ -38,7 +38,7 @@ def make_portable(folder: Path) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as made:
         entry = export_portable(model, Path(made))
         for path in Path(made).iterdir():
-            os.replace(path, folder / path.name)
+            put_in_place(path, folder / path.name)
     record = read_model_record(folder)
     for modality, tower in entry.get("towers", {}).items():
         before = towers_of(record).get(modality, {})

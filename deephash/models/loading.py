@@ -199,7 +199,7 @@ def _fetching(options: Any) -> str | None:
     if not isinstance(options, Mapping):
         return None
     for key, value in options.items():
-        outside = isinstance(value, str) and (os.sep in value or "\\" in value or ":" in value)
+        outside = isinstance(value, str) and ("/" in value or "\\" in value or ":" in value)
         if value and (outside or _FETCHING.search(str(key))):
             return str(key)
         if (inner := _fetching(value)) is not None:

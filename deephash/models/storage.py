@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import inspect
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -28,6 +27,7 @@ from deephash.encoding.portable import ENTRY as PORTABLE
 from deephash.encoding.record import JSON_NAME, TENSORS_NAME, sha256
 from deephash.encoding.targets import TargetTable
 from deephash.errors import UsageError
+from deephash.foreign.replacing import put_in_place
 from deephash.foreign.trust import path_of
 from deephash.models.optimizers import Optimizer
 from deephash.models.portable import export_portable
@@ -112,8 +112,8 @@ def _swap(fresh: Path, directory: Path) -> None:
     retired = directory.with_name(f".{directory.name}.old")
     if directory.exists():
         shutil.rmtree(retired, ignore_errors=True)
-        os.replace(directory, retired)
-    os.replace(fresh, directory)
+        put_in_place(directory, retired)
+    put_in_place(fresh, directory)
     shutil.rmtree(retired, ignore_errors=True)
 
 

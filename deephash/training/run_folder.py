@@ -21,6 +21,7 @@ from deephash.data.datamodule import HashDataModule
 from deephash.data.streams import STREAM_NAME
 from deephash.errors import DataError
 from deephash.foreign import read_json, refused_as
+from deephash.foreign.replacing import put_in_place
 from deephash.models import HashModel
 from deephash.version import __version__
 
@@ -123,7 +124,7 @@ class RunFolder:
         plain = json.loads(json.dumps(record, default=str), parse_constant=lambda _: None)  # JSON knows no NaN
         fresh = self.path / f".{name}.tmp"
         fresh.write_text(json.dumps(plain, indent=1, allow_nan=False) + "\n", encoding="utf8")
-        os.replace(fresh, self.path / name)
+        put_in_place(fresh, self.path / name)
 
 
 def git_commit() -> str | None:
