@@ -125,6 +125,31 @@ def test_nor_does_a_configuration(content, here, capsys):
     assert not was_run(here)
 
 
+def test_nor_does_a_collection(here, capsys, monkeypatch):
+    (here / "mymethod.py").write_text(METHOD)
+    (here / "p").mkdir()
+    for row in range(3):
+        Image.new("RGB", (8, 8), (80 * row, 0, 0)).save(here / "p" / f"{row}.png")
+    model = OrthoHash(16, 3, Backbone("small_cnn:2", weights=None, frozen=False, image_size=8)).eval()
+    model.save(here / "m" / "model", portable=False)
+    path = here / "m" / "model" / "model.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"class": "mymethod.MyHash"}))
+    made = "index p --out x.dh --model m --engine torch --trust mymethod"  # which its queries then take too
+    assert main(made.split()) == 0
+    assert main(["search", "x.dh", "p/1.png", "--trust", "mymethod"]) == 0
+    assert was_run(here)
+    (here / "was_run").unlink()
+    del sys.modules["mymethod"]
+    monkeypatch.setenv(TRUST, "")
+    capsys.readouterr()
+    Image.new("RGB", (8, 8), (0, 0, 255)).save(here / "p" / "new.png")
+    for command in ("search x.dh p/1.png", "index p --out x.dh"):
+        assert main(command.split()) == 2, command
+        assert "--trust mymethod" in capsys.readouterr().err
+    assert main(["search", "x.dh", "id:1"]) == 0  # codes are there, and need no model
+    assert not was_run(here)
+
+
 def test_whoever_names_it_gets_it(here):
     (here / "mymethod.py").write_text(METHOD)
     folder = model_folder(here, **{"class": "mymethod.MyHash"})
