@@ -55,6 +55,11 @@ def own_encoder(spec: Backbone) -> Encoder:
 
 def _found(spec: Backbone) -> tuple[Backbone, type[nn.Module]]:
     """Return the class that the name stands for, and the description with the path that stands for it anywhere."""
+    if spec.name.startswith("deephash."):  # nothing of it is imported because a file names it
+        raise UsageError(
+            f"the backbone {spec.name} is no class below torch.nn.Module of yours; those of deephash go by their "
+            "families, such as small_cnn:8"
+        )
     if "." in spec.name:
         module = spec.name.rpartition(".")[0]
         known = None if is_trusted(module) else declared_class(BACKBONES, spec.name)

@@ -65,7 +65,11 @@ def method_at(path: str, said_by: str) -> type[HashModel]:
     Raises:
         UsageError: nobody trusts the module, which is not imported then; it has no such class; or that is no method.
     """
-    module = path.rpartition(".")[0]
+    module, _, name = path.rpartition(".")
+    if path.startswith("deephash."):  # of which a file may name methods, and nothing else to be imported
+        if not path.startswith("deephash.models.") or name not in methods():
+            raise UsageError(f"{said_by} names {path}, which is not one of deephash.models. All: deephash models list")
+        return methods()[name]
     if not is_trusted(module) and (found := declared_class(METHODS, path)) is not None:
         return require_method(found, path, said_by)
     return require_method(named_object(path, said_by), path, said_by)

@@ -71,14 +71,16 @@ def test_a_folder_that_names_a_module_does_not_run_it(command, here, capsys):
     assert "--trust mymethod" in said
 
 
-@pytest.mark.parametrize("name", ["os.system", "os.path.join", "antigravity.x", "mymethod.sub.MyHash", "__main__.main"])
+@pytest.mark.parametrize(
+    "name", ["os.system", "os.path.join", "antigravity.x", "mymethod.sub.MyHash", "deephash.dev.x"]
+)
 def test_whatever_module_it_is(name, here):
     (here / "mymethod.py").write_text(METHOD)
     folder = model_folder(here, **{"class": name})
     with pytest.raises(UsageError, match="which is not one of deephash"):
         load_model(folder)
     assert not was_run(here)
-    assert "antigravity" not in sys.modules
+    assert not {"antigravity", "deephash.dev"} & set(sys.modules)
 
 
 @pytest.mark.parametrize("name", ["os.system", "mymethod.Net", "timm.models.resnet.ResNet"])
