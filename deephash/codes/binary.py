@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from deephash.codes.layout import CodeLayout
 from deephash.codes.words import differing_bits
 from deephash.errors import UsageError
+from deephash.faces import as_frame, html_bars, html_table
 from deephash.foreign import Unfit, read_npz, refused_as
 
 
@@ -163,6 +164,24 @@ class BinaryCodes:
     def hex(self) -> list[str]:
         """Return one lower-case hexadecimal string a code (padding zeros included)."""
         return [row.tobytes().hex() for row in self.packed]
+
+    def to_arrow(self) -> Any:
+        """Return an Arrow table of one column, ``code``, in hexadecimal."""
+        import pyarrow as pa
+
+        return pa.table({"code": pa.array(self.hex(), pa.string())})
+
+    def to_pandas(self) -> Any:
+        """Return :meth:`to_arrow` as a data frame."""
+        return as_frame(self.to_arrow())
+
+    def _repr_html_(self) -> str:
+        first = [(place, code) for place, code in enumerate(self[: min(5, len(self))].hex())]
+        ones = self.bits().reshape(len(self), -1).mean(axis=0).tolist() if 0 < len(self) <= 100_000 else []
+        bars = (
+            f"<p>{html_bars(ones, title='share of ones, bit by bit')}<br>share of ones, bit by bit</p>" if ones else ""
+        )
+        return f"<p>{self.describe()}</p>{html_table(first, ('', 'code'))}{bars}"
 
     def prefix(self, num_bits: int) -> BinaryCodes:
         """Return the first ``num_bits`` bits of each code (nested codes: a shorter valid code)."""

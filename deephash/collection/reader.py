@@ -20,6 +20,7 @@ from deephash.collection.model_versions import ModelVersion, model_versions, spa
 from deephash.collection.parser import as_filter
 from deephash.collection.rows import Ids, Rows
 from deephash.collection.schema import CODE, HASH, ID, MODEL_VERSION, URI, CodeColumn
+from deephash.collection.showing import Showing
 from deephash.collection.stored import here
 from deephash.collection.stored.copying import pull
 from deephash.errors import CollectionDamaged, DatasetNotFound, IncompatibleModel, UsageError
@@ -65,7 +66,7 @@ class Item:
     model_version: int = 1
 
 
-class CollectionReader:
+class CollectionReader(Showing):
     """An open collection, to read from; it stays at the version it opened until :meth:`refresh`."""
 
     def __init__(self, path: Path, rows: Rows, *, pinned: bool = False) -> None:

@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 
 from deephash.errors import DataError, FormatTooNew, UsageError
+from deephash.faces import as_frame
 from deephash.foreign import Absent, Unfit, parse_json, read_bytes, refused_as, require_schema
 from deephash.reports.plots import draw_report
 from deephash.reports.record import Record
 from deephash.reports.report_json import SCHEMA, fields_from_data, read_per_query, report_to_data
-from deephash.reports.report_text import report_to_markdown, report_to_table
+from deephash.reports.report_text import report_to_html, report_to_markdown, report_to_table
 
 REPORT_FILE = "report.json"
 PER_QUERY_FILE = "per_query.npz"
@@ -56,6 +57,21 @@ class EvaluationReport(Record):
 
     def __str__(self) -> str:
         return report_to_table(self)
+
+    def to_arrow(self) -> Any:
+        """Return the figures as an Arrow table, one row each, with interval, range over tie orders and protocol."""
+        import pyarrow as pa
+
+        names = ("value", "low", "high", "pessimistic", "optimistic")
+        rows = [{"metric": each.label, **{name: getattr(each, name) for name in names}} for each in self.figures]
+        return pa.Table.from_pylist([{**row, "protocol": str(each.protocol)} for row, each in zip(rows, self.figures)])
+
+    def to_pandas(self) -> Any:
+        """Return :meth:`to_arrow` as a data frame."""
+        return as_frame(self.to_arrow())
+
+    def _repr_html_(self) -> str:
+        return report_to_html(self)
 
     def print_table(self) -> None:
         """Print the figures, the state of the codes, warnings and the protocol."""

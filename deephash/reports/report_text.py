@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from html import escape
 
+from deephash.faces import html_bars, html_table
 from deephash.reports.in_words import in_words
 from deephash.reports.record import Figure, HardQuery, Record, Series
 
@@ -53,6 +55,26 @@ def report_to_markdown(report: Record, pictures: Sequence[str] = ()) -> str:
         "## How it was made\n\n" + "\n".join(_origin_lines(report)),
     ]
     return "\n\n".join(block for block in blocks if block.strip()) + "\n"
+
+
+def _distance_bars(report: Record) -> list[str]:
+    names = ("relevant", "irrelevant")
+    if not all(report.curves.get(name) for name in names):
+        return []
+    titles = [f"shares of {name} pairs at each distance, 0 to {len(report.curves[name]) - 1} bits" for name in names]
+    return [f"{html_bars(report.curves[name], title=title)}<p>{title}</p>" for name, title in zip(names, titles)]
+
+
+def report_to_html(report: Record) -> str:
+    """Return the report for a notebook: a sentence, the figures, distances of right and wrong pairs, the protocol."""
+    header = ("metric", "value", "95 % interval over queries", "range over tie orders")
+    rows = [(each.label, _number(each.value), _interval(each), _tie_range(each)) for each in report.figures]
+    parts = [
+        f"<p><b>{escape(report.method)}</b>, {report.protocol.num_bits} bits. {escape(in_words(report) or '')}</p>"
+    ]
+    parts += [html_table(rows, header), *_distance_bars(report)]
+    parts += [f"<p><b>{escape(warning)}</b></p>" for warning in report.warnings]
+    return "".join([*parts, f"<p><code>{escape(str(report.protocol))}</code></p>"])
 
 
 # Parts -------------------------------------------------------------------------------------------------

@@ -6,12 +6,14 @@ from deephash.search.encoder import Encoded, Mixture, QueryEncoder
 from deephash.search.hits import Hit, group_near_duplicates, remarks
 from deephash.search.query import Options, Part, Query, Sliders
 from deephash.search.searcher import Searcher
+from deephash.search.showing import Hits
 
 __all__ = [
     "Answer",
     "Chance",
     "Encoded",
     "Hit",
+    "Hits",
     "Mixture",
     "Options",
     "Part",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from html import escape
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -11,10 +12,12 @@ from numpy.typing import NDArray
 
 from deephash.codes import BinaryCodes
 from deephash.codes.certainty import certainty, within_noise
+from deephash.faces import html_bars
 from deephash.search.chance import Chance
 from deephash.search.hits import Hit, group_near_duplicates, remarks_on
 from deephash.search.query import AUTO, Options, Query
 from deephash.search.second_look import copies_among, has_class_codes
+from deephash.search.showing import Hits
 from deephash.search.verdict import Searched, Verdict, verdicts
 
 if TYPE_CHECKING:
@@ -65,6 +68,13 @@ class Answer:
     spaces: tuple[Space, ...] = ()
     probabilities: NDArray[np.float64] | None = None
     usual: float | None = None
+
+    def _repr_html_(self) -> str:
+        title = f"how many of {self.total:,} items lie at each distance, 0 to {self.num_bits} bits"
+        bars = html_bars(self.counts.tolist(), title=title)
+        notes = "".join(f"<p>{escape(note)}</p>" for note in self.notes)
+        hits = Hits(self.hits, self.snapshot.collection)._repr_html_()
+        return f"<p><b>{escape(self.name)}</b>, {escape(self.model)}</p>{hits}{notes}{bars}<p>{title}</p>"
 
     @property
     def certainty(self) -> float | None:

@@ -28,6 +28,7 @@ from deephash.search.finding import find, find_hits, require_known
 from deephash.search.hits import Hit
 from deephash.search.merging import engines_of, merged, options_of
 from deephash.search.query import AUTO, Options, Part, Query, Where, picture_and_words
+from deephash.search.showing import Hits
 from deephash.search.snapshot import Shard, Snapshot
 
 logger = logging.getLogger(__name__)
@@ -221,13 +222,13 @@ class Searcher:
             raise UsageError("no model of the collection can be asked this; " + "; ".join(notes))
         return asked, notes
 
-    def _hits(self, query: Query, options: Options) -> list[Hit]:
+    def _hits(self, query: Query, options: Options) -> Hits:
         """Return the hits of :meth:`ask`, for callers who look at nothing else of the answer."""
         snapshot = self._cut(self.snapshot, options)
         if len(snapshot.shards) > 1 or options.max_distance == AUTO or options.min_certainty is not None:
-            return self.ask(query, options).hits
+            return Hits(self.ask(query, options).hits, self.collection)
         (one,), _ = self._asked(snapshot, query, options)
-        return find_hits(one.shard, query, one.encoded, options)
+        return Hits(find_hits(one.shard, query, one.encoded, options), one.shard.collection)
 
     def encode(self, query: Query, shard: Shard | None = None, *, with_vector: bool = False) -> Encoded:
         """Return the query's code, and its float vector where it is asked for.
@@ -269,14 +270,14 @@ class Searcher:
         """Say whether the query has a float vector to compare with those of the collection."""
         return can_rerank(self.collection) and query.only is not None and query.only.kind != "code"
 
-    def by_image(self, picture: Any, k: int = 10, **options: Any) -> list[Hit]:
+    def by_image(self, picture: Any, k: int = 10, **options: Any) -> Hits:
         """Search by a picture: a path, the bytes of a file, a PIL picture or an array; ``options`` of :class:`Options`.
 
         ``correct_hubs`` takes out items that are near every picture, by the bank stored for picture queries.
         """
         return self._hits(Query.of(Part("image", picture)), Options(k, **options))
 
-    def by_text(self, text: str, k: int = 10, **options: Any) -> list[Hit]:
+    def by_text(self, text: str, k: int = 10, **options: Any) -> Hits:
         """Search by words; the model must read text; ``options`` of :class:`Options`.
 
         ``correct_hubs`` takes out items that are near every phrase, by the bank stored for words
@@ -284,18 +285,18 @@ class Searcher:
         """
         return self._hits(Query.of(Part("text", text)), Options(k, **options))
 
-    def by_both(self, picture: Any, text: str, k: int = 10, *, beta: float = 0.5, **options: Any) -> list[Hit]:
+    def by_both(self, picture: Any, text: str, k: int = 10, *, beta: float = 0.5, **options: Any) -> Hits:
         """Search by a picture and words together; ``beta`` 0 looks at the picture only, 1 at the words only."""
         return self._hits(picture_and_words(Part("image", picture), text, beta), Options(k, **options))
 
-    def by_id(self, item: int, k: int = 10, **options: Any) -> list[Hit]:
+    def by_id(self, item: int, k: int = 10, **options: Any) -> Hits:
         """Search by an item of the collection itself; needs no model and no torch; ``options`` of :class:`Options`.
 
         The item itself comes first, before others that share its code, unless ``where`` leaves it out.
         """
         return self._hits(Query.of(Part("item", item)), Options(k, **options))
 
-    def by_codes(self, code: BinaryCodes, k: int = 10, *, vector: ArrayLike | None = None, **options: Any) -> list[Hit]:
+    def by_codes(self, code: BinaryCodes, k: int = 10, *, vector: ArrayLike | None = None, **options: Any) -> Hits:
         """Search by one code of the collection's current model; ``options`` of :class:`Options`.
 
         Items whose codes are of another model, which cannot be compared, are left out.
@@ -311,7 +312,7 @@ class Searcher:
         if asked.max_distance == AUTO:
             raise UsageError("max_distance='auto' needs all counts: ask(Query.of(Part('code', code)), Options(...))")
         encoded = Encoded(code, None if vector is None else np.asarray(vector, np.float32))
-        return find_hits(shard, Query.of(Part("code", code)), encoded, asked)
+        return Hits(find_hits(shard, Query.of(Part("code", code)), encoded, asked), shard.collection)
 
     def code_of(self, item: int) -> BinaryCodes:
         """Return the stored code of an item."""

@@ -1,4 +1,4 @@
-"""What is missing is named with the command that installs it, before any work; what is there is never called missing."""
+"""What is missing is named with the command that installs it, before any work; what is there is never called so."""
 
 import re
 import tomllib
