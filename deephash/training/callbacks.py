@@ -85,6 +85,7 @@ class ModelSaver(Callback):
     def __init__(self, folder: str | Path, every_n_epochs: int | None = None) -> None:
         self.folder, self.every_n_epochs = Path(folder), every_n_epochs
         self.best_score, self.best_epoch = -math.inf, -1
+        self.last_score, self.last_epoch = -math.inf, -1
         self._drawn: dict[str, Any] | None = None  # where the random generators of an interrupted run stood
 
     @property
@@ -107,6 +108,7 @@ class ModelSaver(Callback):
         if trainer.is_global_zero and is_due(trainer, self.every_n_epochs):
             score = trainer.callback_metrics.get(SCORE)
             pl_module.save(self.folder / "last", portable=False)
+            self.last_score, self.last_epoch = -math.inf if score is None else float(score), trainer.current_epoch
             by_score = all(hook.chooses_by_score for hook in batch_hooks(trainer))
             if score is None or not by_score or float(score) > self.best_score:
                 self.best_score = -math.inf if score is None else float(score)
@@ -119,14 +121,25 @@ class ModelSaver(Callback):
         model.save(self.folder / "last", portable=False)
         model.save(self.folder / "model")
 
+    def scores(self) -> dict[str, Any]:
+        """Return epoch and validation figure of the best and of the last model that were kept; epochs count from 0."""
+        return {
+            "best_epoch": self.best_epoch,
+            "best_validation_map": self.best_score,
+            "last_epoch": self.last_epoch,
+            "last_validation_map": self.last_score,
+        }
+
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run must remember."""
         drawn = {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all()}
-        return {"best_score": self.best_score, "best_epoch": self.best_epoch, "drawn": drawn}
+        last = {"last_score": self.last_score, "last_epoch": self.last_epoch}
+        return {"best_score": self.best_score, "best_epoch": self.best_epoch, **last, "drawn": drawn}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take up where the interrupted run stopped."""
         self.best_score, self.best_epoch = state_dict["best_score"], state_dict["best_epoch"]
+        self.last_score, self.last_epoch = state_dict.get("last_score", -math.inf), state_dict.get("last_epoch", -1)
         self._drawn = state_dict.get("drawn")  # deephash 0.1 kept none
 
 

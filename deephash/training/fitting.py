@@ -151,8 +151,9 @@ def fit(
         run.update(codes=len(store_new_codes(run.path, data)))
     if trainer.is_global_zero and (saver.folder / "model").is_dir():
         _complete(saver.folder / "model", model, data)
-    best = {"best_epoch": saver.best_epoch, "best_validation_map": saver.best_score}
-    run.finish(status="finished", seconds=round(seconds, 2), epochs=trainer.current_epoch, notes=data.notes, **best)
+    run.finish(
+        status="finished", seconds=round(seconds, 2), epochs=trainer.current_epoch, notes=data.notes, **saver.scores()
+    )
     return seconds
 
 

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import platform
-import subprocess
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from deephash.data.codebook import BOOK_NAME
 from deephash.data.datamodule import HashDataModule
@@ -23,10 +18,8 @@ from deephash.errors import DataError
 from deephash.foreign import read_json, refused_as
 from deephash.foreign.replacing import put_in_place
 from deephash.models import HashModel
+from deephash.training.provenance import git_facts, machine, versions
 from deephash.version import __version__
-
-_PACKAGES = ("torch", "torchvision", "timm", "lightning", "numpy", "scikit-learn", "faiss-cpu")
-
 
 _WRITTEN = ("config.yaml", "splits.json", "run.json", "metrics.csv", "skipped.tsv", STREAM_NAME, BOOK_NAME)
 
@@ -91,7 +84,7 @@ class RunFolder:
         self.update(
             deephash=__version__,
             command=sys.argv,
-            git_commit=git_commit(),
+            **git_facts(),
             method=type(model).__name__,
             num_bits=model.num_bits,
             init_args=model.init_args(),
@@ -99,7 +92,7 @@ class RunFolder:
             split_checksum=data.split_checksum,
             notes=data.notes,
             machine=machine(),
-            versions={name: _version(name) for name in _PACKAGES},
+            versions=versions(),
             started=_now(),
             status="running",
         )
@@ -125,41 +118,6 @@ class RunFolder:
         fresh = self.path / f".{name}.tmp"
         fresh.write_text(json.dumps(plain, indent=1, allow_nan=False) + "\n", encoding="utf8")
         put_in_place(fresh, self.path / name)
-
-
-def git_commit() -> str | None:
-    """Return the commit of deephash's own source tree, marked where it was changed; None for an installed package."""
-    source = Path(__file__).resolve().parents[2]
-    if not (source / ".git").exists():
-        return None
-    try:
-        commit = _git(source, "rev-parse", "HEAD")
-        return f"{commit} with changes" if _git(source, "status", "--porcelain", "--untracked-files=no") else commit
-    except (OSError, subprocess.SubprocessError):
-        return None
-
-
-def _git(folder: Path, *words: str) -> str:
-    done = subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, timeout=10, check=True)
-    return done.stdout.strip()
-
-
-def machine() -> dict[str, Any]:
-    """Return processor, cores, threads and GPU."""
-    return {
-        "platform": platform.platform(),
-        "processor": platform.processor() or platform.machine(),
-        "cores": os.cpu_count(),
-        "torch_threads": torch.get_num_threads(),
-        "gpu": torch.cuda.get_device_name(0) if torch.cuda.is_available() else None,
-    }
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def _now() -> str:

@@ -44,7 +44,14 @@ def test_a_run_folder_tells_everything(tmp_path, capsys):
     run = tmp_path / "run"
     facts, splits = (json.loads((run / name).read_text()) for name in ("run.json", "splits.json"))
     assert facts["status"] == "finished"
-    assert facts["versions"]["torch"]
+    assert {"python", "torch", "lightning", "numpy", "jsonargparse", "onnx"} <= facts["versions"].keys()
+    assert (facts["git_commit"] is None) == (facts["git_dirty"] is None)
+    assert facts["git_commit"] is None or re.fullmatch("[0-9a-f]{40}", facts["git_commit"])
+    assert facts["seed"] == 0
+    assert facts["last_epoch"] == facts["epochs"] - 1 == 2
+    assert 0 <= facts["best_epoch"] <= 2
+    assert 0.3 < facts["last_validation_map"] <= facts["best_validation_map"] <= 1
+    assert 0.3 < facts["test_scores"][""] < 1
     assert facts["machine"]["cores"]
     assert splits["checksum"] == facts["split_checksum"]
     assert splits["counts"]["query"] == len(splits["splits"]["query"]) == 359
