@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import numpy as np
@@ -14,7 +15,8 @@ from deephash.codes import BinaryCodes
 from deephash.collection import Collection
 from deephash.collection.milvus_push import Pusher, audit
 from deephash.errors import EngineUnavailable
-from deephash.index.milvus import Connection, MilvusAddress, connection
+from deephash.index.milvus import Connection, MilvusAddress, connection, contents
+from deephash.index.milvus.table import Table
 from deephash.search import Options, Part, Query, Searcher
 from tests.milvus.collections import random_collection
 from tests.milvus.proxy import SlowProxy
@@ -54,6 +56,28 @@ def test_a_push_that_is_killed_goes_on_where_it_was(victim, tmp_path):
         _opened_at_most(collection, address, 1000)
     done = Pusher(collection, MilvusAddress.parse(address)).push()[0]
     assert 3000 <= done.written <= 4500  # what was sent is not sent again
+    assert differs(collection, address) == {"missing": 0, "extra": 0, "different": 0}
+
+
+def test_a_server_that_dies_during_a_push_is_waited_for_and_gets_all(victim, tmp_path, monkeypatch, caplog):
+    collection = random_collection(tmp_path / "died.dh", number=2000)
+    address = f"milvus:{victim.uri}/died"
+    monkeypatch.setattr(contents, "BATCH_ROWS", 500)
+    put, sent, again = Table.put, [], []
+
+    def dying(self, rows):
+        sent.append(len(rows))
+        if len(sent) == 3:
+            victim.kill()
+            again.append(threading.Thread(target=victim.start_again))
+            again[0].start()
+        put(self, rows)
+
+    monkeypatch.setattr(Table, "put", dying)
+    done = Pusher(collection, MilvusAddress.parse(address)).push()[0]
+    again[0].join()
+    assert done.written == 2000
+    assert any("trying again in" in record.message for record in caplog.records)
     assert differs(collection, address) == {"missing": 0, "extra": 0, "different": 0}
 
 
