@@ -109,6 +109,8 @@ def report(result: dict[str, Any], as_json: bool) -> None:
         return
     for line in result["notes"]:
         note(f"note: {line}")
+    for line in result["warnings"]:
+        note(f"warning: {line}")
     for task, score in result["scores"].items():
         print(
             f"{result['method']}  {result['bits']} bits  seed {result['seed']}  {_named('mAP@all', task)} {score:.4f}"

@@ -139,7 +139,12 @@ def _numbered(rows: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]
 
 def count_labellings(labels: NDArray[Any]) -> int:
     """Number of different classes [N], or sets of labels [N, C]; that of the unlabelled is one."""
-    return len(_numbered(_label_rows(labels))[1])
+    return len(labelling_sizes(labels))
+
+
+def labelling_sizes(labels: NDArray[Any]) -> NDArray[np.int64]:
+    """Number of items of each class [N], or set of labels [N, C]; the unlabelled are one."""
+    return _numbered(_label_rows(labels))[1]
 
 
 def _label_rows(labels: NDArray[Any]) -> NDArray[Any]:

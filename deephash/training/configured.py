@@ -22,6 +22,7 @@ from deephash.errors import CollectionDamaged, DeephashError, UsageError, did_yo
 from deephash.foreign.trust import path_of
 from deephash.models import HashModel, load_model, method_named
 from deephash.scoring.encoding import mean_average_precision_of, protocol_of_test
+from deephash.training.code_checks import warnings_of_codes
 from deephash.training.configurations import find_config, read_settings, without_replaced_data
 from deephash.training.explaining import explained
 from deephash.training.fitting import TRAINER_DEFAULTS, check_fit, fit, make_trainer, quiet_lightning
@@ -133,7 +134,8 @@ def train_one(
     best = load_model(run.path / "model")
     scores = _test_scores(best, data)
     protocol = str(protocol_of_test(best, data)) if scores else ""
-    run.update(test_scores=scores, test_protocol=protocol)
+    warned = [] if options.fast_dev_run else warnings_of_codes(best, data)
+    run.update(seed=seed, test_scores=scores, test_protocol=protocol, warnings=warned)
     return {
         "method": type(model).__name__,
         "bits": model.num_bits,
@@ -143,6 +145,7 @@ def train_one(
         "run": str(run.path),
         "seconds": seconds,
         "notes": data.notes,
+        "warnings": warned,
     }
 
 
