@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from deephash.cli.output import note, print_json
 from deephash.errors import UsageError
@@ -48,6 +50,7 @@ def evaluate(
     """Score codes exactly: every figure with its range over tie orders, its interval and its protocol.
 
     $ deephash evaluate runs/orthohash --save report
+    $ deephash evaluate runs/grid/64bits_seed0 runs/grid/64bits_seed1 runs/grid/64bits_seed2
     $ deephash evaluate pictures.dh --label category
     $ deephash evaluate --query q.npz --database d.npz --top-k 1000 --json
     $ deephash evaluate --query q.npz --database pictures.dh
@@ -62,7 +65,8 @@ def evaluate(
 
     Args:
         targets: a run folder, a collection whose items have labels, or a folder with query.npz and database.npz;
-            several, oldest first, for --lifelong and --compatibility.
+            several runs that differ in their seed only give mean, spread and an interval over seeds; several, oldest
+            first, are for --lifelong and --compatibility.
         query: .npz of the codes that ask, or a collection; give --database too.
         database: .npz of the codes that are searched, or a collection, whose --label is the class.
         top_k: R of mAP@R; the whole database when left out.
@@ -89,7 +93,8 @@ def evaluate(
         queries: items of a collection that ask, at most.
         resamples: bootstrap samples behind the 95 % intervals; 0 for none.
         seed: of everything drawn.
-        save: folder for report.json, report.md, per_query.npz and the pictures.
+        save: folder for report.json, report.md, per_query.npz and the pictures; of several seeds, seeds.json, seeds.md
+            and a report of each.
         json: print the report as one JSON object.
     """
     settings = Settings(
@@ -110,12 +115,8 @@ def evaluate(
         report = report if method is None else replace(report, method=method)
         _hand_over(report, save, json)
         return
-    source, data = _sources(targets, query, database)
-    from deephash.scoring.targets import evaluate as score
-
-    report = score(
-        source,
-        data,
+    score = partial(
+        _scored,
         settings=settings,
         protocol=named,
         method=method,
@@ -128,7 +129,30 @@ def evaluate(
         leave_one_out=leave_one_out,
         held_out=held_out,
     )
-    _hand_over(report, save, json)
+    if len(targets) > 1 and query is None and database is None:
+        _seeds(targets, score, save, json)
+        return
+    _hand_over(score(*_sources(targets, query, database)), save, json)
+
+
+def _scored(source: Path, data: Path | None = None, **asked: Any) -> EvaluationReport:
+    from deephash.scoring.targets import evaluate as score
+
+    return score(source, data, **asked)
+
+
+def _seeds(runs: tuple[Path, ...], score: Callable[[Path], EvaluationReport], save: Path | None, as_json: bool) -> None:
+    """Score runs that differ in their seed only."""
+    from deephash.scoring.seeds import evaluate_seeds
+
+    report = evaluate_seeds(runs, score)
+    if as_json:
+        print_json(report.to_data())
+    else:
+        print(report)
+    if save is not None:
+        files = report.save(save)
+        note(f"saved {save}: {', '.join(path.name for path in files)}, and a report of each seed")
 
 
 def _require_series(lifelong: bool, compatibility: bool, reencoded: bool, others: list[str]) -> None:
@@ -160,10 +184,7 @@ def _series(
 
 def _sources(targets: tuple[Path, ...], query: Path | None, database: Path | None) -> tuple[Path, Path | None]:
     if len(targets) > 1:
-        raise UsageError(
-            f"{len(targets)} targets: several make a series, --lifelong or --compatibility; to put reports side by "
-            "side, save each with --save DIR and use deephash compare"
-        )
+        raise UsageError(f"--query and --database are two sides of one model; leave out {', '.join(map(str, targets))}")
     if targets and query is None and database is None:
         if targets[0].suffix == ".npz":
             raise UsageError(f"two sides are needed: deephash evaluate --query {targets[0]} --database OTHER.npz")

@@ -103,7 +103,7 @@ def compare_reports(
     rows = []
     for label, report in zip(labels, reports, strict=True):
         figures = tuple(_figure(report, metric) for metric in columns)
-        test = None if report is reports[0] else _paired(reports[0], report, columns[0], resamples, seed)
+        test = None if report is reports[0] else paired_test(reports[0], report, columns[0], resamples, seed)
         protocol = next((figure.protocol for figure in figures if figure is not None), report.protocol)
         rows.append(Row(label, report.protocol.num_bits, protocol, figures, test))
     for place, metric in enumerate(columns):
@@ -141,7 +141,7 @@ def _shared_metrics(reports: Sequence[EvaluationReport]) -> list[str]:
     return [label for label in shared if label.startswith("mAP@") and "H<=" not in label] or shared
 
 
-def _paired(
+def paired_test(
     first: EvaluationReport, second: EvaluationReport, metric: str, resamples: int, seed: int
 ) -> PairedComparison | None:
     """Test mean(second) - mean(first) on the queries of both; None where they cannot be matched."""

@@ -84,7 +84,17 @@ def evaluate(
     """
     pair = _pair_of(target, data, task, Draw(label, num_queries, seed, held_out))
     codes = None if attacked is None else _as_file(attacked)
-    return evaluate_pair(pair, Asked(settings, protocol, method, baselines, seed, codes, leave_one_out))
+    report = evaluate_pair(pair, Asked(settings, protocol, method, baselines, seed, codes, leave_one_out))
+    return _with_origin(report, target)
+
+
+def _with_origin(report: EvaluationReport, target: Target) -> EvaluationReport:
+    """Keep seed and recipe of a run: by these, reports of several seeds are known to belong together."""
+    if not isinstance(target, (str, Path)) or not (Path(target) / "config.yaml").is_file():
+        return report
+    from deephash.scoring.recipes import origin_of
+
+    return replace(report, environment={**report.environment, **origin_of(target)})
 
 
 @dataclass(frozen=True)
