@@ -161,6 +161,10 @@ class BinaryCodes:
         """Return -1/+1 as int8, shaped like :meth:`bits`."""
         return np.where(self.bits(), np.int8(1), np.int8(-1))
 
+    def to(self, device: object, **_: object) -> BinaryCodes:
+        """Return the codes as they are, in main memory: where Lightning brings what ``predict_step`` returned."""
+        return self
+
     def hex(self) -> list[str]:
         """Return one lower-case hexadecimal string a code (padding zeros included)."""
         return [row.tobytes().hex() for row in self.packed]

@@ -21,7 +21,7 @@ from deephash.collection.folder import hash_of_file
 from deephash.collection.seen import SeenItems
 from deephash.data.augment import Augmentation, augmentation, unchanged
 from deephash.data.batch import Batch, SlicedBatches
-from deephash.data.feature_cache import FeatureCache, encoder_key
+from deephash.data.feature_cache import FeatureCache, encoder_keys
 from deephash.data.learner import Learner
 from deephash.data.live_rows import LiveRows, PreparedRows
 from deephash.data.protocols import Splits, split_checksum
@@ -344,6 +344,12 @@ class HashDataModule(LightningDataModule, ABC):
         rows = self._live_rows(split, live, augmentation("none"))
         return DataLoader(rows, batch_size=batch_size or self.encode_batch_size, num_workers=self.num_workers)
 
+    def test_dataloader(self) -> list[Iterable[Batch]]:
+        """Return the batches of queries and of the database: what ``Trainer.test`` ranks and ``predict`` encodes."""
+        return [self.batches("query"), self.batches("database")]
+
+    predict_dataloader = test_dataloader
+
     def codes(self, model: Learner, split_name: str, *, modality: str | None = None) -> BinaryCodes:
         """Return the model's codes of a split.
 
@@ -387,11 +393,6 @@ class HashDataModule(LightningDataModule, ABC):
             self._memories = {other: kept for other, kept in self._memories.items() if not other.startswith(modality)}
             self._memories[key] = PreparedRows()
         return self._memories[key]
-
-
-def encoder_keys(model: Learner) -> dict[str, str]:
-    """Return, by modality, the digest of what the encoder's output depends on."""
-    return {modality: encoder_key(encoder) for modality, encoder in model.encoders.items()}
 
 
 def reason_of(rejected: dict[int, str]) -> str:

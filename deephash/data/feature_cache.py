@@ -18,11 +18,17 @@ from torch import Tensor
 
 from deephash.backbones import Encoder
 from deephash.backbones.text import TextEncoder
+from deephash.data.learner import Learner
 from deephash.errors import UnreadablePicture
 from deephash.progress import track
 
 BLOCK = 4096
 Rejected = list[tuple[int, str]]
+
+
+def encoder_keys(model: Learner) -> dict[str, str]:
+    """Return, by modality, the digest of what the encoder's output depends on."""
+    return {modality: encoder_key(encoder) for modality, encoder in model.encoders.items()}
 
 
 def encoder_key(encoder: Encoder) -> str:

@@ -12,13 +12,13 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import torch
-from lightning import LightningModule
 from torch import Tensor, nn
 
 from deephash.backbones import Backbone, Encoder
 from deephash.codes import BinaryCodes
 from deephash.encoding.record import FORMAT_VERSION
 from deephash.errors import UsageError
+from deephash.models.lightning_face import LightningFace
 from deephash.numbers import whole
 
 if TYPE_CHECKING:
@@ -40,12 +40,12 @@ class Encoders(nn.ModuleDict):
         def values(self) -> ValuesView[Encoder]: ...  # noqa: D102
 
 
-class HashModel(LightningModule, ABC):
+class HashModel(LightningFace, ABC):
     """Turns pictures, texts or feature vectors into K-bit codes.
 
     ``inputs`` map a modality to its batch: ``{"image": [B, 3, H, W]}``, or ``{"image_features": [B, D]}`` where the
     output of a frozen backbone was cached. One modality, cross-modal (one key given) and multi-view (several keys)
-    models share this signature.
+    models share this signature. ``model(pictures)`` and ``model.encode(pictures)`` take a plain tensor as well.
 
     A subclass's ``__init__`` begins with ``super().__init__(num_bits, {...})`` and ``self.save_hyperparameters()``.
 
@@ -112,10 +112,10 @@ class HashModel(LightningModule, ABC):
             )
         return continuous >= 0
 
-    def encode(self, inputs: Inputs) -> BinaryCodes:
+    def encode(self, inputs: Inputs | Tensor) -> BinaryCodes:
         """Return packed codes of one batch, in evaluation mode and without gradients."""
         with self.evaluating(), torch.inference_mode():
-            on_device = {key: value.to(self.device) for key, value in inputs.items()}
+            on_device = {key: value.to(self.device) for key, value in self.as_inputs(inputs).items()}
             return BinaryCodes.from_bits(self.bits(on_device).cpu().numpy())
 
     @property
@@ -313,7 +313,7 @@ class AlternatingHashModel(HashModel):
         self.objectives: list[float] = []
         self.register_buffer("fitted", torch.tensor(False))
 
-    def encode(self, inputs: Inputs) -> BinaryCodes:
+    def encode(self, inputs: Inputs | Tensor) -> BinaryCodes:
         """Return packed codes of one batch. Raises UsageError before the model was fitted."""
         if not self.fitted:
             raise UsageError(f"this {type(self).__name__} was not fitted; call fit(features) or `deephash train`")
