@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from pymilvus import MilvusClient
 
 from benchmarks.search_data import clustered_codes
 from deephash.codes import BinaryCodes
@@ -67,6 +68,7 @@ def asked(
     """Return recall and the median milliseconds of a query."""
     pusher = Pusher(collection, MilvusAddress.parse(f"milvus:{server.uri}/recall{words}"))
     pusher.push()
+    sealed(server)
     index = pusher.open(collection.current)
     index.search(asking[:1], K)
     found, times = [], []
@@ -76,6 +78,20 @@ def asked(
         times.append(1000 * (time.perf_counter() - began))
     hits = [int((each <= limit[-1]).sum()) for each, limit in zip(found, exact)]
     return sum(hits) / (K * len(asking)), statistics.median(times)
+
+
+def sealed(server: Server) -> None:
+    """Let the server close its segments and build their indexes; rows of an open segment are looked at one by one."""
+    client = MilvusClient(uri=server.uri)
+    for name in client.list_collections():
+        client.flush(name)
+        for field in client.list_indexes(name):
+            until = time.monotonic() + 120
+            while client.describe_index(name, field)["pending_index_rows"] and time.monotonic() < until:
+                time.sleep(0.2)
+        client.release_collection(name)
+        client.load_collection(name)
+    client.close()
 
 
 def noisy(codes: BinaryCodes) -> BinaryCodes:
