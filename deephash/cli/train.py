@@ -26,6 +26,12 @@ deephash train --config NAME|FILE [--bits N ...] [--seed N | --seeds N] [...]
   --epochs N           instead of the configuration's
   --backbone NAME      timm:resnet18, torchvision:alexnet, small_cnn:32, features:512, ...
   --weights FILE       of the backbone
+  --batch-size N|auto  auto: the largest power of two that memory holds and that leaves an epoch eight steps or more
+  --accumulate N       add the gradients of N batches before each step
+  --precision NAME     32-true, bf16-mixed, 16-mixed
+  --ema DECAY          average the weights, say 0.999: what is scored and saved is the average
+  --compile            torch.compile the backbones that learn; the saved model loads without
+  --logger NAME        tensorboard or wandb, beside metrics.csv; repeatable
   --defence NAME[:N]   adversarial training, of any method that learns by gradients from pictures: saat, cgat, atrdh
                        (:4/255 is the budget, 8/255 by default); noise:0.25 puts Gaussian noise on the pictures.
                        Repeatable; options: --defence.steps=10 --defence.weight=2 (docs/defences.md)

@@ -12,14 +12,15 @@ from deephash.cli.networks import require_network
 from deephash.errors import DatasetNotFound, UsageError, did_you_mean
 from deephash.foreign.packages import METHODS, declared_as, plain
 from deephash.training.configurations import find_config, read_settings
-from deephash.training.options import TrainOptions
+from deephash.training.options import TrainOptions, without_gradients
 from deephash.training.own_code import require_trusted, trust_words
-from deephash.training.signatures import fields_of, method_names, options_of, trainer_options
+from deephash.training.signatures import derives, fields_of, method_names, options_of, trainer_options
 
 _TOPS = ("model", "data", "trainer", "seed_everything", "optimizer", "lr_scheduler", "config", "print_config")
 _INSIDE = ("class_path", "init_args", "dict_kwargs", "help")
 _FRIENDLY = ("config", "method", "bits", "seed", "seeds", "epochs", "backbone", "weights", "defence", "start-from",
              "stream", "task", "continue-from", "replay", "compatible", "from-scratch", "reserve", "targets", "out",
+             "batch-size", "accumulate", "precision", "ema", "compile", "logger",
              "resume", "fast-dev-run", "json", "print-config", "list")  # fmt: skip
 _PARTS = {"backbone": ("deephash.backbones.spec", "Backbone"), "optimizer": ("deephash.models.optimizers", "Optimizer")}
 _NEAR = 0.75  # how alike two names are, of 1, before one is suggested for the other
@@ -37,6 +38,8 @@ def check_early(options: TrainOptions) -> None:
     model, data = (_class_of(kind, settings, options.rest) for kind in ("model", "data"))
     if options.method is not None:
         model = _method(options.method)
+    if options.by_gradients and model is not None and derives(model, "models", "AlternatingHashModel"):
+        raise without_gradients(model.rpartition(".")[2], options.by_gradients)
     places = _Places(model, data)
     for word in options.rest:
         if word.startswith("--"):

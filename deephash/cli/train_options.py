@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from deephash.cli.train_learning import AUTO, checked_loggers, learning_words, needing_gradients
 from deephash.errors import UsageError, did_you_mean
 from deephash.training.options import TrainOptions
 
@@ -14,11 +15,13 @@ _VALUED = {
     "--seeds": "seeds", "--epochs": "epochs", "--backbone": "backbone", "--weights": "weights", "--out": "out",
     "--resume": "resume", "--start-from": "start", "--stream": "stream", "--task": "task",
     "--replay": "replay", "--continue-from": "continue_from", "--reserve": "reserve", "--targets": "targets",
+    "--batch-size": "batch_size", "--accumulate": "accumulate", "--precision": "precision", "--ema": "ema",
+    "--logger": "loggers",
 }  # fmt: skip
 _FOLDERS = ("out", "resume", "stream", "continue_from", "targets")
 _FLAGS = {
     "--fast-dev-run": "fast_dev_run", "--json": "json", "--print-config": "print_config",
-    "--from-scratch": "from_scratch",
+    "--from-scratch": "from_scratch", "--compile": "compile",
 }  # fmt: skip
 _CALLBACKS = "--trainer.callbacks"
 _HOOKS = {  # option -> name -> hook, and its option that stands behind the colon
@@ -58,7 +61,9 @@ def read_options(words: Sequence[str]) -> TrainOptions:
         starts = given.keys() & {"continue_from", "start"}
         _number("--epochs", given["epochs"][-1], least=0 if starts else 1)
     rest += [_PATHS[key].format(given[key][-1]) for key in _PATHS if key in given]
-    rest += _callbacks(given)
+    rest += _callbacks(given) + learning_words(given, flags)
+    by_gradients = needing_gradients(given, flags)
+    flags.pop("compile", None)
     described = given.keys() & {"resume", "configs", "continue_from"}
     if not described and not any(word.startswith("--model") for word in rest):
         strange = f" ({rest[0]} is no option of its own)" if rest else ""
@@ -73,6 +78,9 @@ def read_options(words: Sequence[str]) -> TrainOptions:
         seeds=_seeds(given),
         task=_number("--task", given["task"][-1], least=1) if "task" in given else None,
         replay=given["replay"][-1] if "replay" in given else None,
+        loggers=checked_loggers(given.get("loggers", ())),
+        find_batch_size=given.get("batch_size", [""])[-1] == AUTO,
+        by_gradients=by_gradients,
         rest=tuple(rest),
         **known,
     )
@@ -115,6 +123,9 @@ def _require_apart(given: Given) -> None:
 
 def _callbacks(given: Given) -> list[str]:
     """Return the paths into the configuration that ``--start-from``, ``--defence`` and ``--compatible`` stand for."""
+    if "resume" in given and (more := given.keys() & {"ema", "batch_size", "accumulate", "precision"}):
+        named = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(more))
+        raise UsageError(f"a resumed run goes on as it began; leave out {named}")
     if "resume" in given and given.keys() & {"hooks", "start"}:
         raise UsageError("a resumed run has its defence and its start; leave out --defence, --compatible, --start-from")
     words = []
@@ -158,7 +169,7 @@ def _require_float(name: str, text: str) -> None:
 
 def _values(queue: list[str], *, many: bool) -> list[str]:
     values: list[str] = []
-    while queue and not queue[0].startswith("-") and (many or not values):
+    while queue and (not queue[0].startswith("-") or queue[0][1:2].isdigit()) and (many or not values):
         values.append(queue.pop(0))
     return values
 

@@ -20,6 +20,8 @@ EXTRAS = {
     "ray": ("ray",),
     "s3": ("s3fs",),
     "export": ("usearch",),
+    "tensorboard": ("tensorboard",),
+    "wandb": ("wandb",),
 }
 # of packages that others bring, or that one option needs, which asks for it itself
 _BY_THE_WAY = ("pytorch_lightning", "lightning_utilities", "starlette", "prometheus_client")

@@ -16,6 +16,7 @@ from deephash.models import HashModel
 from deephash.models.objective import batch_hooks
 from deephash.progress import open_bar
 from deephash.scoring.encoding import mean_average_precision_of
+from deephash.training.averaging import averaged_weights
 
 SCORE = "validation/mAP"
 
@@ -43,7 +44,8 @@ class RetrievalEvaluation(Callback):
         if not isinstance(pl_module, HashModel):
             raise UsageError(f"RetrievalEvaluation scores hash models, not {type(pl_module).__name__}")
         names = {"query": "validation_query", "database": "validation_database"}
-        scores = mean_average_precision_of(pl_module, data, **names, top_k=self.top_k)
+        with averaged_weights(trainer, pl_module):
+            scores = mean_average_precision_of(pl_module, data, **names, top_k=self.top_k)
         if not scores:
             return
         for task, score in scores.items():
@@ -106,15 +108,18 @@ class ModelSaver(Callback):
         if not isinstance(pl_module, HashModel):
             return
         if trainer.is_global_zero and is_due(trainer, self.every_n_epochs):
-            score = trainer.callback_metrics.get(SCORE)
-            pl_module.save(self.folder / "last", portable=False)
-            self.last_score, self.last_epoch = -math.inf if score is None else float(score), trainer.current_epoch
-            by_score = all(hook.chooses_by_score for hook in batch_hooks(trainer))
-            if score is None or not by_score or float(score) > self.best_score:
-                self.best_score = -math.inf if score is None else float(score)
-                self.best_epoch = trainer.current_epoch
-                pl_module.save(self.folder / "model", portable=False)  # made portable once, when the run ends
+            with averaged_weights(trainer, pl_module):
+                self._save(trainer, pl_module)
         trainer.save_checkpoint(self.checkpoint)  # by all processes: it waits for them, and the first one writes
+
+    def _save(self, trainer: Trainer, model: HashModel) -> None:
+        score = trainer.callback_metrics.get(SCORE)
+        model.save(self.folder / "last", portable=False)
+        self.last_score, self.last_epoch = -math.inf if score is None else float(score), trainer.current_epoch
+        by_score = all(hook.chooses_by_score for hook in batch_hooks(trainer))
+        if score is None or not by_score or float(score) > self.best_score:
+            self.best_score, self.best_epoch = self.last_score, self.last_epoch
+            model.save(self.folder / "model", portable=False)  # made portable once, when the run ends
 
     def keep(self, model: HashModel) -> None:
         """Save a model that no epoch changed: a frozen one is the best and the last."""

@@ -12,23 +12,27 @@ from typing import Any
 
 import yaml
 from jsonargparse import ArgumentError, Namespace
-from lightning import Trainer
+from lightning import Callback, Trainer
 from lightning.pytorch.cli import LightningCLI
+from lightning.pytorch.loggers import Logger
 
 import deephash.data
 import deephash.models
 from deephash.data import HashDataModule, StreamTask
 from deephash.errors import CollectionDamaged, DeephashError, UsageError, did_you_mean
 from deephash.foreign.trust import path_of
-from deephash.models import HashModel, load_model, method_named
+from deephash.models import AlternatingHashModel, BatchHook, HashModel, load_model, method_named
 from deephash.scoring.encoding import mean_average_precision_of, protocol_of_test
+from deephash.training.batch_size import device_of, largest_batch
 from deephash.training.code_checks import warnings_of_codes
 from deephash.training.configurations import find_config, read_settings, without_replaced_data
+from deephash.training.expected import without_expected
 from deephash.training.explaining import explained
-from deephash.training.fitting import TRAINER_DEFAULTS, check_fit, fit, make_trainer, quiet_lightning
+from deephash.training.fitting import TRAINER_DEFAULTS, MetricsFile, check_fit, fit, make_trainer, quiet_lightning
 from deephash.training.inheritance import Inheritance, inherited
 from deephash.training.lineage import Ancestor
-from deephash.training.options import DEV_EPOCHS, DEV_ITEMS, TrainOptions
+from deephash.training.loggers import LoggedConfiguration, log_test_scores, named_loggers
+from deephash.training.options import DEV_EPOCHS, DEV_ITEMS, TrainOptions, without_gradients
 from deephash.training.own_classes import check_classes
 from deephash.training.run_folder import RunFolder
 from deephash.training.stream_words import start_words, stream_words
@@ -101,12 +105,31 @@ class TrainCLI(LightningCLI):
         """The run folder is not known yet: the Trainer is made in :func:`train_one`."""
         return None  # type: ignore[return-value]
 
-    def make_trainer(self, folder: Path) -> Trainer:
-        """Return the Trainer of the configuration, logging to and saving in ``folder``."""
+    def make_trainer(self, folder: Path, loggers: Sequence[str] = ()) -> Trainer:
+        """Return the Trainer of the configuration, logging to and saving in ``folder``.
+
+        Args:
+            folder: RUN; its ``metrics.csv`` is named in no configuration.
+            loggers: see :func:`~deephash.training.loggers.named_loggers`; beside those of the configuration.
+        """
         settings = dict(self.config_init["trainer"])
-        if not settings["logger"]:
-            del settings["logger"]  # ours is named in no configuration: it writes into the run's folder
-        return make_trainer(folder, **settings)
+        given = settings.pop("logger")
+        own = [] if isinstance(given, bool) or given is None else [given] if isinstance(given, Logger) else [*given]
+        callbacks = settings.pop("callbacks") or []
+        callbacks = [*([callbacks] if isinstance(callbacks, Callback) else callbacks), self._logged()]
+        every = [MetricsFile(str(folder), name="", version=""), *own, *named_loggers(loggers, folder)]
+        return make_trainer(folder, logger=every, callbacks=callbacks, **settings)
+
+    def _logged(self) -> LoggedConfiguration:
+        return LoggedConfiguration(yaml.safe_load(self.parser.dump(self.config, skip_unset=False)))
+
+    def find_batch_size(self, model: HashModel, data: HashDataModule) -> None:
+        """Set the largest batch that memory holds, in the data and in the configuration."""
+        trainer = self.config_init["trainer"]
+        if any(isinstance(each, BatchHook) for each in trainer["callbacks"] or ()):
+            raise UsageError("--batch-size auto does not try what a defence or teacher needs; give a number")
+        data.batch_size = largest_batch(model, data, device_of(trainer["accelerator"]))
+        self.config["data"]["init_args"]["batch_size"] = data.batch_size
 
 
 def train_one(
@@ -123,19 +146,25 @@ def train_one(
     data.setup()
     check_fit(model, data)  # before a folder is made, which would take the name of the run that is meant
     inheritance.require_fit(model, data)
+    if options.by_gradients and isinstance(model, AlternatingHashModel):
+        raise without_gradients(type(model).__name__, options.by_gradients)
+    if options.find_batch_size:
+        cli.find_batch_size(model, data)
     run = _run_folder(options, model, data, seed, in_grid)
     run.write_config(cli.parser.dump(cli.config, skip_unset=False))
     try:
-        trainer = cli.make_trainer(run.path)
+        loggers = options.loggers or tuple(run.facts().get("loggers", ()))
+        trainer = cli.make_trainer(run.path, loggers)
         seconds = fit(trainer, model, data, run, resume=options.resume is not None, inheritance=inheritance)
     except DeephashError:
         run.withdraw()
         raise
     best = load_model(run.path / "model")
     scores = _test_scores(best, data)
+    log_test_scores(trainer, scores)
     protocol = str(protocol_of_test(best, data)) if scores else ""
     warned = [] if options.fast_dev_run else warnings_of_codes(best, data)
-    run.update(seed=seed, test_scores=scores, test_protocol=protocol, warnings=warned)
+    run.update(seed=seed, test_scores=scores, test_protocol=protocol, warnings=warned, loggers=loggers)
     return {
         "method": type(model).__name__,
         "bits": model.num_bits,
@@ -278,7 +307,8 @@ def _configs(options: TrainOptions, ancestor: Ancestor | None, data_words: list[
     if ancestor is not None and not options.configs:
         return [yaml.safe_dump(ancestor.configuration())]
     paths = [find_config(name) for name in options.configs]
-    return without_replaced_data({path: read_settings(path) for path in paths}, [*data_words, *options.rest])
+    texts = without_replaced_data({path: read_settings(path) for path in paths}, [*data_words, *options.rest])
+    return [without_expected(text) for text in texts]
 
 
 @contextmanager

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from deephash.errors import UsageError
+
 DEV_ITEMS, DEV_EPOCHS = 128, 2  # of a trial by ``--fast-dev-run``
 
 
@@ -25,6 +27,9 @@ class TrainOptions:
         continue_from: run on the task before.
         from_scratch: a descendant begins with fresh weights, as of another backbone; codes and targets are kept.
         targets: run, model folder or file whose class targets are kept.
+        loggers: ``tensorboard``, ``wandb``: where figures go beside ``metrics.csv``; none takes a resumed run's.
+        find_batch_size: take the largest batch that memory holds.
+        by_gradients: options given that only methods trained by gradients understand.
         fast_dev_run: a trial of :data:`DEV_EPOCHS` epochs on :data:`DEV_ITEMS` items a split.
         json: print one object a run.
         print_config: print the complete configuration, and stop.
@@ -43,7 +48,19 @@ class TrainOptions:
     continue_from: Path | None = None
     from_scratch: bool = False
     targets: Path | None = None
+    loggers: tuple[str, ...] = ()
+    find_batch_size: bool = False
+    by_gradients: tuple[str, ...] = ()
     fast_dev_run: bool = False
     json: bool = False
     print_config: bool = False
     rest: tuple[str, ...] = ()
+
+
+def without_gradients(method: str, options: tuple[str, ...]) -> UsageError:
+    """Return the error for options of learning that were given to a method that is fitted in closed form."""
+    given = ", ".join(options)
+    return UsageError(
+        f"{method} is fitted in closed form on the whole table, without gradients or batches: leave out {given}, "
+        "or take a method that learns by gradients, such as --method orthohash"
+    )

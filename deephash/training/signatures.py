@@ -56,6 +56,20 @@ def trainer_options() -> frozenset[str] | None:
     return None
 
 
+def derives(class_path: str, package: str, base: str) -> bool:
+    """Say whether a class of deephash has a base of this name; False of classes that are not known here."""
+    home, _, name = class_path.rpartition(".")
+    module = exported(package).get(name) if home in ("", f"deephash.{package}") else home
+    file = None if module is None else _ROOT.joinpath(*module.split(".")[1:]).with_suffix(".py")
+    if module is None or not module.startswith("deephash.") or file is None or not file.is_file():
+        return False
+    tree = _parsed(file)
+    found = next((node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name), None)
+    bases = [each.id for each in found.bases if isinstance(each, ast.Name)] if found else []
+    homes = _imported(tree)
+    return base in bases or any(derives(f"{homes.get(each, module)}.{each}", package, base) for each in bases)
+
+
 def _taken(module: str, name: str) -> frozenset[str] | None:
     parts = module.split(".")
     file = _ROOT.joinpath(*parts[1:]).with_suffix(".py")
