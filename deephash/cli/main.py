@@ -31,6 +31,7 @@ COMMANDS = {
     "search": "search a collection by picture, words or id",
     "serve": "serve collections as a web page with a REST interface",
     "evaluate": "score a run, a collection or two code files, exactly",
+    "reproduce": "train a configuration and hold the figures against what it expects",
     "compare": "put reports side by side, with a paired test",
     "attack": "attack a run or a collection within a budget, and measure what retrieval loses",
     "corrupt": "corrupt pictures as JPEG, blur, noise, ... do, and measure what retrieval loses",
@@ -48,6 +49,7 @@ COMMANDS = {
 
 NEEDS = {  # command: the extra without which it can do nothing, and what it is for
     "train": ("train", "training"),
+    "reproduce": ("train", "training"),
     "attack": ("train", "an attack"),
     "corrupt": ("train", "measuring under corruptions"),
     "certify": ("train", "a certificate"),
