@@ -123,8 +123,8 @@ def _require_places(words: Sequence[str]) -> None:
         name = word.partition("=")[0]
         if name.startswith("--") and not name.startswith(_ALLOWED):
             raise UsageError(
-                f"{name} would change what is reproduced{did_you_mean(name, list(_OWN))}. CONFIG is trained as it stands "
-                "but for --data..., --weights, --trainer.accelerator and --trainer.devices; for all else copy the file"
+                f"{name} would change what is reproduced{did_you_mean(name, list(_OWN))}. CONFIG is trained as it "
+                f"stands, with other {', '.join(_ALLOWED)} at most; for all else copy the file"
             )
 
 
