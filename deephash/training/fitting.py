@@ -151,9 +151,8 @@ def fit(
         run.update(codes=len(store_new_codes(run.path, data)))
     if trainer.is_global_zero and (saver.folder / "model").is_dir():
         _complete(saver.folder / "model", model, data)
-    run.finish(
-        status="finished", seconds=round(seconds, 2), epochs=trainer.current_epoch, notes=data.notes, **saver.scores()
-    )
+    end = saver.scores() | {"seconds": round(seconds, 2), "epochs": trainer.current_epoch, "notes": data.notes}
+    run.finish(status="finished", **end)
     return seconds
 
 
