@@ -145,8 +145,8 @@ def test_schemas_are_schemas():
 
     folder = os.path.join(os.path.dirname(deephash.foreign.__file__), "schemas")
     names = sorted(os.listdir(folder))
-    kinds = ("certainty", "collection", "expected", "model", "model_versions", "relevance", "report", "reproduce", "run",
-             "stream", "vocabulary")  # fmt: skip
+    kinds = ("certainty", "collection", "expected", "model", "model_versions", "relevance", "report", "reproduce",
+             "run", "stream", "vocabulary")  # fmt: skip
     assert names == [f"{kind}.json" for kind in kinds]
     for name in names:
         with open(os.path.join(folder, name), encoding="utf8") as file:
