@@ -54,7 +54,11 @@ deephash train --config NAME|FILE [--bits N ...] [--seed N | --seeds N] [...]
   --print-config       the complete configuration, and stop
 
 Any other option is a path into the configuration: --model.init_args.margin=0.3 --data.init_args.batch_size=128
---trainer.accelerator=gpu. `deephash models list` lists the methods.
+--trainer.accelerator=gpu. They are listed with types and defaults by
+  deephash train --help --method csq             of a method (deephash models list)
+  deephash train --help --data PictureFolder     of a data set
+  deephash train --help --trainer                of Lightning's Trainer
+  deephash train --help --config NAME            of all three, with the configuration's values
 
 Examples
   deephash train --config orthohash/digits_64
@@ -70,7 +74,9 @@ def run(arguments: Sequence[str]) -> int:
     """Train what the arguments ask for; see ``HELP``."""
     words = list(arguments)
     if not words or any(word in ("-h", "--help") for word in words):
-        print(HELP)
+        from deephash.cli.train_help import option_tree
+
+        print(option_tree(words) or HELP)
         return 0 if words else 2
     if "--list" in words:
         from deephash.training.configurations import shipped_configs

@@ -35,9 +35,9 @@ def check_early(options: TrainOptions) -> None:
     """
     settings = [read_settings(find_config(name)) for name in options.configs]
     _require_trusted(options, settings)
-    model, data = (_class_of(kind, settings, options.rest) for kind in ("model", "data"))
+    model, data = (chosen_class(kind, settings, options.rest) for kind in ("model", "data"))
     if options.method is not None:
-        model = _method(options.method)
+        model = method_class(options.method)
     if options.by_gradients and model is not None and derives(model, "models", "AlternatingHashModel"):
         raise without_gradients(model.rpartition(".")[2], options.by_gradients)
     places = _Places(model, data)
@@ -134,7 +134,7 @@ def _instead(path: str) -> str:
     return f"; did you mean {path}=..., a path into the configuration?" if "." in path else f"; did you mean {path}?"
 
 
-def _class_of(kind: str, settings: Sequence[dict[str, Any]], words: Sequence[str]) -> str | None:
+def chosen_class(kind: str, settings: Sequence[dict[str, Any]], words: Sequence[str]) -> str | None:
     """Return the class that ``--model`` or ``--data`` names, else the last configuration that names one."""
     chosen: str | None = None
     for content in settings:
@@ -154,7 +154,7 @@ def _value(words: Sequence[str], names: Sequence[str]) -> str | None:
     return found
 
 
-def _method(name: str) -> str | None:
+def method_class(name: str) -> str | None:
     """Return the class of a method of deephash; None of one's own or a package's, which torch's import must judge."""
     if "." in name or declared_as(METHODS, {plain(name)}):
         return None

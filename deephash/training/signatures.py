@@ -58,16 +58,44 @@ def trainer_options() -> frozenset[str] | None:
 
 def derives(class_path: str, package: str, base: str) -> bool:
     """Say whether a class of deephash has a base of this name; False of classes that are not known here."""
+    bases = bases_of(class_path, package)
+    return any(each.rpartition(".")[2] == base or derives(each, package, base) for each in bases)
+
+
+def bases_of(class_path: str, package: str) -> list[str]:
+    """Return the class paths of the bases of a class of deephash; none of classes that are not known here."""
+    found = class_of(class_path, package)
+    if found is None:
+        return []
+    node, module = found
+    homes = _imported(_parsed(_file_of(module)))
+    return [f"{homes.get(each.id, module)}.{each.id}" for each in node.bases if isinstance(each, ast.Name)]
+
+
+def class_of(class_path: str, package: str) -> tuple[ast.ClassDef, str] | None:
+    """Return a class of deephash as it is written, and its module; None where it is not known here."""
     home, _, name = class_path.rpartition(".")
     module = exported(package).get(name) if home in ("", f"deephash.{package}") else home
-    file = None if module is None else _ROOT.joinpath(*module.split(".")[1:]).with_suffix(".py")
-    if module is None or not module.startswith("deephash.") or file is None or not file.is_file():
-        return False
-    tree = _parsed(file)
-    found = next((node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name), None)
-    bases = [each.id for each in found.bases if isinstance(each, ast.Name)] if found else []
-    homes = _imported(tree)
-    return base in bases or any(derives(f"{homes.get(each, module)}.{each}", package, base) for each in bases)
+    if module is None or not module.startswith("deephash.") or not _file_of(module).is_file():
+        return None
+    nodes = (node for node in _parsed(_file_of(module)).body if isinstance(node, ast.ClassDef) and node.name == name)
+    found = next(nodes, None)
+    return None if found is None else (found, module)
+
+
+def trainer_class() -> ast.ClassDef | None:
+    """Return Lightning's Trainer as it is written; None where it is not to be found."""
+    found = find_spec("lightning")  # of a package without a dot nothing is imported
+    for place in (found.submodule_search_locations or []) if found else ():
+        file = Path(place) / "pytorch" / "trainer" / "trainer.py"
+        if file.is_file():
+            nodes = _parsed(file).body
+            return next(node for node in nodes if isinstance(node, ast.ClassDef) and node.name == "Trainer")
+    return None
+
+
+def _file_of(module: str) -> Path:
+    return _ROOT.joinpath(*module.split(".")[1:]).with_suffix(".py")
 
 
 def _taken(module: str, name: str) -> frozenset[str] | None:
