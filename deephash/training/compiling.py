@@ -12,7 +12,13 @@ class CompiledBackbones(Callback):
     """Compiles each backbone that learns; names of weights stay, so that a saved model loads where nothing compiles.
 
     A frozen backbone is left alone: its features are computed once.
+
+    Args:
+        backend: of ``torch.compile``.
     """
+
+    def __init__(self, backend: str = "inductor") -> None:
+        self.backend = backend
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Compile; torch does so when the first batch comes."""
@@ -24,7 +30,7 @@ class CompiledBackbones(Callback):
                 "of frozen ones are computed once. Leave it out"
             )
         for encoder in learning:
-            encoder.compile()
+            encoder.compile(backend=self.backend)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Go back to the plain network."""
