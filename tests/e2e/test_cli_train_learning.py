@@ -9,6 +9,7 @@ import torch
 import yaml
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from deephash.backbones.small import SmallCNN
 from deephash.cli.main import main
 from deephash.models import OrthoHash, load_model
 
@@ -76,6 +77,30 @@ def test_the_size_of_a_batch_is_found_and_kept(tmp_path):
     assert size == 16  # an eighth of 128 items, so that an epoch has several steps
     assert main([*WORDS, "--out", "given", "--batch-size", "32"]) == 0
     assert configuration(tmp_path / "given")["data"]["init_args"]["batch_size"] == 32
+
+
+def test_backbones_are_compiled_for_training_only(tmp_path, monkeypatch, capsys):
+    compiled = []
+    usual = SmallCNN.compile
+    monkeypatch.setattr(SmallCNN, "compile", lambda self, **how: (compiled.append(how), usual(self, **how))[1])
+    eager = "--trainer.callbacks.backend=eager"  # no compiler is started
+    assert (
+        main([*WORDS, "--out", "run", "--trainer.callbacks+=deephash.training.compiling.CompiledBackbones", eager]) == 0
+    )
+    assert compiled == [{"backend": "eager"}]
+    assert load_model("run/model").encoders["image"]._compiled_call_impl is None
+    frozen = [
+        "train",
+        "--config",
+        "csq/digits_32",
+        "--backbone",
+        "features:64",
+        "--compile",
+        "--trainer.accelerator=cpu",
+    ]
+    assert main([*frozen, "--out", "frozen"]) == 2
+    assert "--compile compiles the backbones that learn" in capsys.readouterr().err
+    assert not (tmp_path / "frozen").exists()
 
 
 @pytest.mark.parametrize(
