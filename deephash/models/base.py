@@ -59,6 +59,7 @@ class HashModel(LightningFace, ABC):
     supervised: ClassVar[bool] = False  # learns classes, so that near codes mean "same class", not "same picture"
     binarises_at_zero: ClassVar[bool] = True  # False where bits() is more than the sign of forward()
     needs_whole_table: ClassVar[bool] = False  # fitted on all training features at once, not batch by batch
+    encoders: Encoders
     num_levels: int = 1
     format_version: int = FORMAT_VERSION  # whose rule its fingerprint follows; a model of an older folder keeps that
     learned_codes: BinaryCodes | None = None  # of training items [M N], solved as by DLCH

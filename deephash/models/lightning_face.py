@@ -14,9 +14,7 @@ from deephash.codes import BinaryCodes
 from deephash.errors import UsageError
 from deephash.evaluation.metrics import UnanswerableQueries, mean_average_precision
 
-if TYPE_CHECKING:
-    from deephash.models.base import Encoders, Inputs
-
+Inputs = Mapping[str, Tensor]
 TEST_SCORE = "test/mAP"
 WHOLE = ""  # the one code of an item, where there is one; else the modality
 ACROSS = {"i2t": ("image", "text"), "t2i": ("text", "image")}
@@ -27,7 +25,7 @@ class LightningFace(LightningModule):
     """A hash model called by torch and by a Trainer."""
 
     if TYPE_CHECKING:
-        encoders: Encoders
+        encoders: Any
 
         def encode(self, inputs: Inputs | Tensor) -> BinaryCodes: ...  # noqa: D102
 
