@@ -22,6 +22,8 @@ def with_copies(words: list[str]) -> list[str]:
         CollectionError: the store does not answer, or refuses.
         DataError: the hub has no such repository, or does not answer.
     """
+    if words[1:2] in (["push"], ["publish"]) and words[3:4]:  # the last word is where to, not where from
+        return [*with_copies(words[:3]), *words[3:]]
     pairs = [_value_of(word) for word in words]
     copies = {value.rstrip("/"): str(copy) for _, value in pairs if (copy := _copy_of(value)) is not None}
     if copies:

@@ -164,7 +164,7 @@ def _dispatch(words: list[str]) -> int:
     command, *rest = words
     if command not in COMMANDS:
         raise UsageError(f"unknown command {command!r}" + did_you_mean(command, list(COMMANDS)))
-    if command in NEEDS:
+    if command in NEEDS and not {"-h", "--help", "--list"} & set(rest):
         require(*NEEDS[command])
     if command in ON_COLLECTIONS:
         _import_tables()

@@ -19,7 +19,8 @@ from deephash.training.reproducing import Reproduction, claim, described, write_
 from deephash.training.reproducing import reproduce as run_all
 
 _OWN = ("--seed", "--seeds", "--out", "--list", "--json")
-_ALLOWED = ("--data.", "--weights", "--trainer.accelerator", "--trainer.devices")
+_PLACES = ("root", "file", "path", "vectors", "cache_dir", "num_workers")  # of data: where it is, and how it is read
+_ALLOWED = ("--data.init_args.root", "--weights", "--trainer.accelerator", "--trainer.devices")
 
 
 def reproduce(
@@ -121,7 +122,8 @@ def _cleared(run: Path) -> Path:
 def _require_places(words: Sequence[str]) -> None:
     for word in words:
         name = word.partition("=")[0]
-        if name.startswith("--") and not name.startswith(_ALLOWED):
+        place = name.startswith("--data.") and name.rpartition(".")[2] in _PLACES
+        if name.startswith("--") and not place and not name.startswith(_ALLOWED):
             raise UsageError(
                 f"{name} would change what is reproduced{did_you_mean(name, list(_OWN))}. CONFIG is trained as it "
                 f"stands, with other {', '.join(_ALLOWED)} at most; for all else copy the file"

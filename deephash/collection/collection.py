@@ -85,6 +85,8 @@ class Collection(CollectionWriter):
             where = root_text(root) if root is not None else None
             CollectionCard(root=where, notes=dict(notes or {})).save(scratch)
             with leased(target) as lease:
+                if lease is not None and here(target).exists():  # somebody else was quicker
+                    raise UsageError(f"{target} exists already; Collection.open opens it, or choose another name")
                 Rows.create((scratch if lease is None else target) / ROWS, columns.base_schema(code, vector_dim))
                 put_in_place(scratch, target)
                 push(target)

@@ -1,7 +1,7 @@
 """A collection on the Hugging Face hub, as a data set repository; ``hf:datasets/USER/NAME`` searches it anywhere.
 
-What is published are rows (names, attributes, codes), the models and the card without the folder where the pictures
-lie here. Pictures stay where they are; those that visitors uploaded go along only when asked for.
+What is published are the rows of one version (names, attributes, codes), the models, and the card without the folder
+where the pictures lie here. Pictures stay where they are; those that visitors uploaded go along only when asked for.
 """
 
 from __future__ import annotations
@@ -9,10 +9,12 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 from deephash.collection.collection import Collection
-from deephash.collection.reader import UPLOADS
-from deephash.foreign.hub import FILES, client, published, told
+from deephash.collection.reader import ROWS, UPLOADS
+from deephash.foreign.hub import client, published, told
 
 CARD = "collection.json"
 
@@ -45,9 +47,16 @@ def publish_collection(
     hub, repo = client(), published(name, "dataset")
     card = {"format": "deephash collection", **asdict(replace(collection.card, root=None))}
     texts = {CARD: json.dumps(card, indent=2) + "\n", "README.md": page_of(collection, repo, license)}
-    operations = [hub.CommitOperationAdd(place, text.encode()) for place, text in texts.items()]
-    operations += [hub.CommitOperationAdd(place, str(file)) for place, file in _files(collection.path, uploads)]
     api = hub.HfApi(token=token)
+    with TemporaryDirectory(prefix="deephash-") as name:
+        collection.copy_rows_to(Path(name) / ROWS)  # this version alone: earlier ones hold what was removed since
+        operations = [hub.CommitOperationAdd(place, text.encode()) for place, text in texts.items()]
+        files = [*_files(Path(name), (ROWS,)), *_files(collection.path, _beside(uploads))]
+        operations += [hub.CommitOperationAdd(place, str(file)) for place, file in files]
+        return _commit(api, hub, repo, operations, private, commit_message)
+
+
+def _commit(api: Any, hub: Any, repo: str, operations: list[Any], private: bool | None, message: str) -> str:
     try:
         api.create_repo(repo, repo_type="dataset", private=private, exist_ok=True)
         there = api.list_repo_files(repo, repo_type="dataset")
@@ -56,7 +65,7 @@ def publish_collection(
             each for each in there if each not in kept and each.startswith(("rows.lance/", "models/", f"{UPLOADS}/"))
         ]
         operations += [hub.CommitOperationDelete(each) for each in gone]
-        return str(api.create_commit(repo, operations, commit_message=commit_message, repo_type="dataset").commit_url)
+        return str(api.create_commit(repo, operations, commit_message=message, repo_type="dataset").commit_url)
     except Exception as error:  # the client's, httpx's and the system's have no common base
         raise told(error, repo) from None
 
@@ -73,14 +82,18 @@ def page_of(collection: Collection, repo: str, license: str | None) -> str:
     return (
         f"---\n{head.to_yaml().strip()}\n---\n\n# {repo}\n\n"
         f"{count:,} items with {collection.num_bits}-bit codes of {current.called}. Pictures are not part of it.\n\n"
-        f"```bash\npip install deephash\ndeephash search hf:datasets/{repo} picture.jpg\n```\n\n"
+        f'```bash\npip install "deephash[hub]"\ndeephash search hf:datasets/{repo} picture.jpg\n```\n\n'
         f"Attributes: {', '.join(sorted(collection.attribute_kinds)) or 'none'}.\n"
     )
 
 
-def _files(folder: Path, uploads: bool) -> list[tuple[str, Path]]:
-    tops = {pattern.split("/")[0] for pattern in FILES["dataset"]} - {CARD, "*.md", *(() if uploads else (UPLOADS,))}
-    found = [path for top in sorted(tops) for path in sorted(folder.glob(top))]
+def _beside(uploads: bool) -> tuple[str, ...]:
+    """Return what lies beside the rows and is published."""
+    return ("models", "next_id", "hub_bank_*.npz", *((UPLOADS,) if uploads else ()))
+
+
+def _files(folder: Path, tops: tuple[str, ...]) -> list[tuple[str, Path]]:
+    found = [path for top in tops for path in sorted(folder.glob(top))]
     inside = [each for path in found for each in ([path] if path.is_file() else sorted(path.rglob("*")))]
     places = [(path.relative_to(folder).as_posix(), path) for path in inside if path.is_file()]
     return [(place, path) for place, path in places if not any(part.startswith(".") for part in place.split("/"))]

@@ -140,6 +140,11 @@ class Rows:
             for entry in cast("list[dict[str, Any]]", _guarded(self._path, self._data.versions))
         ]
 
+    def copy_to(self, path: Path) -> None:
+        """Write the rows of this version, and nothing of earlier ones, as a data set in a new folder."""
+        batches = pa.RecordBatchReader.from_batches(self.schema, self.batches(self.schema.names))
+        _guarded(self._path, lambda: lance.write_dataset(batches, str(path), mode="create"))
+
     def check(self) -> None:
         """Read every column of every row. Raises CollectionDamaged at the first thing that cannot be read."""
         _guarded(self._path, self._data.validate)

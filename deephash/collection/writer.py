@@ -77,6 +77,10 @@ class CollectionWriter(CollectionReader):
         with self._writing():
             self._rows.compact(forget_older_than)
 
+    def copy_rows_to(self, path: Path) -> None:
+        """Write the rows of this version, and nothing of earlier ones, into a new folder."""
+        self._rows.copy_to(path)
+
     def check(self) -> None:
         """Read everything. Raises CollectionDamaged if anything cannot be read, or if ids or uris are there twice."""
         self._rows.check()
@@ -292,7 +296,8 @@ class CollectionWriter(CollectionReader):
             self._rows.finish_recasting()
             yield
             if lease is not None:
-                self._keep(lease)
+                lease.require(committed=True)
+                push(self.path)
 
     def _keep(self, lease: Lease) -> None:
         """Send what a change of the rows stands on, as long as nobody else may write."""

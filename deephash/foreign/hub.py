@@ -22,6 +22,7 @@ FILES: dict[str, tuple[str, ...]] = {
     "model": ("*.json", "*.safetensors", "*.npz", "*.onnx", "*.md", "assets/*"),
     "dataset": ("collection.json", "next_id", "rows.lance/*", "models/*", "uploads/*", "hub_bank_*.npz", "*.md"),
 }
+_NEVER = ("*.py", "*.pyc", "*.pkl", "*.pickle", "*.pt", "*.pth", "*.bin", "*.ckpt", "*.so", "*.dll", "*.sh")
 _WHOLE = ".fetched"  # in a folder whose files are all there
 _LATEST = "latest"  # beside the folders of the commits: which one a revision was when it was last asked for
 
@@ -57,8 +58,8 @@ class HubName:
 
 
 def is_hub_name(text: str | Path) -> bool:
-    """Say whether a text names a repository of the hub."""
-    return str(text).startswith(SCHEME)
+    """Say whether a text names a repository of the hub; a phrase that begins so does not."""
+    return str(text).startswith(SCHEME) and not any(each.isspace() for each in str(text))
 
 
 def client() -> Any:
@@ -108,7 +109,13 @@ def _commit(hub: Any, name: HubName, commit: str, home: Path, latest: Path, toke
     if not (folder / _WHOLE).is_file():
         files = list(FILES[name.kind])
         hub.snapshot_download(
-            name.repo, repo_type=name.kind, revision=commit, local_dir=folder, allow_patterns=files, token=token
+            name.repo,
+            repo_type=name.kind,
+            revision=commit,
+            local_dir=folder,
+            allow_patterns=files,
+            ignore_patterns=list(_NEVER),
+            token=token,
         )
         (folder / _WHOLE).touch()
     latest.parent.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,10 @@ installed, and are what configurations are made of. Nothing is imported here.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from deephash.errors import UsageError
@@ -16,6 +19,7 @@ from deephash.foreign.trust import is_trusted, trust, untrusted
 
 _INSTALLED = ("lightning", "pytorch_lightning", "torch", "torchvision", "torchmetrics")
 _CLASSES = ("model", "data", "callbacks", "logger")  # keys whose bare string names a class
+_OBJECTS = ("accelerator", "strategy", "plugins", "profiler", "precision")  # of the Trainer, that a path may stand for
 _PARTS = (*_CLASSES, "trainer", "init_args", "class_path")  # and those whose bare string LightningCLI reads as a file
 
 
@@ -38,11 +42,28 @@ def require_trusted(settings: Any, source: object) -> None:
     for key, value in _strings(settings):
         if key.rpartition(".")[2] in _PARTS and value.endswith((".yaml", ".yml", ".json")):
             raise UsageError(f"{source}: {key} is another file; give both: --config {source} --config {value}")
+    for key, path in _strings(settings):
+        if key.startswith("trainer.") and not _names_a_class(key) and _is_path(path):
+            _require_harmless(key, path, source)
     own = [path for _, path in named_classes(settings) if is_own(path)]
     ready = {each.path for group in (METHODS, BACKBONES) for each in declared(group)} if own else set()
     for path in own:
         if path not in ready:
             raise untrusted(path, str(source))
+
+
+def _require_harmless(key: str, path: str, source: object) -> None:
+    """Refuse what the Trainer's parser would import, or call: it does so with any word that could be an import."""
+    known = path.partition(".")[0] in _INSTALLED
+    if known and key.rpartition(".")[2] not in _OBJECTS:
+        raise UsageError(f"{source}: {key} names {path} to be called, which a file does not decide; write a callback")
+    if not known and is_own(path) and _is_there(path.partition(".")[0]):
+        raise untrusted(path, str(source))
+
+
+def _is_there(root: str) -> bool:
+    """Say whether a module of that name could be imported; the working folder counts."""
+    return root in sys.modules or find_spec(root) is not None or Path(f"{root}.py").is_file()
 
 
 def is_own(path: str) -> bool:

@@ -44,6 +44,8 @@ def s3(endpoint: str, monkeypatch: pytest.MonkeyPatch):
     for name, value in {**values, "ENDPOINT_URL": endpoint}.items():
         monkeypatch.setenv(f"AWS_{name}", value)
     stores.store.cache_clear()
+    s3fs = pytest.importorskip("s3fs")
+    s3fs.S3FileSystem.clear_instance_cache()  # of a test before, which may have asked another endpoint
     system = stores.store()
     system.mkdir(BUCKET) if not system.exists(BUCKET) else None
     system.rm(f"{BUCKET}/a", recursive=True) if system.exists(f"{BUCKET}/a") else None

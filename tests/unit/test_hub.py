@@ -127,6 +127,7 @@ def test_a_collection_is_published_without_where_its_pictures_lie(hub, tmp_path,
     made.remove([0])
     made.compact()
     publish_collection(made, "me/birds")
+    assert b"0.png" not in b"".join(content for name, content in files.items() if name.startswith("rows.lance/"))
     found = Searcher.open(fetched(HubName.parse("hf:datasets/me/birds")))
     assert len(found.snapshot.collection) == 3
     assert {name.split("/")[1] for name in files if name.startswith("models/")} == {made.fingerprint}
@@ -136,7 +137,8 @@ def test_strangers_files_are_neither_fetched_nor_run(hub, tmp_path):
     tiny_model().push_to_hub("me/tiny")
     repo = hub.repos["models/me/tiny"]
     marker = tmp_path / "ran"
-    repo.files |= {"evil.py": b"open(%r, 'w')" % str(marker).encode(), "pytorch_model.bin": b"x", "model.pkl": b"x"}
+    names = ("assets/text/evil.py", "assets/x.pkl", "evil.py", "pytorch_model.bin", "model.pkl")
+    repo.files |= dict.fromkeys(names, b"open(%r, 'w')" % str(marker).encode())
     record = json.loads(repo.files["model.json"]) | {"class": "evil.Evil"}
     repo.files["model.json"] = json.dumps(record).encode()
     repo.commit()

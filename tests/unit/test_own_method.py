@@ -12,7 +12,7 @@ from deephash.errors import UsageError
 from deephash.foreign.trust import TRUST
 from deephash.models import HeadHashModel, load_model
 from deephash.models.loading import require_loadable
-from deephash.training.own_code import named_classes, trust_words
+from deephash.training.own_code import named_classes, require_trusted, trust_words
 
 VECTORS = Backbone("features:8", weights=None)
 
@@ -101,3 +101,27 @@ def test_what_a_configuration_names():
         "data": {"init_args": {"inner": [{"class_path": "g.T"}], "root": "h.S"}},
     }
     assert [path for _, path in named_classes(content)] == ["a.X", "b.Y", "d.W", "e.V", "g.T"]
+
+
+@pytest.mark.parametrize(
+    "trainer",
+    [
+        {"profiler": "turtledemo.clock"},
+        {"plugins": ["turtledemo.clock"]},
+        {"strategy": "turtledemo.clock"},
+        {"callbacks": [{"class_path": "lightning.pytorch.callbacks.LambdaCallback",
+                        "init_args": {"on_fit_start": "turtledemo.clock.main"}}]},
+        {"callbacks": [{"class_path": "lightning.pytorch.callbacks.LambdaCallback",
+                        "init_args": {"on_fit_start": "torch.hub.load"}}]},
+    ],
+)  # fmt: skip
+def test_a_configuration_of_somebody_else_imports_and_calls_nothing_through_the_trainer(trainer):
+    with pytest.raises(UsageError, match=r"--trust turtledemo|a file does not decide"):
+        require_trusted({"trainer": trainer}, "theirs.yaml")
+
+
+def test_what_configurations_say_to_a_trainer_is_taken():
+    named = {"filename": "best.ckpt", "monitor": "validation/mAP", "dirpath": "runs.old"}
+    callbacks = [{"class_path": "lightning.pytorch.callbacks.ModelCheckpoint", "init_args": named}]
+    trainer = {"precision": "bf16-mixed", "strategy": "ddp", "callbacks": callbacks, "accelerator": "cpu"}
+    require_trusted({"trainer": trainer | {"profiler": "lightning.pytorch.profilers.SimpleProfiler"}}, "mine.yaml")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import subprocess
@@ -177,6 +178,32 @@ def test_numbers_of_a_commit_that_failed_are_not_given_again(address, machine, m
     assert Collection.open(address).append(uris=["kept.jpg"], codes=codes(1)).tolist() == [6]
 
 
+def test_of_two_that_make_one_collection_the_second_is_told(address, machine, monkeypatch):
+    real = lease.leased
+
+    @contextlib.contextmanager
+    def after_somebody_else(folder):
+        monkeypatch.setattr("deephash.collection.collection.leased", real)
+        filled(address)
+        with real(folder) as held:
+            yield held
+
+    monkeypatch.setattr("deephash.collection.collection.leased", after_somebody_else)
+    with pytest.raises(UsageError, match="exists already"):
+        Collection.create(address, num_bits=16)
+    assert len(Collection.open(address)) == 5
+
+
+def test_a_lease_that_ran_out_says_what_was_kept(address, machine):
+    filled(address)
+    late = lease.Lease(address)
+    late._renewed = time.monotonic() - 2 * lease.LASTS
+    with pytest.raises(CollectionError, match="nothing of this change was kept"):
+        late.require()
+    with pytest.raises(CollectionError, match=r"after rows were written\. They are there"):
+        late.require(committed=True)
+
+
 def test_uploads_travel_and_go(address, machine):
     made = filled(address)
     upload = made.path / "uploads" / "a.png"
@@ -262,6 +289,15 @@ def _told_of_dots(address: str) -> None:
     with pytest.raises(UsageError, match="no empty parts"):
         here(address)
     raise UsageError("s3://BUCKET")  # said in other words
+
+
+def test_what_lies_in_a_copy_is_no_copy(address, machine):
+    made = filled(address)
+    inside = made.path / "models" / "abc"
+    inside.mkdir(parents=True)
+    assert address_of(inside) is None
+    assert here(inside) == inside
+    assert inside.is_dir()
 
 
 def test_folders_are_what_they_were(tmp_path, monkeypatch):

@@ -36,6 +36,8 @@ class _Known(NamedTuple):
 def pull(folder: Path) -> None:
     """Bring the copy up to date; nothing is done for a folder that is itself the collection.
 
+    What was changed here and not sent yet stays, unless the store changed it too.
+
     A collection that is no longer in the store has no copy afterwards.
 
     Raises:

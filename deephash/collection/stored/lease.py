@@ -49,12 +49,22 @@ class Lease:
             time.sleep(min(1.0, LASTS / 10))
         self._thread.start()
 
-    def require(self) -> None:
-        """Raise CollectionError where the lease ran out, so that another writer may have begun."""
+    def require(self, *, committed: bool = False) -> None:
+        """Raise CollectionError where the lease ran out, so that another writer may have begun.
+
+        Args:
+            committed: rows were written already, and what would follow was not.
+        """
         if time.monotonic() - self._renewed > LASTS:
+            silent = f"{self.address}: the object store did not answer for {LASTS:.0f} s"
+            if committed:
+                raise CollectionError(
+                    f"{silent} after rows were written. They are there; what else changed may not be. See: "
+                    f"deephash collection info {self.address}"
+                )
             raise CollectionError(
-                f"{self.address}: the object store did not answer for {LASTS:.0f} s, and another writer may have "
-                "begun; nothing of this change was kept. Run the same command again"
+                f"{silent}, and another writer may have begun; nothing of this change was kept. Run the same command "
+                "again"
             )
 
     def release(self) -> None:

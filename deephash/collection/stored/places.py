@@ -37,7 +37,8 @@ def address_of(folder: Path) -> str | None:
         UsageError: it is a copy from another endpoint than the environment names.
     """
     home = _home()
-    if not (folder := folder.absolute()).is_relative_to(home):
+    folder = folder.absolute()
+    if not folder.is_relative_to(home) or not folder.name.endswith(SUFFIX):  # what lies in a copy is none itself
         return None
     endpoint, *parts = folder.relative_to(home).parts
     if endpoint != _endpoint():
