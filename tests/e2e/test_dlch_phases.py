@@ -1,5 +1,6 @@
 """DLCH in phases, as people run it: old codes stand bit for bit, new classes are learned at little cost."""
 
+import csv
 import hashlib
 import json
 import os
@@ -70,7 +71,8 @@ def trained(folder, name, *words, config=None):
     said = ["train", *start, *words, "--out", str(out), "--trainer.accelerator=cpu", "--trainer.log_every_n_steps=1"]
     assert main([*map(str, said)]) == 0
     log = out / "metrics.csv"
-    steps = [int(line.split(",")[1]) for line in log.read_text().splitlines()[1:]] if log.exists() else [-1]
+    rows = list(csv.DictReader(log.read_text().splitlines())) if log.exists() else []
+    steps = [int(row["step"]) for row in rows] or [-1]
     return out, BATCH * (1 + max(steps))
 
 

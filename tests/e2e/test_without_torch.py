@@ -93,7 +93,7 @@ def test_what_needs_torch_says_so_and_how_to_get_it(program, world, collection):
     done = subprocess.run([*map(str, words)], capture_output=True, text=True, timeout=60, env=OWN)
     assert done.returncode == 2
     assert "torch is not installed" in done.stderr
-    assert "pip install torch " in done.stderr
+    assert 'pip install "deephash[clip]"' in done.stderr
 
 
 def started(program, collection) -> list[str]:

@@ -62,7 +62,7 @@ def test_a_run_folder_knows_its_data(fitted, tmp_path):
     [
         ("data: 3", UsageError, "a data set of deephash.data is needed"),
         ("model: 3", DataError, "names no data set"),
-        ("data: {class_path: os.system}", UsageError, r"not \['os.system'\]"),
+        ("data: {class_path: os.system}", UsageError, r"names os\.system, which is not one of deephash"),
         (
             "data: {class_path: deephash.data.Digits, init_args: {base: {class_path: os.system}}}",
             UsageError,

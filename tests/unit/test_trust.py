@@ -76,11 +76,11 @@ def test_a_folder_that_names_a_module_does_not_run_it(command, here, capsys):
 )
 def test_whatever_module_it_is(name, here):
     (here / "mymethod.py").write_text(METHOD)
-    folder = model_folder(here, **{"class": name})
+    before, folder = set(sys.modules), model_folder(here, **{"class": name})
     with pytest.raises(UsageError, match="which is not one of deephash"):
         load_model(folder)
     assert not was_run(here)
-    assert not {"antigravity", "deephash.dev"} & set(sys.modules)
+    assert not ({"antigravity", "deephash.dev"} & set(sys.modules)) - before
 
 
 @pytest.mark.parametrize("name", ["os.system", "mymethod.Net", "timm.models.resnet.ResNet"])
@@ -215,10 +215,10 @@ def test_what_is_wrong_with_a_name(path, says, here):
 
 
 def test_a_file_that_an_installed_module_hides(here):
-    (here / "wave.py").write_text(MARKER)  # of the standard library, which nothing here imports
-    deephash.trust("wave")
+    (here / "this.py").write_text(MARKER)  # of the standard library, which nothing here imports
+    deephash.trust("this")
     with pytest.raises(UsageError, match="hidden by another module of that name"):
-        named_object("wave.X", "--method")
+        named_object("this.X", "--method")
 
 
 # Packages ------------------------------------------------------------------------------------------
