@@ -16,12 +16,12 @@ from deephash.foreign.replacing import put_in_place
 
 # Of a collection that was upgraded to another model; all others stay at 1, so that older readers open them.
 FORMAT_VERSION = 2
-_FILE, _FORMAT = "collection.json", "deephash collection"
+CARD_FILE, _FORMAT = "collection.json", "deephash collection"
 
 
 def is_collection(path: Path) -> bool:
     """Say whether a folder is a collection: whether it has a card."""
-    return (path / _FILE).is_file()
+    return (path / CARD_FILE).is_file()
 
 
 def root_text(root: str | Path) -> str:
@@ -32,7 +32,7 @@ def root_text(root: str | Path) -> str:
 def card_stamp(folder: Path) -> tuple[int, int] | None:
     """Return time and size of the card in ``folder``, which change when it is written; None where there is none."""
     try:
-        status = (folder / _FILE).stat()
+        status = (folder / CARD_FILE).stat()
     except OSError:
         return None
     return status.st_mtime_ns, status.st_size
@@ -62,15 +62,19 @@ class CollectionCard:
 
     def save(self, folder: Path) -> None:
         """Write the card into ``folder``; a reader sees the old one or the new one, never a half."""
-        replace_file(folder / _FILE, json.dumps({"format": _FORMAT, **asdict(self)}, indent=2) + "\n")
+        replace_file(folder / CARD_FILE, self.to_json())
+
+    def to_json(self) -> str:
+        """Return the card as its file holds it."""
+        return json.dumps({"format": _FORMAT, **asdict(self)}, indent=2) + "\n"
 
     @classmethod
     def load(cls, folder: Path) -> CollectionCard:
         """Read the card in ``folder``. Raises CollectionDamaged or FormatTooNew."""
-        path = folder / _FILE
+        path = folder / CARD_FILE
         if not os.path.lexists(path):
             raise CollectionDamaged(
-                f"{folder} is not a collection: it has no {_FILE}. Was it copied completely? "
+                f"{folder} is not a collection: it has no {CARD_FILE}. Was it copied completely? "
                 f"A new one is made by: deephash index PICTURES --out NEW.dh --model RUN"
             )
         with refused_as(CollectionDamaged, "restore that file from a copy of the collection"):

@@ -6,17 +6,15 @@ where the pictures lie here. Pictures stay where they are; those that visitors u
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from deephash.collection.card import CARD_FILE
 from deephash.collection.collection import Collection
 from deephash.collection.reader import ROWS, UPLOADS
 from deephash.foreign.hub import client, published, told
-
-CARD = "collection.json"
 
 
 def publish_collection(
@@ -45,13 +43,12 @@ def publish_collection(
         DataError: the hub refuses or does not answer; it keeps what it had.
     """
     hub, repo = client(), published(name, "dataset")
-    card = {"format": "deephash collection", **asdict(replace(collection.card, root=None))}
-    texts = {CARD: json.dumps(card, indent=2) + "\n", "README.md": page_of(collection, repo, license)}
+    texts = {CARD_FILE: replace(collection.card, root=None).to_json(), "README.md": page_of(collection, repo, license)}
     api = hub.HfApi(token=token)
-    with TemporaryDirectory(prefix="deephash-") as name:
-        collection.copy_rows_to(Path(name) / ROWS)  # this version alone: earlier ones hold what was removed since
+    with TemporaryDirectory(prefix="deephash-") as scratch:
+        collection.copy_rows_to(Path(scratch) / ROWS)  # this version alone: earlier ones hold what was removed since
         operations = [hub.CommitOperationAdd(place, text.encode()) for place, text in texts.items()]
-        files = [*_files(Path(name), (ROWS,)), *_files(collection.path, _beside(uploads))]
+        files = [*_files(Path(scratch), (ROWS,)), *_files(collection.path, _beside(uploads))]
         operations += [hub.CommitOperationAdd(place, str(file)) for place, file in files]
         return _commit(api, hub, repo, operations, private, commit_message)
 

@@ -22,10 +22,11 @@ Distances = NDArray[np.int32]
 class _Neighbors(BaseEstimator):
     """Codes that were fitted, and an index over them that finds the nearest exactly."""
 
-    n_neighbors: int
-    radius: int
-    codes: Codes
-    threshold: float
+    def __init__(self, n_neighbors: int = 5, *, radius: int = 2, codes: Codes = "bits", threshold: float = 0.5) -> None:
+        self.n_neighbors = n_neighbors
+        self.radius = radius
+        self.codes = codes
+        self.threshold = threshold
 
     def kneighbors(
         self, X: ArrayLike | None = None, n_neighbors: int | None = None, return_distance: bool = True
@@ -114,12 +115,6 @@ class HammingNeighbors(_Neighbors):
         codes_: :class:`deephash.BinaryCodes` that were fitted.
     """
 
-    def __init__(self, n_neighbors: int = 5, *, radius: int = 2, codes: Codes = "bits", threshold: float = 0.5) -> None:
-        self.n_neighbors = n_neighbors
-        self.radius = radius
-        self.codes = codes
-        self.threshold = threshold
-
     def fit(self, X: ArrayLike, y: object = None) -> Self:
         """Take codes [N, columns]."""
         self._take(validate_data(self, X))
@@ -139,12 +134,6 @@ class HammingNeighborsClassifier(ClassifierMixin, _Neighbors):
         classes_: the labels, sorted.
         codes_: :class:`deephash.BinaryCodes` that were fitted.
     """
-
-    def __init__(self, n_neighbors: int = 5, *, radius: int = 2, codes: Codes = "bits", threshold: float = 0.5) -> None:
-        self.n_neighbors = n_neighbors
-        self.radius = radius
-        self.codes = codes
-        self.threshold = threshold
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
         """Take codes [N, columns] and a label each."""

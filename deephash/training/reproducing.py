@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from deephash.collection.card import replace_file
 from deephash.errors import DataError, UsageError
 from deephash.foreign import read_json, refused_as
-from deephash.foreign.replacing import put_in_place
 from deephash.reports.protocol import Protocol
 from deephash.reports.report import EvaluationReport
 from deephash.reports.spread import Spread, spread_of
@@ -172,9 +172,8 @@ def claim(folder: Path, text: str, words: Sequence[str]) -> dict[str, Any]:
 
 def write_record(folder: Path, record: dict[str, Any]) -> None:
     """Write ``reproduce.json``, as a whole."""
-    fresh = folder / f".{REPRODUCE_FILE}.tmp"
-    fresh.write_text(json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf8")
-    put_in_place(fresh, folder / REPRODUCE_FILE)
+    text = json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False)
+    replace_file(folder / REPRODUCE_FILE, text + "\n")
 
 
 def described(found: Reproduction, expected: Expected) -> dict[str, Any]:

@@ -14,13 +14,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from deephash.collection.card import CARD_FILE, replace_file
 from deephash.collection.lock import write_lock
 from deephash.collection.sources.store import as_os_errors, store
 from deephash.collection.stored.places import address_of
 from deephash.errors import CollectionDamaged, CollectionError
 from deephash.foreign.names import is_utf8, printable
 
-CARD, ROWS = "collection.json", "rows.lance"
+ROWS = "rows.lance"
 _NOTED = ".copy.json"
 _STAYS_HERE = (".lock", ".kept", ".log")
 
@@ -31,6 +32,9 @@ class _Known(NamedTuple):
     mark: str  # of the object
     size: int  # of the file
     time: int  # ns
+
+
+_UNKNOWN = _Known("", 0, 0)
 
 
 def pull(folder: Path) -> None:
@@ -50,12 +54,12 @@ def pull(folder: Path) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with _told(address), write_lock(folder.with_name(f".{folder.name}.lock")):
         there = _objects(address)
-        known = _noted(folder) if CARD in there else {}
-        if CARD not in there:
-            _forget(folder)
+        if CARD_FILE not in there:
+            shutil.rmtree(folder, ignore_errors=True)
             return
-        for name in sorted(there, key=lambda each: each == CARD):  # the card last: it makes a folder a collection
-            if known.get(name, _Known("", 0, 0)).mark != there[name] or not (folder / name).is_file():
+        known = _noted(folder)
+        for name in sorted(there, key=lambda each: each == CARD_FILE):  # the card last: it makes a folder a collection
+            if known.get(name, _UNKNOWN).mark != there[name] or not (folder / name).is_file():
                 _fetch(f"{address}/{name}", folder / name)
                 known[name] = _now(folder / name, there[name])
         for name in known.keys() - there.keys():
@@ -73,11 +77,11 @@ def push(folder: Path) -> None:
     if address is None:
         return
     known, here = _noted(folder), dict(_files(folder))
-    changed = [name for name, file in here.items() if known.get(name, _Known("", 0, 0))[1:] != file]
+    changed = [name for name, file in here.items() if known.get(name, _UNKNOWN)[1:] != file]
     if not changed:
         return
     with _told(address):
-        for name in sorted(changed, key=lambda each: each == CARD):
+        for name in sorted(changed, key=lambda each: each == CARD_FILE):
             store().put_file(str(folder / name), f"{address}/{name}")
             known[name] = _Known(str(store().info(f"{address}/{name}", refresh=True)["ETag"]), *here[name])
         _note(folder, known)
@@ -93,12 +97,11 @@ def remove_file(folder: Path, name: str) -> None:
 
 
 def remove_stored(folder: Path) -> None:
-    """Remove a collection, rows and all, from the store and its copy from here."""
+    """Remove a collection, rows and all, from the store; its copy stays."""
     address = address_of(folder)
     if address is not None:
         with _told(address):
             store().rm(address, recursive=True)
-            _forget(folder)
 
 
 def sizes_of_rows(address: str) -> dict[str, int]:
@@ -182,10 +185,4 @@ def _noted(folder: Path) -> dict[str, _Known]:
 
 
 def _note(folder: Path, known: Mapping[str, _Known]) -> None:
-    fresh = folder / f"{_NOTED}.{os.getpid()}"
-    fresh.write_text(json.dumps(known), encoding="utf-8")
-    fresh.replace(folder / _NOTED)
-
-
-def _forget(folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
+    replace_file(folder / _NOTED, json.dumps(known))

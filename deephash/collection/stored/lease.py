@@ -81,9 +81,8 @@ class Lease:
 
     def _renew(self) -> None:
         while not self._stop.wait(LASTS / 5):
-            mark = self._mark
-            if mark is None or not self._replaced(mark):
-                continue  # it is tried again; require() counts the time
+            if self._mark is not None:
+                self._replaced(self._mark)  # where that fails it is tried again; require() counts the time
 
     def _created(self) -> bool:
         try:
